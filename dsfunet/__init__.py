@@ -1,0 +1,25 @@
+"""DSFU-Net: split a plane of single-crystal diffuse scattering into form factor and short-range order.
+
+Importing this package costs next to nothing: torch is imported when `Factorizer` is first asked for.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsfunet.factorize import Components, Factorizer
+
+try:
+    __version__ = version("dsfunet")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["Components", "Factorizer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Components", "Factorizer"):
+        from dsfunet import factorize
+
+        return getattr(factorize, name)
+    raise AttributeError(f"module 'dsfunet' has no attribute {name!r}")
