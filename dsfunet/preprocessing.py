@@ -1,0 +1,75 @@
+"""What happens to a plane before a network sees it: missing pixels, normalisation, spread, and the way back.
+
+Everything is per plane, never per batch, so that a sample does not depend on its neighbours.
+"""
+
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet.errors import InputError
+
+PIXELS = 256
+"""Planes are PIXELS x PIXELS everywhere."""
+
+# numpy arrays and torch tensors alike: the two formulas need only operators.
+AnyArray = TypeVar("AnyArray", bound=Any)
+
+
+def spread(intensity: AnyArray) -> AnyArray:
+    """s = 2 sqrt(x) - 1: intensity in [0, 1] to [-1, 1], which lifts the weak features networks must see."""
+    return 2 * intensity**0.5 - 1
+
+
+def unspread(value: AnyArray) -> AnyArray:
+    """x = ((s + 1) / 2)^2, the exact inverse of `spread` on [-1, 1]."""
+    return ((value + 1) / 2) ** 2
+
+
+def normalise(
+    plane: npt.NDArray[np.floating[Any]], mask: npt.NDArray[np.bool_] | None = None
+) -> tuple[npt.NDArray[np.float32], float, float]:
+    """One plane brought to [0, 1] by its measured minimum and maximum; missing pixels become 0.
+
+    `mask` is True where measured; None means everywhere. Returns (normalised, minimum, range), so that
+    plane = minimum + range * normalised where measured.
+
+    Raises:
+        InputError: nothing was measured, or all measured pixels are equal.
+    """
+    measured = plane if mask is None else plane[mask]
+    if measured.size == 0:
+        raise InputError("plane has no measured pixel: expected finite, non-negative intensities")
+    low, high = float(measured.min()), float(measured.max())
+    if not high > low:
+        raise InputError(f"plane is {low} in every measured pixel: expected intensities that vary")
+    normalised = (plane - low) / (high - low)
+    if mask is not None:
+        normalised = np.where(mask, normalised, 0.0)
+    return normalised.astype(np.float32), low, high - low
+
+
+def measured_pixels(
+    plane: npt.NDArray[np.floating[Any]], mask: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.bool_]:
+    """True where a plane was measured: finite, not negative, and not excluded by a given mask."""
+    with np.errstate(invalid="ignore"):
+        measured = np.isfinite(plane) & (plane >= 0)
+    return measured if mask is None else measured & mask
+
+
+def network_input(
+    scattering: npt.NDArray[np.floating[Any]], mask: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """The two channels a generator is shown, shape (2, n, m) float32.
+
+    Channel 0 is the spread, normalised scattering in [-1, 1] with missing pixels at -1 (as zero intensity, the
+    paper's convention); channel 1 is 1 where measured and 0 where missing. A generator with a single input
+    channel, as the paper's, takes the first alone.
+
+    Raises:
+        InputError: as `normalise`.
+    """
+    normalised, _, _ = normalise(scattering, mask)
+    return np.stack([spread(normalised), mask.astype(np.float32)])
