@@ -1,0 +1,194 @@
+"""Make every geometry and the catalogue; maintainers run `python -m simulate.species.build_geometries` once.
+
+Needs RDKit, gemmi, numpy and PyYAML, in an environment of its own: RDKit is no dependency of the project, as
+its output is checked in. The same RDKit gives the same files.
+"""
+
+import os
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml  # type: ignore[import-untyped, unused-ignore]
+
+from simulate.species.catalogue import FOLDER, LATTICES, cell_from_size
+from simulate.species.geometry import SHAPES, Array, random_rotation, standard_frame
+from simulate.species.ingredients import (
+    ATOMS,
+    IONS,
+    MOLECULES,
+    PEROVSKITES,
+    ROTATED,
+    Molecule,
+    PerovskiteUnit,
+)
+
+SEED = 20260607
+CONFORMERS = 10
+VAN_DER_WAALS = "van der Waals box"
+
+
+@dataclass(frozen=True)
+class Made:
+    """One species on its way to the files: atoms and cell edges [Angstrom], and how both came about."""
+
+    name: str
+    group: str
+    split: str
+    elements: tuple[str, ...]
+    positions: Array
+    edges: tuple[float, float, float]
+    edges_from: str
+    how: str
+    smiles: str | None = None
+    rotated_copy_of: str | None = None
+
+
+def ideal_species() -> Iterator[Made]:
+    """Ions, atoms and perovskite units, from bond lengths and lattice parameters alone."""
+    for ion in IONS:
+        corners = SHAPES[ion.shape]
+        elements = (ion.centre, *[ion.ligand] * len(corners))
+        positions = np.vstack([np.zeros(3), ion.bond_angstrom * corners])
+        how = f"ideal {ion.shape}, {ion.centre}-{ion.ligand} {ion.bond_angstrom:.2f} Angstrom"
+        edges = cell_from_size(elements, positions, LATTICES[ion.group])
+        yield Made(ion.name, ion.group, ion.split, elements, positions, edges, VAN_DER_WAALS, how)
+    for atom in ATOMS:
+        edges = (atom.edge_angstrom,) * 3
+        edges_from = f"lattice parameter of fcc {atom.element}"
+        yield Made(
+            atom.name, "spherical", atom.split, (atom.element,), np.zeros((1, 3)), edges, edges_from, "atom"
+        )
+    for unit in PEROVSKITES:
+        yield _perovskite(unit)
+
+
+def molecule_species(molecule: Molecule) -> Made:
+    """A molecule's conformer of lowest MMFF94 energy among ten, in its standard frame.
+
+    Raises:
+        RuntimeError: RDKit finds no conformer, has no MMFF94 parameters, or no minimisation converges.
+    """
+    # Imported here: everything else in this module, and its tests, works without RDKit.
+    from rdkit import Chem, rdBase  # type: ignore[import-not-found, unused-ignore]
+    from rdkit.Chem import AllChem  # type: ignore[import-not-found, unused-ignore]
+
+    skeleton = Chem.AddHs(Chem.MolFromSmiles(molecule.smiles))
+    parameters = AllChem.ETKDGv3()
+    parameters.randomSeed = SEED
+    conformers = list(AllChem.EmbedMultipleConfs(skeleton, CONFORMERS, parameters))
+    if not conformers or not AllChem.MMFFHasAllMoleculeParams(skeleton):
+        raise RuntimeError(f"{molecule.name}: no conformer or no MMFF94 parameters for {molecule.smiles}")
+    results = AllChem.MMFFOptimizeMoleculeConfs(skeleton, maxIters=10000, mmffVariant="MMFF94")
+    energies = [
+        (round(energy, 4), index)
+        for index, (unfinished, energy) in zip(conformers, results, strict=True)
+        if not unfinished
+    ]
+    if not energies:
+        raise RuntimeError(f"{molecule.name}: no MMFF94 minimisation converged")
+    positions = standard_frame(np.array(skeleton.GetConformer(min(energies)[1]).GetPositions()))
+    elements = tuple(atom.GetSymbol() for atom in skeleton.GetAtoms())
+    recipe = f"RDKit {rdBase.rdkitVersion}, ETKDGv3, seed {SEED}, best MMFF94 energy of {CONFORMERS}"
+    how = f"{molecule.smiles}; {recipe}"
+    edges = cell_from_size(elements, positions, LATTICES[molecule.group])
+    return Made(
+        molecule.name, molecule.group, molecule.split, elements, positions, edges,
+        VAN_DER_WAALS, how, molecule.smiles,
+    )  # fmt: skip
+
+
+def rotated_copy(original: Made) -> Made:
+    """A copy in a random orientation that depends on the seed and the name alone; the cell is its own."""
+    rng = np.random.default_rng([SEED, zlib.crc32(original.name.encode())])
+    positions = np.asarray(original.positions @ random_rotation(rng).T)
+    edges = cell_from_size(original.elements, positions, LATTICES[original.group])
+    return Made(
+        f"{original.name}_rotated", original.group, original.split, original.elements, positions, edges,
+        VAN_DER_WAALS, f"{original.name} in a random orientation, seed {SEED}",
+        original.smiles, original.name,
+    )  # fmt: skip
+
+
+def hill_formula(elements: tuple[str, ...]) -> str:
+    """The Hill formula: C, H, then the rest by alphabet; all by alphabet without C; empty for a vacancy."""
+    counts = Counter(elements)
+    first = ["C", "H"] if "C" in counts else []
+    order = [symbol for symbol in first if symbol in counts] + sorted(set(counts) - set(first))
+    return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)
+
+
+def xyz_text(made: Made) -> str:
+    """The species as a plain XYZ file."""
+    # Adding zero turns -0.0, which some eigenvector routines give and others do not, into 0.0.
+    rows = np.round(made.positions, 6) + 0.0
+    lines = [
+        f"{symbol:<2} {x:12.6f} {y:12.6f} {z:12.6f}"
+        for symbol, (x, y, z) in zip(made.elements, rows, strict=True)
+    ]
+    return "\n".join([str(len(lines)), f"{made.name}: {made.how}", *lines]) + "\n"
+
+
+def catalogue_entry(made: Made) -> dict[str, object]:
+    """The species as an entry of catalogue.yaml."""
+    entry: dict[str, object] = {
+        "name": made.name,
+        "group": made.group,
+        "split": made.split,
+        "formula": hill_formula(made.elements),
+        "cell_edges_angstrom": list(made.edges),
+        "cell_edges_from": made.edges_from,
+    }
+    if made.smiles is not None:
+        entry["smiles"] = made.smiles
+    if made.rotated_copy_of is not None:
+        entry["rotated_copy_of"] = made.rotated_copy_of
+    return entry
+
+
+def _perovskite(unit: PerovskiteUnit) -> Made:
+    """A B site with oxygens at both ends of each bonded axis, or nothing at all."""
+    bonds = [(axis, bond) for axis, bond in enumerate(unit.bonds_angstrom) if bond is not None]
+    oxygens = [sign * bond * np.eye(3)[axis] for axis, bond in bonds for sign in (1, -1)]
+    elements = () if unit.element is None else (unit.element, *["O"] * len(oxygens))
+    positions = np.array([np.zeros(3), *oxygens])[: len(elements)].reshape(-1, 3)
+    edges = unit.edges_angstrom
+    if edges is None:
+        a, b, c = (round(2 * bond, 3) for _, bond in bonds)
+        edges = (a, b, c)
+    lengths = sorted({f"{bond:.3f}" for _, bond in bonds})
+    how = f"ideal B-O unit, {unit.element}-O {', '.join(lengths)} Angstrom" if lengths else "empty B site"
+    return Made(unit.name, "perovskite", unit.split, elements, positions, edges, unit.source, how)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main(folder: Path = FOLDER) -> None:
+    """Write geometries/<group>/<name>.xyz for every species, and catalogue.yaml."""
+    originals = [*ideal_species(), *map(molecule_species, MOLECULES)]
+    by_name = {made.name: made for made in originals}
+    made_all = sorted(
+        [*originals, *(rotated_copy(by_name[name]) for name in ROTATED)], key=lambda made: made.name
+    )
+    for made in made_all:
+        _replace(folder / "geometries" / made.group / f"{made.name}.xyz", xyz_text(made))
+    entries = yaml.safe_dump(
+        [catalogue_entry(made) for made in made_all], sort_keys=False, default_flow_style=None
+    )
+    _replace(
+        folder / "catalogue.yaml",
+        "# Written by build_geometries.py: edit ingredients.py instead.\n" + entries,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Ideal polyhedra, the standard frame of a molecule, and random rotations. All positions in Angstrom."""
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+# Relative difference below which two principal moments count as equal: force-field minima of symmetric
+# molecules are symmetric to about 1 %.
+DEGENERACY = 0.02
+
+# Unit vectors from the centre to the corners; the triangle lies in the xz plane, its normal along y = b.
+SHAPES: dict[str, Array] = {
+    "tetrahedron": np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3),
+    "octahedron": np.array(
+        [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=np.float64
+    ),
+    "triangle": np.array([[1, 0, 0], [-0.5, 0, np.sqrt(3) / 2], [-0.5, 0, -np.sqrt(3) / 2]]),
+}
+
+
+def standard_frame(positions_angstrom: Array) -> Array:
+    """Positions, shape (n, 3), moved to their centroid and rotated into their principal axes.
+
+    The longest extent lies along z and the shortest, the normal of a flat molecule, along y. Where principal
+    moments are equal, the atom farthest from the axis (or from the centroid) decides; the sense of z and x is
+    that of a positive third moment. The rotation is proper, so a chiral molecule keeps its hand.
+    """
+    if not len(positions_angstrom):
+        return positions_angstrom.copy()
+    centred = positions_angstrom - positions_angstrom.mean(axis=0)
+    axes = _principal_axes(centred)
+    extents = np.ptp(centred @ axes.T, axis=0)
+    _, middle, longest = np.argsort(np.round(extents, 3), kind="stable")
+    z = _along_third_moment(centred, axes[longest])
+    x = _along_third_moment(centred, axes[middle])
+    return np.asarray(centred @ np.stack([x, np.cross(z, x), z]).T)
+
+
+def random_rotation(rng: np.random.Generator) -> Array:
+    """A proper rotation matrix, shape (3, 3), uniform over orientations (a normalised normal quaternion)."""
+    quaternion = rng.normal(size=4)
+    w, x, y, z = quaternion / np.linalg.norm(quaternion)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def _principal_axes(centred: Array) -> Array:
+    """Three orthonormal rows, in no particular order, independent of how degenerate moments diagonalise."""
+    moments, vectors = np.linalg.eigh(centred.T @ centred)
+    if moments[2] < 1e-12:
+        return np.eye(3)
+    lower_equal, upper_equal = np.diff(moments) < DEGENERACY * moments[2]
+    if not lower_equal and not upper_equal:
+        return np.asarray(vectors.T)
+    if lower_equal and upper_equal:
+        first = _farthest(centred)
+    else:
+        first = vectors[:, 0] if upper_equal else vectors[:, 2]
+    second = _farthest(centred - np.outer(centred @ first, first))
+    if np.linalg.norm(second) < 0.5:  # every atom on one line: any perpendicular will do
+        second = np.cross(first, np.eye(3)[np.argmin(np.abs(first))])
+        second /= np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)])
+
+
+def _farthest(points: Array) -> Array:
+    """Unit vector to the first of the points farthest from the origin, zero where all are at the origin."""
+    distances = np.linalg.norm(points, axis=1)
+    index = np.argmax(np.round(distances, 2))
+    if distances[index] < 1e-3:
+        return np.zeros(3)
+    return np.asarray(points[index] / distances[index])
+
+
+def _along_third_moment(centred: Array, axis: Array) -> Array:
+    """The axis, or its opposite where the third moment along it is negative."""
+    return np.asarray(-axis if np.sum((centred @ axis) ** 3) < -1e-6 else axis)
