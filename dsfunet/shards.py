@@ -1,0 +1,232 @@
+"""The Zarr v3 layout of simulated planes: what each array holds, and opening and checking a store.
+
+A store holds N planes of one split. The planes are stored one sample a chunk, so that training reads single
+samples, and `samples_per_shard` samples a shard, so that the files are few; per-sample metadata has one chunk a
+shard. Attributes hold the recipe, the code version and a digest; `complete` is set last.
+
+The measured (scattering) plane is not stored. Components are min-max normalised, each on its own, and their
+`floor` says what that took away, so the product is exact: I ~ (form_factor + form_factor_floor) *
+(short_range_order + short_range_order_floor), again normalised to [0, 1].
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet.errors import InputError
+from dsfunet.physics.short_range_order import ALPHA_SHAPE
+from dsfunet.preprocessing import PIXELS, normalise
+
+if TYPE_CHECKING:
+    import zarr
+
+LAYOUT_VERSION = 1
+MANIFEST_FOLDER = "manifest"
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """One array of a store: shape of one sample, dtype, whether it is a picture (one chunk a sample), meaning."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    picture: bool
+    meaning: str
+
+
+LAYOUT: dict[str, ArrayLayout] = {
+    "form_factor": ArrayLayout((PIXELS, PIXELS), "float16", True, "I_FF, linear, [0, 1]"),
+    "short_range_order": ArrayLayout((PIXELS, PIXELS), "float16", True, "I_SRO, linear, [0, 1]"),
+    "mask": ArrayLayout((PIXELS, PIXELS // 8), "uint8", True, "1 = measured, eight pixels of a row a byte"),
+    "form_factor_floor": ArrayLayout((), "float32", False, "minimum over range of I_FF, dimensionless"),
+    "short_range_order_floor": ArrayLayout((), "float32", False, "minimum over range of I_SRO, dimensionless"),
+    "species": ArrayLayout((2,), "int16", False, "A and B: indices into the attribute species_names"),
+    "rotations": ArrayLayout((2, 3, 3), "float32", False, "rotation matrices of A and B against their geometry"),
+    "cell": ArrayLayout((6,), "float64", False, "a, b, c [Angstrom], alpha, beta, gamma [degrees]"),
+    "plane": ArrayLayout((3, 3), "float64", False, "rows origin, step_u, step_v [1/Angstrom], Cartesian"),
+    "plane_axes": ArrayLayout((2,), "int8", False, "the two reciprocal axes (0, 1, 2) that span the plane"),
+    "plane_offset": ArrayLayout((), "float64", False, "index of the layer along the third axis [r.l.u.]"),
+    "concentration": ArrayLayout((), "float32", False, "m_A"),
+    "alphas": ArrayLayout(ALPHA_SHAPE, "float32", False, "alpha_v, indexed [i+5, j+5, k+5]"),
+    "order_kind": ArrayLayout((), "int8", False, "index into the attribute order_kinds"),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One simulated plane: linear components and scattering (256, 256) float32 in [0, 1], mask True = measured."""
+
+    form_factor: npt.NDArray[np.float32]
+    short_range_order: npt.NDArray[np.float32]
+    scattering: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+
+
+def scattering_plane(
+    form_factor: npt.NDArray[np.float32],
+    short_range_order: npt.NDArray[np.float32],
+    form_factor_floor: float,
+    short_range_order_floor: float,
+) -> npt.NDArray[np.float32]:
+    """I = I_FF I_SRO (equation 5) from normalised components and their floors, normalised to [0, 1]."""
+    product = (form_factor + np.float32(form_factor_floor)) * (
+        short_range_order + np.float32(short_range_order_floor)
+    )
+    return normalise(product)[0]
+
+
+def create(path: Path, samples: int, samples_per_shard: int, attributes: dict[str, Any]) -> "zarr.Group":
+    """An empty store with every array of LAYOUT, marked incomplete.
+
+    Byte shuffle beats bit shuffle on half floats; the checksum is there because without one a flipped bit reads
+    back silently wrong. Floats are filled with NaN, so that an unwritten shard cannot pass for data.
+    """
+    import zarr
+    from zarr.codecs import BloscCodec
+
+    group = zarr.create_group(store=path, zarr_format=3, overwrite=False)
+    for name, layout in LAYOUT.items():
+        chunk = 1 if layout.picture else min(samples_per_shard, samples)
+        group.create_array(
+            name,
+            shape=(samples, *layout.shape),
+            dtype=layout.dtype,
+            chunks=(chunk, *layout.shape),
+            shards=(samples_per_shard, *layout.shape) if layout.picture else None,
+            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
+            fill_value=np.nan if layout.dtype.startswith("float") else 0,
+            attributes={"meaning": layout.meaning},
+        )
+    group.attrs.update(
+        {
+            "layout_version": LAYOUT_VERSION,
+            "samples": samples,
+            "samples_per_shard": samples_per_shard,
+            **attributes,
+            "complete": False,
+        }
+    )
+    return group
+
+
+def shard_count(samples: int, samples_per_shard: int) -> int:
+    """Number of shards that hold so many samples."""
+    return -(-samples // samples_per_shard)
+
+
+def manifest_file(path: Path, shard: int) -> Path:
+    """The small JSON file that says a shard is written whole, with the digest of what was written."""
+    return path / MANIFEST_FOLDER / f"{shard:06d}.json"
+
+
+def digest_arrays(arrays: dict[str, npt.NDArray[Any]]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def open_store(path: str | Path) -> "Store":
+    """Open a finished store for reading.
+
+    Raises:
+        InputError: nothing is there, it is not a store of this layout and version, or it is incomplete.
+    """
+    return Store(Path(path))
+
+
+class Store:
+    """A finished store of simulated planes, read one sample at a time.
+
+    Raises:
+        InputError: nothing is there, it is not a store of this layout and version, or it is incomplete.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import zarr
+        from zarr.errors import GroupNotFoundError
+
+        if not path.exists():
+            raise InputError(f"{path}: no such store; make one with `python -m simulate`")
+        try:
+            self._group = zarr.open_group(path, mode="r", zarr_format=3)
+        except (GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError) as error:
+            raise InputError(f"{path}: not a Zarr v3 store of simulated planes") from error
+        self.path = path
+        self.attributes: dict[str, Any] = dict(self._group.attrs)
+        version = self.attributes.get("layout_version")
+        if version != LAYOUT_VERSION:
+            raise InputError(f"{path}: layout version {version}, this program reads version {LAYOUT_VERSION}")
+        self._check_complete()
+        self._arrays: dict[str, Any] = {}
+
+    def _check_complete(self) -> None:
+        samples, per_shard = self.attributes["samples"], self.attributes["samples_per_shard"]
+        expected = shard_count(samples, per_shard)
+        written = sum(manifest_file(self.path, shard).exists() for shard in range(expected))
+        if written < expected or not self.attributes.get("complete"):
+            raise InputError(
+                f"{self.path}: incomplete, {written} of {expected} shards written;"
+                " run the same `python -m simulate` command again to finish it"
+            )
+        for name, layout in LAYOUT.items():
+            array = self._group.get(name)
+            shape, dtype = getattr(array, "shape", None), str(getattr(array, "dtype", None))
+            if shape != (samples, *layout.shape) or dtype != layout.dtype:
+                raise InputError(
+                    f"{self.path}: array {name} is {shape} {dtype}, expected {(samples, *layout.shape)} {layout.dtype}"
+                )
+
+    def __len__(self) -> int:
+        return int(self.attributes["samples"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the digests of all shards."""
+        return str(self.attributes["digest"])
+
+    def array(self, name: str) -> Any:
+        """One array of LAYOUT, opened once."""
+        if name not in self._arrays:
+            self._arrays[name] = self._group[name]
+        return self._arrays[name]
+
+    def sample(self, index: int) -> Sample:
+        """Plane number `index`, with its scattering rebuilt from the components and their floors."""
+        form_factor = np.asarray(self.array("form_factor")[index]).astype(np.float32)
+        short_range_order = np.asarray(self.array("short_range_order")[index]).astype(np.float32)
+        floors = self._floors()
+        packed = np.asarray(self.array("mask")[index])
+        return Sample(
+            form_factor=form_factor,
+            short_range_order=short_range_order,
+            scattering=scattering_plane(form_factor, short_range_order, *floors[:, index].tolist()),
+            mask=np.unpackbits(packed, axis=-1).astype(bool),
+        )
+
+    def _floors(self) -> npt.NDArray[np.float32]:
+        if "floors" not in self._arrays:
+            names = ("form_factor_floor", "short_range_order_floor")
+            self._arrays["floors"] = np.stack([np.asarray(self._group[name]) for name in names])
+        floors: npt.NDArray[np.float32] = self._arrays["floors"]
+        return floors
+
+    def metadata(self, name: str) -> npt.NDArray[Any]:
+        """A whole per-sample metadata array, such as species, cell or order_kind."""
+        return np.asarray(self.array(name)[:])
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON written to a temporary name in the same folder, then renamed: whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(path)
