@@ -1,0 +1,163 @@
+"""Generators on disk: the safetensors we ship, and the generators inside a training checkpoint.
+
+A weights folder holds `form_factor.safetensors`, `short_range_order.safetensors` and `card.json`. The header of
+each safetensors file names the network and its settings, so that a file says by itself how it is to be built. Only
+networks listed in GENERATORS are ever built, and nothing is unpickled but plain tensors.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from dsfunet.errors import InputError
+from dsfunet.networks import Pix2PixGenerator, SpectralUNet
+
+GENERATORS: dict[str, type[nn.Module]] = {"Pix2PixGenerator": Pix2PixGenerator, "SpectralUNet": SpectralUNet}
+"""The networks that weights may name."""
+
+COMPONENT_NAMES = ("form_factor", "short_range_order")
+RELEASE_FOLDER = Path(__file__).parent / "pretrained" / "release"
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True)
+class Generators:
+    """Both generators in evaluation mode, where they came from, and a digest of their weights."""
+
+    form_factor: nn.Module
+    short_range_order: nn.Module
+    source: str
+    digest: str
+    card: dict[str, Any]
+
+
+def describe_network(network: nn.Module) -> dict[str, Any]:
+    """A generator in plain types, from which `build_network` makes it again: its class name and settings."""
+    return {"network": type(network).__name__, "settings": getattr(network, "settings", {})}
+
+
+def build_network(description: dict[str, Any]) -> nn.Module:
+    """The generator that a description names, with fresh weights.
+
+    Raises:
+        InputError: the network is not one of GENERATORS or the settings are not its own.
+    """
+    name = description.get("network")
+    if name not in GENERATORS:
+        raise InputError(f"weights are of a network {name!r}: expected one of {sorted(GENERATORS)}")
+    try:
+        return GENERATORS[name](**description["settings"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(f"weights name settings that {name} does not take: {error}") from error
+
+
+def load_release() -> Generators:
+    """The generators that ship with the package."""
+    return load_folder(RELEASE_FOLDER)
+
+
+def load_generators(path: str | Path) -> Generators:
+    """Generators from a training checkpoint (.ckpt) or from a folder of safetensors.
+
+    Raises:
+        InputError: nothing is there, or it is neither.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such checkpoint or weights folder")
+    return load_folder(path) if path.is_dir() else load_checkpoint(path)
+
+
+def load_folder(folder: Path) -> Generators:
+    """Generators from a folder of safetensors.
+
+    Raises:
+        InputError: a file is missing, damaged, or of another network.
+    """
+    networks, digest = [], hashlib.sha256()
+    for component in COMPONENT_NAMES:
+        path = folder / f"{component}.safetensors"
+        if not path.exists():
+            raise InputError(f"{folder}: expected a weights folder, found no {path.name} in it")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: not a safetensors file ({error})") from error
+        if "description" not in metadata:
+            raise InputError(f"{path}: its header names no network; expected one written by dsfunet")
+        networks.append(_filled(json.loads(metadata["description"]), state, path))
+        digest.update(path.read_bytes())
+    card_path = folder / CARD_FILE
+    card = json.loads(card_path.read_text(encoding="utf-8")) if card_path.exists() else {}
+    return Generators(networks[0], networks[1], str(folder.name), digest.hexdigest(), card)
+
+
+def load_checkpoint(path: Path) -> Generators:
+    """Generators from a checkpoint of `dsfunet fit`: the averaged weights where it has them, else the live ones.
+
+    Raises:
+        InputError: it is not a checkpoint, or not one of this program.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a checkpoint that can be read safely ({reason})") from error
+    if not isinstance(checkpoint, dict) or "networks" not in checkpoint or "state_dict" not in checkpoint:
+        raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it names no networks)")
+    state = checkpoint["state_dict"]
+    networks = []
+    for component in COMPONENT_NAMES:
+        averaged = f"averages.{component}."
+        prefix = averaged if any(key.startswith(averaged) for key in state) else f"generators.{component}."
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        networks.append(_filled(checkpoint["networks"][component], own, path))
+    return Generators(networks[0], networks[1], path.name, _digest(networks), {})
+
+
+def _filled(description: dict[str, Any], state: dict[str, torch.Tensor], path: Path) -> nn.Module:
+    network = build_network(description)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit a {description['network']} of the settings they name") from error
+    return network.eval().requires_grad_(False)
+
+
+def _digest(networks: list[nn.Module]) -> str:
+    digest = hashlib.sha256()
+    for network in networks:
+        for key, value in sorted(network.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_folder(generators: Generators, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float16) -> None:
+    """Write generators as a weights folder; each file is whole or not there.
+
+    Half precision halves the files; the weights are used in float32 again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for component in COMPONENT_NAMES:
+        network: nn.Module = getattr(generators, component)
+        state = {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
+        path = folder / f"{component}.safetensors"
+        temporary = folder / f".{path.name}.{os.getpid()}.tmp"
+        save_file(state, temporary, metadata={"description": json.dumps(describe_network(network), sort_keys=True)})
+        os.replace(temporary, path)
+    temporary = folder / f".{CARD_FILE}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / CARD_FILE)
