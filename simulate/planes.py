@@ -11,7 +11,6 @@ from dsfunet.physics import (
     MAX_INDEX,
     Cell,
     Molecule,
-    Plane,
     form_factor_intensity,
     plane_through,
     short_range_order_intensity,
@@ -105,10 +104,14 @@ def _attempt(world: World, rng: np.random.Generator) -> dict[str, npt.NDArray[An
         return None
     form_factor_unit, form_factor_low, form_factor_range = normalise(form_factor)
     order_unit, order_low, order_range = normalise(short_range_order)
+    mask = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe.mask)
+    # What a detector did not see of a plane must not be all there was to see.
+    if np.ptp((form_factor_unit * order_unit)[mask]) < 1e-3:
+        return None
     return {
         "form_factor": form_factor_unit.astype(np.float16),
         "short_range_order": order_unit.astype(np.float16),
-        "mask": np.packbits(_mask(rng, plane, recipe), axis=-1),
+        "mask": np.packbits(mask, axis=-1),
         "form_factor_floor": np.float32(form_factor_low / form_factor_range),
         "short_range_order_floor": np.float32(order_low / order_range),
         "species": np.array([world.catalogue.index(first), world.catalogue.index(second)], np.int16),
@@ -192,7 +195,3 @@ def _draw_layer(
     if rng.random() < recipe.strongest_layer_share:
         offset += strongest_offset(alphas, third)
     return (axes[0], axes[1]), offset
-
-
-def _mask(rng: np.random.Generator, plane: Plane, recipe: Recipe) -> npt.NDArray[np.bool_]:
-    return draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe.mask)

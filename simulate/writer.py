@@ -88,6 +88,7 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
         "code_version": __version__,
         "versions": {name: version(name) for name in ("numpy", "numba", "gemmi", "zarr")},
         "species_names": world.species_names,
+        "species_groups": [species.group for species in world.catalogue],
         "order_kinds": list(ORDER_KINDS),
     }
     # Made under another name, so that a store is there with all its arrays and attributes or not at all.

@@ -55,8 +55,26 @@ class ResidualBlock(nn.Module):
         return features + self.body(features)
 
 
+def logarithm_channel(plane: Tensor, floor: float = 1e-3) -> Tensor:
+    """The logarithm of the scattering, (n, 1, h, w), with measured mean 0 and variance 1 and missing pixels at 0.
+
+    In the logarithm the product of smooth and periodic becomes a sum, which linear filters take apart. `plane` is
+    (n, c, h, w): channel 0 the spread scattering, channel 1, where there is one, the mask (1 = measured). `floor`
+    is added to the intensity in [0, 1], so that dark pixels do not rule.
+    """
+    intensity = ((plane[:, :1].float() + 1) / 2).square()
+    measured = plane[:, 1:2].float() if plane.shape[1] > 1 else torch.ones_like(intensity)
+    logarithm = torch.log(intensity + floor)
+    count = measured.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    centred = (logarithm - (logarithm * measured).sum(dim=(2, 3), keepdim=True) / count) * measured
+    variance = centred.square().sum(dim=(2, 3), keepdim=True) / count
+    return (centred * torch.rsqrt(variance + 1e-6)).to(plane.dtype)
+
+
 class SpectralUNet(nn.Module):
     """One component from a plane: pixels folded into channels, a U-Net with a Fourier block per stage.
+
+    Beside its input the stem is given the input's logarithm (`logarithm_channel`).
 
     Input (n, in_channels, h, w): channel 0 the spread scattering in [-1, 1], channel 1 the mask (1 = measured)
     where `in_channels` is 2. Output (n, 1, h, w) in [-1, 1], the spread component. `channels` are those of the
@@ -87,7 +105,7 @@ class SpectralUNet(nn.Module):
         }
         self.divisor = fold * 2 ** (len(channels) - 1)
         self.unfold = nn.PixelUnshuffle(fold)
-        self.stem = nn.Conv2d(in_channels * fold**2, channels[0], 3, padding=1)
+        self.stem = nn.Conv2d((in_channels + 1) * fold**2, channels[0], 3, padding=1)
 
         def stage(depth: int) -> nn.Sequential:
             pair = [ResidualBlock(channels[depth]), FourierBlock(channels[depth], fourier_channels[depth])]
@@ -115,7 +133,7 @@ class SpectralUNet(nn.Module):
     def forward(self, plane: Tensor) -> Tensor:
         if plane.shape[-1] % self.divisor or plane.shape[-2] % self.divisor:
             raise InputError(f"plane of {tuple(plane.shape[-2:])} pixels: sides must be divisible by {self.divisor}")
-        features = self.stem(self.unfold(plane))
+        features = self.stem(self.unfold(torch.cat([plane, logarithm_channel(plane)], dim=1)))
         skips = []
         for stage, down in zip(self.encoder, self.down, strict=True):
             features = stage(features)

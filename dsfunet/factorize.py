@@ -1,0 +1,137 @@
+"""Planes in, components out: `Factorizer` is what users call."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dsfunet.errors import InputError
+from dsfunet.preprocessing import PIXELS, measured_pixels, network_input, unspread
+from dsfunet.weights import Generators, load_generators, load_release
+
+Planes = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Components:
+    """Both components of one plane (256, 256) or of several (n, 256, 256): linear intensity in [0, 1], float32.
+
+    Each component is normalised on its own (minimum 0, maximum 1 in the truth the networks were trained on), so
+    their product explains the plane up to a scale. `mask` is True where the plane was measured; the
+    components are given everywhere.
+    """
+
+    form_factor: Planes
+    short_range_order: Planes
+    mask: npt.NDArray[np.bool_]
+
+
+class Factorizer:
+    """Splits planes of diffuse scattering into form factor and short-range order.
+
+    The answer is deterministic: dropout is off.
+
+    Example:
+        >>> components = Factorizer.from_pretrained()(plane)  # plane: (256, 256), NaN where not measured
+        >>> components.short_range_order
+
+    Args:
+        generators: both networks, from `dsfunet.weights`.
+        device: where they run, such as "cpu" or "cuda"; None takes a GPU where there is one.
+        batch_size: planes that go through the networks at once.
+    """
+
+    def __init__(self, generators: Generators, device: str | None = None, batch_size: int = 8) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.generators = generators
+        self.batch_size = batch_size
+        self._networks = [
+            network.to(self.device, memory_format=torch.channels_last)
+            for network in (generators.form_factor, generators.short_range_order)
+        ]
+
+    @classmethod
+    def from_pretrained(cls, device: str | None = None, batch_size: int = 8) -> "Factorizer":
+        """With the weights that ship with the package."""
+        return cls(load_release(), device, batch_size)
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: str | None = None, batch_size: int = 8) -> "Factorizer":
+        """With weights from a training checkpoint (.ckpt) or a folder of safetensors.
+
+        Raises:
+            InputError: it is neither.
+        """
+        return cls(load_generators(path), device, batch_size)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Which weights these are: name, SHA-256 digest, and the model card where there is one."""
+        return {"name": self.generators.source, "digest": self.generators.digest, "card": self.generators.card}
+
+    def __call__(
+        self, planes: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None
+    ) -> Components:
+        """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
+
+        NaN, infinite and negative pixels are missing, and so are those where `mask` (True = measured, shape of
+        one plane or of all) is False.
+
+        Raises:
+            InputError: wrong shape or type, or a plane with nothing to factorise: no measured pixel, or all of
+                them equal.
+        """
+        stack, measured = check_planes(planes, mask)
+        outputs = np.empty((2, *stack.shape), np.float32)
+        for start in range(0, len(stack), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            shown = np.stack([_shown(*each, start + i) for i, each in enumerate(zip(stack[part], measured[part]))])
+            outputs[:, part] = self._infer(torch.from_numpy(shown))
+        form_factor, short_range_order = np.clip(unspread(outputs), 0.0, 1.0)
+        shape = np.shape(planes)
+        return Components(
+            form_factor.reshape(shape), short_range_order.reshape(shape), measured.reshape(shape)
+        )
+
+    @torch.inference_mode()
+    def _infer(self, shown: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Both spread components (2, n, 256, 256) of what the networks are shown (n, 2, 256, 256)."""
+        shown = shown.to(self.device, memory_format=torch.channels_last)
+        outputs = [network(shown[:, : network.in_channels])[:, 0] for network in self._networks]
+        result: npt.NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
+        return result
+
+
+def check_planes(
+    planes: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Planes as (n, 256, 256) float64 with missing pixels at 0, and where they were measured, of the same shape.
+
+    Raises:
+        InputError: wrong shape or type of planes or mask.
+    """
+    planes = np.asarray(planes)
+    if planes.ndim not in (2, 3) or planes.shape[-2:] != (PIXELS, PIXELS) or planes.size == 0:
+        raise InputError(f"planes of shape {planes.shape}: expected ({PIXELS}, {PIXELS}) or (n, {PIXELS}, {PIXELS})")
+    if planes.dtype.kind not in "fiub":
+        raise InputError(f"planes of type {planes.dtype}: expected real numbers")
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.dtype != bool or mask.shape not in (planes.shape, planes.shape[-2:]):
+            raise InputError(
+                f"mask of shape {mask.shape} and type {mask.dtype}: expected bool (True = measured) of shape {planes.shape}"
+            )
+        mask = np.broadcast_to(mask, planes.shape)
+    stack = planes.astype(np.float64).reshape(-1, PIXELS, PIXELS)
+    measured = measured_pixels(stack, None if mask is None else mask.reshape(stack.shape))
+    return np.where(measured, stack, 0.0), measured
+
+
+def _shown(plane: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_], number: int) -> npt.NDArray[np.float32]:
+    try:
+        return network_input(plane, measured)
+    except InputError as error:
+        raise InputError(f"plane number {number}: {error}") from error

@@ -1,0 +1,70 @@
+"""Users' files: planes in, results out. Formats are told apart by content, never by name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from dsfunet.errors import InputError
+from dsfunet.io import yell
+from dsfunet.io.files import HDF5_SIGNATURE, NPY_SIGNATURE, check_writable, leading_bytes
+from dsfunet.io.images import read_npy
+from dsfunet.io.measured import MeasuredPlane, PlaneGrid
+from dsfunet.io.nexus import Result, read_result, write_result
+from dsfunet.io.plane_names import PlaneName, parse_plane_name
+
+__all__ = [
+    "MeasuredPlane",
+    "PlaneGrid",
+    "PlaneName",
+    "Result",
+    "check_writable",
+    "parse_plane_name",
+    "read_plane",
+    "read_result",
+    "write_result",
+]
+
+_HDF5_READERS = (yell,)
+
+
+def read_plane(path: Path | str, plane_name: str | None = None) -> MeasuredPlane:
+    """The plane in a user's file, or the plane of that name out of a volume.
+
+    `plane_name` is what `parse_plane_name` takes, and is needed for volumes of more than one layer.
+
+    Raises:
+        InputError: the file is missing, damaged or not understood, or holds no such plane.
+    """
+    path = Path(path)
+    start = leading_bytes(path)
+    if start.startswith(NPY_SIGNATURE):
+        if plane_name is not None:
+            raise InputError(
+                f"{path}: a .npy file is a plane without axes, so plane {plane_name!r} means nothing in it"
+            )
+        return read_npy(path)
+    # is_hdf5 also finds a signature behind a user block, but says no to some truncated files.
+    if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
+        raise InputError(f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume")
+    with _opened(path) as file:
+        for reader in _HDF5_READERS:
+            if reader.recognises(file):
+                try:
+                    measured: MeasuredPlane = reader.read_plane(file, plane_name)
+                    return measured
+                except InputError as error:
+                    raise InputError(f"{path}: {error}") from error
+        found = ", ".join(list(file)[:8]) or "nothing"
+        expected = " or ".join(reader.EXPECTED for reader in _HDF5_READERS)
+        raise InputError(f"{path}: HDF5 file with {found} at its root, expected {expected}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:  # what HDF5 raises, on opening or on reading
+        raise InputError(f"{path}: HDF5 file that cannot be read, truncated or damaged ({error})") from error

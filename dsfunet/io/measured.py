@@ -1,0 +1,115 @@
+"""One measured plane as its owner keeps it: intensities, and where in reciprocal space its pixels lie."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet.errors import InputError
+from dsfunet.io.plane_names import PlaneName
+from dsfunet.physics import Cell, Plane
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneGrid:
+    """The pixels of a plane on its owner's own grid, which may be oblique and need not be square.
+
+    `rows` (n,) and `columns` (m,) are the coordinates of the pixel centres [r.l.u.] along the two axes that
+    `name` lets vary, in that order: intensity[i, j] of hk1 lies at h = rows[i], k = columns[j], l = 1.
+
+    Raises:
+        InputError: the coordinates of an axis are fewer than two, not finite, or not evenly spaced.
+    """
+
+    cell: Cell
+    name: PlaneName
+    rows: Array
+    columns: Array
+
+    def __post_init__(self) -> None:
+        for field, label in zip(("rows", "columns"), self.name.labels, strict=True):
+            values = np.array(getattr(self, field), dtype=np.float64)
+            _check_even(values, label)
+            values.flags.writeable = False
+            object.__setattr__(self, field, values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, m), the numbers of rows and columns."""
+        return len(self.rows), len(self.columns)
+
+    @property
+    def steps(self) -> tuple[float, float]:
+        """Spacing of the rows and of the columns [r.l.u.]; negative where an axis runs downwards."""
+        return _step(self.rows), _step(self.columns)
+
+    @cached_property
+    def plane(self) -> Plane:
+        """The same pixels in Cartesian coordinates [1/Angstrom], Q = 2 pi (h a* + k b* + l c*)."""
+        n, m = self.shape
+        first, second = self.name.axes
+        centre = np.zeros(3)
+        # The middle as first + step * index, so that a float32 axis does not tilt the grid.
+        centre[first] = self.rows[0] + self.steps[0] * (n // 2)
+        centre[second] = self.columns[0] + self.steps[1] * (m // 2)
+        centre[self.name.fixed_axis] = self.name.offset
+        basis = self.cell.reciprocal
+        return Plane(centre @ basis, self.steps[0] * basis[first], self.steps[1] * basis[second], (n, m))
+
+    def describe(self) -> str:
+        """One line for a person: axis order, ranges, cell and the 2 pi."""
+        axes = [
+            f"{axis} {label} from {values[0]:g} to {values[-1]:g} ({len(values)} pixels)"
+            for axis, label, values in zip(
+                ("rows", "columns"), self.name.labels, (self.rows, self.columns), strict=True
+            )
+        ]
+        cell = " ".join(f"{value:g}" for value in self.cell.parameters)
+        return f"plane {self.name}: {', '.join(axes)}; cell {cell}; Q = 2 pi (h a* + k b* + l c*)"
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredPlane:
+    """A plane as it was read: `intensity` (n, m), NaN where nothing was measured.
+
+    Other values are as in the file. `grid` is None when the file does not say where its pixels lie; `notes`
+    are sentences about what a reader had to assume, for the user to see.
+
+    Raises:
+        InputError: the intensity is not two-dimensional, or its shape is not that of the grid.
+    """
+
+    intensity: Array
+    grid: PlaneGrid | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        intensity = np.asarray(self.intensity, dtype=np.float64)
+        if intensity.ndim != 2:
+            raise InputError(f"intensity of shape {intensity.shape}: expected a plane, two dimensions")
+        if self.grid is not None and intensity.shape != self.grid.shape:
+            raise InputError(f"intensity of shape {intensity.shape}: its axes have {self.grid.shape} pixels")
+        object.__setattr__(self, "intensity", intensity)
+
+    @property
+    def cell(self) -> Cell | None:
+        """The unit cell, None when the file does not say."""
+        return None if self.grid is None else self.grid.cell
+
+
+def _step(values: Array) -> float:
+    return float(values[-1] - values[0]) / (len(values) - 1)
+
+
+def _check_even(values: Array, label: str) -> None:
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise InputError(
+            f"axis {label} of shape {values.shape}: expected two or more finite numbers [r.l.u.]"
+        )
+    step = _step(values)
+    # One part in a thousand of a pixel step is more than float32 axes lose and less than anyone can see.
+    if step == 0 or np.abs(np.diff(values) - step).max() > 1e-3 * abs(step):
+        raise InputError(f"axis {label} from {values[0]:g} to {values[-1]:g}: expected evenly spaced values")

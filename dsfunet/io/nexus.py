@@ -1,0 +1,194 @@
+"""The result: one NeXus HDF5 file that opens by itself in any NXdata viewer, and reading it back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+import dsfunet
+from dsfunet.errors import InputError
+from dsfunet.io.files import leading_bytes, replacing
+from dsfunet.io.measured import PlaneGrid
+from dsfunet.io.plane_names import AXIS_LABELS, PlaneName
+from dsfunet.physics import Cell
+
+Float32 = npt.NDArray[np.float32]
+Scalar = str | int | float
+
+TITLES = {
+    "input": "measured scattering",
+    "form_factor": "form factor",
+    "short_range_order": "short-range order",
+    "product": "form factor \N{MULTIPLICATION SIGN} short-range order",
+    "residual": "measured \N{MINUS SIGN} product",
+    "mask": "mask (1 measured, 0 missing)",
+    "sigma_form_factor": "standard uncertainty of the form factor",
+    "sigma_short_range_order": "standard uncertainty of the short-range order",
+}
+"""The planes of a result, in order, and what each is called on a label."""
+
+_OPTIONAL = ("sigma_form_factor", "sigma_short_range_order")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a measured plane came apart into, everything (n, m) on the user's own grid.
+
+    `input`, `product` and `residual` = input - product share one scale, that of the measurement;
+    `form_factor` and `short_range_order` are in [0, 1]. Intensities are float32, NaN where there is no value.
+    `mask` is True where measured. `grid` is None when the pixels' place is unknown. `process` says how it was
+    made: seed, digest of the weights, scale numbers, recipe as JSON, whatever belongs on record, under the
+    names it is to have in the file.
+
+    Raises:
+        InputError: the planes differ in shape from one another or from the grid.
+    """
+
+    input: Float32
+    form_factor: Float32
+    short_range_order: Float32
+    product: Float32
+    residual: Float32
+    mask: npt.NDArray[np.bool_]
+    grid: PlaneGrid | None = None
+    process: Mapping[str, Scalar] = field(default_factory=dict)
+    sigma_form_factor: Float32 | None = None
+    sigma_short_range_order: Float32 | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.input) if self.grid is None else self.grid.shape
+        for name, values in self.planes().items():
+            plane = np.asarray(values, dtype=np.bool_ if name == "mask" else np.float32)
+            if plane.shape != shape or plane.ndim != 2:
+                raise InputError(f"result {name} of shape {plane.shape}: expected a plane of shape {shape}")
+            object.__setattr__(self, name, plane)
+
+    def planes(self) -> dict[str, npt.NDArray[Any]]:
+        """The planes by name, in the order of `TITLES`, without those that were not given."""
+        planes = {name: getattr(self, name) for name in TITLES}
+        return {name: plane for name, plane in planes.items() if not (name in _OPTIONAL and plane is None)}
+
+
+def write_result(path: Path | str, result: Result, date: str | None = None) -> None:
+    """Write a result as NeXus, whole or not at all.
+
+    The root holds one NXentry, with one NXdata for each plane, an NXsample (cell and axes) and an NXprocess.
+    `date` is an ISO 8601 time for the record, now by default; with one given, equal results make equal files.
+
+    Raises:
+        InputError: nothing can be written at the path.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "dsfunet"})
+        entry = _group(file, "entry", "NXentry", default="form_factor")
+        entry["title"] = "Form factor and short-range order" + (
+            f", plane {result.grid.name}" if result.grid else ""
+        )
+        process = _group(entry, "process", "NXprocess")
+        now = date or datetime.now().astimezone().isoformat(timespec="seconds")
+        record = {"program": "dsfunet", "version": dsfunet.__version__, "date": now, **result.process}
+        for name, value in record.items():
+            process[name] = value
+        axes = _write_axes(entry, result)
+        for name, plane in result.planes().items():
+            _write_plane(entry, name, plane, axes)
+        for name in _OPTIONAL:
+            if name in entry:  # the name under which NeXus looks for the uncertainty of a signal
+                entry[f"{name.removeprefix('sigma_')}/data_errors"] = entry[name]["data"]
+
+
+def read_result(path: Path | str) -> Result:
+    """A result that `write_result` wrote.
+
+    Raises:
+        InputError: the file is missing, damaged, or no such result.
+    """
+    path = Path(path)
+    leading_bytes(path)
+    try:
+        with h5py.File(path, "r") as file:
+            entry = file["entry"]
+            planes = {
+                name: entry[name]["data"][()] for name in TITLES if name not in _OPTIONAL or name in entry
+            }
+            process = {name: _scalar(dataset) for name, dataset in entry["process"].items()}
+            grid = _read_grid(entry)
+        planes["mask"] = planes["mask"].astype(np.bool_)
+        return Result(**planes, grid=grid, process=process)
+    except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a result of dsfunet, or a damaged one ({error})") from error
+
+
+def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs.update({"NX_class": nx_class, **attributes})
+    return group
+
+
+def _write_axes(entry: h5py.Group, result: Result) -> dict[str, h5py.Dataset]:
+    """Axis datasets by name, slow then fast, then what else belongs beside every plane; all in one place."""
+    grid = result.grid
+    if grid is None:
+        pixels = _group(entry, "pixels", "NXcollection")
+        shape = result.input.shape
+        return {
+            label: _dataset(pixels, label, np.arange(n), "pixel")
+            for label, n in zip("yx", shape, strict=True)
+        }
+    sample = _group(entry, "sample", "NXsample")
+    cell = np.array(grid.cell.parameters)
+    _dataset(sample, "unit_cell_abc", cell[:3], "angstrom")
+    _dataset(sample, "unit_cell_alphabetagamma", cell[3:], "degree")
+    first, second = grid.name.labels
+    return {
+        first: _dataset(sample, first, grid.rows, "r.l.u."),
+        second: _dataset(sample, second, grid.columns, "r.l.u."),
+        grid.name.fixed_label: _dataset(
+            sample, grid.name.fixed_label, np.float64(grid.name.offset), "r.l.u."
+        ),
+        "unit_cell": _dataset(sample, "unit_cell", cell, "angstrom, degree"),
+    }
+
+
+def _write_plane(
+    entry: h5py.Group, name: str, plane: npt.NDArray[Any], axes: Mapping[str, h5py.Dataset]
+) -> None:
+    rows, columns = list(axes)[:2]
+    group = _group(entry, name, "NXdata", signal="data", axes=[rows, columns])
+    group.attrs.update({f"{rows}_indices": 0, f"{columns}_indices": 1})
+    group["title"] = TITLES[name]
+    # Booleans are stored by h5py as an enumeration, which many viewers do not draw.
+    values = plane.astype(np.uint8) if plane.dtype == np.bool_ else plane
+    data = group.create_dataset("data", data=values, compression="gzip", shuffle=True)
+    data.attrs["long_name"] = TITLES[name]
+    for label, dataset in axes.items():
+        group[label] = dataset  # a hard link
+
+
+def _dataset(group: h5py.Group, name: str, values: npt.ArrayLike, units: str) -> h5py.Dataset:
+    dataset = group.create_dataset(name, data=values)
+    dataset.attrs.update({"units": units, "long_name": f"{name} ({units})"})
+    return dataset
+
+
+def _read_grid(entry: h5py.Group) -> PlaneGrid | None:
+    if "sample" not in entry:
+        return None
+    sample = entry["sample"]
+    labels = [str(label) for label in entry["input"].attrs["axes"]]
+    first, second = (AXIS_LABELS.index(label) for label in labels)
+    fixed = AXIS_LABELS[3 - first - second]
+    name = PlaneName((first, second), float(sample[fixed][()]))
+    cell = Cell(*map(float, sample["unit_cell"][()]))
+    return PlaneGrid(cell, name, sample[labels[0]][()], sample[labels[1]][()])
+
+
+def _scalar(dataset: h5py.Dataset) -> Scalar:
+    value = dataset[()]
+    result: Scalar = value.decode() if isinstance(value, bytes) else value.item()
+    return result

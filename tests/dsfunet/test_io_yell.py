@@ -1,0 +1,292 @@
+"""Volumes in the layout of Yell, as Yell, Meerkat and DISCUS write them."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from dsfunet.errors import InputError
+from dsfunet.io import read_plane
+from dsfunet.physics import Cell
+
+SHAPE = (9, 11, 5)
+LOWER = np.array([-2.0, -2.5, -1.0])
+STEPS = np.array([0.5, 0.5, 0.5])
+CELL = (6.0, 7.0, 8.0, 90.0, 100.0, 90.0)
+
+
+def volume() -> np.ndarray:
+    """data[h, k, l] = 100 h + 10 k + l, a value that tells every voxel's place."""
+    h, k, l = (low + step * np.arange(n) for low, step, n in zip(LOWER, STEPS, SHAPE, strict=True))  # noqa: E741
+    return 100 * h[:, None, None] + 10 * k[:, None] + l
+
+
+def write(path: Path, drop: tuple[str, ...] = (), **changes: Any) -> Path:
+    content = {
+        "format": "Yell 1.0",
+        "data": volume(),
+        "lower_limits": LOWER,
+        "step_sizes": STEPS,
+        "unit_cell": np.array(CELL),
+        "is_direct": False,
+    }
+    content.update(changes)
+    with h5py.File(path, "w") as file:
+        for name, value in content.items():
+            if name not in drop:
+                file[name] = value
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rows", "columns"),
+    [
+        ("hk1", lambda h, k: 100 * h + 10 * k + 1, 0, 1),
+        ("h0l", lambda h, m: 100 * h + m, 0, 2),
+        ("-1kl", lambda k, m: -100 + 10 * k + m, 1, 2),
+        ("h k -0.5", lambda h, k: 100 * h + 10 * k - 0.5, 0, 1),
+    ],
+)
+def test_planes_lie_where_their_names_say(
+    tmp_path: Path, name: str, value: Any, rows: int, columns: int
+) -> None:
+    measured = read_plane(write(tmp_path / "v.h5"), name)
+    grid = measured.grid
+    assert grid is not None and str(grid.name) == name and measured.notes == ()
+    np.testing.assert_allclose(grid.rows, LOWER[rows] + 0.5 * np.arange(SHAPE[rows]))
+    np.testing.assert_allclose(grid.columns, LOWER[columns] + 0.5 * np.arange(SHAPE[columns]))
+    np.testing.assert_allclose(measured.intensity, value(grid.rows[:, None], grid.columns))
+    assert measured.cell == Cell(*CELL)
+
+
+def test_cartesian_plane_of_an_oblique_grid(tmp_path: Path) -> None:
+    grid = read_plane(write(tmp_path / "v.h5"), "h1l").grid
+    assert grid is not None
+    q = grid.plane.q_points()
+    for i, j in ((0, 0), (8, 4), (3, 2), (0, 4)):
+        hkl = np.array([grid.rows[i], 1.0, grid.columns[j]])
+        np.testing.assert_allclose(q[i, j], hkl @ Cell(*CELL).reciprocal, atol=1e-12)
+    assert "rows h from -2 to 2 (9 pixels)" in grid.describe() and "2 pi" in grid.describe()
+
+
+def test_nearest_layer_is_taken_and_told(tmp_path: Path) -> None:
+    measured = read_plane(write(tmp_path / "v.h5"), "h k 0.8")
+    assert measured.grid is not None and measured.grid.name.offset == 1.0
+    assert measured.intensity[4, 5] == 1.0
+    assert measured.notes == ("plane h k 0.8: the nearest layer was taken, l = 1",)
+
+
+def test_float32_limits_do_not_blur_the_name(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "v.h5",
+        data=np.zeros((9, 11, 21)),
+        lower_limits=np.array([-2, -2.5, -1], np.float32),
+        step_sizes=np.array([0.5, 0.5, 0.1], np.float32),
+    )
+    measured = read_plane(path, "h k 0.7")
+    assert measured.grid is not None and measured.grid.name.offset == 0.7 and not measured.notes
+
+
+@pytest.mark.parametrize("name", ["hk2", "hk-1.3", "hk100"])
+def test_planes_outside_say_what_there_is(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"v.h5: plane .*: the volume holds l = -1 to 1 in steps of 0.5"):
+        read_plane(write(tmp_path / "v.h5"), name)
+
+
+def test_without_a_name_examples_are_given(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"9 x 11 x 5 voxels .* such as hk0, hk1, h0l, h1l, 0kl, 1kl"):
+        read_plane(write(tmp_path / "v.h5"))
+
+
+@pytest.mark.parametrize("data", [volume()[:, :, 3], volume()[:, :, 3:4]])
+def test_a_single_layer_needs_no_name(tmp_path: Path, data: np.ndarray) -> None:
+    path = write(tmp_path / "v.h5", data=data, lower_limits=np.array([-2, -2.5, 0.5]))
+    measured = read_plane(path)
+    assert measured.grid is not None and str(measured.grid.name) == "h k 0.5"
+    np.testing.assert_array_equal(measured.intensity, volume()[:, :, 3])
+    with pytest.raises(InputError, match=r"one voxel thick along l, expected a plane such as 'h k 0.5'"):
+        read_plane(path, "h0l")
+    with pytest.raises(InputError, match=r"the volume holds l = 0.5 alone"):
+        read_plane(path, "hk2")
+
+
+def test_meerkat_raw_divides_by_counts(tmp_path: Path) -> None:
+    counts = np.full(SHAPE, 4)
+    counts[0, 0] = 0
+    path = write(
+        tmp_path / "raw.h5",
+        drop=("data",),
+        format=np.bytes_(b"Yell 0.9"),
+        rebinned_data=4 * volume(),
+        number_of_pixels_rebinned=counts,
+    )
+    intensity = read_plane(path, "hk0").intensity
+    assert np.isnan(intensity[0, 0]) and np.isnan(intensity).sum() == 1
+    np.testing.assert_allclose(intensity[1:], volume()[1:, :, 2])
+
+
+def test_meerkat_before_it_named_its_format(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "old.h5",
+        drop=("data", "format", "lower_limits", "step_sizes"),
+        rebinned_data=volume(),
+        number_of_pixels_rebinned=np.ones(SHAPE, int),
+        maxind=-LOWER,
+        step_size=STEPS,
+    )
+    measured = read_plane(path, "hk1")
+    assert measured.grid is not None and measured.grid.rows[0] == -2.0
+    np.testing.assert_array_equal(measured.intensity, volume()[:, :, 4])
+
+
+def test_raw_counts_of_another_shape(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "raw.h5", ("data",), rebinned_data=volume(), number_of_pixels_rebinned=np.ones((2, 2, 2))
+    )
+    with pytest.raises(
+        InputError, match=r"number_of_pixels_rebinned of shape \(2, 2, 2\): expected \(9, 11, 5\)"
+    ):
+        read_plane(path, "hk1")
+
+
+def discus_section(path: Path, **changes: Any) -> Path:
+    """An h, l section as DISCUS writes it: dimensions are abscissa, ordinate, top; doubles are big-endian."""
+    steps = {
+        "step_sizes_abs": np.array([0.5, 0, 0]),
+        "step_sizes_ord": np.array([0, 0, 0.5]),
+        "step_sizes_top": np.zeros(3),
+    }
+    section = volume()[:, 5, :, None].astype(">f8")
+    lower = np.array([-2.0, 0.0, -1.0], ">f8")
+    content: dict[str, Any] = {"data": section, "lower_limits": lower, "step_sizes": np.array([0.5, 0.5, 0])}
+    return write(path, **{**content, "PROGRAM": "DISCUS60", "is_direct": np.int16(256), **steps, **changes})
+
+
+def test_discus_section(tmp_path: Path) -> None:
+    measured = read_plane(discus_section(tmp_path / "d.h5"))
+    assert measured.grid is not None and str(measured.grid.name) == "h0l"
+    np.testing.assert_array_equal(measured.intensity, volume()[:, 5])
+    assert measured.grid.columns[0] == -1.0 and measured.intensity.dtype == np.dtype("f8")
+
+
+def test_discus_transposed_section(tmp_path: Path) -> None:
+    path = discus_section(
+        tmp_path / "d.h5",
+        data=volume()[:, 5].T[:, :, None],
+        step_sizes_abs=np.array([0, 0, 0.5]),
+        step_sizes_ord=np.array([0.5, 0, 0]),
+    )
+    np.testing.assert_array_equal(read_plane(path, "h0l").intensity, volume()[:, 5])
+
+
+def test_discus_oblique_section_is_refused(tmp_path: Path) -> None:
+    path = discus_section(tmp_path / "d.h5", step_sizes_abs=np.array([0.5, 0.5, 0]))
+    with pytest.raises(
+        InputError, match=r"step_sizes_abs is \[0.5, 0.5, 0.0\]: expected steps along h, k and l"
+    ):
+        read_plane(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ((1, 1, 1, 90, 90, 90), "stands for no cell"),
+        ((0, 0, 0, 0, 0, 0), "makes no sense"),
+        ((5, 5, 5, 10, 10, 100), "do not close a cell"),
+        ((5, np.nan, 5, 90, 90, 90), "makes no sense"),
+    ],
+)
+def test_cells_that_make_no_sense(tmp_path: Path, cell: tuple[float, ...], message: str) -> None:
+    with pytest.raises(InputError, match=f"{message}.*cannot be placed in reciprocal space"):
+        read_plane(write(tmp_path / "v.h5", unit_cell=np.array(cell, float)), "hk0")
+    path = write(tmp_path / "w.h5", unit_cell=np.array(cell, float), data=np.full((256, 256, 3), 2.0))
+    measured = read_plane(path, "hk-1")
+    assert measured.grid is None and measured.intensity.shape == (256, 256)
+    assert len(measured.notes) == 1 and "without axes" in measured.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"is_direct": True}, "is_direct is true, a map in real space"),
+        ({"is_direct": np.int32(257)}, "is_direct is true"),
+        ({"data": np.zeros((2, 3, 4, 5))}, r"data of shape \(2, 3, 4, 5\): expected a volume"),
+        ({"data": np.zeros(7)}, r"data of shape \(7,\): expected a volume"),
+        ({"data": np.zeros(SHAPE, complex)}, "dataset data is of type complex128: expected real numbers"),
+        ({"data": np.zeros((0, 3, 4))}, "no voxels along h"),
+        ({"data": h5py.Empty("f8")}, "dataset data is of type float64"),
+        ({"lower_limits": np.zeros(2)}, r"dataset lower_limits is \[0.0, 0.0\]: expected 3 finite numbers"),
+        ({"lower_limits": np.array([0, 0, np.nan])}, "lower_limits .*expected 3 finite numbers"),
+        ({"step_sizes": np.zeros(3)}, "volume axis h: begins at -2.0 with step 0.0"),
+        ({"step_sizes": "fine"}, "dataset step_sizes is of type object: expected real numbers"),
+        ({"unit_cell": np.ones(5)}, "dataset unit_cell is .*: expected 6"),
+        ({"drop": ("step_sizes",)}, "dataset step_sizes is missing: expected a Yell 1.0 volume"),
+        ({"drop": ("lower_limits",)}, "dataset lower_limits is missing"),
+        ({"drop": ("unit_cell",)}, "the file has no unit_cell"),
+        ({"drop": ("data",)}, "dataset rebinned_data is missing"),
+    ],
+)
+def test_contradictions_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_plane(write(tmp_path / "v.h5", **changes), "hk0")
+
+
+def test_a_missing_flag_means_reciprocal_space(tmp_path: Path) -> None:
+    assert read_plane(write(tmp_path / "v.h5", drop=("is_direct",)), "hk0").intensity[4, 5] == 0.0
+
+
+def test_other_hdf5_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data"] = 1.0
+        file["notes"] = "x"
+    with pytest.raises(
+        InputError, match=r"HDF5 file with entry, notes at its root, expected a Yell 1.0 volume"
+    ):
+        read_plane(path, "hk0")
+
+
+def test_group_in_the_place_of_a_dataset(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.h5", drop=("data",))
+    with h5py.File(path, "a") as file:
+        file.create_group("data")
+    with pytest.raises(InputError, match="dataset data is missing"):
+        read_plane(path, "hk0")
+
+
+def test_user_block_before_the_signature(tmp_path: Path) -> None:
+    path = tmp_path / "block.h5"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, value in (
+            ("data", volume()),
+            ("lower_limits", LOWER),
+            ("step_sizes", STEPS),
+            ("unit_cell", CELL),
+        ):
+            file[name] = value
+    assert read_plane(path, "hk1").intensity[4, 5] == 1.0
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
+def test_truncated_files_are_refused(tmp_path: Path, fraction: float) -> None:
+    path = write(tmp_path / "v.h5", data=np.zeros((40, 40, 40)))
+    content = path.read_bytes()
+    path.write_bytes(content[: max(8, int(len(content) * fraction))])
+    with pytest.raises(InputError, match=r"v.h5: HDF5 file that cannot be read, truncated or damaged"):
+        read_plane(path, "hk0")
+
+
+def test_damaged_compressed_layer(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.h5", drop=("data",))
+    with h5py.File(path, "a") as file:
+        data = file.create_dataset("data", data=volume(), chunks=(9, 11, 1), compression="gzip")
+        chunk = data.id.get_chunk_info(2)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read_plane(path, "hk0")
+    # Only the plane asked for is read, so the damage elsewhere does not matter.
+    np.testing.assert_array_equal(read_plane(path, "hk1").intensity, volume()[:, :, 4])
