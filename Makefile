@@ -22,7 +22,7 @@ $(BIN)/.dev: pyproject.toml
 
 demo: $(BIN)/.core ## factorise the example plane: demo/example.nxs and demo/example.png
 	mkdir -p demo
-	$(BIN)/dsfunet factorize examples/btbt_hk1.h5 --plane hk1 -o demo/example.nxs --png
+	$(BIN)/dsfunet factorize examples/cresol_benzene.h5 --plane hk1 -o demo/example.nxs --png
 
 test: $(BIN)/.dev ## all tests
 	$(BIN)/python -m pytest
@@ -37,7 +37,7 @@ smoke: $(BIN)/.dev ## simulate, fit, evaluate, factorise: the whole path in unde
 	$(BIN)/python -m simulate --config configs/simulate/smoke.yaml --out runs/smoke/data
 	$(BIN)/dsfunet fit --config configs/smoke.yaml
 	$(BIN)/python -m evaluate --checkpoint runs/smoke/last.ckpt --shards runs/smoke/data/validation.zarr --out runs/smoke/report
-	$(BIN)/dsfunet factorize examples/btbt_hk1.h5 --plane hk1 -o runs/smoke/example.nxs --png --weights runs/smoke/last.ckpt
+	$(BIN)/dsfunet factorize examples/cresol_benzene.h5 --plane hk1 -o runs/smoke/example.nxs --png --weights runs/smoke/last.ckpt
 
 report: $(BIN)/.dev ## score the shipped weights on the release recipe's validation planes: report/
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --samples.train 0 --out data/validation

@@ -54,6 +54,7 @@ class CosineSchedule(Callback):
         assert self._last_tick is not None
         self._spent_seconds += now - self._last_tick
         self._last_tick = now
+        assert isinstance(pl_module, DSFUNet)
         seen = int(pl_module.batches_seen)
         progress = self._progress(trainer, seen)
         factor = min(1.0, (seen + 1) / max(1, self.warmup_batches)) * self.factor(progress)
@@ -90,12 +91,19 @@ class Throughput(Callback):
         self._since, self._samples = time.monotonic(), 0
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Count, and log every so often."""
         self._samples += len(batch["input"]) * trainer.world_size
         if (batch_idx + 1) % self.every == 0:
-            pl_module.log("samples_per_second", self._samples / (time.monotonic() - self._since), prog_bar=True)
+            pl_module.log(
+                "samples_per_second", self._samples / (time.monotonic() - self._since), prog_bar=True
+            )
             if torch.cuda.is_available():
                 pl_module.log("gpu_memory_gib", torch.cuda.max_memory_allocated() / 2**30)
             self._since, self._samples = time.monotonic(), 0

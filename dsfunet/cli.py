@@ -72,9 +72,14 @@ def _parse_and_run(arguments: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"dsfunet {__version__}")
     commands = parser.add_subcommands(dest="command", help="`dsfunet COMMAND --help` says more")
     factorize_parser = ArgumentParser(description=_first_line(factorize))
-    factorize_parser.add_argument("file", type=str, help="the plane: .npy, or a Yell 1.0 / Meerkat HDF5 volume")
-    factorize_parser.add_argument("-o", "--output", type=str, required=True, help="NeXus file to write (.nxs)")
-    factorize_parser.add_function_arguments(factorize, skip={"file", "output"})
+    factorize_parser.add_argument(
+        "file", type=str, help="the plane: .npy, or a Yell 1.0 / Meerkat HDF5 volume"
+    )
+    factorize_parser.add_argument(
+        "-o", "--output", type=str, required=True, help="NeXus file to write (.nxs)"
+    )
+    factorize_parser.add_argument("--png", action="store_true", help="also draw the result beside the output")
+    factorize_parser.add_function_arguments(factorize, skip={"file", "output", "png"})
     commands.add_subcommand("factorize", factorize_parser, help=_first_line(factorize))
     export_parser = ArgumentParser(description=_first_line(export))
     export_parser.add_argument("checkpoint", type=str, help="checkpoint of `dsfunet fit`")
@@ -82,10 +87,15 @@ def _parse_and_run(arguments: list[str]) -> int:
     commands.add_subcommand("export", export_parser, help=_first_line(export))
     for name in TRAINING_COMMANDS:
         # Only their names: LightningCLI parses them itself, and importing it takes ten seconds.
-        commands.add_subcommand(name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml")
+        commands.add_subcommand(
+            name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
+        )
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
-    {"factorize": factorize, "export": export}[namespace.command](**values)
+    if namespace.command == "factorize":
+        factorize(**values)
+    else:
+        export(**values)
     return 0
 
 
@@ -97,7 +107,9 @@ def _train(arguments: list[str]) -> int:
     try:
         from dsfunet.training import run_training
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed: expected the training extra, pip install 'dsfunet[train]'") from error
+        raise InputError(
+            f"{error.name} is not installed: expected the training extra, pip install 'dsfunet[train]'"
+        ) from error
     with warnings.catch_warnings():
         # Lightning 2.6 calls a torch function that torch 2.15 deprecates; nothing a user could act on.
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

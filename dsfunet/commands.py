@@ -11,8 +11,7 @@ import numpy.typing as npt
 from dsfunet import __version__
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
-from dsfunet.io import read_plane
-from dsfunet.io.nexus import Result, check_writable, write_result
+from dsfunet.io import Result, check_writable, read_plane, write_result
 from dsfunet.plots import draw_components, save_png
 from dsfunet.preprocessing import measured_pixels
 from dsfunet.resampling import to_network_grid, to_user_grid
@@ -35,7 +34,9 @@ def load_factorizer(weights: str, device: str | None = None) -> Factorizer:
         raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
-def explain(intensity: Array, form_factor: Array, short_range_order: Array, mask: npt.NDArray[np.bool_]) -> Array:
+def explain(
+    intensity: Array, form_factor: Array, short_range_order: Array, mask: npt.NDArray[np.bool_]
+) -> Array:
     """The measured plane as the components explain it, in the unit of `intensity`, everywhere on the plane.
 
     Both components come normalised on their own, with their minimum taken away, so the plane is
@@ -44,7 +45,9 @@ def explain(intensity: Array, form_factor: Array, short_range_order: Array, mask
     """
     from scipy.optimize import nnls
 
-    terms = np.stack([form_factor * short_range_order, form_factor, short_range_order, np.ones_like(form_factor)])
+    terms = np.stack(
+        [form_factor * short_range_order, form_factor, short_range_order, np.ones_like(form_factor)]
+    )
     weights, _ = nnls(terms[:, mask].T, intensity[mask])
     product: Array = np.tensordot(weights, terms, axes=1)
     return product
@@ -105,8 +108,12 @@ def factorize_file(
         print(f"           {note}")
     print(f"missing    {100 * (1 - mask.mean()):.1f} % of the plane (NaN or negative)")
     print(f"weights    {description['name']} {description['digest'][:12]}")
-    print(f"factorised in {seconds:.2f} s on {factorizer.device} ({platform.machine()}, {os.cpu_count()} cores)")
-    print(f"product of the two components explains the plane to R = {100 * disagreement:.1f} % (sum |I - P| / sum I)")
+    print(
+        f"factorised in {seconds:.2f} s on {factorizer.device} ({platform.machine()}, {os.cpu_count()} cores)"
+    )
+    print(
+        f"product of the two components explains the plane to R = {100 * disagreement:.1f} % (sum |I - P| / sum I)"
+    )
     print(f"wrote      {output}")
     if png:
         save_png(draw_components(result), picture)

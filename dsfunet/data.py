@@ -56,10 +56,14 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             planes, mask = _turned(planes, turns[0]), _turned(mask, turns[1])
         try:
             shown = network_input(planes[0], mask)
-        except InputError:  # a turned mask that hides every pixel that scatters: rare, and nothing to learn from
+        except (
+            InputError
+        ):  # a turned mask that hides every pixel that scatters: rare, and nothing to learn from
             mask = np.ones_like(mask)
             shown = network_input(planes[0], mask)
-        clean, form_factor, short_range_order = torch.from_numpy(np.ascontiguousarray(spread(planes)))[:, None]
+        clean, form_factor, short_range_order = torch.from_numpy(np.ascontiguousarray(spread(planes)))[
+            :, None
+        ]
         return {
             "input": torch.from_numpy(np.ascontiguousarray(shown)),
             "clean": clean,

@@ -49,7 +49,7 @@ class Factorizer:
         self.generators = generators
         self.batch_size = batch_size
         self._networks = [
-            network.to(self.device, memory_format=torch.channels_last)
+            network.to(self.device).to(memory_format=torch.channels_last)
             for network in (generators.form_factor, generators.short_range_order)
         ]
 
@@ -59,7 +59,9 @@ class Factorizer:
         return cls(load_release(), device, batch_size)
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str | None = None, batch_size: int = 8) -> "Factorizer":
+    def from_checkpoint(
+        cls, path: str | Path, device: str | None = None, batch_size: int = 8
+    ) -> "Factorizer":
         """With weights from a training checkpoint (.ckpt) or a folder of safetensors.
 
         Raises:
@@ -70,11 +72,13 @@ class Factorizer:
     @property
     def description(self) -> dict[str, Any]:
         """Which weights these are: name, SHA-256 digest, and the model card where there is one."""
-        return {"name": self.generators.source, "digest": self.generators.digest, "card": self.generators.card}
+        return {
+            "name": self.generators.source,
+            "digest": self.generators.digest,
+            "card": self.generators.card,
+        }
 
-    def __call__(
-        self, planes: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None
-    ) -> Components:
+    def __call__(self, planes: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None) -> Components:
         """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
 
         NaN, infinite and negative pixels are missing, and so are those where `mask` (True = measured, shape of
@@ -88,7 +92,8 @@ class Factorizer:
         outputs = np.empty((2, *stack.shape), np.float32)
         for start in range(0, len(stack), self.batch_size):
             part = slice(start, start + self.batch_size)
-            shown = np.stack([_shown(*each, start + i) for i, each in enumerate(zip(stack[part], measured[part]))])
+            pairs = zip(stack[part], measured[part], strict=True)
+            shown = np.stack([_shown(*pair, number) for number, pair in enumerate(pairs, start)])
             outputs[:, part] = self._infer(torch.from_numpy(shown))
         form_factor, short_range_order = np.clip(unspread(outputs), 0.0, 1.0)
         shape = np.shape(planes)
@@ -115,14 +120,17 @@ def check_planes(
     """
     planes = np.asarray(planes)
     if planes.ndim not in (2, 3) or planes.shape[-2:] != (PIXELS, PIXELS) or planes.size == 0:
-        raise InputError(f"planes of shape {planes.shape}: expected ({PIXELS}, {PIXELS}) or (n, {PIXELS}, {PIXELS})")
+        raise InputError(
+            f"planes of shape {planes.shape}: expected ({PIXELS}, {PIXELS}) or (n, {PIXELS}, {PIXELS})"
+        )
     if planes.dtype.kind not in "fiub":
         raise InputError(f"planes of type {planes.dtype}: expected real numbers")
     if mask is not None:
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape not in (planes.shape, planes.shape[-2:]):
             raise InputError(
-                f"mask of shape {mask.shape} and type {mask.dtype}: expected bool (True = measured) of shape {planes.shape}"
+                f"mask of shape {mask.shape} and type {mask.dtype}:"
+                f" expected bool (True = measured) of shape {planes.shape}"
             )
         mask = np.broadcast_to(mask, planes.shape)
     stack = planes.astype(np.float64).reshape(-1, PIXELS, PIXELS)
@@ -130,7 +138,9 @@ def check_planes(
     return np.where(measured, stack, 0.0), measured
 
 
-def _shown(plane: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_], number: int) -> npt.NDArray[np.float32]:
+def _shown(
+    plane: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_], number: int
+) -> npt.NDArray[np.float32]:
     try:
         return network_input(plane, measured)
     except InputError as error:

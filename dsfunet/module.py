@@ -81,7 +81,12 @@ class DSFUNet(lightning.LightningModule):
             raise ValueError("discriminators are given but no discriminator_optimizer")
         self.automatic_optimization = False
         self.save_hyperparameters(
-            "objective", "reconstruction_weight", "joint_step", "joint_weight", "gradient_clip", "average_decay"
+            "objective",
+            "reconstruction_weight",
+            "joint_step",
+            "joint_weight",
+            "gradient_clip",
+            "average_decay",
         )
         generators = (form_factor_generator, short_range_order_generator)
         self.generators = nn.ModuleDict(dict(zip(COMPONENTS, generators, strict=True)))
@@ -94,7 +99,9 @@ class DSFUNet(lightning.LightningModule):
         self.channels_last = channels_last
         self.averages: nn.ModuleDict | None = None
         if average_decay is not None:
-            self.averages = nn.ModuleDict({name: copy.deepcopy(each) for name, each in self.generators.items()})
+            self.averages = nn.ModuleDict(
+                {name: copy.deepcopy(each) for name, each in self.generators.items()}
+            )
             self.averages.requires_grad_(False)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
@@ -106,7 +113,8 @@ class DSFUNet(lightning.LightningModule):
         self.average_decay = average_decay
         self.register_buffer("batches_seen", torch.zeros((), dtype=torch.long))
         self.batches_seen: Tensor
-        self.plane_errors = nn.ModuleDict({name: CatMetric(nan_strategy="error") for name in COMPONENTS})
+        self.form_factor_errors = CatMetric(nan_strategy="error")
+        self.short_range_order_errors = CatMetric(nan_strategy="error")
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer over both generators and, with discriminators, one over both of them."""
@@ -148,12 +156,16 @@ class DSFUNet(lightning.LightningModule):
         with self.toggled_optimizer(optimizer):
             outputs = dict(zip(COMPONENTS, self._generate(self.generators, batch["input"]), strict=True))
             for name in COMPONENTS:
-                losses[f"{name}_l1"] = self.reconstruction_weight * reconstruction_loss(outputs[name], batch[name])
+                losses[f"{name}_l1"] = self.reconstruction_weight * reconstruction_loss(
+                    outputs[name], batch[name]
+                )
                 if self.discriminators:
                     logits = self.discriminators[name](outputs[name], batch["clean"])
                     losses[f"{name}_adversarial"] = adversarial_loss_generator(logits, self.objective)
             if self.joint_step == "fused":
-                losses["joint"] = self._joint_loss(outputs["form_factor"], outputs["short_range_order"], batch)
+                losses["joint"] = self._joint_loss(
+                    outputs["form_factor"], outputs["short_range_order"], batch
+                )
             self._step(optimizer, torch.stack(list(losses.values())).sum(), self.gradient_clip)
         self._log_losses(losses, len(batch["input"]))
         return {name: output.detach() for name, output in outputs.items()}
@@ -198,8 +210,8 @@ class DSFUNet(lightning.LightningModule):
         # Early on a short memory, or the first random weights would weigh on the average for long.
         seen = float(self.batches_seen)
         decay = min(self.average_decay, (1 + seen) / (10 + seen))
-        live = list(self.generators.parameters())
-        torch._foreach_lerp_(list(self.averages.parameters()), live, 1 - decay)
+        for average, live in zip(self.averages.parameters(), self.generators.parameters(), strict=True):
+            average.lerp_(live, 1 - decay)
 
     def _log_losses(self, losses: dict[str, Tensor], batch_size: int) -> None:
         for name, loss in losses.items():
@@ -208,7 +220,7 @@ class DSFUNet(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect the mean squared error of every plane, in spread space."""
         for name, output in zip(COMPONENTS, self(batch["input"]), strict=True):
-            self.plane_errors[name].update((output - batch[name]).square().mean(dim=(1, 2, 3)))
+            self._plane_errors(name).update((output - batch[name]).square().mean(dim=(1, 2, 3)))
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """As validation."""
@@ -222,11 +234,14 @@ class DSFUNet(lightning.LightningModule):
         """As validation."""
         self._log_plane_errors("test")
 
+    def _plane_errors(self, name: str) -> CatMetric:
+        return self.form_factor_errors if name == "form_factor" else self.short_range_order_errors
+
     def _log_plane_errors(self, stage: str) -> None:
         means = []
         for name in COMPONENTS:
-            errors = self.plane_errors[name].compute()
-            self.plane_errors[name].reset()
+            errors = self._plane_errors(name).compute()
+            self._plane_errors(name).reset()
             means.append(errors.mean())
             self.log(f"{stage}/{name}_mse", errors.mean(), prog_bar=True)
             self.log(f"{stage}/{name}_mse_median", errors.median())

@@ -3,18 +3,21 @@
 Everything is per plane, never per batch, so that a sample does not depend on its neighbours.
 """
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PIXELS = 256
 """Planes are PIXELS x PIXELS everywhere."""
 
 # numpy arrays and torch tensors alike: the two formulas need only operators.
-AnyArray = TypeVar("AnyArray", bound=Any)
+AnyArray = TypeVar("AnyArray", npt.NDArray[np.float32], npt.NDArray[np.float64], "Tensor")
 
 
 def spread(intensity: AnyArray) -> AnyArray:
@@ -24,7 +27,7 @@ def spread(intensity: AnyArray) -> AnyArray:
 
 def unspread(value: AnyArray) -> AnyArray:
     """x = ((s + 1) / 2)^2, the exact inverse of `spread` on [-1, 1]."""
-    return ((value + 1) / 2) ** 2
+    return (0.5 * (value + 1)) ** 2
 
 
 def normalise(
@@ -55,7 +58,7 @@ def measured_pixels(
 ) -> npt.NDArray[np.bool_]:
     """True where a plane was measured: finite, not negative, and not excluded by a given mask."""
     with np.errstate(invalid="ignore"):
-        measured = np.isfinite(plane) & (plane >= 0)
+        measured: npt.NDArray[np.bool_] = np.isfinite(plane) & (plane >= 0)
     return measured if mask is None else measured & mask
 
 

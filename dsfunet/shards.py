@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
+from dsfunet.io.files import replacing
 from dsfunet.physics.short_range_order import ALPHA_SHAPE
 from dsfunet.preprocessing import PIXELS, normalise
 
@@ -44,9 +45,13 @@ LAYOUT: dict[str, ArrayLayout] = {
     "short_range_order": ArrayLayout((PIXELS, PIXELS), "float16", True, "I_SRO, linear, [0, 1]"),
     "mask": ArrayLayout((PIXELS, PIXELS // 8), "uint8", True, "1 = measured, eight pixels of a row a byte"),
     "form_factor_floor": ArrayLayout((), "float32", False, "minimum over range of I_FF, dimensionless"),
-    "short_range_order_floor": ArrayLayout((), "float32", False, "minimum over range of I_SRO, dimensionless"),
+    "short_range_order_floor": ArrayLayout(
+        (), "float32", False, "minimum over range of I_SRO, dimensionless"
+    ),
     "species": ArrayLayout((2,), "int16", False, "A and B: indices into the attribute species_names"),
-    "rotations": ArrayLayout((2, 3, 3), "float32", False, "rotation matrices of A and B against their geometry"),
+    "rotations": ArrayLayout(
+        (2, 3, 3), "float32", False, "rotation matrices of A and B against their geometry"
+    ),
     "cell": ArrayLayout((6,), "float64", False, "a, b, c [Angstrom], alpha, beta, gamma [degrees]"),
     "plane": ArrayLayout((3, 3), "float64", False, "rows origin, step_u, step_v [1/Angstrom], Cartesian"),
     "plane_axes": ArrayLayout((2,), "int8", False, "the two reciprocal axes (0, 1, 2) that span the plane"),
@@ -227,6 +232,5 @@ class Store:
 def write_json(path: Path, content: Any) -> None:
     """JSON written to a temporary name in the same folder, then renamed: whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -14,7 +14,10 @@ class TrainingCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Trainer methods on offer, each with the arguments the CLI fills in itself."""
-        return {name: {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"} for name in _COMMANDS}
+        return {
+            name: {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}
+            for name in _COMMANDS
+        }
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Nothing beside the constructors' arguments."""

@@ -7,7 +7,6 @@ networks listed in GENERATORS are ever built, and nothing is unpickled but plain
 
 import hashlib
 import json
-import os
 import pickle
 import zipfile
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dsfunet.errors import InputError
+from dsfunet.io.files import replacing
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
+from dsfunet.shards import write_json
 
 GENERATORS: dict[str, type[nn.Module]] = {"Pix2PixGenerator": Pix2PixGenerator, "SpectralUNet": SpectralUNet}
 """The networks that weights may name."""
@@ -132,7 +133,9 @@ def _filled(description: dict[str, Any], state: dict[str, torch.Tensor], path: P
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit a {description['network']} of the settings they name") from error
+        raise InputError(
+            f"{path}: weights do not fit a {description['network']} of the settings they name"
+        ) from error
     return network.eval().requires_grad_(False)
 
 
@@ -145,7 +148,9 @@ def _digest(networks: list[nn.Module]) -> str:
     return digest.hexdigest()
 
 
-def save_folder(generators: Generators, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float16) -> None:
+def save_folder(
+    generators: Generators, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float16
+) -> None:
     """Write generators as a weights folder; each file is whole or not there.
 
     Half precision halves the files; the weights are used in float32 again.
@@ -154,10 +159,7 @@ def save_folder(generators: Generators, folder: Path, card: dict[str, Any], dtyp
     for component in COMPONENT_NAMES:
         network: nn.Module = getattr(generators, component)
         state = {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
-        path = folder / f"{component}.safetensors"
-        temporary = folder / f".{path.name}.{os.getpid()}.tmp"
-        save_file(state, temporary, metadata={"description": json.dumps(describe_network(network), sort_keys=True)})
-        os.replace(temporary, path)
-    temporary = folder / f".{CARD_FILE}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / CARD_FILE)
+        metadata = {"description": json.dumps(describe_network(network), sort_keys=True)}
+        with replacing(folder / f"{component}.safetensors") as temporary:
+            save_file(state, temporary, metadata=metadata)
+    write_json(folder / CARD_FILE, card)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
 from dsfunet.errors import InputError
 from dsfunet.shards import open_store
@@ -14,11 +14,15 @@ from simulate.writer import simulate
 
 def build_parser() -> ArgumentParser:
     """The command line: every field of the recipe, a config file, where to write, how many workers."""
-    parser = ArgumentParser(prog="python -m simulate", description="Make planes of diffuse scattering with known truth.")
+    parser = ArgumentParser(
+        prog="python -m simulate", description="Make planes of diffuse scattering with known truth."
+    )
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
     parser.add_class_arguments(Recipe)
     parser.add_argument("--out", type=str, required=True, help="folder for train.zarr and validation.zarr")
-    parser.add_argument("--workers", type=int, default=None, help="worker processes (default: one for each core)")
+    parser.add_argument(
+        "--workers", type=int, default=None, help="worker processes (default: one for each core)"
+    )
     parser.add_argument("--progress", type=bool, default=True, help="show progress bars")
     return parser
 

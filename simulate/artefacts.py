@@ -6,6 +6,7 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from simulate.detectors import DETECTORS, LAUE_OPERATIONS, Array, Mask, ScanGeometry, measured_mask
+from simulate.rotations import random_rotation
 
 __all__ = ["MaskRecipe", "draw_geometry", "draw_mask", "measured_mask"]
 
@@ -93,19 +94,6 @@ class MaskRecipe:
             raise InputError(f"mask recipe max_attempts is {self.max_attempts}: expected at least 1")
 
 
-def _random_rotation(rng: np.random.Generator) -> Array:
-    """A rotation matrix drawn evenly from all of them, from a unit quaternion (Shoemake 1992)."""
-    quaternion = rng.standard_normal(4)
-    w, x, y, z = quaternion / np.linalg.norm(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
 def _sometimes(
     rng: np.random.Generator, share: float, pair: tuple[float, float], otherwise: float = 0.0
 ) -> float:
@@ -131,7 +119,7 @@ def draw_geometry(rng: np.random.Generator, q_edge_inv_angstrom: float, recipe: 
         detector=detector,
         wavelength_angstrom=float(wavelength),
         distance_mm=float(np.sqrt(width * height) / 2 / np.tan(edge)),
-        setting=_random_rotation(rng),
+        setting=random_rotation(rng),
         sweep_degrees=float(rng.uniform(*recipe.sweep_degrees)),
         shift_mm=(float(shift[0] * width), float(shift[1] * height)),
         two_theta_degrees=_sometimes(rng, recipe.share_swung, recipe.two_theta_degrees),

@@ -20,6 +20,7 @@ from simulate.artefacts import draw_mask
 from simulate.correlations import CorrelationSet
 from simulate.oscillators import ARRANGEMENTS, oscillator_set
 from simulate.recipe import SPLITS, Recipe
+from simulate.rotations import random_rotation
 from simulate.species import Species, load_catalogue, pairs
 
 ORDER_KINDS = (
@@ -59,7 +60,7 @@ def sample_stream(recipe: Recipe, split: str, index: int) -> np.random.Generator
     return np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(SPLITS.index(split), index)))
 
 
-def draw_sample(world: World, index: int) -> dict[str, npt.NDArray[Any]]:
+def draw_sample(world: World, index: int) -> dict[str, npt.ArrayLike]:
     """Sample `index` of a split: one entry for every array of `dsfunet.shards.LAYOUT`, in its shape.
 
     A draw whose components do not vary over the plane (two species that scatter alike) is drawn again from the
@@ -73,10 +74,12 @@ def draw_sample(world: World, index: int) -> dict[str, npt.NDArray[Any]]:
         sample = _attempt(world, rng)
         if sample is not None:
             return sample
-    raise RuntimeError(f"{world.split} sample {index}: {_ATTEMPTS} draws in a row gave a plane without contrast")
+    raise RuntimeError(
+        f"{world.split} sample {index}: {_ATTEMPTS} draws in a row gave a plane without contrast"
+    )
 
 
-def _attempt(world: World, rng: np.random.Generator) -> dict[str, npt.NDArray[Any]] | None:
+def _attempt(world: World, rng: np.random.Generator) -> dict[str, npt.ArrayLike] | None:
     recipe = world.recipe
     first, second, rotations = _draw_species(world, rng)
     order = _draw_order(world, rng, first.lattice)
@@ -153,22 +156,12 @@ def _draw_species(world: World, rng: np.random.Generator) -> tuple[Species, Spec
     return first, first if one_species else second, rotations
 
 
-def random_rotation(rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A rotation matrix drawn uniformly from SO(3), by a random unit quaternion."""
-    w, x, y, z = (quaternion := rng.normal(size=4)) / np.linalg.norm(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
 def _draw_order(world: World, rng: np.random.Generator, lattice: str) -> CorrelationSet:
     if rng.random() < world.recipe.monte_carlo_share:
         return world.monte_carlo_sets[rng.integers(len(world.monte_carlo_sets))]
-    return oscillator_set(rng, "hexagonal" if lattice == "hexagonal" else "orthogonal", world.recipe.oscillator)
+    return oscillator_set(
+        rng, "hexagonal" if lattice == "hexagonal" else "orthogonal", world.recipe.oscillator
+    )
 
 
 def strongest_offset(alphas: npt.NDArray[np.floating[Any]], axis: int) -> float:

@@ -25,7 +25,9 @@ class Counts:
 
     def __post_init__(self) -> None:
         if self.train < 0 or self.validation < 0 or self.train + self.validation == 0:
-            raise InputError(f"samples {self.train} + {self.validation}: expected counts >= 0 and at least one plane")
+            raise InputError(
+                f"samples {self.train} + {self.validation}: expected counts >= 0 and at least one plane"
+            )
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class Recipe:
         for split in SPLITS:
             needs_sets = getattr(self.samples, split) > 0 and self.monte_carlo_share > 0
             if needs_sets and getattr(self.monte_carlo_sets, split) < 1:
-                raise InputError(f"monte_carlo_sets.{split} is 0 but monte_carlo_share is {self.monte_carlo_share}")
+                raise InputError(
+                    f"monte_carlo_sets.{split} is 0 but monte_carlo_share is {self.monte_carlo_share}"
+                )
 
     def as_plain(self) -> dict[str, Any]:
         """The recipe as nested dictionaries, lists and scalars, as it is kept in the store's attributes."""

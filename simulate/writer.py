@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dsfunet import __version__, shards
 from dsfunet.errors import InputError
+from dsfunet.io.files import replacing
 from simulate.correlations import CorrelationSet, monte_carlo_sets
 from simulate.planes import ORDER_KINDS, World, build_world, draw_sample
 from simulate.recipe import SPLITS, Recipe
@@ -49,7 +50,9 @@ def _check_writable(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); expected a folder to put stores in") from error
+        raise InputError(
+            f"{out}: cannot be written ({error.strerror}); expected a folder to put stores in"
+        ) from error
 
 
 def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progress: bool) -> Path:
@@ -78,7 +81,9 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
             raise InputError(f"{path}: exists and is not a store; move it away first") from error
         for name, ours in (("recipe_digest", recipe.digest), ("species_digest", _species_digest(world))):
             if attributes.get(name) != ours:
-                raise InputError(f"{path}: holds a store of another {name[:-7]}; choose another --out or move it away")
+                raise InputError(
+                    f"{path}: holds a store of another {name[:-7]}; choose another --out or move it away"
+                )
         return
     attributes = {
         "split": split,
@@ -115,7 +120,9 @@ def _correlation_sets(
         return ()
     count = getattr(recipe.monte_carlo_sets, split)
     # Each split has a seed of its own, so that no validation plane shares its order with a training plane.
-    seed = int(np.random.SeedSequence(recipe.seed, spawn_key=(len(SPLITS), SPLITS.index(split))).generate_state(1)[0])
+    seed = int(
+        np.random.SeedSequence(recipe.seed, spawn_key=(len(SPLITS), SPLITS.index(split))).generate_state(1)[0]
+    )
     key = json.dumps([recipe.as_plain()["monte_carlo"], count, seed], sort_keys=True)
     cache = out / f"correlations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if cache.exists():
@@ -123,9 +130,8 @@ def _correlation_sets(
             arrays = {name: stored[name] for name in stored.files}
     else:
         arrays = monte_carlo_sets(count, seed, recipe.monte_carlo, workers=workers, progress=progress)
-        temporary = cache.with_name(f".{cache.stem}.{os.getpid()}.tmp.npz")
-        np.savez(temporary, **arrays)
-        temporary.replace(cache)
+        with replacing(cache) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
     sets = tuple(
         CorrelationSet(
             alphas=arrays["alphas"][index],
@@ -138,7 +144,9 @@ def _correlation_sets(
         for index in range(count)
     )
     if not any(each.converged for each in sets):
-        raise InputError(f"none of {count} Monte Carlo sets reached its targets: loosen monte_carlo in the recipe")
+        raise InputError(
+            f"none of {count} Monte Carlo sets reached its targets: loosen monte_carlo in the recipe"
+        )
     return sets
 
 

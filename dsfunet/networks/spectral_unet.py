@@ -29,12 +29,14 @@ class FourierBlock(nn.Module):
         nn.init.zeros_(self.expand.bias)
 
     def forward(self, features: Tensor) -> Tensor:
+        """The features with their spectrum mixed, of the same shape."""
         reduced = self.reduce(self.norm(features))
         spectrum = torch.fft.rfft2(reduced.float(), norm="ortho")
         parts = torch.cat([spectrum.real, spectrum.imag], dim=1)
         real, imaginary = self.mix_out(self.activation(self.mix_in(parts))).float().chunk(2, dim=1)
         mixed = torch.fft.irfft2(torch.complex(real, imaginary), s=reduced.shape[-2:], norm="ortho")
-        return features + self.expand(mixed.to(features.dtype))
+        expanded: Tensor = self.expand(mixed.to(features.dtype))
+        return features + expanded
 
 
 class ResidualBlock(nn.Module):
@@ -52,7 +54,9 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.body(features)
+        """The features after both convolutions, of the same shape."""
+        change: Tensor = self.body(features)
+        return features + change
 
 
 def logarithm_channel(plane: Tensor, floor: float = 1e-3) -> Tensor:
@@ -94,7 +98,9 @@ class SpectralUNet(nn.Module):
     ) -> None:
         super().__init__()
         if not len(channels) == len(blocks) == len(fourier_channels) >= 2:
-            raise InputError("SpectralUNet: channels, blocks and fourier_channels need one entry a stage, two at least")
+            raise InputError(
+                "SpectralUNet: channels, blocks and fourier_channels need one entry a stage, two at least"
+            )
         self.in_channels = in_channels
         self.settings = {
             "in_channels": in_channels,
@@ -110,17 +116,24 @@ class SpectralUNet(nn.Module):
         def stage(depth: int) -> nn.Sequential:
             pair = [ResidualBlock(channels[depth]), FourierBlock(channels[depth], fourier_channels[depth])]
             for _ in range(blocks[depth] - 1):
-                pair += [ResidualBlock(channels[depth]), FourierBlock(channels[depth], fourier_channels[depth])]
+                pair += [
+                    ResidualBlock(channels[depth]),
+                    FourierBlock(channels[depth], fourier_channels[depth]),
+                ]
             return nn.Sequential(*pair)
 
         deepest = len(channels) - 1
         self.encoder = nn.ModuleList(stage(depth) for depth in range(deepest))
-        self.down = nn.ModuleList(nn.Conv2d(channels[d], channels[d + 1], 2, stride=2) for d in range(deepest))
+        self.down = nn.ModuleList(
+            nn.Conv2d(channels[d], channels[d + 1], 2, stride=2) for d in range(deepest)
+        )
         self.bottom = stage(deepest)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(channels[d + 1], channels[d], 2, stride=2) for d in reversed(range(deepest))
         )
-        self.fuse = nn.ModuleList(nn.Conv2d(2 * channels[d], channels[d], 1) for d in reversed(range(deepest)))
+        self.fuse = nn.ModuleList(
+            nn.Conv2d(2 * channels[d], channels[d], 1) for d in reversed(range(deepest))
+        )
         self.decoder = nn.ModuleList(stage(depth) for depth in reversed(range(deepest)))
         self.head = nn.Sequential(
             nn.GroupNorm(8, channels[0]),
@@ -131,8 +144,11 @@ class SpectralUNet(nn.Module):
         )
 
     def forward(self, plane: Tensor) -> Tensor:
+        """The spread component (n, 1, h, w) of planes (n, in_channels, h, w)."""
         if plane.shape[-1] % self.divisor or plane.shape[-2] % self.divisor:
-            raise InputError(f"plane of {tuple(plane.shape[-2:])} pixels: sides must be divisible by {self.divisor}")
+            raise InputError(
+                f"plane of {tuple(plane.shape[-2:])} pixels: sides must be divisible by {self.divisor}"
+            )
         features = self.stem(self.unfold(torch.cat([plane, logarithm_channel(plane)], dim=1)))
         skips = []
         for stage, down in zip(self.encoder, self.down, strict=True):

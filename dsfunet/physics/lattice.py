@@ -86,7 +86,9 @@ class Plane:
         for name in ("origin", "step_u", "step_v"):
             value = np.array(getattr(self, name), dtype=np.float64)
             if value.shape != (3,) or not np.isfinite(value).all():
-                raise InputError(f"plane {name}: expected three finite numbers [1/Angstrom], got {value.tolist()}")
+                raise InputError(
+                    f"plane {name}: expected three finite numbers [1/Angstrom], got {value.tolist()}"
+                )
             value.flags.writeable = False
             object.__setattr__(self, name, value)
         if np.linalg.norm(np.cross(self.step_u, self.step_v)) < 1e-14:

@@ -62,5 +62,5 @@ def short_range_order_intensity(alphas: Array, cell: Cell, plane: Plane, clip: b
     # Re[(cosine + i sine) exp(i u) exp(i v)] as two real products.
     rows = np.exp(1j * np.outer(plane.index_u, phases[:, 0])) * (cosine + 1j * sine)
     columns = np.exp(1j * np.outer(plane.index_v, phases[:, 1]))
-    intensity = np.hstack([rows.real, -rows.imag]) @ np.hstack([columns.real, columns.imag]).T
+    intensity: Array = np.hstack([rows.real, -rows.imag]) @ np.hstack([columns.real, columns.imag]).T
     return np.maximum(intensity, 0.0) if clip else intensity

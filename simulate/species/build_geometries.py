@@ -4,7 +4,6 @@ Needs RDKit, gemmi, numpy and PyYAML, in an environment of its own: RDKit is no 
 its output is checked in. The same RDKit gives the same files.
 """
 
-import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
+from dsfunet.io.files import replacing
+from simulate.rotations import random_rotation
 from simulate.species.catalogue import FOLDER, LATTICES, cell_from_size
-from simulate.species.geometry import SHAPES, Array, random_rotation, standard_frame
+from simulate.species.geometry import SHAPES, Array, standard_frame
 from simulate.species.ingredients import (
     ATOMS,
     IONS,
@@ -167,9 +168,8 @@ def _perovskite(unit: PerovskiteUnit) -> Made:
 def _replace(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def main(folder: Path = FOLDER) -> None:

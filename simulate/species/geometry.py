@@ -1,4 +1,4 @@
-"""Ideal polyhedra, the standard frame of a molecule, and random rotations. All positions in Angstrom."""
+"""Ideal polyhedra and the standard frame of a molecule. All positions in Angstrom."""
 
 import numpy as np
 import numpy.typing as npt
@@ -35,19 +35,6 @@ def standard_frame(positions_angstrom: Array) -> Array:
     z = _along_third_moment(centred, axes[longest])
     x = _along_third_moment(centred, axes[middle])
     return np.asarray(centred @ np.stack([x, np.cross(z, x), z]).T)
-
-
-def random_rotation(rng: np.random.Generator) -> Array:
-    """A proper rotation matrix, shape (3, 3), uniform over orientations (a normalised normal quaternion)."""
-    quaternion = rng.normal(size=4)
-    w, x, y, z = quaternion / np.linalg.norm(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def _principal_axes(centred: Array) -> Array:

@@ -14,7 +14,8 @@ from dsfunet.errors import InputError
 from simulate.species import Species, cell_from_size, load_catalogue, pairs
 from simulate.species import build_geometries as build
 from simulate.species.catalogue import FOLDER, LATTICES
-from simulate.species.geometry import random_rotation, standard_frame
+from simulate.rotations import random_rotation
+from simulate.species.geometry import standard_frame
 from simulate.species.ingredients import ATOMS, IONS, MOLECULES, PEROVSKITES, ROTATED
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -1,0 +1,98 @@
+"""Makes examples/cresol_benzene.h5, the plane that `make demo` factorises, from the checkout's own simulator.
+
+A crystal of p-cresol and benzene (species no shipped weights were trained on) half and half on a hexagonal lattice,
+c unique. Unlike neighbours are preferred in the ab plane and columns along c know nothing of one another, so diffuse
+honeycombs surround the Bragg positions. Layers l = 0, 1/2 and 1 on a Yell 1.0 grid, oblique as such grids are, with
+counting noise and with what a Pilatus 2M did not see as NaN.
+
+Run it as `python -m examples.make_example`; the same seed gives the same file.
+"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet.io.files import replacing
+from dsfunet.physics import (
+    ALPHA_SHAPE,
+    MAX_INDEX,
+    Cell,
+    Molecule,
+    Plane,
+    form_factor_intensity,
+    short_range_order_intensity,
+)
+from simulate.artefacts import MaskRecipe, draw_mask
+from simulate.species import load_catalogue
+
+OUTPUT = Path(__file__).parent / "cresol_benzene.h5"
+CELL = Cell(8.4, 8.4, 3.6, 90.0, 90.0, 120.0)
+LAYERS = (0.0, 0.5, 1.0)
+LARGEST_INDEX, PIXELS_ALONG_AXIS = 8.0, 257
+BRIGHTEST_COUNTS = 2000
+DEBYE_WALLER_B_ANGSTROM2 = 1.5
+SEED = 7
+
+ALPHA_OF_SHELL = {1: -0.2, 3: 0.1, 4: -0.03}
+"""Warren-Cowley parameters by squared length of the in-plane vector [a^2]: neighbours at a, sqrt(3) a, 2 a."""
+
+
+def example_alphas() -> npt.NDArray[np.float64]:
+    """The alphas of the example, (11, 11, 11), six-fold about c and zero out of the ab plane."""
+    alphas = np.zeros(ALPHA_SHAPE)
+    i, j = np.indices(ALPHA_SHAPE[:2]) - MAX_INDEX
+    squared_length = i**2 + j**2 - i * j  # gamma = 120 degrees
+    for shell, alpha in {0: 1.0, **ALPHA_OF_SHELL}.items():
+        alphas[:, :, MAX_INDEX][squared_length == shell] = alpha
+    return alphas
+
+
+def example_molecules() -> tuple[Molecule, Molecule]:
+    """p-Cresol and benzene lying flat in the ab plane (the catalogue has them flat on b)."""
+    # A quarter turn about x: y to z, z to -y.
+    turn = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    catalogue = {species.name: species for species in load_catalogue()}
+    first, second = catalogue["p_cresol"], catalogue["benzene"]
+    return (
+        Molecule(first.elements, first.positions_angstrom).rotated(turn),
+        Molecule(second.elements, second.positions_angstrom).rotated(turn),
+    )
+
+
+def layer_plane(offset: float) -> Plane:
+    """The pixels of one layer h k `offset` on the file's oblique grid."""
+    step = 2 * LARGEST_INDEX / (PIXELS_ALONG_AXIS - 1)
+    reciprocal = CELL.reciprocal
+    shape = (PIXELS_ALONG_AXIS, PIXELS_ALONG_AXIS)
+    return Plane(offset * reciprocal[2], step * reciprocal[0], step * reciprocal[1], shape)
+
+
+def main() -> None:
+    """Simulate the volume and write it, whole or not at all."""
+    rng = np.random.default_rng(SEED)
+    layers = []
+    for offset in LAYERS:
+        plane = layer_plane(offset)
+        form_factor = form_factor_intensity(*example_molecules(), plane, 0.5, DEBYE_WALLER_B_ANGSTROM2)
+        intensity = form_factor * short_range_order_intensity(example_alphas(), CELL, plane)
+        counts = rng.poisson(intensity * (BRIGHTEST_COUNTS / intensity.max())).astype(np.float32)
+        recipe = MaskRecipe(
+            detectors=("pilatus_2m",), share_unmasked=0.0, missing_fraction=(0.1, 0.35), share_swung=0.0
+        )
+        measured = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe)
+        layers.append(np.where(measured, counts, np.nan).astype(np.float32))
+    step = 2 * LARGEST_INDEX / (PIXELS_ALONG_AXIS - 1)
+    with replacing(OUTPUT) as temporary, h5py.File(temporary, "w") as file:
+        file["format"] = "Yell 1.0"
+        file["is_direct"] = 0
+        file["lower_limits"] = [-LARGEST_INDEX, -LARGEST_INDEX, LAYERS[0]]
+        file["step_sizes"] = [step, step, LAYERS[1] - LAYERS[0]]
+        file["unit_cell"] = CELL.parameters
+        file.create_dataset("data", data=np.stack(layers, axis=-1), compression="gzip", shuffle=True)
+    print(f"wrote {OUTPUT.name}: {OUTPUT.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
