@@ -151,7 +151,8 @@ def evaluate(
         breakdowns=_breakdowns(store, missing_share),
         gallery=gallery,
         provenance={
-            "factorizer": dict(factorizer.description),
+            # Not the card: it holds a report itself.
+            "factorizer": {key: value for key, value in factorizer.description.items() if key != "card"},
             "seed": seed,
             "planes": count,
             "store": {
@@ -245,7 +246,12 @@ def _gallery(factorizer: AnyFactorizer, store: Store, scores: Scores) -> tuple[P
 
 def _breakdowns(store: Store, missing_share: npt.NDArray[np.float64]) -> tuple[Breakdown, ...]:
     count = len(missing_share)
+    groups = tuple(sorted(set(store.attributes["species_groups"])))
+    # Both species of a pair are of one group, so the first tells.
+    first = store.metadata("species")[:count, 0]
+    group_of_species = np.array([groups.index(group) for group in store.attributes["species_groups"]])
     return (
+        Breakdown("species group", groups, group_of_species[first].astype(np.intp)),
         Breakdown(
             "order kind",
             tuple(store.attributes["order_kinds"]),

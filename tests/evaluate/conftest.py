@@ -45,6 +45,7 @@ def _arrays() -> dict[str, npt.NDArray[np.generic]]:
 def _make_store(path: Path, split: str | None) -> Path:
     """A finished store of SAMPLES planes in two shards, as the simulator would leave it."""
     given = {"split": split, "recipe_digest": "r" * 64, "order_kinds": ["monte_carlo", "cubic"]}
+    given |= {"species_groups": ["chains", "rings"]}
     group = shards.create(path, SAMPLES, SAMPLES_PER_SHARD, given)
     arrays = _arrays()
     for name, values in arrays.items():
