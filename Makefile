@@ -47,6 +47,9 @@ train-release: $(BIN)/.dev ## make the release data set and train the release we
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --out data/release
 	$(BIN)/dsfunet fit --config configs/release.yaml
 	$(BIN)/dsfunet export runs/release/last.ckpt --out runs/release/weights
+	$(BIN)/python -m evaluate --checkpoint runs/release/weights --shards data/release/validation.zarr --out runs/release/report
+	$(BIN)/python -m evaluate.card --weights runs/release/weights --log runs/release/csv/version_0 \
+	  --store data/release/train.zarr --report runs/release/report/report.json
 
 clean: ## remove what the commands made, not the environment
 	rm -rf demo report runs data build dist

@@ -52,17 +52,16 @@ def factorize(
     factorize_file(Path(file), Path(output), plane, weights, png, device)
 
 
-def export(checkpoint: str, out: str, card: str | None = None) -> None:
+def export(checkpoint: str, out: str) -> None:
     """Write the generators of a training checkpoint as half-precision safetensors.
 
     Args:
         checkpoint: checkpoint of `dsfunet fit`.
         out: folder to write.
-        card: JSON file to keep beside the weights as their model card.
     """
     from dsfunet.commands import export_weights
 
-    export_weights(Path(checkpoint), Path(out), None if card is None else Path(card))
+    export_weights(Path(checkpoint), Path(out))
 
 
 def _parse_and_run(arguments: list[str]) -> int:

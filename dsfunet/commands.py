@@ -120,24 +120,17 @@ def factorize_file(
         print(f"wrote      {picture}")
 
 
-def export_weights(checkpoint: Path, out: Path, card: Path | None) -> None:
-    """Write a checkpoint's generators as safetensors, with a model card where one is given.
+def export_weights(checkpoint: Path, out: Path) -> None:
+    """Write a checkpoint's generators as half-precision safetensors.
 
     Raises:
-        InputError: the checkpoint or the card cannot be used, or the folder cannot be written.
+        InputError: the checkpoint cannot be used, or the folder cannot be written.
     """
-    import json
-
     if not checkpoint.exists():
         raise InputError(f"{checkpoint}: no such checkpoint")
     generators = load_checkpoint(checkpoint)
     try:
-        content = json.loads(card.read_text(encoding="utf-8")) if card else {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{card}: not a JSON file ({error})") from error
-    try:
-        save_folder(generators, out, content)
+        size = save_folder(generators, out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
-    print(f"wrote {out}: {size:.1f} MB of weights from {checkpoint}")
+    print(f"wrote {out}: {size / 1e6:.1f} MB of weights from {checkpoint}")

@@ -149,17 +149,25 @@ def _digest(networks: list[nn.Module]) -> str:
 
 
 def save_folder(
-    generators: Generators, folder: Path, card: dict[str, Any], dtype: torch.dtype = torch.float16
-) -> None:
-    """Write generators as a weights folder; each file is whole or not there.
+    generators: Generators,
+    folder: Path,
+    card: dict[str, Any] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> int:
+    """Write generators, and a model card if given, as a folder; returns the size of the weights [bytes].
 
-    Half precision halves the files; the weights are used in float32 again.
+    Each file is whole or not there. Half precision halves them; the weights are used in float32 again.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    size = 0
     for component in COMPONENT_NAMES:
         network: nn.Module = getattr(generators, component)
         state = {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
         metadata = {"description": json.dumps(describe_network(network), sort_keys=True)}
-        with replacing(folder / f"{component}.safetensors") as temporary:
+        path = folder / f"{component}.safetensors"
+        with replacing(path) as temporary:
             save_file(state, temporary, metadata=metadata)
-    write_json(folder / CARD_FILE, card)
+        size += path.stat().st_size
+    if card is not None:
+        write_json(folder / CARD_FILE, card)
+    return size

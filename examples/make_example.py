@@ -33,6 +33,7 @@ LAYERS = (0.0, 0.5, 1.0)
 LARGEST_INDEX, PIXELS_ALONG_AXIS = 8.0, 257
 BRIGHTEST_COUNTS = 2000
 DEBYE_WALLER_B_ANGSTROM2 = 1.5
+LARGEST_Q_INV_ANGSTROM = 6.9
 SEED = 7
 
 ALPHA_OF_SHELL = {1: -0.2, 3: 0.1, 4: -0.03}
@@ -79,9 +80,10 @@ def main() -> None:
         intensity = form_factor * short_range_order_intensity(example_alphas(), CELL, plane)
         counts = rng.poisson(intensity * (BRIGHTEST_COUNTS / intensity.max())).astype(np.float32)
         recipe = MaskRecipe(
-            detectors=("pilatus_2m",), share_unmasked=0.0, missing_fraction=(0.1, 0.35), share_swung=0.0
+            detectors=("pilatus_2m",), share_unmasked=0.0, missing_fraction=(0.1, 0.45), share_swung=0.0
         )
         measured = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe)
+        measured &= plane.q_squared() <= LARGEST_Q_INV_ANGSTROM**2  # the experiment's resolution
         layers.append(np.where(measured, counts, np.nan).astype(np.float32))
     step = 2 * LARGEST_INDEX / (PIXELS_ALONG_AXIS - 1)
     with replacing(OUTPUT) as temporary, h5py.File(temporary, "w") as file:
