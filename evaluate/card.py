@@ -119,7 +119,8 @@ def card_text(card: dict[str, Any], report: dict[str, Any], minutes: float | Non
         "",
         f"Trained on {data['planes']} simulated planes (digest `{data['digest'][:16]}`, recipe digest"
         f" `{data['recipe_digest'][:16]}`) of {len(data['species'])} species: {training['samples_seen']} samples in"
-        f" {training['batches']} batches{spent}, on {training['machine']}, seed {training['config']['seed_everything']}.",
+        f" {training['batches']} batches{spent}, on {training['machine']},"
+        f" seed {training['config']['seed_everything']}.",
         "",
         card["note"],
         "",

@@ -141,9 +141,9 @@ def plane_through(
     """The square Cartesian plane spanned by two reciprocal axes of a cell, at an offset along the third.
 
     `axes` are two different axis numbers (0, 1, 2 for a*, b*, c*); rows run along the first of them, columns
-    perpendicular to it inside the plane. `offset` is the third index (1.0 for hk1) [r.l.u.]; the plane is
-    centred on the point of that layer nearest the origin of reciprocal space's own layer axis, that is on
-    offset times the third reciprocal vector. Pixels are 2 q_max / pixels apart [1/Angstrom].
+    perpendicular to it inside the plane. `offset` is the third index (1.0 for hk1) [r.l.u.], and the plane's centre
+    is offset times the third reciprocal vector, the point 0 0 l of hkl. Pixels are 2 q_max / pixels apart
+    [1/Angstrom].
 
     Raises:
         InputError: the axes are not two different numbers out of 0, 1, 2, or q_max is not positive.
