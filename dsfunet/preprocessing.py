@@ -39,11 +39,19 @@ def normalise(
     plane = minimum + range * normalised where measured.
 
     Raises:
-        InputError: nothing was measured, or all measured pixels are equal.
+        InputError: nothing was measured, a measured pixel is not finite, or all measured pixels are equal.
     """
+    if mask is not None and (mask.dtype != bool or mask.shape != plane.shape):
+        raise InputError(
+            f"mask of shape {mask.shape} and type {mask.dtype}: expected bool of shape {plane.shape}"
+        )
     measured = plane if mask is None else plane[mask]
     if measured.size == 0:
         raise InputError("plane has no measured pixel: expected finite, non-negative intensities")
+    if not np.isfinite(measured).all():
+        raise InputError(
+            "plane holds NaN or infinity where it is said to be measured: expected finite intensities"
+        )
     low, high = float(measured.min()), float(measured.max())
     if not high > low:
         raise InputError(f"plane is {low} in every measured pixel: expected intensities that vary")

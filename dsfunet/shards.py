@@ -168,8 +168,12 @@ class Store:
         self.path = path
         self.attributes: dict[str, Any] = dict(self._group.attrs)
         version = self.attributes.get("layout_version")
+        if version is None:
+            raise InputError(f"{path}: not a store of simulated planes (its attributes name no layout version)")
         if version != LAYOUT_VERSION:
             raise InputError(f"{path}: layout version {version}, this program reads version {LAYOUT_VERSION}")
+        if not {"samples", "samples_per_shard"} <= set(self.attributes):
+            raise InputError(f"{path}: damaged, its attributes do not say how many samples it holds")
         self._check_complete()
         self._arrays: dict[str, Any] = {}
 

@@ -15,9 +15,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dsfunet.errors import InputError
-
-REACH = 5
-"""Largest |i|, |j|, |k| of the vectors v = i a + j b + k c (equation 6)."""
+from dsfunet.physics import MAX_INDEX
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ class MonteCarloRecipe:
             InputError: A field is outside its range.
         """
         low, high = self.concentration_range
-        if self.lattice_sites < 2 * REACH + 1:
-            raise InputError(f"lattice_sites is {self.lattice_sites}; expected at least {2 * REACH + 1}.")
+        if self.lattice_sites < 2 * MAX_INDEX + 1:
+            raise InputError(f"lattice_sites is {self.lattice_sites}; expected at least {2 * MAX_INDEX + 1}.")
         if not 0.0 < low <= high < 1.0:
             raise InputError(f"concentration_range is {(low, high)}; expected 0 < lowest <= highest < 1.")
         if not 0.0 <= self.target_max < 1.0:
@@ -245,15 +243,17 @@ def measure_alphas(occupation: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
     Raises:
         InputError: The lattice is too small, or one of the species is absent.
     """
-    if occupation.ndim != 3 or min(occupation.shape) < 2 * REACH + 1:
-        raise InputError(f"The shape is {occupation.shape}; expected three edges of {2 * REACH + 1} or more.")
-    steps = np.arange(-REACH, REACH + 1)
+    if occupation.ndim != 3 or min(occupation.shape) < 2 * MAX_INDEX + 1:
+        raise InputError(
+            f"The shape is {occupation.shape}; expected three edges of {2 * MAX_INDEX + 1} or more."
+        )
+    steps = np.arange(-MAX_INDEX, MAX_INDEX + 1)
     return full_alphas(occupation)[np.ix_(steps, steps, steps)]
 
 
 def nearest_alphas(alphas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The parameters (3,) of [100], [010] and [001] among all (11, 11, 11)."""
-    return alphas[tuple(np.eye(3, dtype=np.int64) + REACH)]
+    return alphas[tuple(np.eye(3, dtype=np.int64) + MAX_INDEX)]
 
 
 def monte_carlo_set(seed: int | np.random.SeedSequence, recipe: MonteCarloRecipe) -> CorrelationSet:

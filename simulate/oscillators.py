@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
-from simulate.correlations import REACH, CorrelationSet, nearest_alphas
+from dsfunet.physics import MAX_INDEX
+from simulate.correlations import CorrelationSet, nearest_alphas
 
 Lattice = Literal["orthogonal", "hexagonal"]
 """Orthogonal axes with a four-fold one among them, or a and c equal at 120 degrees with b six-fold."""
@@ -159,13 +160,13 @@ def neighbour_shells(
         return lengths
 
     # Vectors up to twice the reach hold every length up to the longest in the box, in all three metrics.
-    in_box = squared_lengths(REACH)
-    shells = np.searchsorted(np.unique(squared_lengths(2 * REACH)), in_box)
-    steps = np.arange(-REACH, REACH + 1)
+    in_box = squared_lengths(MAX_INDEX)
+    shells = np.searchsorted(np.unique(squared_lengths(2 * MAX_INDEX)), in_box)
+    steps = np.arange(-MAX_INDEX, MAX_INDEX + 1)
     vectors = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
     along = np.zeros_like(shells) if arrangement == "cubic" else np.abs(vectors[..., unique_axis])
     images = np.einsum("nij,...j->n...i", point_group(metric), vectors)
-    complete = np.all(np.abs(images) <= REACH, axis=(0, -1))
+    complete = np.all(np.abs(images) <= MAX_INDEX, axis=(0, -1))
     for table in (shells, along, complete):
         table.flags.writeable = False
     return shells, along, complete
@@ -203,7 +204,7 @@ def oscillator_alphas(
 
 def negative_share(alphas: npt.NDArray[np.float64]) -> float:
     """sum(max(-I, 0)) / sum(max(I, 0)) of I_SRO (equation 3) over the Brillouin zone; 0 in a real crystal."""
-    steps = np.arange(-REACH, REACH + 1)
+    steps = np.arange(-MAX_INDEX, MAX_INDEX + 1)
     wrapped = np.zeros((_GRID, _GRID, _GRID))
     wrapped[np.ix_(steps, steps, steps)] = alphas
     intensity = np.fft.fftn(wrapped).real

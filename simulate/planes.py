@@ -29,6 +29,9 @@ ORDER_KINDS = (
 )
 """Names behind the stored `order_kind`; all but the first are damped oscillators (equation 7)."""
 
+GENERATOR_VERSION = 1
+"""Goes up whenever the same recipe and seed would give other planes, so that no store mixes two generators."""
+
 _ATTEMPTS = 20
 
 
@@ -102,7 +105,7 @@ def _attempt(world: World, rng: np.random.Generator) -> dict[str, npt.ArrayLike]
         rng.uniform(low, high),
     )
     short_range_order = short_range_order_intensity(order.alphas, cell, plane)
-    # One electron squared is nothing beside any real pair of species; a flat I_SRO has no order to find.
+    # A hundredth of an electron squared is less than any real pair; a flat I_SRO has no order to find.
     if np.ptp(form_factor) < 1e-2 or np.ptp(short_range_order) < 1e-2:
         return None
     form_factor_unit, form_factor_low, form_factor_range = normalise(form_factor)

@@ -4,8 +4,9 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dsfunet.errors import InputError
 from simulate.artefacts import MaskRecipe
@@ -18,15 +19,19 @@ SPLITS = ("train", "validation")
 
 @dataclass(frozen=True)
 class Counts:
-    """How many of something each split gets."""
+    """How many of something each split gets.
+
+    Raises:
+        InputError: a count is negative.
+    """
 
     train: int
     validation: int
 
     def __post_init__(self) -> None:
-        if self.train < 0 or self.validation < 0 or self.train + self.validation == 0:
+        if self.train < 0 or self.validation < 0:
             raise InputError(
-                f"samples {self.train} + {self.validation}: expected counts >= 0 and at least one plane"
+                f"counts {self.train} (train) and {self.validation} (validation): expected no negative"
             )
 
 
@@ -87,8 +92,14 @@ class Recipe:
             ("debye_waller_b_angstrom2", 0.0),
         ):
             low, high = getattr(self, name)
-            if not least <= low <= high:
+            if not least <= low <= high < np.inf:
                 raise InputError(f"{name} is ({low}, {high}): expected two numbers, {least} <= low <= high")
+        if self.samples.train + self.samples.validation == 0:
+            raise InputError("samples are 0 for both splits: expected at least one plane")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: expected 0 or more")
+        if not 0 <= self.max_layer_inv_angstrom < np.inf:
+            raise InputError(f"max_layer_inv_angstrom is {self.max_layer_inv_angstrom}: expected 0 or more")
         if self.samples_per_shard < 1:
             raise InputError(f"samples_per_shard is {self.samples_per_shard}: expected at least 1")
         for split in SPLITS:
@@ -105,11 +116,10 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe, and of the user's species files where there are any."""
-        digest = hashlib.sha256(json.dumps(self.as_plain(), sort_keys=True).encode())
-        if self.species_folder is not None:
-            for path in sorted(Path(self.species_folder).iterdir()):
-                if path.is_file():
-                    digest.update(path.name.encode())
-                    digest.update(path.read_bytes())
-        return digest.hexdigest()
+        """SHA-256 of the recipe. Of the user's species folder it holds that there is one, not where.
+
+        What the species are is in a digest of its own, in the store's attributes.
+        """
+        plain = self.as_plain()
+        plain["species_folder"] = None if self.species_folder is None else "given"
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

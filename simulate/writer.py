@@ -5,11 +5,13 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -20,7 +22,7 @@ from dsfunet import __version__, shards
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from simulate.correlations import CorrelationSet, monte_carlo_sets
-from simulate.planes import ORDER_KINDS, World, build_world, draw_sample
+from simulate.planes import GENERATOR_VERSION, ORDER_KINDS, World, build_world, draw_sample
 from simulate.recipe import SPLITS, Recipe
 
 _world: World | None = None
@@ -33,10 +35,13 @@ def simulate(recipe: Recipe, out: Path, workers: int | None = None, progress: bo
     `workers` (None: one for each core).
 
     Raises:
-        InputError: `out` cannot be written, or holds a store of another recipe.
+        InputError: `out` cannot be written or holds a store of another recipe, or `workers` is below 1.
     """
     _check_writable(out)
-    workers = workers or os.cpu_count() or 1
+    if workers is None:
+        workers = os.cpu_count() or 1
+    if workers < 1:
+        raise InputError(f"workers is {workers}: expected at least 1")
     stores = {}
     for split in SPLITS:
         if getattr(recipe.samples, split):
@@ -60,7 +65,7 @@ def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progres
     samples = getattr(recipe.samples, split)
     count = shards.shard_count(samples, recipe.samples_per_shard)
     _create_or_resume(recipe, split, path, samples)
-    todo = [shard for shard in range(count) if not shards.manifest_file(path, shard).exists()]
+    todo = [shard for shard in range(count) if _manifest(path, shard) is None]
     if todo:
         sets = _correlation_sets(recipe, split, out, workers, progress)
         bar = tqdm(total=samples, desc=f"{split} planes", unit="plane", disable=not progress, smoothing=0.1)
@@ -74,22 +79,27 @@ def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progres
 
 def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> None:
     world = build_world(recipe, split, ())
+    identity: dict[str, Any] = {
+        "recipe_digest": recipe.digest,
+        "species_digest": _species_digest(world),
+        "generator_version": GENERATOR_VERSION,
+    }
     if path.exists():
         try:
             attributes = dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
         except (FileNotFoundError, ValueError) as error:
             raise InputError(f"{path}: exists and is not a store; move it away first") from error
-        for name, ours in (("recipe_digest", recipe.digest), ("species_digest", _species_digest(world))):
-            if attributes.get(name) != ours:
+        for what, ours in identity.items():
+            if attributes.get(what) != ours:
+                what = what.removesuffix("_digest").replace("_", " ")
                 raise InputError(
-                    f"{path}: holds a store of another {name[:-7]}; choose another --out or move it away"
+                    f"{path}: holds a store of another {what}; choose another --out or move it away"
                 )
         return
     attributes = {
+        **identity,
         "split": split,
         "recipe": recipe.as_plain(),
-        "recipe_digest": recipe.digest,
-        "species_digest": _species_digest(world),
         "code_version": __version__,
         "versions": {name: version(name) for name in ("numpy", "numba", "gemmi", "zarr")},
         "species_names": world.species_names,
@@ -97,9 +107,12 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
         "order_kinds": list(ORDER_KINDS),
     }
     # Made under another name, so that a store is there with all its arrays and attributes or not at all.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shards.create(temporary, samples, recipe.samples_per_shard, attributes)
-    temporary.rename(path)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        shards.create(temporary / "new", samples, recipe.samples_per_shard, attributes)
+        (temporary / "new").rename(path)
+    finally:
+        shutil.rmtree(temporary)
 
 
 def _species_digest(world: World) -> str:
@@ -123,11 +136,14 @@ def _correlation_sets(
     seed = int(
         np.random.SeedSequence(recipe.seed, spawn_key=(len(SPLITS), SPLITS.index(split))).generate_state(1)[0]
     )
-    key = json.dumps([recipe.as_plain()["monte_carlo"], count, seed], sort_keys=True)
+    key = json.dumps([recipe.as_plain()["monte_carlo"], count, seed, GENERATOR_VERSION], sort_keys=True)
     cache = out / f"correlations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     if cache.exists():
-        with np.load(cache, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        try:
+            with np.load(cache, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{cache}: damaged ({error}); delete it, and it will be made again") from error
     else:
         arrays = monte_carlo_sets(count, seed, recipe.monte_carlo, workers=workers, progress=progress)
         with replacing(cache) as temporary, temporary.open("wb") as stream:
@@ -150,6 +166,15 @@ def _correlation_sets(
     return sets
 
 
+def _manifest(path: Path, shard: int) -> dict[str, Any] | None:
+    """What is on record of a finished shard; None where it is not finished, or the record is damaged."""
+    try:
+        manifest = json.loads(shards.manifest_file(path, shard).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and "sha256" in manifest else None
+
+
 def _shard_samples(recipe: Recipe, samples: int, shard: int) -> int:
     return min(recipe.samples_per_shard, samples - shard * recipe.samples_per_shard)
 
@@ -167,8 +192,13 @@ def _run(
     # Spawned, not forked: numba and BLAS hold threads that do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (recipe, split, sets)) as pool:
         futures = [pool.submit(_write_shard, path, shard) for shard in todo]
-        for future in as_completed(futures):
-            yield future.result()
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            # Or the error would show only after every other shard is made.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _start_worker(recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...]) -> None:
@@ -205,7 +235,8 @@ def _write_shard(path: Path, shard: int) -> int:
 def _finalise(path: Path, count: int) -> None:
     digest = hashlib.sha256()
     for shard in range(count):
-        manifest = json.loads(shards.manifest_file(path, shard).read_text(encoding="utf-8"))
+        manifest = _manifest(path, shard)
+        assert manifest is not None
         digest.update(manifest["sha256"].encode())
     group = zarr.open_group(path, mode="r+", zarr_format=3)
     group.attrs.update({"digest": digest.hexdigest(), "complete": True})

@@ -30,9 +30,13 @@ class Molecule:
     positions_angstrom: Array
 
     def __post_init__(self) -> None:
-        positions = np.array(self.positions_angstrom, dtype=np.float64).reshape(-1, 3)
-        if len(self.elements) != len(positions):
-            raise InputError(f"molecule: {len(self.elements)} elements but {len(positions)} positions")
+        positions = np.array(self.positions_angstrom, dtype=np.float64)
+        if positions.shape != (len(self.elements), 3) and (self.elements or positions.size):
+            raise InputError(
+                f"molecule: {len(self.elements)} elements but positions of shape {positions.shape},"
+                f" expected {(len(self.elements), 3)}"
+            )
+        positions = positions.reshape(-1, 3)
         if not np.isfinite(positions).all():
             raise InputError("molecule: a coordinate is not a finite number")
         for element in set(self.elements):
@@ -48,8 +52,8 @@ class Molecule:
 @lru_cache
 def _scattering_factor_coefficients(element: str) -> gemmi.IT92Coef:
     symbol = gemmi.Element(element)
-    # gemmi answers for unknown symbols with element X, which has no table.
-    if symbol.atomic_number == 0 or symbol.it92 is None:
+    # gemmi reads unknown symbols as X, which has no table, and long ones by their first letters: "Carbon" is Ca.
+    if symbol.atomic_number == 0 or symbol.it92 is None or symbol.name != element:
         raise InputError(f"element {element!r} has no International Tables (1992) scattering factor")
     return symbol.it92
 
@@ -109,10 +113,14 @@ def form_factor_intensity(
     multiplies the result when B > 0 [Angstrom^2].
 
     Raises:
-        InputError: m_A is not strictly between 0 and 1.
+        InputError: m_A is not strictly between 0 and 1, or B is negative or not finite.
     """
     if not 0 < concentration_first < 1:
         raise InputError(f"concentration {concentration_first}: expected a number strictly between 0 and 1")
+    if not 0 <= debye_waller_b_angstrom2 < np.inf:
+        raise InputError(
+            f"Debye-Waller B {debye_waller_b_angstrom2} Angstrom^2: expected zero or a positive number"
+        )
     if q_squared is None:
         q_squared = plane.q_squared()
     difference = molecular_form_factor(first, plane, q_squared)

@@ -32,7 +32,7 @@ class Cell:
         values = (self.a, self.b, self.c, self.alpha, self.beta, self.gamma)
         if not all(np.isfinite(v) and v > 0 for v in values):
             raise InputError(f"cell {values}: expected six finite positive numbers (Angstrom, degrees)")
-        if self._volume_factor_squared() <= 1e-8:
+        if max(values[3:]) >= 180 or self._volume_factor_squared() <= 1e-8:
             raise InputError(f"cell angles {values[3:]} degrees do not close a cell")
 
     @property
@@ -69,7 +69,7 @@ class Cell:
         return basis
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # an array has no single truth value
 class Plane:
     """A plane of Q, affine in its pixel indices: Q(i, j) = origin + (i - n/2) step_u + (j - m/2) step_v.
 
@@ -91,7 +91,8 @@ class Plane:
                 )
             value.flags.writeable = False
             object.__setattr__(self, name, value)
-        if np.linalg.norm(np.cross(self.step_u, self.step_v)) < 1e-14:
+        area = np.linalg.norm(np.cross(self.step_u, self.step_v))
+        if area <= 1e-9 * np.linalg.norm(self.step_u) * np.linalg.norm(self.step_v):
             raise InputError("plane steps are parallel or zero: expected two independent vectors")
 
     @cached_property
@@ -146,12 +147,14 @@ def plane_through(
     [1/Angstrom].
 
     Raises:
-        InputError: the axes are not two different numbers out of 0, 1, 2, or q_max is not positive.
+        InputError: the axes are not two different numbers out of 0, 1, 2, or q_max or pixels is not positive.
     """
     if len({*axes}) != 2 or not {*axes} <= {0, 1, 2}:
         raise InputError(f"axes {axes}: expected two different numbers out of 0, 1, 2")
-    if not q_max_inv_angstrom > 0:
+    if not 0 < q_max_inv_angstrom < np.inf:
         raise InputError(f"q_max {q_max_inv_angstrom} 1/Angstrom: expected a positive number")
+    if pixels < 1:
+        raise InputError(f"{pixels} pixels: expected at least 1")
     third = 3 - axes[0] - axes[1]
     along = cell.reciprocal[axes[0]] / np.linalg.norm(cell.reciprocal[axes[0]])
     across = cell.reciprocal[axes[1]] - (cell.reciprocal[axes[1]] @ along) * along

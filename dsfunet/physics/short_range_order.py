@@ -16,10 +16,12 @@ def check_alphas(alphas: Array) -> None:
     """Check that an array is a full set of alphas: shape (11, 11, 11), alpha_0 = 1, alpha_v = alpha_-v.
 
     Raises:
-        InputError: one of the three does not hold.
+        InputError: one of the three does not hold, or an entry is not finite.
     """
     if alphas.shape != ALPHA_SHAPE:
         raise InputError(f"alphas of shape {alphas.shape}: expected {ALPHA_SHAPE}")
+    if not np.isfinite(alphas).all():
+        raise InputError("alphas: an entry is not a finite number")
     origin = float(alphas[MAX_INDEX, MAX_INDEX, MAX_INDEX])
     if abs(origin - 1) > 1e-6:
         raise InputError(f"alphas: alpha_0 is {origin}, expected 1")

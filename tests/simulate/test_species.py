@@ -11,10 +11,10 @@ import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from dsfunet.errors import InputError
+from simulate.rotations import random_rotation
 from simulate.species import Species, cell_from_size, load_catalogue, pairs
 from simulate.species import build_geometries as build
 from simulate.species.catalogue import FOLDER, LATTICES
-from simulate.rotations import random_rotation
 from simulate.species.geometry import standard_frame
 from simulate.species.ingredients import ATOMS, IONS, MOLECULES, PEROVSKITES, ROTATED
 
@@ -22,10 +22,23 @@ pytestmark = pytest.mark.filterwarnings("error")
 CATALOGUE = load_catalogue()
 BY_NAME = {one.name: one for one in CATALOGUE}
 ORIGINALS = [one for one in CATALOGUE if not one.name.endswith("_rotated")]
-NAMED_VALIDATION = (
-    "gold dabco tetrafluoroborate isobutanol dichloromethane acetonitrile guanidinium guanylthiourea "
-    "methylimidazole piperazine methylindole methylbenzoxazine methylquinolinol p_cresol benzene"
-).split()
+NAMED_VALIDATION = [
+    "gold",
+    "dabco",
+    "tetrafluoroborate",
+    "isobutanol",
+    "dichloromethane",
+    "acetonitrile",
+    "guanidinium",
+    "guanylthiourea",
+    "methylimidazole",
+    "piperazine",
+    "methylindole",
+    "methylbenzoxazine",
+    "methylquinolinol",
+    "p_cresol",
+    "benzene",
+]
 
 
 def distances(species: Species) -> npt.NDArray[np.float64]:
