@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections import Counter
-from pathlib import Path
 
 import gemmi
 import numpy as np
@@ -252,107 +251,6 @@ def test_cell_from_size_by_hand() -> None:
     assert cell_from_size(("C", "O"), positions) == (3.5, 3.5, 7.22)
     assert cell_from_size(("C", "O"), positions, "hexagonal") == (7.22, 3.5, 7.22)
     assert cell_from_size((), np.zeros((0, 3))) == (3.5, 3.5, 3.5)
-
-
-# --- the user's own species
-
-WATER = "3\nwater\nO 0 0 0\nH 0.96 0 0 0.4\nh -0.24 0.93 0\n\n"
-CIF = """data_made
-_cell_length_a 10
-_cell_length_b 10
-_cell_length_c 20
-_cell_angle_alpha 90
-_cell_angle_beta 120
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'P 1'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-_atom_site_occupancy
-C1 C 0.10 0.20 0.30 1.0
-O1 O 0.10 0.20 0.36 {occupancy}
-"""
-
-
-def test_user_folder_is_added(tmp_path: Path) -> None:
-    (tmp_path / "mine.xyz").write_text(WATER)
-    (tmp_path / "other.cif").write_text(CIF.format(occupancy="1.0"))
-    (tmp_path / "notes.txt").write_text("not a species")
-    extended = load_catalogue(tmp_path)
-    assert len(extended) == len(CATALOGUE) + 2
-    assert [one.name for one in extended] == sorted(one.name for one in extended)
-    mine, other = (one for one in extended if one.group == "user")
-    assert (mine.name, mine.split, mine.lattice, mine.elements) == (
-        "mine",
-        "train",
-        "orthogonal",
-        ("O", "H", "H"),
-    )
-    assert mine.positions_angstrom[1] - mine.positions_angstrom[0] == pytest.approx([0.96, 0, 0])
-    assert mine.positions_angstrom.mean(axis=0) == pytest.approx([0, 0, 0], abs=1e-12)
-    # 0.06 of c = 20 Angstrom, which lies 120 degrees from a.
-    along_c = 1.2 * np.array([np.cos(np.radians(120)), 0, np.sin(np.radians(120))])
-    assert other.positions_angstrom[1] - other.positions_angstrom[0] == pytest.approx(along_c, abs=1e-9)
-    assert other.cell_edges_angstrom == cell_from_size(other.elements, other.positions_angstrom)
-    assert [(a.name, b.name) for a, b in pairs(extended, "train") if "user" in (a.group, b.group)] == [
-        ("mine", "other")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "line 1 is '', expected the number of atoms"),
-        ("two\n\n", "line 1 is 'two', expected the number of atoms"),
-        ("2\n\nC 0 0 0\n", "line 1 promises 2 atoms, found 1 lines"),
-        ("1\n\nC 0 0 0\n1\n\nC 0 0 0\n", "line 1 promises 1 atoms, found 4 lines"),
-        ("1\n\nXx 0 0 0\n", "line 3 is 'Xx 0 0 0', expected an element and three finite numbers"),
-        ("1\n\nCarbon 0 0 0\n", "line 3 is 'Carbon 0 0 0'"),
-        ("1\n\nFm 0 0 0\n", "line 3 is 'Fm 0 0 0'"),
-        ("1\n\nC 0 0\n", "line 3 is 'C 0 0'"),
-        ("2\n\nC 0 0 0\n\nC 0 0 1\n", "line 1 promises 2 atoms, found 3 lines"),
-        ("1\n\nC 0 nan 0\n", "line 3 is 'C 0 nan 0'"),
-        ("1\n\nC 0 x 0\n", "line 3 is 'C 0 x 0'"),
-    ],
-)
-def test_bad_xyz_is_named_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "bad.xyz").write_text(text)
-    with pytest.raises(InputError) as caught:
-        load_catalogue(tmp_path)
-    assert message in str(caught.value) and "bad.xyz" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_binary_xyz_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.xyz").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="not a readable text file"):
-        load_catalogue(tmp_path)
-
-
-def test_bad_cif_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "bad.cif"
-    for text, message in (
-        (CIF.format(occupancy="0.5"), "site O1 has occupancy 0.5"),
-        (CIF.format(occupancy="1").replace("0.36", "?"), "site O1 is not an element at three finite"),
-        ("data_empty\n_cell_length_a 3\n", "no atom sites found"),
-        ("this is not a CIF", "not a readable CIF"),
-    ):
-        path.write_text(text)
-        with pytest.raises(InputError, match=message):
-            load_catalogue(tmp_path)
-
-
-def test_bad_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such folder"):
-        load_catalogue(tmp_path / "absent")
-    with pytest.raises(InputError, match=r"no \.xyz or \.cif file found"):
-        load_catalogue(tmp_path)
-    (tmp_path / "benzene.xyz").write_text(WATER)
-    with pytest.raises(InputError, match="names used more than once: benzene"):
-        load_catalogue(tmp_path)
 
 
 def test_species_checks_itself() -> None:
