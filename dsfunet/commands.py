@@ -1,5 +1,6 @@
 """What the command line does for users: file in, components out, a picture, and a few lines on the screen."""
 
+import json
 import os
 import platform
 import time
@@ -14,43 +15,30 @@ from dsfunet.factorize import Factorizer
 from dsfunet.io import Result, check_writable, read_plane, write_result
 from dsfunet.plots import draw_components, save_png
 from dsfunet.preprocessing import measured_pixels
+from dsfunet.product import fit_product
 from dsfunet.resampling import to_network_grid, to_user_grid
-from dsfunet.weights import load_checkpoint, save_folder
+from dsfunet.weights import load_checkpoint, load_generators, load_release, save_folder
 
 Array = npt.NDArray[np.float64]
 
+_TRAINED_Q_MAX_INV_ANGSTROM = (6.0, 8.0)
+_TRAINED_MISSING = 0.55
+_SUSPICIOUS_ZEROS = 0.05
+_POOR_R = 0.5
+_SMALLEST_BRIGHTEST, _LARGEST_BRIGHTEST = 1e-30, 1e30
 
-def load_factorizer(weights: str, device: str | None = None) -> Factorizer:
+
+def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8) -> Factorizer:
     """A factorizer with the weights in the package (`release`) or with those at a path.
 
     Raises:
         InputError: no such weights, or the device is not there.
     """
+    generators = load_release() if weights == "release" else load_generators(weights)
     try:
-        if weights == "release":
-            return Factorizer.from_pretrained(device)
-        return Factorizer.from_checkpoint(weights, device)
+        return Factorizer(generators, device, batch_size)
     except (RuntimeError, AssertionError) as error:  # torch's ways of saying that a device is not there
         raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-
-
-def explain(
-    intensity: Array, form_factor: Array, short_range_order: Array, mask: npt.NDArray[np.bool_]
-) -> Array:
-    """The measured plane as the components explain it, in the unit of `intensity`, everywhere on the plane.
-
-    Both components come normalised on their own, with their minimum taken away, so the plane is
-    s (F + f)(S + g) with three numbers that are fitted by linear least squares to the measured pixels, as
-    weights of F S, F, S and 1 that are not negative.
-    """
-    from scipy.optimize import nnls
-
-    terms = np.stack(
-        [form_factor * short_range_order, form_factor, short_range_order, np.ones_like(form_factor)]
-    )
-    weights, _ = nnls(terms[:, mask].T, intensity[mask])
-    product: Array = np.tensordot(weights, terms, axes=1)
-    return product
 
 
 def factorize_file(
@@ -61,14 +49,22 @@ def factorize_file(
     Raises:
         InputError: anything about the file, the plane, the weights or the output that cannot be used.
     """
-    picture = output.with_suffix(".png")
-    for target in (output, picture) if png else (output,):
-        check_writable(target)
+    check_writable(output)
+    picture = output.with_suffix(".png") if png else None
+    _check_targets(file, output, picture)
     measured = read_plane(file, plane_name)
-    shown, plane = to_network_grid(measured)
+    mask = measured_pixels(measured.intensity)
+    intensity = np.where(mask, measured.intensity, np.nan)
+    brightest = float(intensity[mask].max(initial=0.0))
+    if brightest > 0 and not _SMALLEST_BRIGHTEST < brightest < _LARGEST_BRIGHTEST:
+        raise InputError(
+            f"{file}: the brightest pixel is {brightest:g}, expected between {_SMALLEST_BRIGHTEST:g} and"
+            f" {_LARGEST_BRIGHTEST:g}, which 32-bit numbers can hold"
+        )
     factorizer = load_factorizer(weights, device)
     start = time.perf_counter()
     try:
+        shown, plane = to_network_grid(measured)
         components = factorizer(shown)
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix('plane number 0: ')}") from error
@@ -76,17 +72,16 @@ def factorize_file(
 
     form_factor = to_user_grid(components.form_factor, plane, measured.grid)
     short_range_order = to_user_grid(components.short_range_order, plane, measured.grid)
-    mask = measured_pixels(measured.intensity)
-    intensity = np.where(mask, measured.intensity, np.nan)
-    product = explain(intensity, form_factor, short_range_order, mask)
-    residual = intensity - product
-    disagreement = float(np.nansum(np.abs(residual)) / np.nansum(intensity))
+    product = fit_product(intensity, form_factor, short_range_order, mask)
+    residual = intensity - product.intensity
+    r_factor = float(np.nansum(np.abs(residual)) / np.nansum(intensity))
     description = factorizer.description
+    q_max = None if plane is None else float(np.linalg.norm(plane.step_u)) * plane.shape[0] / 2
     result = Result(
         input=intensity.astype(np.float32),
         form_factor=form_factor.astype(np.float32),
         short_range_order=short_range_order.astype(np.float32),
-        product=product.astype(np.float32),
+        product=product.intensity.astype(np.float32),
         residual=residual.astype(np.float32),
         mask=mask,
         grid=measured.grid,
@@ -94,30 +89,80 @@ def factorize_file(
             "program": "dsfunet",
             "version": __version__,
             "source": file.name,
-            "plane": plane_name or "",
+            "plane": str(measured.grid.name) if measured.grid else "",
             "weights": description["name"],
             "weights_sha256": description["digest"],
-            "seed": 0,
-            "r_factor": disagreement,
-            "notes": "deterministic pass: dropout off; components normalised to [0, 1] each on its own",
+            "seed": "none: dropout is off, the answer is deterministic",
+            "r_factor": r_factor,
+            "scale": product.scale,
+            "form_factor_floor": product.form_factor_floor,
+            "short_range_order_floor": product.short_range_order_floor,
+            "recipe": json.dumps(
+                {
+                    "asked_for_plane": plane_name,
+                    "device": str(factorizer.device),
+                    "network_grid_q_max_inv_angstrom": q_max,
+                    "product": "scale (form_factor + form_factor_floor) (short_range_order + short_range_order_floor)",
+                }
+            ),
         },
     )
     write_result(output, result)
+    if picture:
+        save_png(draw_components(result), picture)
+
     print(f"read       {file}: {measured.grid.describe() if measured.grid else 'a plane without axes'}")
-    for note in measured.notes:
-        print(f"           {note}")
+    for note in (*measured.notes, *_notes(intensity, 1 - np.isfinite(shown).mean(), q_max, r_factor)):
+        print(f"           note: {note}")
     print(f"missing    {100 * (1 - mask.mean()):.1f} % of the plane (NaN or negative)")
     print(f"weights    {description['name']} {description['digest'][:12]}")
     print(
         f"factorised in {seconds:.2f} s on {factorizer.device} ({platform.machine()}, {os.cpu_count()} cores)"
     )
     print(
-        f"product of the two components explains the plane to R = {100 * disagreement:.1f} % (sum |I - P| / sum I)"
+        f"the product of the components leaves R = {100 * r_factor:.1f} % of the plane (sum |I - P| / sum I)"
     )
-    print(f"wrote      {output}")
-    if png:
-        save_png(draw_components(result), picture)
-        print(f"wrote      {picture}")
+    for target in filter(None, (output, picture)):
+        print(f"wrote      {target}")
+
+
+def _check_targets(file: Path, output: Path, picture: Path | None) -> None:
+    """Refuse to write over the measurement, or one result over the other, before any work is done."""
+    for target in filter(None, (output, picture)):
+        check_writable(target)
+        if file.exists() and target.exists() and target.samefile(file):
+            raise InputError(f"{target}: is the measurement itself; expected another name for the result")
+    if picture == output:
+        raise InputError(
+            f"{output}: the picture goes there; expected a name such as {output.with_suffix('.nxs')}"
+        )
+
+
+def _notes(intensity: Array, missing: float, q_max: float | None, r_factor: float) -> list[str]:
+    """What a user should know before believing the answer."""
+    notes = []
+    low, high = _TRAINED_Q_MAX_INV_ANGSTROM
+    if q_max is not None and not 0.9 * low < q_max < 1.1 * high:
+        notes.append(
+            f"the networks see out to {q_max:.1f} 1/Angstrom; they were trained on {low:g} to {high:g},"
+            " so check the components with care"
+        )
+    if missing > _TRAINED_MISSING:
+        notes.append(
+            f"{100 * missing:.0f} % of the square the networks see is missing, more than the"
+            f" {100 * _TRAINED_MISSING:.0f} % they were trained on"
+        )
+    zeros = float(np.mean(intensity[np.isfinite(intensity)] == 0))
+    counts = np.array_equal(intensity, np.round(intensity), equal_nan=True)
+    if zeros > _SUSPICIOUS_ZEROS and not counts:
+        notes.append(
+            f"{100 * zeros:.0f} % of the pixels are exactly 0 and count as measured; if they are gaps, set them to NaN"
+        )
+    if r_factor > _POOR_R:
+        notes.append(
+            "the product explains this plane badly: is it diffuse scattering alone, of one disordered site?"
+        )
+    return notes
 
 
 def export_weights(checkpoint: Path, out: Path) -> None:

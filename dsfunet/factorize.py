@@ -20,8 +20,8 @@ class Components:
     """Both components of one plane (256, 256) or of several (n, 256, 256): linear intensity in [0, 1], float32.
 
     Each component is normalised on its own (minimum 0, maximum 1 in the truth the networks were trained on), so
-    their product explains the plane up to a scale. `mask` is True where the plane was measured; the
-    components are given everywhere.
+    the plane is s (F + f) (S + g) with three numbers, which `dsfunet.product.fit_product` finds. `mask` is True
+    where the plane was measured; the components are given everywhere.
     """
 
     form_factor: Planes
@@ -49,7 +49,7 @@ class Factorizer:
         self.generators = generators
         self.batch_size = batch_size
         self._networks = [
-            network.to(self.device).to(memory_format=torch.channels_last)
+            network.to(self.device).to(memory_format=torch.channels_last).eval()
             for network in (generators.form_factor, generators.short_range_order)
         ]
 
@@ -82,7 +82,7 @@ class Factorizer:
         """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
 
         NaN, infinite and negative pixels are missing, and so are those where `mask` (True = measured, shape of
-        one plane or of all) is False.
+        one plane or of all) is False, and those that a numpy masked array hides.
 
         Raises:
             InputError: wrong shape or type, or a plane with nothing to factorise: no measured pixel, or all of
@@ -118,6 +118,7 @@ def check_planes(
     Raises:
         InputError: wrong shape or type of planes or mask.
     """
+    hidden = np.ma.getmaskarray(planes) if isinstance(planes, np.ma.MaskedArray) else None
     planes = np.asarray(planes)
     if planes.ndim not in (2, 3) or planes.shape[-2:] != (PIXELS, PIXELS) or planes.size == 0:
         raise InputError(
@@ -133,6 +134,8 @@ def check_planes(
                 f" expected bool (True = measured) of shape {planes.shape}"
             )
         mask = np.broadcast_to(mask, planes.shape)
+    if hidden is not None:  # numpy's masked arrays say True where a value is *not* to be used
+        mask = ~hidden if mask is None else mask & ~hidden
     stack = planes.astype(np.float64).reshape(-1, PIXELS, PIXELS)
     measured = measured_pixels(stack, None if mask is None else mask.reshape(stack.shape))
     return np.where(measured, stack, 0.0), measured

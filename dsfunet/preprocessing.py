@@ -13,6 +13,9 @@ from dsfunet.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+COMPONENTS = ("form_factor", "short_range_order")
+"""The two components, in the order in which everything goes through them."""
+
 PIXELS = 256
 """Planes are PIXELS x PIXELS everywhere."""
 

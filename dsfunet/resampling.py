@@ -128,7 +128,9 @@ def _network_plane(grid: PlaneGrid, mask: npt.NDArray[np.bool_]) -> Plane:
     last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
     i, j = own.index_u[np.tile(rows, 2)], own.index_v[np.concatenate([first, last])]
     centre = np.array([(own.origin - unit.origin) @ axis for axis in (unit.step_u, unit.step_v)])
-    extent = float(np.abs(centre + np.outer(i, matrix[0]) + np.outer(j, matrix[1])).max())
+    # Out to the edges of those pixels, not to their centres: on a coarse grid the difference is whole pixels.
+    half_pixel = 0.5 * np.abs(matrix).sum(axis=0)
+    extent = float((np.abs(centre + np.outer(i, matrix[0]) + np.outer(j, matrix[1])) + half_pixel).max())
     # The last pixel of 256 lies 127 steps from the centre.
     q_max = max(extent, step) * (PIXELS // 2) / (PIXELS // 2 - 1)
     return plane_through(grid.cell, grid.name.axes, grid.name.offset, q_max)

@@ -169,7 +169,9 @@ class Store:
         self.attributes: dict[str, Any] = dict(self._group.attrs)
         version = self.attributes.get("layout_version")
         if version is None:
-            raise InputError(f"{path}: not a store of simulated planes (its attributes name no layout version)")
+            raise InputError(
+                f"{path}: not a store of simulated planes (its attributes name no layout version)"
+            )
         if version != LAYOUT_VERSION:
             raise InputError(f"{path}: layout version {version}, this program reads version {LAYOUT_VERSION}")
         if not {"samples", "samples_per_shard"} <= set(self.attributes):
@@ -209,17 +211,31 @@ class Store:
         return self._arrays[name]
 
     def sample(self, index: int) -> Sample:
-        """Plane number `index`, with its scattering rebuilt from the components and their floors."""
-        form_factor = np.asarray(self.array("form_factor")[index]).astype(np.float32)
-        short_range_order = np.asarray(self.array("short_range_order")[index]).astype(np.float32)
-        floors = self._floors()
-        packed = np.asarray(self.array("mask")[index])
+        """Plane number `index`, with its scattering rebuilt from the components and their floors.
+
+        Raises:
+            InputError: what is stored of it is damaged or gone.
+        """
+        form_factor = self._picture("form_factor", index).astype(np.float32)
+        short_range_order = self._picture("short_range_order", index).astype(np.float32)
+        mask = np.unpackbits(self._picture("mask", index), axis=-1).astype(bool)
+        if not (np.isfinite(form_factor).all() and np.isfinite(short_range_order).all() and mask.any()):
+            # What a shard reads as whose file is gone: the fill values.
+            raise InputError(
+                f"{self.path}: sample {index} is missing, its shard was deleted or never written"
+            )
         return Sample(
             form_factor=form_factor,
             short_range_order=short_range_order,
-            scattering=scattering_plane(form_factor, short_range_order, *floors[:, index].tolist()),
-            mask=np.unpackbits(packed, axis=-1).astype(bool),
+            scattering=scattering_plane(form_factor, short_range_order, *self._floors()[:, index].tolist()),
+            mask=mask,
         )
+
+    def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
+        try:
+            return np.asarray(self.array(name)[index])
+        except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
+            raise InputError(f"{self.path}: {name} of sample {index} is damaged ({error})") from error
 
     def _floors(self) -> npt.NDArray[np.float32]:
         if "floors" not in self._arrays:

@@ -55,22 +55,15 @@ def load_factorizer(
     """The factorizer that the command line names; torch is imported here, so that wrong paths fail fast.
 
     Raises:
-        InputError: a checkpoint and weights are both named, the checkpoint is not one, or there is no GPU.
+        InputError: a checkpoint and weights are both named, the checkpoint is not one, or there is no such device.
     """
     if checkpoint is not None and weights is not None:
         raise InputError(f"--checkpoint {checkpoint} and --weights {weights}: expected one of the two")
     if checkpoint is not None and not Path(checkpoint).exists():
         raise InputError(f"{checkpoint}: no such checkpoint or weights folder")
-    import torch
+    from dsfunet.commands import load_factorizer as load
 
-    from dsfunet.factorize import Factorizer
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no GPU here; expected auto or cpu")
-    place = None if device == "auto" else device
-    if checkpoint is not None:
-        return Factorizer.from_checkpoint(checkpoint, place, batch_size)
-    return Factorizer.from_pretrained(place, batch_size)
+    return load(checkpoint or "release", None if device == "auto" else device, batch_size)
 
 
 def main(args: Sequence[str] | None = None) -> int:

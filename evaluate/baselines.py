@@ -9,11 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.preprocessing import PIXELS, normalise, spread, unspread
+from dsfunet.preprocessing import COMPONENTS, PIXELS, normalise, spread, unspread
 from dsfunet.shards import Sample, Store
-
-COMPONENTS = ("form_factor", "short_range_order")
-"""The two components: names of arrays of a store and of attributes of a factorizer's answer."""
 
 Plane = npt.NDArray[np.floating[Any]]
 

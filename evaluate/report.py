@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from dsfunet import __version__
 from dsfunet.errors import InputError
+from dsfunet.preprocessing import COMPONENTS
 from evaluate import pictures
-from evaluate.baselines import COMPONENTS
 from evaluate.metrics import COMMON_MARK, PAPER_MARKS, summarise
 from evaluate.scoring import Report
 from evaluate.tables import markdown

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dsfunet.errors import InputError
+from dsfunet.preprocessing import COMPONENTS
 from dsfunet.shards import Sample, Store
-from evaluate.baselines import COMPONENTS, Baseline, standard_baselines, truth_of
+from evaluate.baselines import Baseline, standard_baselines, truth_of
 from evaluate.metrics import PLANE_METRICS
 
 Scores = dict[str, npt.NDArray[np.float64]]

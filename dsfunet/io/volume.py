@@ -13,6 +13,10 @@ from dsfunet.io.plane_names import AXIS_LABELS, PlaneName, parse_plane_name
 Array = npt.NDArray[np.float64]
 
 
+_FARTHEST_LAYER = 0.05
+"""How far [r.l.u.] a layer may lie from the plane that was asked for."""
+
+
 @dataclass(frozen=True)
 class VolumeAxes:
     """Where the voxels of a volume lie, everything in the order h, k, l.
@@ -70,7 +74,9 @@ class VolumeAxes:
         return [f"'{name}'" if " " in name else name for name in names]
 
     def layer(self, name: PlaneName) -> tuple[int, float]:
-        """Index and coordinate [r.l.u.] of the layer nearest a plane, at most half a step away.
+        """Index and coordinate [r.l.u.] of the layer nearest a plane.
+
+        At most half a step away, and never more than 0.05: another layer is other physics.
 
         Raises:
             InputError: there is none, or the layer is a mere line of voxels.
@@ -80,7 +86,7 @@ class VolumeAxes:
         values = self.coordinates(axis)
         index = int(np.abs(values - name.offset).argmin())
         distance = abs(values[index] - name.offset)
-        if distance > 0.5 * step * (1 + 1e-6) + 1e-6:
+        if distance > min(0.5 * step * (1 + 1e-6), _FARTHEST_LAYER) + 1e-6:
             held = (
                 f"{min(values):g} to {max(values):g} in steps of {step:g}"
                 if count > 1

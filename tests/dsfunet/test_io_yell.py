@@ -72,10 +72,10 @@ def test_cartesian_plane_of_an_oblique_grid(tmp_path: Path) -> None:
 
 
 def test_nearest_layer_is_taken_and_told(tmp_path: Path) -> None:
-    measured = read_plane(write(tmp_path / "v.h5"), "h k 0.8")
+    measured = read_plane(write(tmp_path / "v.h5"), "h k 0.96")
     assert measured.grid is not None and measured.grid.name.offset == 1.0
     assert measured.intensity[4, 5] == 1.0
-    assert measured.notes == ("plane h k 0.8: the nearest layer was taken, l = 1",)
+    assert measured.notes == ("plane h k 0.96: the nearest layer was taken, l = 1",)
 
 
 def test_float32_limits_do_not_blur_the_name(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_float32_limits_do_not_blur_the_name(tmp_path: Path) -> None:
     assert measured.grid is not None and measured.grid.name.offset == 0.7 and not measured.notes
 
 
-@pytest.mark.parametrize("name", ["hk2", "hk-1.3", "hk100"])
+@pytest.mark.parametrize("name", ["hk2", "hk-1.3", "hk100", "h k 0.94"])
 def test_planes_outside_say_what_there_is(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"v.h5: plane .*: the volume holds l = -1 to 1 in steps of 0.5"):
         read_plane(write(tmp_path / "v.h5"), name)

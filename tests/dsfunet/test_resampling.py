@@ -128,6 +128,16 @@ def test_resampling_agrees_with_a_plain_loop() -> None:
     np.testing.assert_allclose(resample(values, source, target), expected, rtol=1e-9)
 
 
+def test_every_measured_pixel_of_a_coarse_grid_comes_back() -> None:
+    cell = Cell(10, 8, 6)
+    for n in (2, 3, 5, 8, 13, 32, 57, 64, 101, 128, 130):
+        grid = PlaneGrid(cell, parse_plane_name("hk0"), np.linspace(-4, 4, n), np.linspace(-5, 5, n + 1))
+        shown, plane = to_network_grid(MeasuredPlane(1.0 + np.arange(n * (n + 1.0)).reshape(n, n + 1), grid))
+        back = to_user_grid(np.ones((256, 256)), plane, grid)
+        assert np.isfinite(back).all(), n
+        assert np.isfinite(shown).any(), n
+
+
 def test_a_plane_without_axes_passes_unchanged() -> None:
     values = np.random.default_rng(2).uniform(size=(256, 256))
     values[3, 4] = np.nan
