@@ -7,8 +7,7 @@ networks listed in GENERATORS are ever built, and nothing is unpickled but plain
 
 import hashlib
 import json
-import pickle
-import zipfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from torch import nn
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
+from dsfunet.preprocessing import COMPONENTS
 from dsfunet.shards import write_json
 
 GENERATORS: dict[str, type[nn.Module]] = {"Pix2PixGenerator": Pix2PixGenerator, "SpectralUNet": SpectralUNet}
 """The networks that weights may name."""
 
-COMPONENT_NAMES = ("form_factor", "short_range_order")
 RELEASE_FOLDER = Path(__file__).parent / "pretrained" / "release"
 CARD_FILE = "card.json"
 
@@ -53,8 +52,8 @@ def build_network(description: dict[str, Any]) -> nn.Module:
     Raises:
         InputError: the network is not one of GENERATORS or the settings are not its own.
     """
-    name = description.get("network")
-    if name not in GENERATORS:
+    name = description.get("network") if isinstance(description, dict) else description
+    if not isinstance(name, str) or name not in GENERATORS:
         raise InputError(f"weights are of a network {name!r}: expected one of {sorted(GENERATORS)}")
     try:
         return GENERATORS[name](**description["settings"])
@@ -86,7 +85,7 @@ def load_folder(folder: Path) -> Generators:
         InputError: a file is missing, damaged, or of another network.
     """
     networks, digest = [], hashlib.sha256()
-    for component in COMPONENT_NAMES:
+    for component in COMPONENTS:
         path = folder / f"{component}.safetensors"
         if not path.exists():
             raise InputError(f"{folder}: expected a weights folder, found no {path.name} in it")
@@ -96,13 +95,39 @@ def load_folder(folder: Path) -> Generators:
                 state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: not a safetensors file ({error})") from error
-        if "description" not in metadata:
-            raise InputError(f"{path}: its header names no network; expected one written by dsfunet")
-        networks.append(_filled(json.loads(metadata["description"]), state, path))
+        try:
+            description = json.loads(metadata["description"])
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: its header names no network; expected one written by dsfunet"
+            ) from error
+        networks.append(_filled(description, state, path))
         digest.update(path.read_bytes())
     card_path = folder / CARD_FILE
-    card = json.loads(card_path.read_text(encoding="utf-8")) if card_path.exists() else {}
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8")) if card_path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{card_path}: not JSON ({error})") from error
     return Generators(networks[0], networks[1], str(folder.name), digest.hexdigest(), card)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint of `dsfunet fit` holds, read by torch's restricted unpickler: tensors and plain types only.
+
+    Raises:
+        InputError: it is not a checkpoint, or not one of this program.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of foreign pickles, which are refused below anyway
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler fails on arbitrary bytes in arbitrary ways
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a checkpoint that can be read safely ({reason})") from error
+    networks = checkpoint.get("networks") if isinstance(checkpoint, dict) else None
+    if not isinstance(networks, dict) or not {*COMPONENTS} <= set(networks) or "state_dict" not in checkpoint:
+        raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it names no networks)")
+    return dict(checkpoint)
 
 
 def load_checkpoint(path: Path) -> Generators:
@@ -111,16 +136,10 @@ def load_checkpoint(path: Path) -> Generators:
     Raises:
         InputError: it is not a checkpoint, or not one of this program.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a checkpoint that can be read safely ({reason})") from error
-    if not isinstance(checkpoint, dict) or "networks" not in checkpoint or "state_dict" not in checkpoint:
-        raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it names no networks)")
+    checkpoint = read_checkpoint(path)
     state = checkpoint["state_dict"]
     networks = []
-    for component in COMPONENT_NAMES:
+    for component in COMPONENTS:
         averaged = f"averages.{component}."
         prefix = averaged if any(key.startswith(averaged) for key in state) else f"generators.{component}."
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
@@ -129,7 +148,10 @@ def load_checkpoint(path: Path) -> Generators:
 
 
 def _filled(description: dict[str, Any], state: dict[str, torch.Tensor], path: Path) -> nn.Module:
-    network = build_network(description)
+    try:
+        network = build_network(description)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -156,11 +178,12 @@ def save_folder(
 ) -> int:
     """Write generators, and a model card if given, as a folder; returns the size of the weights [bytes].
 
-    Each file is whole or not there. Half precision halves them; the weights are used in float32 again.
+    Each file is whole or not there; a card already there, which is of other weights, is removed. Half
+    precision halves the files; the weights are used in float32 again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = 0
-    for component in COMPONENT_NAMES:
+    for component in COMPONENTS:
         network: nn.Module = getattr(generators, component)
         state = {key: value.to(dtype).contiguous() for key, value in network.state_dict().items()}
         metadata = {"description": json.dumps(describe_network(network), sort_keys=True)}
@@ -170,4 +193,6 @@ def save_folder(
         size += path.stat().st_size
     if card is not None:
         write_json(folder / CARD_FILE, card)
+    else:
+        (folder / CARD_FILE).unlink(missing_ok=True)
     return size

@@ -1,11 +1,14 @@
 """The release generator: a small U-Net on folded pixels that also sees the plane's spectrum."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from dsfunet.errors import InputError
+
+NORM_GROUPS = 8
 
 
 class FourierBlock(nn.Module):
@@ -18,7 +21,7 @@ class FourierBlock(nn.Module):
 
     def __init__(self, channels: int, hidden_channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
+        self.norm = nn.GroupNorm(NORM_GROUPS, channels)
         self.reduce = nn.Conv2d(channels, hidden_channels, 1)
         self.mix_in = nn.Conv2d(2 * hidden_channels, 2 * hidden_channels, 1)
         self.activation = nn.GELU()
@@ -45,10 +48,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.GroupNorm(8, channels),
+            nn.GroupNorm(NORM_GROUPS, channels),
             nn.GELU(),
             nn.Conv2d(channels, channels, 3, padding=1),
-            nn.GroupNorm(8, channels),
+            nn.GroupNorm(NORM_GROUPS, channels),
             nn.GELU(),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
@@ -85,7 +88,7 @@ class SpectralUNet(nn.Module):
     stages, the first at h/`fold`, each next at half the side; h and w must be divisible by fold * 2^(stages - 1).
 
     Raises:
-        InputError: the input's sides are not divisible as above.
+        InputError: settings that make no network, or an input whose sides are not divisible as above.
     """
 
     def __init__(
@@ -101,6 +104,10 @@ class SpectralUNet(nn.Module):
             raise InputError(
                 "SpectralUNet: channels, blocks and fourier_channels need one entry a stage, two at least"
             )
+        if min(in_channels, fold, *channels, *blocks, *fourier_channels) < 1:
+            raise InputError("SpectralUNet: found a number of channels, blocks or pixels below 1")
+        if any(count % NORM_GROUPS for count in channels):
+            raise InputError(f"SpectralUNet: channels {list(channels)}: expected multiples of {NORM_GROUPS}")
         self.in_channels = in_channels
         self.settings = {
             "in_channels": in_channels,
@@ -114,13 +121,9 @@ class SpectralUNet(nn.Module):
         self.stem = nn.Conv2d((in_channels + 1) * fold**2, channels[0], 3, padding=1)
 
         def stage(depth: int) -> nn.Sequential:
-            pair = [ResidualBlock(channels[depth]), FourierBlock(channels[depth], fourier_channels[depth])]
-            for _ in range(blocks[depth] - 1):
-                pair += [
-                    ResidualBlock(channels[depth]),
-                    FourierBlock(channels[depth], fourier_channels[depth]),
-                ]
-            return nn.Sequential(*pair)
+            width, hidden = channels[depth], fourier_channels[depth]
+            pairs = ((ResidualBlock(width), FourierBlock(width, hidden)) for _ in range(blocks[depth]))
+            return nn.Sequential(*chain.from_iterable(pairs))
 
         deepest = len(channels) - 1
         self.encoder = nn.ModuleList(stage(depth) for depth in range(deepest))
@@ -136,7 +139,7 @@ class SpectralUNet(nn.Module):
         )
         self.decoder = nn.ModuleList(stage(depth) for depth in reversed(range(deepest)))
         self.head = nn.Sequential(
-            nn.GroupNorm(8, channels[0]),
+            nn.GroupNorm(NORM_GROUPS, channels[0]),
             nn.GELU(),
             nn.Conv2d(channels[0], fold**2, 3, padding=1),
             nn.PixelShuffle(fold),
