@@ -9,7 +9,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
-from dsfunet.module import COMPONENTS, Batch, DSFUNet
+from dsfunet.errors import InputError
+from dsfunet.module import Batch, DSFUNet
+from dsfunet.preprocessing import COMPONENTS
 
 
 class CosineSchedule(Callback):
@@ -28,6 +30,10 @@ class CosineSchedule(Callback):
     def __init__(
         self, warmup_batches: int = 100, final_share: float = 0.01, budget_minutes: float | None = None
     ) -> None:
+        if budget_minutes is not None and budget_minutes <= 0:
+            raise InputError(
+                f"budget_minutes is {budget_minutes}: expected more than 0, or null for no budget"
+            )
         self.warmup_batches = warmup_batches
         self.final_share = final_share
         self.budget_minutes = budget_minutes

@@ -107,11 +107,13 @@ def _train(arguments: list[str]) -> int:
         from dsfunet.training import run_training
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{error.name} is not installed: expected the training extra, pip install 'dsfunet[train]'"
+            f"{error.name} is not installed: expected the training extra, pip install -e '.[train]' in the checkout"
         ) from error
     with warnings.catch_warnings():
         # Lightning 2.6 calls a torch function that torch 2.15 deprecates; nothing a user could act on.
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        # And jsonargparse functions that jsonargparse 4.53 deprecates.
+        warnings.filterwarnings("ignore", message=".*jsonargparse.*", category=DeprecationWarning)
         # We hand the arguments on ourselves, and they are those of the command line.
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
         run_training(arguments)

@@ -1,5 +1,6 @@
 """Batches for training: planes from shards, augmented, masked and spread."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from dsfunet.errors import InputError
 from dsfunet.preprocessing import network_input, spread
@@ -30,9 +31,10 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
         InputError: the store is missing, incomplete, or not one.
     """
 
-    def __init__(self, path: str | Path, augment: bool) -> None:
+    def __init__(self, path: str | Path, augment: bool, seed: int = 0) -> None:
         self.path = Path(path)
         self.augment = augment
+        self.seed = seed
         self.store: Store | None = open_store(path)
         self.length = len(self.store)
         self.digest = self.store.digest
@@ -47,20 +49,20 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if self.store is None:
             self.store = open_store(self.path)
+        epoch, index = divmod(index, self.length)
         sample = self.store.sample(index)
         planes = np.stack([sample.scattering, sample.form_factor, sample.short_range_order])
         mask = sample.mask
         if self.augment:
-            # Torch's own random numbers: the loader seeds them by worker and epoch.
-            turns = torch.randint(8, (2,)).tolist()
-            planes, mask = _turned(planes, turns[0]), _turned(mask, turns[1])
+            turns = np.random.default_rng([self.seed, epoch, index]).integers(8, size=2)
+            planes, mask = _turned(planes, int(turns[0])), _turned(mask, int(turns[1]))
         try:
             shown = network_input(planes[0], mask)
-        except (
-            InputError
-        ):  # a turned mask that hides every pixel that scatters: rare, and nothing to learn from
-            mask = np.ones_like(mask)
-            shown = network_input(planes[0], mask)
+        except InputError:
+            # A mask turned by itself may hide all that scatters; the plane's own, turned with it, never does.
+            if not self.augment:
+                raise
+            shown = network_input(planes[0], _turned(sample.mask, int(turns[0])))
         clean, form_factor, short_range_order = torch.from_numpy(np.ascontiguousarray(spread(planes)))[
             :, None
         ]
@@ -78,6 +80,17 @@ def _turned(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
     return np.swapaxes(turned, -2, -1) if which >= 4 else turned
 
 
+class EpochSampler(DistributedSampler[int]):
+    """Torch's sampler, shuffled from seed and epoch, that also tells the dataset which epoch it is."""
+
+    def __init__(self, planes: PlaneDataset, **settings: Any) -> None:
+        super().__init__(range(len(planes)), **settings)  # type: ignore[arg-type]  # only its length is used
+        self.planes = len(planes)
+
+    def __iter__(self) -> Iterator[int]:
+        return (self.epoch * self.planes + index for index in super().__iter__())
+
+
 class PlaneDataModule(lightning.LightningDataModule):
     """Training and validation batches from the stores that `python -m simulate` makes.
 
@@ -87,6 +100,9 @@ class PlaneDataModule(lightning.LightningDataModule):
         workers: loader processes for each of the two loaders; 0 loads in the training process.
         augment: flip and turn training planes at random.
         validation_samples: use only the first so many validation planes; None uses all.
+
+    Raises:
+        InputError: a number out of its range.
     """
 
     def __init__(
@@ -98,6 +114,13 @@ class PlaneDataModule(lightning.LightningDataModule):
         validation_samples: int | None = None,
     ) -> None:
         super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("workers", workers, 0),
+            ("validation_samples", validation_samples, 1),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"{name} is {value}: expected at least {least}")
         self.save_hyperparameters()
         self.folder = Path(folder)
         self.batch_size = batch_size
@@ -112,34 +135,42 @@ class PlaneDataModule(lightning.LightningDataModule):
             InputError: a store is missing, incomplete, or not one.
         """
         if stage == "fit":
-            self.train_planes = PlaneDataset(self.folder / "train.zarr", self.augment)
+            # The seed of the run, which `seed_everything` set.
+            self.seed = torch.initial_seed() % 2**32
+            self.train_planes = PlaneDataset(self.folder / "train.zarr", self.augment, self.seed)
         validation: Dataset[dict[str, Tensor]] = PlaneDataset(self.folder / "validation.zarr", augment=False)
         if self.validation_samples is not None:
             count = min(self.validation_samples, len(validation))  # type: ignore[arg-type]
             validation = torch.utils.data.Subset(validation, range(count))
         self.validation_planes = validation
 
-    def _loader(self, planes: Dataset[dict[str, Tensor]], training: bool) -> DataLoader[dict[str, Tensor]]:
+    def _loader(self, planes: Dataset[dict[str, Tensor]], **settings: Any) -> DataLoader[dict[str, Tensor]]:
         return DataLoader(
             planes,
             batch_size=self.batch_size,
-            shuffle=training,
-            drop_last=training and len(planes) >= self.batch_size,  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             # Spawned, not forked: zarr keeps threads, which do not survive a fork.
             multiprocessing_context="spawn" if self.workers > 0 else None,
+            **settings,
         )
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """Shuffled training batches, all of one size."""
-        return self._loader(self.train_planes, training=True)
+        """Shuffled training batches, all of one size where there are enough planes; another order every epoch."""
+        trainer = self.trainer
+        sampler = EpochSampler(
+            self.train_planes,
+            num_replicas=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+            seed=self.seed,
+        )
+        return self._loader(self.train_planes, sampler=sampler, drop_last=len(sampler) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Validation batches, in order."""
-        return self._loader(self.validation_planes, training=False)
+        return self._loader(self.validation_planes)
 
     def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """The validation planes again: species never trained on."""
-        return self._loader(self.validation_planes, training=False)
+        return self._loader(self.validation_planes)

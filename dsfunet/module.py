@@ -9,6 +9,8 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics.aggregation import CatMetric
 
+from dsfunet import __version__
+from dsfunet.errors import InputError
 from dsfunet.losses import (
     AdversarialObjective,
     adversarial_loss_discriminator,
@@ -16,12 +18,11 @@ from dsfunet.losses import (
     joint_product_loss,
     reconstruction_loss,
 )
+from dsfunet.machine import describe_machine
+from dsfunet.preprocessing import COMPONENTS
 from dsfunet.weights import describe_network
 
 Batch = dict[str, Tensor]
-
-COMPONENTS = ("form_factor", "short_range_order")
-"""The two components, in the order in which everything here goes through them."""
 
 
 class DSFUNet(lightning.LightningModule):
@@ -55,6 +56,10 @@ class DSFUNet(lightning.LightningModule):
         average_decay: decay of an exponential moving average of the generators' weights, which then is what is
             validated and shipped; None keeps none.
         channels_last: keep planes and weights with channels innermost, which convolutions prefer on most machines.
+
+    Raises:
+        InputError: one discriminator without the other, discriminators without an optimizer, or, in training, a
+            loss that is not finite.
     """
 
     def __init__(
@@ -76,9 +81,11 @@ class DSFUNet(lightning.LightningModule):
         super().__init__()
         discriminators = (form_factor_discriminator, short_range_order_discriminator)
         if (discriminators[0] is None) != (discriminators[1] is None):
-            raise ValueError("one discriminator is given and the other is not: expected both or neither")
+            raise InputError("one discriminator is given and the other is not: expected both or neither")
         if discriminators[0] is not None and discriminator_optimizer is None:
-            raise ValueError("discriminators are given but no discriminator_optimizer")
+            raise InputError(
+                "discriminators are given but no discriminator_optimizer: expected both or neither"
+            )
         self.automatic_optimization = False
         self.save_hyperparameters(
             "objective",
@@ -197,6 +204,11 @@ class DSFUNet(lightning.LightningModule):
         )
 
     def _step(self, optimizer: Any, loss: Tensor, clip: float | None) -> None:
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"training diverged: the loss is {float(loss)} at batch {int(self.batches_seen)};"
+                " expected a finite number, so try a smaller learning rate or gradient_clip"
+            )
         optimizer.zero_grad()
         self.manual_backward(loss)
         if clip is not None:
@@ -249,5 +261,6 @@ class DSFUNet(lightning.LightningModule):
         self.log(f"{stage}/mse", torch.stack(means).mean())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in plain types which networks the weights belong to, so that a checkpoint stands alone."""
+        """Say in plain types what made the weights and which networks they belong to: a checkpoint stands alone."""
         checkpoint["networks"] = {name: describe_network(self.generators[name]) for name in COMPONENTS}
+        checkpoint["made_by"] = {"version": __version__, "machine": describe_machine(str(self.device))}

@@ -1,11 +1,15 @@
 """LightningCLI behind `dsfunet fit | validate | test`: the YAML schema is the constructors' signatures."""
 
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from dsfunet.data import PlaneDataModule
+from dsfunet.errors import InputError
 from dsfunet.module import DSFUNet
+from dsfunet.shards import open_store
+from dsfunet.weights import read_checkpoint
 
 
 class TrainingCLI(LightningCLI):
@@ -18,6 +22,30 @@ class TrainingCLI(LightningCLI):
             name: {"model", "train_dataloaders", "val_dataloaders", "dataloaders", "datamodule"}
             for name in _COMMANDS
         }
+
+    def before_instantiate_classes(self) -> None:
+        """Look at data and checkpoint before anything is made, so that nothing is written when they are wrong.
+
+        Raises:
+            InputError: a store is missing, incomplete or not one, or the checkpoint is none of ours.
+        """
+        config = self.config[self.config.subcommand]
+        folder = Path(config.data.folder)
+        for split in ("train", "validation") if self.config.subcommand == "fit" else ("validation",):
+            open_store(folder / f"{split}.zarr")
+        checkpoint = config.get("ckpt_path")
+        # Lightning's own words, such as "last" or "best", are not paths.
+        if checkpoint and checkpoint not in ("last", "best", "hpc", "registry"):
+            if not Path(checkpoint).exists():
+                raise InputError(f"{checkpoint}: no such checkpoint")
+            read_checkpoint(Path(checkpoint))
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as given.
+
+        Lightning would take the model's settings from the checkpoint over those of the command line, silently, and
+        would unpickle it to find them, before `before_instantiate_classes` has looked at it.
+        """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Nothing beside the constructors' arguments."""
