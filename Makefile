@@ -2,21 +2,24 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := runs/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke train-release report clean
+.PHONY: help demo test lint smoke train-release report clean clean-all
+# One environment, few cores: targets take turns even under make -j.
+.NOTPARALLEL:
 
 help: ## print this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 # --no-compile: byte code of 6 GB that is mostly never imported takes longer than the download.
 $(BIN)/.core: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	touch $@
 
 $(BIN)/.dev: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	touch $@ $(BIN)/.core
 
@@ -43,13 +46,16 @@ report: $(BIN)/.dev ## score the shipped weights on the release recipe's validat
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --samples.train 0 --out data/validation
 	$(BIN)/python -m evaluate --weights release --shards data/validation/validation.zarr --out report
 
-train-release: $(BIN)/.dev ## make the release data set and train the release weights, from nothing
+train-release: $(BIN)/.dev ## make the release data set and train the release weights; run again, it goes on where it was
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --out data/release
-	$(BIN)/dsfunet fit --config configs/release.yaml
-	$(BIN)/dsfunet export runs/release/last.ckpt --out runs/release/weights
-	$(BIN)/python -m evaluate --checkpoint runs/release/weights --shards data/release/validation.zarr --out runs/release/report
-	$(BIN)/python -m evaluate.card --weights runs/release/weights --log runs/release/csv/version_0 \
-	  --store data/release/train.zarr --report runs/release/report/report.json
+	$(BIN)/dsfunet fit --config configs/release.yaml $$(test ! -f $(RUN)/last.ckpt || echo --ckpt_path $(RUN)/last.ckpt)
+	$(BIN)/dsfunet export $(RUN)/last.ckpt --out $(RUN)/weights
+	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/release/validation.zarr --out $(RUN)/report
+	$(BIN)/python -m evaluate.card --weights $(RUN)/weights --checkpoint $(RUN)/last.ckpt --log $(RUN)/csv \
+	  --store data/release/train.zarr --report $(RUN)/report/report.json
 
-clean: ## remove what the commands made, not the environment
-	rm -rf demo report runs data build dist
+clean: ## remove demo, reports and builds
+	rm -rf demo report build dist runs/smoke data/validation
+
+clean-all: clean ## also data sets, training runs and the environment
+	rm -rf data runs $(VENV)

@@ -6,7 +6,8 @@ shard. Attributes hold the recipe, the code version and a digest; `complete` is 
 
 The measured (scattering) plane is not stored. Components are min-max normalised, each on its own, and their
 `floor` says what that took away, so the product is exact: I ~ (form_factor + form_factor_floor) *
-(short_range_order + short_range_order_floor), again normalised to [0, 1].
+(short_range_order + short_range_order_floor), again normalised to [0, 1]. The Debye-Waller B of a plane is not
+stored; like every draw it follows from the recipe's seed and the sample's number.
 """
 
 import hashlib

@@ -6,8 +6,6 @@ file: the training log, the store the weights were trained on, and the evaluatio
 
 import csv
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +31,9 @@ def build_parser() -> ArgumentParser:
         prog="python -m evaluate.card", description="Write the model card of a weights folder."
     )
     parser.add_argument("--weights", type=str, required=True, help="folder that `dsfunet export` wrote")
+    parser.add_argument("--checkpoint", type=str, required=True, help="checkpoint the weights came from")
     parser.add_argument(
-        "--log", type=str, required=True, help="folder of the CSV logger: metrics.csv, config.yaml"
+        "--log", type=str, required=True, help="folder of the CSV logger, with a version_N for every start"
     )
     parser.add_argument("--store", type=str, required=True, help="the training store")
     parser.add_argument("--report", type=str, required=True, help="report.json of the evaluation")
@@ -44,38 +43,62 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def training_curve(metrics: Path) -> list[dict[str, float]]:
-    """Validation errors over training: samples are counted in batches, means are in spread space.
+def training_curve(versions: Sequence[Path]) -> list[dict[str, float]]:
+    """Validation errors over training, in batches; `versions` are the logs of one run's starts, in order.
+
+    A run that went on from a checkpoint went on from there: what the earlier log holds beyond is left out.
 
     Raises:
-        InputError: the log holds no validation.
+        InputError: the logs hold no validation.
     """
-    with metrics.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    curve = [
-        {
-            "batches": int(row["step"]) + 1,
-            **{component: float(row[column]) for component, column in VALIDATION_COLUMNS.items()},
-        }
-        for row in rows
-        if row.get(VALIDATION_COLUMNS["form_factor"])
-    ]
+    curve: list[dict[str, float]] = []
+    for version in versions:
+        with (version / "metrics.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        points = [
+            {
+                "batches": int(row["step"]) + 1,
+                **{component: float(row[column]) for component, column in VALIDATION_COLUMNS.items()},
+            }
+            for row in rows
+            if row.get(VALIDATION_COLUMNS["form_factor"])
+        ]
+        first = int(rows[0]["step"]) if rows else 0
+        curve = [point for point in curve if point["batches"] <= first] + points
     if not curve:
-        raise InputError(f"{metrics}: holds no validation error; expected the log of a finished training")
+        raise InputError(
+            f"{versions[0].parent}: holds no validation error; expected the log of a training run"
+        )
     return curve
 
 
-def build_card(log: Path, store_path: Path, report: dict[str, Any], note: str) -> dict[str, Any]:
+def log_versions(log: Path) -> list[Path]:
+    """The folders of a CSV logger in the order they were made, each with metrics.csv and config.yaml.
+
+    Raises:
+        InputError: there is none.
+    """
+    numbers = sorted(
+        int(path.parent.name.removeprefix("version_")) for path in log.glob("version_*/metrics.csv")
+    )
+    if not numbers:
+        raise InputError(f"{log}: expected a folder of the CSV logger, found no version_N/metrics.csv in it")
+    return [log / f"version_{number}" for number in numbers]
+
+
+def build_card(
+    checkpoint: dict[str, Any], log: Path, store_path: Path, report: dict[str, Any], note: str
+) -> dict[str, Any]:
     """Everything the card says, in plain types.
 
     Raises:
         InputError: the store or the log cannot be used.
     """
     store = open_store(store_path)
-    config = yaml.safe_load((log / "config.yaml").read_text(encoding="utf-8"))
-    curve = training_curve(log / "metrics.csv")
+    versions = log_versions(log)
+    config = yaml.safe_load((versions[-1] / "config.yaml").read_text(encoding="utf-8"))
     names, used = store.attributes["species_names"], store.metadata("species")
-    batch_size = config["data"]["batch_size"]
+    batches = int(checkpoint["state_dict"]["batches_seen"])
     return {
         "data": {
             "split": store.attributes["split"],
@@ -84,43 +107,40 @@ def build_card(log: Path, store_path: Path, report: dict[str, Any], note: str) -
             "recipe": store.attributes["recipe"],
             "recipe_digest": store.attributes["recipe_digest"],
             "species_digest": store.attributes["species_digest"],
+            "code_version": store.attributes["code_version"],
             "species": [names[index] for index in sorted(set(used.reshape(-1).tolist()))],
         },
         "training": {
             "config": {key: config[key] for key in ("seed_everything", "model", "data")},
-            "batches": curve[-1]["batches"],
-            "samples_seen": curve[-1]["batches"] * batch_size,
-            "curve": curve,
-            "machine": f"{os.cpu_count()} cores of {_processor()}",
-            "code_version": store.attributes["code_version"],
+            "batches": batches,
+            "samples_seen": batches * config["data"]["batch_size"],
+            "minutes": _minutes(checkpoint),
+            "curve": training_curve(versions),
+            "made_by": checkpoint["made_by"],
         },
         "scores": {key: report[key] for key in ("metrics", "provenance", "missing_share")},
         "note": note,
     }
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.machine(),
-    )
+def _minutes(checkpoint: dict[str, Any]) -> float | None:
+    """Training time, where the schedule kept it."""
+    states = (checkpoint.get("callbacks") or {}).values()
+    seconds = [state["spent_seconds"] for state in states if "spent_seconds" in state]
+    return round(seconds[0] / 60, 1) if seconds else None
 
 
-def card_text(card: dict[str, Any], report: dict[str, Any], minutes: float | None) -> str:
+def card_text(card: dict[str, Any], report: dict[str, Any]) -> str:
     """The card for people, in Markdown."""
     data, training = card["data"], card["training"]
-    spent = f", {minutes:.0f} minutes" if minutes else ""
+    spent = f", {training['minutes']:.0f} minutes with validations" if training["minutes"] else ""
     lines = [
         "# Model card",
         "",
         f"Trained on {data['planes']} simulated planes (digest `{data['digest'][:16]}`, recipe digest"
         f" `{data['recipe_digest'][:16]}`) of {len(data['species'])} species: {training['samples_seen']} samples in"
-        f" {training['batches']} batches{spent}, on {training['machine']},"
-        f" seed {training['config']['seed_everything']}.",
+        f" {training['batches']} batches{spent}, on {training['made_by']['machine']}, dsfunet"
+        f" {training['made_by']['version']}, seed {training['config']['seed_everything']}.",
         "",
         card["note"],
         "",
@@ -146,17 +166,9 @@ def card_text(card: dict[str, Any], report: dict[str, Any], minutes: float | Non
 def main(args: Sequence[str] | None = None) -> int:
     """Write the card; returns 0, or 2 with one sentence on standard error when the input is at fault."""
     options = build_parser().parse_args(args)
-    weights, log = Path(options.weights), Path(options.log)
+    weights = Path(options.weights)
     try:
-        for path in (weights, log / "metrics.csv", log / "config.yaml", Path(options.report)):
-            if not path.exists():
-                raise InputError(f"{path}: not there")
-        report = json.loads(Path(options.report).read_text(encoding="utf-8"))
-        card = build_card(log, Path(options.store), report, options.note)
-        budget = _budget_minutes(log)
-        write_json(weights / "card.json", card)
-        with replacing(weights / "README.md") as temporary:
-            temporary.write_text(card_text(card, report, budget), encoding="utf-8")
+        _write_card(options, weights)
     except InputError as error:
         print(f"evaluate.card: {error}", file=sys.stderr)
         return 2
@@ -164,13 +176,28 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _budget_minutes(log: Path) -> float | None:
-    config = yaml.safe_load((log / "config.yaml").read_text(encoding="utf-8"))
-    for callback in config["trainer"].get("callbacks") or []:
-        budget = (callback.get("init_args") or {}).get("budget_minutes")
-        if budget:
-            return float(budget)
-    return None
+def _write_card(options: Any, weights: Path) -> None:
+    # Imported here: torch takes seconds that a wrong option need not wait for.
+    from dsfunet.weights import read_checkpoint
+
+    report_path, checkpoint_path = Path(options.report), Path(options.checkpoint)
+    for path in (weights, checkpoint_path, report_path):
+        if not path.exists():
+            raise InputError(f"{path}: not there")
+    checkpoint = read_checkpoint(checkpoint_path)
+    try:
+        report = json.loads(report_path.read_text(encoding="utf-8"))
+        card = build_card(checkpoint, Path(options.log), Path(options.store), report, options.note)
+        text = card_text(card, report)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, OSError, yaml.YAMLError) as error:
+        raise InputError(
+            f"checkpoint, log, store and report do not belong to one run of this version: {error!r}"
+        ) from error
+    write_json(weights / "card.json", card)
+    with replacing(weights / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

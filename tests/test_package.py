@@ -19,6 +19,7 @@ PACKAGES = ("dsfunet", "simulate", "evaluate")
 FOLDERS = (*PACKAGES, "tests", "configs", "benchmarks", "examples", ".ci")
 TEXT = {"", ".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".sh", ".xyz", ".cif", ".json", ".sbatch"}
 MOST_LINES = 350
+WEIGHTS = ("form_factor.safetensors", "short_range_order.safetensors", "card.json", "README.md")
 
 # Put together from halves, or this file would name them itself.
 FORBIDDEN = tuple(
@@ -122,3 +123,8 @@ def test_the_wheel_ships_the_library_alone(tmp_path: Path) -> None:
     shipped = {name for name in names if name.endswith(".py")}
     assert shipped == {name_of(path) for path in CODE if path.relative_to(ROOT).parts[0] == "dsfunet"}
     assert not [name for name in names if "__pycache__" in name]
+    weights = {f"dsfunet/pretrained/release/{name}" for name in WEIGHTS}
+    assert weights <= set(names)
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = [archive.getinfo(name).file_size for name in weights]
+    assert sum(sizes) <= 25e6

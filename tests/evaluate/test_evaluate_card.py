@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from dsfunet import shards
-from evaluate.card import main, training_curve
+from evaluate.card import log_versions, main, training_curve
 from evaluate.report import write
 from evaluate.scoring import evaluate
 
@@ -22,18 +24,23 @@ METRICS = """step,train/form_factor_l1,validation/form_factor_mse,validation/sho
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    folder = tmp_path / "log"
-    folder.mkdir()
+    folder = tmp_path / "csv" / "version_0"
+    folder.mkdir(parents=True)
     (folder / "metrics.csv").write_text(METRICS)
-    callbacks = [{"class_path": "dsfunet.callbacks.CosineSchedule", "init_args": {"budget_minutes": 85.0}}]
-    config = {
-        "seed_everything": 3,
-        "model": {},
-        "data": {"batch_size": 8},
-        "trainer": {"callbacks": callbacks},
-    }
+    config = {"seed_everything": 3, "model": {}, "data": {"batch_size": 8}, "trainer": {}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    return folder
+    return folder.parent
+
+
+def save_checkpoint(path: Path, **changes: Any) -> None:
+    content = {
+        "state_dict": {"batches_seen": torch.tensor(20)},
+        "networks": {"form_factor": {}, "short_range_order": {}},
+        "made_by": {"version": "0.1.0", "machine": "3 cores of an abacus"},
+        "callbacks": {"CosineSchedule": {"spent_seconds": 5094.0}, "ModelCheckpoint": {"best": 1}},
+        **changes,
+    }
+    torch.save(content, path)
 
 
 @pytest.fixture
@@ -56,14 +63,18 @@ def training_store(tmp_path: Path) -> Path:
 
 def arguments(tmp_path: Path, log: Path, training_store: Path) -> list[str]:
     (tmp_path / "weights").mkdir(exist_ok=True)
+    checkpoint = tmp_path / "last.ckpt"
+    if not checkpoint.exists():
+        save_checkpoint(checkpoint)
     return [
+        *("--checkpoint", str(checkpoint)),
         *("--weights", str(tmp_path / "weights"), "--log", str(log), "--store", str(training_store)),
         *("--report", str(tmp_path / "report" / "report.json"), "--note", "Small and quick."),
     ]
 
 
 def test_curve_counts_batches_from_one_and_keeps_validations_only(log: Path) -> None:
-    assert training_curve(log / "metrics.csv") == [
+    assert training_curve([log / "version_0"]) == [
         {"batches": 10, "form_factor": 0.25, "short_range_order": 0.5},
         {"batches": 20, "form_factor": 0.125, "short_range_order": 0.375},
     ]
@@ -80,9 +91,39 @@ def test_card_says_what_its_sources_say(
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert card["scores"]["metrics"] == report["metrics"]
     text = (tmp_path / "weights" / "README.md").read_text()
-    assert "160 samples in 20 batches, 85 minutes" in text
+    assert "160 samples in 20 batches, 85 minutes with validations, on 3 cores of an abacus" in text
     assert "| 80 | 0.2500 | 0.5000 |" in text
     assert "Small and quick." in text
+
+
+def test_curve_of_a_run_that_went_on_leaves_out_what_was_done_again(log: Path) -> None:
+    for number, step in ((2, 14), (10, 29)):
+        (log / f"version_{number}").mkdir()
+        rows = f"step,validation/form_factor_mse,validation/short_range_order_mse\n{step - 4},,\n{step},0.1,0.2\n"
+        (log / f"version_{number}" / "metrics.csv").write_text(rows)
+    versions = log_versions(log)
+    assert [path.name for path in versions] == ["version_0", "version_2", "version_10"]
+    assert [point["batches"] for point in training_curve(versions)] == [10, 15, 30]
+
+
+@pytest.mark.parametrize("damage", ["log", "report", "checkpoint", "curve"])
+def test_malformed_sources_are_one_sentence_and_write_nothing(
+    tmp_path: Path, log: Path, training_store: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text("{}")
+    if damage == "log":
+        (log / "version_0" / "metrics.csv").unlink()
+    elif damage == "report":
+        (tmp_path / "report" / "report.json").write_text("{")
+    elif damage == "checkpoint":
+        save_checkpoint(tmp_path / "last.ckpt", state_dict={})
+    else:
+        (log / "version_0" / "metrics.csv").write_text("step,train/form_factor_l1\n9,0.5\n")
+    assert main(arguments(tmp_path, log, training_store)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("evaluate.card: ") and error.count("\n") == 1
+    assert not list((tmp_path / "weights").iterdir())
 
 
 def test_missing_report_is_one_sentence_and_writes_nothing(
