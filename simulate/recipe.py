@@ -45,6 +45,7 @@ class Recipe:
         samples: planes of each split; validation planes are of species that no training plane shows.
         seed: root of every random stream; sample i of a split has a stream of its own.
         samples_per_shard: planes in one file; a shard is the unit of work, of resuming and of checking.
+        planes_per_crystal: planes taken from one crystal, near-duplicates dropped; the paper takes 12.
         monte_carlo_share: share of planes ordered by Monte Carlo, the rest by damped oscillators.
         monte_carlo_sets: Monte Carlo correlation sets made for each split.
         monte_carlo: how one Monte Carlo set is made.
@@ -67,6 +68,7 @@ class Recipe:
     samples: Counts
     seed: int = 0
     samples_per_shard: int = 256
+    planes_per_crystal: int = 1
     monte_carlo_share: float = 0.5
     monte_carlo_sets: Counts = Counts(12000, 1000)
     monte_carlo: MonteCarloRecipe = field(default_factory=MonteCarloRecipe)
@@ -100,8 +102,9 @@ class Recipe:
             raise InputError(f"seed is {self.seed}: expected 0 or more")
         if not 0 <= self.max_layer_inv_angstrom < np.inf:
             raise InputError(f"max_layer_inv_angstrom is {self.max_layer_inv_angstrom}: expected 0 or more")
-        if self.samples_per_shard < 1:
-            raise InputError(f"samples_per_shard is {self.samples_per_shard}: expected at least 1")
+        for name in ("samples_per_shard", "planes_per_crystal"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: expected at least 1")
         for split in SPLITS:
             needs_sets = getattr(self.samples, split) > 0 and self.monte_carlo_share > 0
             if needs_sets and getattr(self.monte_carlo_sets, split) < 1:

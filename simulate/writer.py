@@ -22,7 +22,8 @@ from dsfunet import __version__, shards
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from simulate.correlations import CorrelationSet, monte_carlo_sets
-from simulate.planes import GENERATOR_VERSION, ORDER_KINDS, World, build_world, draw_sample
+from simulate.crystals import ORDER_KINDS, World, build_world
+from simulate.planes import GENERATOR_VERSION, draw_samples
 from simulate.recipe import SPLITS, Recipe
 
 _world: World | None = None
@@ -214,7 +215,7 @@ def _write_shard(path: Path, shard: int) -> int:
     start, stop = shard * per_shard, min((shard + 1) * per_shard, samples)
     # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
     with threadpool_limits(1):
-        drawn = [draw_sample(_world, index) for index in range(start, stop)]
+        drawn = list(draw_samples(_world, start, stop))
     arrays = {name: np.stack([sample[name] for sample in drawn]) for name in shards.LAYOUT}
     group = zarr.open_group(path, mode="r+", zarr_format=3)
     for name, values in arrays.items():

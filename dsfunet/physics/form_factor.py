@@ -13,7 +13,7 @@ from dsfunet.physics.lattice import Array, Plane
 # Knots of the |Q| table. Linear interpolation on a grid of h = 20/8192 1/Angstrom is wrong by h^2/8 max|f''|,
 # under 1e-6 of f(0) for every element.
 _TABLE_POINTS = 8192
-_TABLE_Q_STEP = 20.0 / _TABLE_POINTS
+TABLE_Q_STEP = 20.0 / _TABLE_POINTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +59,10 @@ def _scattering_factor_coefficients(element: str) -> gemmi.IT92Coef:
 
 
 @lru_cache
-def _scattering_factor_table(element: str, points: int) -> Array:
+def scattering_factor_table(element: str, points: int) -> Array:
     """f at |Q| = 0, h, 2h, ... [electrons]; gemmi's argument is (sin theta / lambda)^2 = (|Q| / 4 pi)^2."""
     coefficients = _scattering_factor_coefficients(element)
-    q = np.arange(points) * _TABLE_Q_STEP
+    q = np.arange(points) * TABLE_Q_STEP
     table = np.array([coefficients.calculate_sf(float(s2)) for s2 in (q / (4 * np.pi)) ** 2])
     table.flags.writeable = False
     return table
@@ -71,7 +71,7 @@ def _scattering_factor_table(element: str, points: int) -> Array:
 def _interpolated_scattering_factor(element: str, index: npt.NDArray[np.intp], fraction: Array) -> Array:
     # Rounded up to a power of two, so that planes of similar reach share one table.
     points = max(_TABLE_POINTS, 1 << int(index.max() + 2).bit_length())
-    table = _scattering_factor_table(element, points)
+    table = scattering_factor_table(element, points)
     low = table[index]
     return low + fraction * (table[index + 1] - low)
 
@@ -88,7 +88,7 @@ def molecular_form_factor(
     total = np.zeros(plane.shape, dtype=np.complex128)
     if not molecule.elements:
         return total
-    q = np.sqrt(plane.q_squared() if q_squared is None else q_squared) / _TABLE_Q_STEP
+    q = np.sqrt(plane.q_squared() if q_squared is None else q_squared) / TABLE_Q_STEP
     index = q.astype(np.intp)
     fraction = q - index
     elements = np.array(molecule.elements)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from simulate.artefacts import MaskRecipe, draw_geometry, draw_mask
-from simulate.detectors import DETECTORS, Array, Detector, ScanGeometry, measured_mask
+from simulate.detectors import DETECTORS, Detector
+from simulate.rotation_scan import Array, ScanGeometry, measured_mask
 from tests import reference_artefacts
 
 X, Y, Z = np.eye(3)

@@ -8,16 +8,16 @@ import numpy.typing as npt
 import pytest
 
 from dsfunet.physics import Cell, plane_through
-from dsfunet.shards import LAYOUT
+from dsfunet.shards import LAYOUT, scattering_plane
 from simulate.correlations import CorrelationSet
+from simulate.crystals import ORDER_KINDS, World, build_world, vegard_cell
 from simulate.planes import (
-    ORDER_KINDS,
-    World,
-    build_world,
+    NEAR_DUPLICATE,
+    crystal_stream,
     draw_sample,
-    sample_stream,
+    draw_samples,
+    is_near_duplicate,
     strongest_offset,
-    vegard_cell,
 )
 from simulate.recipe import Counts, Recipe
 from simulate.rotations import random_rotation
@@ -116,7 +116,7 @@ def test_random_rotations_are_rotations() -> None:
 # --- streams
 
 
-def test_every_sample_has_a_stream_of_its_own() -> None:
+def test_every_crystal_has_a_stream_of_its_own() -> None:
     other_seed = dataclasses.replace(RECIPE, seed=6)
     streams = [
         (RECIPE, "train", 0),
@@ -124,8 +124,8 @@ def test_every_sample_has_a_stream_of_its_own() -> None:
         (RECIPE, "validation", 0),
         (other_seed, "train", 0),
     ]
-    assert len({sample_stream(*each).integers(2**62) for each in streams}) == 4
-    assert sample_stream(*streams[0]).integers(2**62) == sample_stream(*streams[0]).integers(2**62)
+    assert len({crystal_stream(*each).integers(2**62) for each in streams}) == 4
+    assert crystal_stream(*streams[0]).integers(2**62) == crystal_stream(*streams[0]).integers(2**62)
 
 
 def test_a_sample_does_not_depend_on_the_others(
@@ -260,9 +260,65 @@ def test_a_recipe_without_contrast_says_so() -> None:
     copper = SPECIES["copper"]
     world = dataclasses.replace(build_world(RECIPE, "train", ()), pairs=((copper, copper),))
     with pytest.raises(
-        RuntimeError, match=r"^train sample 0: 20 draws in a row gave a plane without contrast$"
+        RuntimeError, match=r"^train crystal 0: 20 draws in a row gave too few planes with contrast$"
     ):
         drawn(world, 0)
+
+
+def test_a_crystal_gives_several_planes_that_differ() -> None:
+    recipe = dataclasses.replace(RECIPE, planes_per_crystal=6)
+    world = build_world(recipe, "train", ())
+    samples = [
+        {name: np.asarray(values) for name, values in each.items()} for each in draw_samples(world, 0, 12)
+    ]
+    for planes in (samples[:6], samples[6:]):
+        # One crystal, or two where the first had not six layers to show.
+        assert len({sample["cell"].tobytes() for sample in planes}) <= 2
+        shown = [
+            (sample["cell"].tobytes(), int(sample["plane_axes"].sum()), float(sample["plane_offset"]))
+            for sample in planes
+        ]
+        assert len(set(shown)) == 6
+        spread = [2 * np.sqrt(product_of(sample)) - 1 for sample in planes]
+        for number, plane in enumerate(spread):
+            for other in spread[:number]:
+                # The criterion looks at every fourth pixel either way.
+                assert np.square(plane - other).mean() > 0.8 * NEAR_DUPLICATE
+    assert not np.array_equal(samples[0]["cell"], samples[6]["cell"])
+
+
+def product_of(sample: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+    """Scattering of a sample, normalised."""
+    return scattering_plane(
+        sample["form_factor"].astype(np.float32),
+        sample["short_range_order"].astype(np.float32),
+        float(sample["form_factor_floor"]),
+        float(sample["short_range_order_floor"]),
+    )
+
+
+def test_samples_do_not_depend_on_where_one_starts() -> None:
+    world = build_world(dataclasses.replace(RECIPE, planes_per_crystal=4), "train", ())
+    whole = list(draw_samples(world, 0, 9))
+    for start, stop in ((0, 1), (3, 6), (7, 9), (5, 5)):
+        part = list(draw_samples(world, start, stop))
+        assert len(part) == stop - start
+        for index, sample in zip(range(start, stop), part, strict=True):
+            for name, values in sample.items():
+                np.testing.assert_array_equal(values, whole[index][name], err_msg=name)
+
+
+def test_near_duplicates_by_hand() -> None:
+    rng = np.random.default_rng(2)
+    plane, other = rng.uniform(-1, 1, (2, 64, 64)).astype(np.float32)
+    just_below = plane + np.float32(0.99 * np.sqrt(NEAR_DUPLICATE))
+    just_above = plane + np.float32(1.01 * np.sqrt(NEAR_DUPLICATE))
+    assert not is_near_duplicate(plane, [])
+    assert not is_near_duplicate(plane, [other])
+    assert is_near_duplicate(just_below, [other, plane])
+    assert is_near_duplicate(just_below.T, [other, plane])
+    assert not is_near_duplicate(just_above, [other, plane])
+    assert not is_near_duplicate(plane[::-1], [other, plane])
 
 
 def test_species_of_the_validation_split_are_never_trained_on(worlds: dict[str, World]) -> None:

@@ -15,7 +15,8 @@ from dsfunet import __version__
 from dsfunet.errors import InputError
 from dsfunet.shards import LAYOUT, MANIFEST_FOLDER, open_store
 from simulate.correlations import MonteCarloRecipe
-from simulate.planes import build_world, draw_sample
+from simulate.crystals import build_world
+from simulate.planes import draw_sample
 from simulate.recipe import Counts, Recipe
 
 TRAIN = 6
