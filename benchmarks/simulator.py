@@ -1,0 +1,231 @@
+"""`python -m benchmarks.simulator`: processor time of every stage of a plane, beside the direct sum, in one process.
+
+Planes are those of configs/simulate/paper.yaml, drawn here. Writes benchmarks/simulator.md and prints it.
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+import numpy.typing as npt
+import zarr
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
+from threadpoolctl import threadpool_limits
+
+from dsfunet import shards
+from dsfunet.machine import describe_machine
+from dsfunet.physics import Plane, plane_through
+from dsfunet.preprocessing import PIXELS, normalise
+from simulate.artefacts import draw_mask
+from simulate.correlations import CorrelationSet, monte_carlo_set
+from simulate.crystals import Crystal, World, build_world, draw_crystal
+from simulate.kernels import form_factor_intensity, short_range_order_intensity
+from simulate.planes import crystal_stream, draw_layer, draw_samples
+from simulate.recipe import Counts, Recipe
+
+OUT = Path(__file__).parent / "simulator.md"
+Array = npt.NDArray[np.float64]
+
+_SETS = 24
+
+# The paper's published generator, its scattering function alone, one core: SPEC's figure, not measured here.
+AUTHORS_SECONDS = 1.86
+
+
+def direct_sum(crystal: Crystal, plane: Plane) -> tuple[Array, Array]:
+    """I_FF and I_SRO by equations 1 to 3 as they stand, in float64: every atom and every vector at every pixel."""
+    q = plane.q_points()
+    s_squared = np.square(q).sum(axis=-1) / (4 * np.pi) ** 2
+    difference = np.zeros(plane.shape, np.complex128)
+    for molecule, sign in zip(crystal.molecules, (1.0, -1.0), strict=True):
+        for element, position in zip(molecule.elements, molecule.positions_angstrom, strict=True):
+            table = gemmi.Element(element).it92
+            assert table is not None
+            gaussians = (a * np.exp(-b * s_squared) for a, b in zip(table.a, table.b, strict=True))
+            difference += sign * (sum(gaussians) + table.c) * np.exp(1j * (q @ position))
+    m_a = crystal.order.m_a
+    order = np.zeros(plane.shape)
+    for (i, j, k), alpha in np.ndenumerate(crystal.order.alphas):
+        order += alpha * np.cos(q @ (np.array([i - 5, j - 5, k - 5]) @ crystal.cell.direct))
+    return m_a * (1 - m_a) * np.abs(difference) ** 2, np.maximum(order, 0)
+
+
+def build(planes: int) -> World:
+    """A world of the paper's recipe with enough Monte Carlo sets for a benchmark."""
+    recipe = Recipe(Counts(planes, 0), seed=1, planes_per_crystal=12, monte_carlo_sets=Counts(_SETS, 0))
+    sets: list[CorrelationSet] = [monte_carlo_set(seed, recipe.monte_carlo) for seed in range(_SETS)]
+    return build_world(recipe, "train", tuple(sets))
+
+
+def mean_milliseconds(work: Callable[[Any], Any], arguments: Sequence[Any]) -> float:
+    """Mean processor time of one call [ms]."""
+    start = time.process_time()
+    for argument in arguments:
+        work(argument)
+    return 1e3 * (time.process_time() - start) / len(arguments)
+
+
+def write_shard(samples: Sequence[dict[str, npt.ArrayLike]]) -> int:
+    """Compress, digest and write samples as the simulator does; returns the size on disk [bytes]."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "store.zarr"
+        group = shards.create(path, len(samples), len(samples), {})
+        arrays = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+        for name, values in arrays.items():
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            array[:] = values
+        shards.digest_arrays(arrays)
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def measure(planes: int, direct: int) -> list[str]:
+    """The table, in Markdown, a line an entry."""
+    monte_carlo_set(0, Recipe(Counts(1, 0)).monte_carlo)  # compiled, or loaded from numba's cache
+    start = time.process_time()
+    world = build(planes)
+    one_set = 1e3 * (time.process_time() - start) / _SETS
+    rngs = [crystal_stream(world.recipe, "train", number) for number in range(planes)]
+    crystals = [draw_crystal(world, rng) for rng in rngs]
+    layers = [draw_layer(world.recipe, rng, crystal) for rng, crystal in zip(rngs, crystals, strict=True)]
+    cut = [
+        plane_through(crystal.cell, axes, offset, 8.0, PIXELS)
+        for crystal, (axes, offset) in zip(crystals, layers, strict=True)
+    ]
+    numbers = range(planes)
+
+    def form_factor(n: int) -> npt.NDArray[np.float32]:
+        return form_factor_intensity(*crystals[n].molecules, cut[n], crystals[n].order.m_a)
+
+    def order(n: int) -> npt.NDArray[np.float32]:
+        return short_range_order_intensity(crystals[n].order.alphas, crystals[n].cell, cut[n], layers[n][0])
+
+    def mask(n: int) -> npt.NDArray[np.bool_]:
+        plane = cut[n]
+        return draw_mask(rngs[n], plane.origin, plane.step_u, plane.step_v, plane.shape, world.recipe.mask)
+
+    for warm in (form_factor, order, mask):  # compiled, or loaded from numba's cache
+        warm(0)
+    list(draw_samples(world, 0, 12))
+    pictures = [(form_factor(n), order(n)) for n in range(min(planes, 64))]
+    stages = {
+        "crystal: species, order, cell": mean_milliseconds(
+            lambda n: draw_crystal(world, crystal_stream(world.recipe, "train", n)), numbers
+        ),
+        "physics: form factor": mean_milliseconds(form_factor, numbers),
+        "physics: short-range order": mean_milliseconds(order, numbers),
+        "normalise, to half floats": mean_milliseconds(
+            lambda pair: [normalise(each)[0].astype(np.float16) for each in pair], pictures
+        ),
+        "mask": mean_milliseconds(mask, numbers),
+    }
+    start = time.process_time()
+    samples = list(draw_samples(world, 0, planes))
+    drawn = 1e3 * (time.process_time() - start) / planes
+    start = time.process_time()
+    size = write_shard(samples)
+    written = 1e3 * (time.process_time() - start) / planes
+    slow = 1e3 * _direct_seconds(crystals[:direct], cut[:direct])
+    worst = max(_difference(crystals[n], cut[n], form_factor(n), order(n)) for n in range(direct))
+    physics = stages["physics: form factor"] + stages["physics: short-range order"]
+    total = drawn + written
+    per_plane = size / planes
+    return [
+        "# The simulator, stage by stage",
+        "",
+        f"{planes} planes of 256 x 256 of the paper's recipe on {describe_machine()}: processor time of all threads.",
+        "`python -m benchmarks.simulator` makes this table again.",
+        "",
+        "| stage | ms a plane and core |",
+        "|---|---|",
+        *(f"| {name} | {value:.2f} |" for name, value in stages.items()),
+        f"| all of drawing, near-duplicates dropped (a crystal gives 12 planes) | {drawn:.2f} |",
+        f"| compress, digest, write | {written:.2f} |",
+        f"| **physics** | **{physics:.2f}** |",
+        f"| **all in** | **{total:.2f}** |",
+        f"| direct sum of the same physics, numpy, float64 ({direct} planes, same run) | {slow:.0f} |",
+        "",
+        f"Physics is {slow / physics:.0f} times faster than the direct sum here, all stages together"
+        f" {slow / total:.0f} times; beside the authors' scattering function ({AUTHORS_SECONDS} s a plane, another"
+        f" machine) {1e3 * AUTHORS_SECONDS / total:.0f} times. Largest difference from the direct sum:"
+        f" {worst:.0e} of a plane's maximum.",
+        "",
+        f"A plane takes {per_plane / 1e3:.0f} kB on disk: {211_028 * per_plane / 1e9:.1f} GB and"
+        f" {211_028 * total / 3.6e6:.2f} core hours for the paper's 211,028. Peak memory of this process:"
+        f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB.",
+        "",
+        f"A Monte Carlo set takes {one_set:.0f} ms, so the paper's 12,000 take"
+        f" {12_000 * one_set / 6e4 / 2:.1f} minutes on two cores.",
+        "",
+        *_floor(crystals, physics),
+    ]
+
+
+def _direct_seconds(crystals: Sequence[Crystal], planes: Sequence[Plane]) -> float:
+    start = time.process_time()
+    for crystal, plane in zip(crystals, planes, strict=True):
+        direct_sum(crystal, plane)
+    return (time.process_time() - start) / len(crystals)
+
+
+def _difference(
+    crystal: Crystal, plane: Plane, form_factor: npt.NDArray[np.float32], order: npt.NDArray[np.float32]
+) -> float:
+    expected = direct_sum(crystal, plane)
+    return max(
+        float(np.abs(found - true).max() / true.max())
+        for found, true in zip((form_factor, order), expected, strict=True)
+    )
+
+
+def _floor(crystals: Sequence[Crystal], physics_milliseconds: float) -> list[str]:
+    """What the physics must do at the least, from counted operations and bytes, and the gap to it."""
+    pixels = PIXELS**2
+    atoms = float(np.mean([sum(len(each.elements) for each in crystal.species) for crystal in crystals]))
+    elements = float(
+        np.mean([len({*crystal.species[0].elements, *crystal.species[1].elements}) for crystal in crystals])
+    )
+    # 8 flops an atom (complex multiply and add), 7 an element (interpolate, multiply, add), 24 for the series.
+    flops = pixels * (8 * atoms + 7 * elements + 24 + 6)
+    bytes_written = 2 * 4 * pixels
+    size = 512
+    square = np.ones((size, size), np.float32)
+    square @ square
+    start = time.process_time()
+    for _ in range(20):
+        square @ square
+    peak = 20 * 2 * size**3 / (time.process_time() - start)
+    floor = 1e3 * flops / peak
+    return [
+        "## The floor",
+        "",
+        f"With {atoms:.0f} atoms and {elements:.1f} elements a pair, the sums take {flops / 1e6:.0f} MFLOP a plane"
+        f" and write {bytes_written / 1e6:.1f} MB. One thread of this machine reaches {peak / 1e9:.0f} GFLOP/s in a"
+        f" matrix product, so {floor:.2f} ms is the floor for the physics, and we are"
+        f" {physics_milliseconds / floor:.0f} times above it: table look-ups gather, and the rows of 256 are too short"
+        " to hide every latency.",
+    ]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, write the table, print it."""
+    parser = ArgumentParser(prog="python -m benchmarks.simulator", description=__doc__)
+    parser.add_argument("--planes", type=PositiveInt, default=240, help="planes to make")
+    parser.add_argument("--direct", type=PositiveInt, default=3, help="planes to make by the direct sum")
+    options = parser.parse_args(args)
+    with threadpool_limits(1):
+        lines = measure(options.planes, options.direct)
+    OUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
