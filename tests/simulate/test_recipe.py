@@ -22,6 +22,7 @@ OTHER: dict[str, Any] = {
     "samples": Counts(11, 5),
     "seed": 1,
     "samples_per_shard": 128,
+    "planes_per_crystal": 12,
     "monte_carlo_share": 0.25,
     "monte_carlo_sets": Counts(12000, 999),
     "monte_carlo": MonteCarloRecipe(tolerance=0.01),
