@@ -19,9 +19,10 @@ from dsfunet.shards import Store, open_store
 class PlaneDataset(Dataset[dict[str, Tensor]]):
     """Samples of one store as networks see them, all float32 in spread space [-1, 1].
 
-    A sample is `input` (2, 256, 256): masked scattering, mask (1 = measured); `clean`, `form_factor`,
-    `short_range_order` (1, 256, 256). With `augment`, planes are flipped and turned by quarters at random, and
-    masks by another such draw: all eight are planes the simulator could have made.
+    A sample is `input` (2, 256, 256): masked scattering as measured, mask (1 = measured); `clean`, the exact
+    product of the components, `form_factor`, `short_range_order` (1, 256, 256). With `augment`, planes are flipped
+    and turned by quarters at random, and masks by another such draw: all eight are planes the simulator could have
+    made.
 
     Args:
         path: a finished store.
@@ -51,7 +52,7 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             self.store = open_store(self.path)
         epoch, index = divmod(index, self.length)
         sample = self.store.sample(index)
-        planes = np.stack([sample.scattering, sample.form_factor, sample.short_range_order])
+        planes = np.stack([sample.scattering, sample.clean, sample.form_factor, sample.short_range_order])
         mask = sample.mask
         if self.augment:
             turns = np.random.default_rng([self.seed, epoch, index]).integers(8, size=2)
@@ -63,7 +64,7 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             if not self.augment:
                 raise
             shown = network_input(planes[0], _turned(sample.mask, int(turns[0])))
-        clean, form_factor, short_range_order = torch.from_numpy(np.ascontiguousarray(spread(planes)))[
+        clean, form_factor, short_range_order = torch.from_numpy(np.ascontiguousarray(spread(planes[1:])))[
             :, None
         ]
         return {

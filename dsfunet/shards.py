@@ -4,14 +4,15 @@ A store holds N planes of one split. The planes are stored one sample a chunk, s
 samples, and `samples_per_shard` samples a shard, so that the files are few; per-sample metadata has one chunk a
 shard. Attributes hold the recipe, the code version and a digest; `complete` is set last.
 
-The measured (scattering) plane is not stored. Components are min-max normalised, each on its own, and their
+The clean scattering plane is not stored. Components are min-max normalised, each on its own, and their
 `floor` says what that took away, so the product is exact: I ~ (form_factor + form_factor_floor) *
-(short_range_order + short_range_order_floor), again normalised to [0, 1]. The Debye-Waller B of a plane is not
-stored; like every draw it follows from the recipe's seed and the sample's number.
+(short_range_order + short_range_order_floor), again normalised to [0, 1]. Where noise, background or Bragg residue
+make the measured plane more than that, it is stored too, as the optional array `scattering`.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from dsfunet.preprocessing import PIXELS, normalise
 if TYPE_CHECKING:
     import zarr
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 MANIFEST_FOLDER = "manifest"
 
 
@@ -58,18 +59,41 @@ LAYOUT: dict[str, ArrayLayout] = {
     "plane_axes": ArrayLayout((2,), "int8", False, "the two reciprocal axes (0, 1, 2) that span the plane"),
     "plane_offset": ArrayLayout((), "float64", False, "index of the layer along the third axis [r.l.u.]"),
     "concentration": ArrayLayout((), "float32", False, "m_A"),
+    "debye_waller_b": ArrayLayout((), "float32", False, "isotropic B of both species on I_FF [Angstrom^2]"),
     "alphas": ArrayLayout(ALPHA_SHAPE, "float32", False, "alpha_v, indexed [i+5, j+5, k+5]"),
     "order_kind": ArrayLayout((), "int8", False, "index into the attribute order_kinds"),
 }
+"""Arrays of every store."""
+
+OPTIONAL_LAYOUT: dict[str, ArrayLayout] = {
+    "scattering": ArrayLayout(
+        (PIXELS, PIXELS), "float16", True, "I as measured, with noise, background and residue, linear, [0, 1]"
+    ),
+}
+"""Arrays of some stores, which the attribute `optional_arrays` names."""
+
+
+def layout_with(optional: Iterable[str]) -> dict[str, ArrayLayout]:
+    """LAYOUT and the named arrays of OPTIONAL_LAYOUT."""
+    return LAYOUT | {name: OPTIONAL_LAYOUT[name] for name in optional}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One simulated plane: linear components and scattering (256, 256) float32 in [0, 1], mask True = measured."""
+    """One simulated plane; all pictures (256, 256), intensities linear float32 in [0, 1].
+
+    Attributes:
+        form_factor: I_FF.
+        short_range_order: I_SRO.
+        scattering: What was measured and is shown to a network; missing pixels are not taken out yet.
+        clean: The exact product of the components; the same as `scattering` unless the store is of degraded planes.
+        mask: True = measured.
+    """
 
     form_factor: npt.NDArray[np.float32]
     short_range_order: npt.NDArray[np.float32]
     scattering: npt.NDArray[np.float32]
+    clean: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
 
 
@@ -86,8 +110,14 @@ def scattering_plane(
     return normalise(product)[0]
 
 
-def create(path: Path, samples: int, samples_per_shard: int, attributes: dict[str, Any]) -> "zarr.Group":
-    """An empty store with every array of LAYOUT, marked incomplete.
+def create(
+    path: Path,
+    samples: int,
+    samples_per_shard: int,
+    attributes: dict[str, Any],
+    optional: Iterable[str] = (),
+) -> "zarr.Group":
+    """An empty store with every array of LAYOUT and the `optional` ones named, marked incomplete.
 
     Byte shuffle beats bit shuffle on half floats; LZ4 takes a fifth of Zstandard's time (level 3: 1.3 ms a plane) for a
     fifth more space; the checksum is there because without one a flipped bit reads
@@ -96,8 +126,9 @@ def create(path: Path, samples: int, samples_per_shard: int, attributes: dict[st
     import zarr
     from zarr.codecs import BloscCodec
 
+    optional = sorted(optional)
     group = zarr.create_group(store=path, zarr_format=3, overwrite=False)
-    for name, layout in LAYOUT.items():
+    for name, layout in layout_with(optional).items():
         chunk = 1 if layout.picture else min(samples_per_shard, samples)
         group.create_array(
             name,
@@ -114,6 +145,7 @@ def create(path: Path, samples: int, samples_per_shard: int, attributes: dict[st
             "layout_version": LAYOUT_VERSION,
             "samples": samples,
             "samples_per_shard": samples_per_shard,
+            "optional_arrays": optional,
             **attributes,
             "complete": False,
         }
@@ -178,6 +210,7 @@ class Store:
             raise InputError(f"{path}: layout version {version}, this program reads version {LAYOUT_VERSION}")
         if not {"samples", "samples_per_shard"} <= set(self.attributes):
             raise InputError(f"{path}: damaged, its attributes do not say how many samples it holds")
+        self.layout = layout_with(self.attributes.get("optional_arrays", ()))
         self._check_complete()
         self._arrays: dict[str, Any] = {}
 
@@ -190,7 +223,7 @@ class Store:
                 f"{self.path}: incomplete, {written} of {expected} shards written;"
                 " run the same `python -m simulate` command again to finish it"
             )
-        for name, layout in LAYOUT.items():
+        for name, layout in self.layout.items():
             array = self._group.get(name)
             shape, dtype = getattr(array, "shape", None), str(getattr(array, "dtype", None))
             if shape != (samples, *layout.shape) or dtype != layout.dtype:
@@ -207,13 +240,13 @@ class Store:
         return str(self.attributes["digest"])
 
     def array(self, name: str) -> Any:
-        """One array of LAYOUT, opened once."""
+        """One array of the store's layout, opened once."""
         if name not in self._arrays:
             self._arrays[name] = self._group[name]
         return self._arrays[name]
 
     def sample(self, index: int) -> Sample:
-        """Plane number `index`, with its scattering rebuilt from the components and their floors.
+        """Plane number `index`, with its clean scattering rebuilt from the components and their floors.
 
         Raises:
             InputError: what is stored of it is damaged or gone.
@@ -221,15 +254,20 @@ class Store:
         form_factor = self._picture("form_factor", index).astype(np.float32)
         short_range_order = self._picture("short_range_order", index).astype(np.float32)
         mask = np.unpackbits(self._picture("mask", index), axis=-1).astype(bool)
-        if not (np.isfinite(form_factor).all() and np.isfinite(short_range_order).all() and mask.any()):
+        pictures = [form_factor, short_range_order]
+        if "scattering" in self.layout:
+            pictures.append(self._picture("scattering", index).astype(np.float32))
+        if not (all(np.isfinite(each).all() for each in pictures) and mask.any()):
             # What a shard reads as whose file is gone: the fill values.
             raise InputError(
                 f"{self.path}: sample {index} is missing, its shard was deleted or never written"
             )
+        clean = scattering_plane(form_factor, short_range_order, *self._floors()[:, index].tolist())
         return Sample(
             form_factor=form_factor,
             short_range_order=short_range_order,
-            scattering=scattering_plane(form_factor, short_range_order, *self._floors()[:, index].tolist()),
+            scattering=pictures[2] if "scattering" in self.layout else clean,
+            clean=clean,
             mask=mask,
         )
 

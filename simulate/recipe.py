@@ -11,6 +11,7 @@ import numpy as np
 from dsfunet.errors import InputError
 from simulate.artefacts import MaskRecipe
 from simulate.correlations import MonteCarloRecipe
+from simulate.degradation import SignalRecipe
 from simulate.oscillators import OscillatorRecipe
 
 SPLITS = ("train", "validation")
@@ -57,8 +58,12 @@ class Recipe:
         rotated_share: probability that a species is turned at random against its catalogue orientation.
         orientation_share: share of pairs that are one species in two orientations.
         balance_groups: draw the five groups equally often, not in proportion to their number of pairs.
+        triclinic_share: probability that a plane of untied Monte Carlo order gets a cell with three angles of
+            its own.
         debye_waller_b_angstrom2: range of the isotropic B on I_FF [Angstrom^2]; (0, 0) switches it off.
         mask: detector artefacts on the input.
+        signal: counting noise, background and Bragg residue on the input; with any of them on, the store holds the
+            scattering plane too.
         species_folder: folder of the user's own XYZ or CIF files, added to the training species.
 
     Raises:
@@ -80,12 +85,20 @@ class Recipe:
     rotated_share: float = 0.4
     orientation_share: float = 0.0
     balance_groups: bool = False
+    triclinic_share: float = 0.0
     debye_waller_b_angstrom2: tuple[float, float] = (0.0, 0.0)
     mask: MaskRecipe = field(default_factory=MaskRecipe)
+    signal: SignalRecipe = field(default_factory=SignalRecipe)
     species_folder: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("monte_carlo_share", "strongest_layer_share", "rotated_share", "orientation_share"):
+        for name in (
+            "monte_carlo_share",
+            "strongest_layer_share",
+            "rotated_share",
+            "orientation_share",
+            "triclinic_share",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}: expected a share between 0 and 1")
         for name, least in (
@@ -111,6 +124,11 @@ class Recipe:
                 raise InputError(
                     f"monte_carlo_sets.{split} is 0 but monte_carlo_share is {self.monte_carlo_share}"
                 )
+
+    @property
+    def optional_arrays(self) -> tuple[str, ...]:
+        """Arrays of `dsfunet.shards.OPTIONAL_LAYOUT` that the stores of this recipe hold."""
+        return ("scattering",) if self.signal.is_on else ()
 
     def as_plain(self) -> dict[str, Any]:
         """The recipe as nested dictionaries, lists and scalars, as it is kept in the store's attributes."""

@@ -36,21 +36,24 @@ class ReferenceSplitMix64:
         return ((mixed ^ (mixed >> 31)) >> 32) * bound >> 32
 
 
-def reference_pairs(occupation: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-    """Number of AA pairs along each of the three axes of a periodic lattice (3,)."""
+def reference_pairs(
+    occupation: npt.NDArray[np.int8], vectors: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Number of AA pairs along each of some vectors (k, 3) of a periodic lattice (k,)."""
     wide = occupation.astype(np.int64)
-    return np.array([np.sum(wide * np.roll(wide, 1, axis=axis)) for axis in range(3)])
+    return np.array([np.sum(wide * np.roll(wide, vector, axis=(0, 1, 2))) for vector in vectors.tolist()])
 
 
 def reference_order(
     n: int,
     count_a: int,
+    vectors: npt.NDArray[np.int64],
     wanted_pairs: npt.NDArray[np.float64],
     slack_pairs: float,
     max_attempts: int,
     seed: int,
 ) -> tuple[npt.NDArray[np.int8], bool]:
-    """The swaps of `simulate.correlations`, with every pair of the lattice counted again at every attempt."""
+    """The swaps of `simulate.swaps`, with every pair of the lattice counted again at every attempt."""
     random = ReferenceSplitMix64(seed)
     sites = list(range(n**3))
     for last in range(n**3 - 1, 0, -1):
@@ -59,14 +62,14 @@ def reference_order(
     occupation = np.zeros(n**3, dtype=np.int8)
     occupation[sites[:count_a]] = 1
     for _ in range(max_attempts):
-        before = reference_pairs(occupation.reshape(n, n, n)) - wanted_pairs
+        before = reference_pairs(occupation.reshape(n, n, n), vectors) - wanted_pairs
         if np.all(np.abs(before) < slack_pairs):
             return occupation, True
         index_a = random.draw_below(count_a)
         index_b = count_a + random.draw_below(n**3 - count_a)
         swapped = occupation.copy()
         swapped[sites[index_a]], swapped[sites[index_b]] = 0, 1
-        after = reference_pairs(swapped.reshape(n, n, n)) - wanted_pairs
+        after = reference_pairs(swapped.reshape(n, n, n), vectors) - wanted_pairs
         if np.sum(after**2) <= np.sum(before**2):
             occupation = swapped
             sites[index_a], sites[index_b] = sites[index_b], sites[index_a]

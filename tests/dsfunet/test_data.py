@@ -46,7 +46,7 @@ def test_samples_are_the_stores(dataset: PlaneDataset, tiny_store: Path) -> None
         stored, shown = store.sample(index), dataset[index]
         assert set(shown) == {"input", "clean", "form_factor", "short_range_order"}
         for name, plane in (
-            ("clean", stored.scattering),
+            ("clean", stored.clean),
             ("form_factor", stored.form_factor),
             ("short_range_order", stored.short_range_order),
         ):
@@ -133,7 +133,7 @@ class OneSample:
         component = np.linspace(0, 1, 256 * 256, dtype=np.float32).reshape(256, 256)
         scattering = np.zeros((256, 256), np.float32)
         scattering[:8, :8] = component[-8:, -8:]
-        return Sample(component, component, scattering, self.mask)
+        return Sample(component, component, scattering, scattering, self.mask)
 
 
 def test_a_turned_mask_that_hides_all_that_scatters_is_turned_with_the_plane(tiny_store: Path) -> None:

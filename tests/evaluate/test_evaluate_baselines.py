@@ -19,7 +19,7 @@ from evaluate.metrics import spread_mse
 
 def _sample(value: float) -> Sample:
     plane = np.full((PIXELS, PIXELS), value, np.float32)
-    return Sample(plane, plane, plane, np.ones(plane.shape, bool))
+    return Sample(plane, plane, plane, plane, np.ones(plane.shape, bool))
 
 
 def _score(baseline: Baseline, sample: Sample, component: str = "form_factor", seed: int = 0) -> float:
@@ -50,7 +50,7 @@ def test_input_as_is_shows_nothing_of_what_is_missing() -> None:
     scattering[:128] = np.linspace(0, 1, 256, dtype=np.float32)
     mask = np.zeros((PIXELS, PIXELS), bool)
     mask[:128] = True
-    sample = Sample(scattering, scattering, scattering, mask)
+    sample = Sample(scattering, scattering, scattering, scattering, mask)
     assert _score(input_as_is, sample) == pytest.approx(0.5 * 4)
 
 

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from dsfunet.errors import InputError
-from simulate import correlations
 from simulate.correlations import (
+    NEAREST,
     MonteCarloRecipe,
     draw_targets,
     full_alphas,
@@ -17,6 +17,7 @@ from simulate.correlations import (
     nearest_alphas,
     order_lattice,
 )
+from simulate.swaps import order_sites
 from tests.reference_correlations import reference_alphas, reference_order
 
 
@@ -90,16 +91,22 @@ def test_configurations_that_have_no_alphas(occupation: npt.NDArray[np.int8], ex
         measure_alphas(occupation)
 
 
+# The axes alone; those and the diagonal of the plane; and vectors that go backwards and more than one step.
+VECTORS = [[], [[1, 0, 1]], [[-1, 1, 0], [1, -2, 1]]]
+
+
 @pytest.mark.parametrize("n", [3, 4, 5])
 @pytest.mark.parametrize("share", [0.3, 0.6])
-def test_swaps_agree_with_the_twin(n: int, share: float) -> None:
+@pytest.mark.parametrize("more", VECTORS, ids=len)
+def test_swaps_agree_with_the_twin(n: int, share: float, more: list[list[int]]) -> None:
     """Same random numbers, every pair counted again: same result. Small lattices swap neighbours often."""
     rng = np.random.default_rng(n)
+    vectors = np.array([*NEAREST.tolist(), *more])
     count_a = round(share * n**3)
     for seed in (0, 7, 2**63 + 5):
-        wanted = n**3 * share**2 + rng.uniform(-0.3, 0.6, 3) * n**3 * share * (1.0 - share)
-        occupation, met = correlations._order(n, count_a, wanted, 0.9, 400, np.uint64(seed))
-        expected, expected_met = reference_order(n, count_a, wanted, 0.9, 400, seed)
+        wanted = n**3 * share**2 + rng.uniform(-0.3, 0.6, len(vectors)) * n**3 * share * (1.0 - share)
+        occupation, met = order_sites(n, count_a, vectors, wanted, 0.9, 400, np.uint64(seed))
+        expected, expected_met = reference_order(n, count_a, vectors, wanted, 0.9, 400, seed)
         np.testing.assert_array_equal(occupation, expected)
         assert met is expected_met
 
@@ -171,6 +178,21 @@ def test_sets_depend_on_seed_and_index_alone() -> None:
     assert not np.array_equal(one["alphas"], monte_carlo_sets(5, 43, recipe, progress=False)["alphas"])
 
 
+def test_sets_are_the_ones_they_have_always_been() -> None:
+    """Numbers noted before targets could be tied: without symmetric sets no draw and no swap has changed."""
+    recipe = MonteCarloRecipe(lattice_sites=12, tolerance=0.02, max_sweeps=20)
+    sets = monte_carlo_sets(3, 42, recipe, progress=False)
+    sites = 12**3
+    assert (sets["m_a"] * sites).round().tolist() == [1440, 819, 271]
+    shares = sets["m_a"][:, None]
+    # [120], [4-33] and [005] in AA pairs.
+    some = sets["alphas"][:, [6, 9, 5], [7, 2, 5], [5, 8, 10]]
+    pairs = sites * (shares**2 + some * shares * (1 - shares))
+    assert pairs.round(6).tolist() == [[1292, 1212, 1222], [381, 390, 417], [38, 35, 39]]
+    drawn = monte_carlo_set(np.random.SeedSequence(42, spawn_key=(3,)), recipe)
+    assert drawn.lattices == ("orthogonal", "hexagonal")
+
+
 def test_sets_say_what_they_asked_for_and_got() -> None:
     """`converged` is nothing but the comparison of the two, and m_A is a whole number of molecules."""
     recipe = MonteCarloRecipe(lattice_sites=16, tolerance=0.01, max_sweeps=5)
@@ -178,10 +200,12 @@ def test_sets_say_what_they_asked_for_and_got() -> None:
     assert {name: values.shape for name, values in sets.items()} == {
         "alphas": (40, 11, 11, 11),
         "m_a": (40,),
+        "kind": (40,),
         "converged": (40,),
         "targets": (40, 3),
         "achieved": (40, 3),
     }
+    assert set(sets["kind"].tolist()) == {"monte_carlo"}
     misfit = np.abs(sets["achieved"] - sets["targets"]).max(axis=1)
     np.testing.assert_array_equal(sets["converged"], misfit < recipe.tolerance)
     assert 0 < sets["converged"].sum() < 40
@@ -201,6 +225,8 @@ def test_sets_say_what_they_asked_for_and_got() -> None:
         {"lower_bound_share": 1.2},
         {"tolerance": 0.0},
         {"max_sweeps": 0},
+        {"symmetric_share": 1.5},
+        {"symmetric_share": float("nan")},
     ],
 )
 def test_recipe_checks_itself(wrong: dict[str, object]) -> None:

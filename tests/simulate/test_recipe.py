@@ -11,6 +11,7 @@ from dsfunet.errors import InputError
 from simulate.__main__ import build_parser
 from simulate.artefacts import MaskRecipe
 from simulate.correlations import MonteCarloRecipe
+from simulate.degradation import SignalRecipe
 from simulate.oscillators import OscillatorRecipe
 from simulate.recipe import SPLITS, Counts, Recipe
 
@@ -34,8 +35,10 @@ OTHER: dict[str, Any] = {
     "rotated_share": 0.5,
     "orientation_share": 0.5,
     "balance_groups": True,
+    "triclinic_share": 0.1,
     "debye_waller_b_angstrom2": (0.0, 1.0),
     "mask": MaskRecipe(share_unmasked=0.2),
+    "signal": SignalRecipe(share_counts=0.5, brightest_counts=(50.0, 500.0)),
     "species_folder": "molecules",
 }
 
@@ -46,7 +49,9 @@ def test_defaults_are_the_papers() -> None:
     assert recipe.monte_carlo_q_max_inv_angstrom == (8.0, 8.0)
     assert recipe.oscillator_q_max_inv_angstrom == (6.0, 8.0)
     assert recipe.debye_waller_b_angstrom2 == (0.0, 0.0)
-    assert recipe.orientation_share == 0.0
+    assert recipe.orientation_share == recipe.triclinic_share == recipe.monte_carlo.symmetric_share == 0.0
+    assert not recipe.signal.is_on
+    assert recipe.optional_arrays == ()
     assert recipe.mask.missing_fraction == (0.07, 0.55)
 
 
@@ -66,6 +71,35 @@ def test_the_digest_sees_every_field(field: "dataclasses.Field[Any]", tmp_path: 
     if field.name == "species_folder":
         value = str(tmp_path)
     assert dataclasses.replace(Recipe(COUNTS), **{field.name: value}).digest != Recipe(COUNTS).digest
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *(
+            SignalRecipe(**{field.name: 0.25})
+            for field in dataclasses.fields(SignalRecipe)
+            if field.type is float
+        ),
+        *(
+            SignalRecipe(**{field.name: (0.5, 0.75) if field.name != "brightest_counts" else (40.0, 50.0)})
+            for field in dataclasses.fields(SignalRecipe)
+            if field.type is not float
+        ),
+        MonteCarloRecipe(symmetric_share=0.5),
+    ],
+    ids=str,
+)
+def test_the_digest_sees_every_setting_of_signal_and_of_symmetry(
+    changed: SignalRecipe | MonteCarloRecipe,
+) -> None:
+    name = "signal" if isinstance(changed, SignalRecipe) else "monte_carlo"
+    assert dataclasses.replace(Recipe(COUNTS), **{name: changed}).digest != Recipe(COUNTS).digest
+
+
+@pytest.mark.parametrize("name", ["share_background", "share_bragg", "share_counts"])
+def test_degraded_planes_are_stored(name: str) -> None:
+    assert Recipe(COUNTS, signal=SignalRecipe(**{name: 0.1})).optional_arrays == ("scattering",)
 
 
 def test_the_digest_sees_that_there_is_a_species_folder_but_not_where() -> None:
@@ -128,7 +162,8 @@ def test_values_that_would_fail_later_are_refused_now(name: str, wrong: object) 
 
 
 @pytest.mark.parametrize(
-    "name", ["monte_carlo_share", "strongest_layer_share", "rotated_share", "orientation_share"]
+    "name",
+    ["monte_carlo_share", "strongest_layer_share", "rotated_share", "orientation_share", "triclinic_share"],
 )
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
 def test_shares_beyond_their_bounds_are_refused(name: str, wrong: float) -> None:
