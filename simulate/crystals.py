@@ -1,5 +1,6 @@
 """One simulated crystal from a random stream: which two species, how they are ordered, in which cell."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,28 +8,31 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.physics import Cell, Molecule
+from simulate.cells import sheared_cell
 from simulate.correlations import CorrelationSet
-from simulate.oscillators import ARRANGEMENTS, oscillator_set
+from simulate.oscillators import ARRANGEMENTS, Lattice, oscillator_set
 from simulate.recipe import Recipe
 from simulate.rotations import random_rotation
 from simulate.species import Species, load_catalogue, pairs
+from simulate.symmetric_order import SYMMETRIC_KINDS, sets_by_lattice
 
 ORDER_KINDS = (
     "monte_carlo",
+    *SYMMETRIC_KINDS,
     *(f"{lattice}_{each}" for lattice, arrangements in ARRANGEMENTS.items() for each in arrangements),
 )
-"""Names behind the stored `order_kind`; all but the first are damped oscillators (equation 7)."""
+"""Names behind the stored `order_kind`; those without monte_carlo are damped oscillators (equation 7)."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What all samples of one split share: the recipe, the pairs of species, and the Monte Carlo sets."""
+    """What all samples of one split share: the recipe, the pairs of species, Monte Carlo sets for each lattice."""
 
     recipe: Recipe
     split: str
     catalogue: tuple[Species, ...]
     pairs: tuple[tuple[Species, Species], ...]
-    monte_carlo_sets: tuple[CorrelationSet, ...]
+    monte_carlo_sets: Mapping[Lattice, tuple[CorrelationSet, ...]]
 
     @property
     def species_names(self) -> list[str]:
@@ -37,10 +41,14 @@ class World:
 
 
 def build_world(recipe: Recipe, split: str, monte_carlo_sets: tuple[CorrelationSet, ...]) -> World:
-    """The world of one split; Monte Carlo sets that missed their targets are left out."""
+    """The world of one split; Monte Carlo sets that missed their targets are left out.
+
+    Raises:
+        InputError: a species folder cannot be used, or there are sets but none for one of the lattices.
+    """
     catalogue = load_catalogue(Path(recipe.species_folder) if recipe.species_folder else None)
     usable = tuple(each for each in monte_carlo_sets if each.converged)
-    return World(recipe, split, catalogue, pairs(catalogue, split), usable)
+    return World(recipe, split, catalogue, pairs(catalogue, split), sets_by_lattice(usable))
 
 
 @dataclass(frozen=True)
@@ -78,12 +86,16 @@ def draw_crystal(world: World, rng: np.random.Generator) -> Crystal:
     recipe = world.recipe
     first, second, rotations = _draw_species(world, rng)
     order = _draw_order(world, rng, first.lattice)
-    by_monte_carlo = order.kind == "monte_carlo"
+    cell = vegard_cell(first, second, order.m_a)
+    # Only order without symmetry goes with a cell that has none.
+    if recipe.triclinic_share > 0 and order.kind == "monte_carlo" and rng.random() < recipe.triclinic_share:
+        cell = sheared_cell(cell, rng)
+    by_monte_carlo = order.kind.startswith("monte_carlo")
     return Crystal(
         species=(first, second),
         rotations=rotations,
         order=order,
-        cell=vegard_cell(first, second, order.m_a),
+        cell=cell,
         debye_waller_b_angstrom2=rng.uniform(*recipe.debye_waller_b_angstrom2),
         q_max_inv_angstrom=recipe.monte_carlo_q_max_inv_angstrom
         if by_monte_carlo
@@ -118,9 +130,8 @@ def _draw_species(world: World, rng: np.random.Generator) -> tuple[Species, Spec
     return first, first if one_species else second, rotations
 
 
-def _draw_order(world: World, rng: np.random.Generator, lattice: str) -> CorrelationSet:
+def _draw_order(world: World, rng: np.random.Generator, lattice: Lattice) -> CorrelationSet:
     if rng.random() < world.recipe.monte_carlo_share:
-        return world.monte_carlo_sets[rng.integers(len(world.monte_carlo_sets))]
-    return oscillator_set(
-        rng, "hexagonal" if lattice == "hexagonal" else "orthogonal", world.recipe.oscillator
-    )
+        sets = world.monte_carlo_sets[lattice]
+        return sets[rng.integers(len(sets))]
+    return oscillator_set(rng, lattice, world.recipe.oscillator)

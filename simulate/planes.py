@@ -11,6 +11,7 @@ from dsfunet.preprocessing import PIXELS, normalise, spread
 from dsfunet.shards import scattering_plane
 from simulate.artefacts import draw_mask
 from simulate.crystals import ORDER_KINDS, Crystal, World, draw_crystal
+from simulate.degradation import degrade
 from simulate.kernels import form_factor_intensity, measured_range, short_range_order_intensity
 from simulate.recipe import SPLITS, Recipe
 
@@ -37,7 +38,7 @@ def crystal_stream(recipe: Recipe, split: str, crystal: int) -> np.random.Genera
 
 
 def draw_samples(world: World, start: int, stop: int) -> Iterator[Sample]:
-    """Samples `start` to `stop - 1` of a split: one entry for every array of `dsfunet.shards.LAYOUT`, in its shape.
+    """Samples `start` to `stop - 1` of a split: one entry for every array of the store, in its shape.
 
     Sample i is a plane of crystal number i // planes_per_crystal, so it does not depend on where one starts.
 
@@ -106,12 +107,13 @@ def _draw_plane(
     # What a detector did not see of a plane must not be all there was to see.
     if measured_range(form_factor * short_range_order, mask) < 1e-3:
         return None
-    return {
+    floors = (form_factor_low / form_factor_range, order_low / order_range)
+    sample: Sample = {
         "form_factor": form_factor.astype(np.float16),
         "short_range_order": short_range_order.astype(np.float16),
         "mask": np.packbits(mask, axis=-1),
-        "form_factor_floor": np.float32(form_factor_low / form_factor_range),
-        "short_range_order_floor": np.float32(order_low / order_range),
+        "form_factor_floor": np.float32(floors[0]),
+        "short_range_order_floor": np.float32(floors[1]),
         "species": np.array([world.catalogue.index(each) for each in crystal.species], np.int16),
         "rotations": crystal.rotations.astype(np.float32),
         "cell": np.array(cell.parameters),
@@ -119,9 +121,14 @@ def _draw_plane(
         "plane_axes": np.array(axes, np.int8),
         "plane_offset": np.float64(offset),
         "concentration": np.float32(order.m_a),
+        "debye_waller_b": np.float32(crystal.debye_waller_b_angstrom2),
         "alphas": order.alphas.astype(np.float32),
         "order_kind": np.int8(ORDER_KINDS.index(order.kind)),
     }
+    if recipe.signal.is_on:
+        clean = scattering_plane(form_factor, short_range_order, *floors)
+        sample["scattering"] = degrade(clean, plane, cell, rng, recipe.signal).astype(np.float16)
+    return sample
 
 
 def _thumbnail(sample: Sample) -> npt.NDArray[np.float32]:

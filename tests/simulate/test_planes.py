@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dsfunet.physics import Cell, plane_through
+from dsfunet.physics import Cell, plane_through, short_range_order_intensity
 from dsfunet.shards import LAYOUT, scattering_plane
 from simulate.correlations import CorrelationSet
 from simulate.crystals import ORDER_KINDS, World, build_world, vegard_cell
+from simulate.degradation import SignalRecipe
 from simulate.planes import (
     NEAR_DUPLICATE,
     crystal_stream,
@@ -142,7 +143,7 @@ def test_a_sample_does_not_depend_on_the_others(
 
 def test_samples_have_the_layout_of_the_store(samples: list[dict[str, npt.NDArray[Any]]]) -> None:
     for sample in samples:
-        assert sample.keys() == LAYOUT.keys()
+        assert sample.keys() == LAYOUT.keys()  # and no optional array
         for name, layout in LAYOUT.items():
             assert (sample[name].shape, sample[name].dtype) == (layout.shape, layout.dtype), name
             assert layout.dtype.startswith("int") or np.isfinite(sample[name].astype(np.float64)).all(), name
@@ -244,7 +245,7 @@ def test_sets_that_missed_their_targets_are_not_used() -> None:
     )
     recipe = dataclasses.replace(RECIPE, monte_carlo_share=1.0)
     world = build_world(recipe, "train", sets)
-    assert world.monte_carlo_sets == (sets[1],)
+    assert world.monte_carlo_sets == {"orthogonal": (sets[1],), "hexagonal": (sets[1],)}
     sample = drawn(world, 0)
     assert ORDER_KINDS[int(sample["order_kind"])] == "monte_carlo"
     assert sample["concentration"] == np.float32(0.4)
@@ -254,6 +255,57 @@ def test_sets_that_missed_their_targets_are_not_used() -> None:
     first, second = (world.catalogue[number] for number in sample["species"])
     assert first.cell_edges_angstrom != second.cell_edges_angstrom
     np.testing.assert_allclose(sample["cell"], vegard_cell(first, second, 0.4).parameters)
+
+
+def test_tied_sets_go_with_their_lattice() -> None:
+    sets = tuple(random_set(kind, True) for kind in ("monte_carlo_cubic", "monte_carlo_hexagonal"))
+    recipe = dataclasses.replace(RECIPE, monte_carlo_share=1.0, triclinic_share=1.0, balance_groups=True)
+    world = build_world(recipe, "train", sets)
+    kinds = set()
+    for index in range(12):
+        sample = drawn(world, index)
+        kind = ORDER_KINDS[int(sample["order_kind"])]
+        assert (kind == "monte_carlo_hexagonal") == (sample["cell"][4] == 120.0)
+        # Order with a symmetry stays in a cell that has it.
+        assert sample["cell"][3] == sample["cell"][5] == 90.0
+        assert 128 * np.linalg.norm(sample["plane"][1]) == pytest.approx(8.0)
+        kinds.add(kind)
+    assert len(kinds) == 2
+
+
+def test_triclinic_cells_behind_their_switch() -> None:
+    sets = (random_set("monte_carlo", True),)
+    recipe = dataclasses.replace(RECIPE, monte_carlo_share=1.0, triclinic_share=1.0)
+    world = build_world(recipe, "train", sets)
+    for index in range(4):
+        sample = drawn(world, index)
+        assert 90.0 not in sample["cell"][3:] and 120.0 not in sample["cell"][3:]
+        first, second = (world.catalogue[number] for number in sample["species"])
+        edges = vegard_cell(first, second, 0.4).parameters[:3]
+        np.testing.assert_allclose(sample["cell"][:3], edges)
+        cell, axes = Cell(*sample["cell"].tolist()), tuple(sample["plane_axes"].tolist())
+        plane = plane_through(cell, axes, float(sample["plane_offset"]), 8.0)
+        np.testing.assert_allclose(sample["plane"], [plane.origin, plane.step_u, plane.step_v], atol=1e-12)
+        expected = short_range_order_intensity(sample["alphas"].astype(np.float64), cell, plane)
+        expected = (expected - expected.min()) / np.ptp(expected)
+        np.testing.assert_allclose(sample["short_range_order"].astype(np.float64), expected, atol=1e-3)
+
+
+def test_degraded_planes_are_stored_beside_the_components() -> None:
+    noisy = dataclasses.replace(RECIPE, signal=SignalRecipe(share_counts=1.0, brightest_counts=(50.0, 50.0)))
+    plain, world = (build_world(recipe, "train", ()) for recipe in (RECIPE, noisy))
+    for index in range(3):
+        sample, clean = drawn(world, index), drawn(plain, index)
+        # The noise is drawn last, so all else is as without it.
+        for name, values in clean.items():
+            np.testing.assert_array_equal(sample[name], values, err_msg=name)
+        assert sample["scattering"].dtype == np.float16 and sample["scattering"].shape == (256, 256)
+        shown, exact = sample["scattering"].astype(np.float64), product_of(clean)
+        # Poisson's law: the variance of x = counts / maximum is x / 50; the maximum of noise is above 50.
+        scale = float((shown * exact).sum() / np.square(exact).sum())
+        assert 0.6 < scale <= 1.02
+        deviation = np.square(shown - scale * exact)
+        assert float(deviation.mean()) == pytest.approx(scale * float(shown.mean()) / 50, rel=0.15)
 
 
 def test_a_recipe_without_contrast_says_so() -> None:
