@@ -12,6 +12,7 @@ stored; like every draw it follows from the recipe's seed and the sample's numbe
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,15 @@ def manifest_file(path: Path, shard: int) -> Path:
     return path / MANIFEST_FOLDER / f"{shard:06d}.json"
 
 
+def read_manifest(path: Path, shard: int) -> dict[str, Any] | None:
+    """What is on record of a finished shard; None where it is not finished, or the record is damaged."""
+    try:
+        manifest = json.loads(manifest_file(path, shard).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and "sha256" in manifest else None
+
+
 def digest_arrays(arrays: dict[str, npt.NDArray[Any]]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of their names."""
     digest = hashlib.sha256()
@@ -138,6 +148,11 @@ def digest_arrays(arrays: dict[str, npt.NDArray[Any]]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.data)
     return digest.hexdigest()
+
+
+def digest_shards(manifests: Iterable[dict[str, Any]]) -> str:
+    """SHA-256 over the digests of all shards, in their order: the digest of a store."""
+    return hashlib.sha256("".join(manifest["sha256"] for manifest in manifests).encode()).hexdigest()
 
 
 def open_store(path: str | Path) -> "Store":
