@@ -27,6 +27,7 @@ from dsfunet.preprocessing import PIXELS, normalise
 
 if TYPE_CHECKING:
     import zarr
+    from zarr.storage import MemoryStore
 
 LAYOUT_VERSION = 1
 MANIFEST_FOLDER = "manifest"
@@ -87,8 +88,10 @@ def scattering_plane(
     return normalise(product)[0]
 
 
-def create(path: Path, samples: int, samples_per_shard: int, attributes: dict[str, Any]) -> "zarr.Group":
-    """An empty store with every array of LAYOUT, marked incomplete.
+def create(
+    path: "Path | MemoryStore", samples: int, samples_per_shard: int, attributes: dict[str, Any]
+) -> "zarr.Group":
+    """An empty store with every array of LAYOUT, marked incomplete, in a folder or in memory.
 
     Byte shuffle beats bit shuffle on half floats; the checksum is there because without one a flipped bit reads
     back silently wrong. Floats are filled with NaN, so that an unwritten shard cannot pass for data.

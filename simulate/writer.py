@@ -57,7 +57,8 @@ def simulate(
     stores = {}
     for split in SPLITS:
         if getattr(recipe.samples, split):
-            stores[split] = _simulate_split(recipe, split, out, workers, progress, task or Task())
+            with naming_failures(f"{out / split}.zarr: cannot be written"):
+                stores[split] = _simulate_split(recipe, split, out, workers, progress, task or Task())
     return stores
 
 
@@ -82,7 +83,8 @@ def missing_shards(path: Path) -> list[int]:
     """
     attributes = _group(path)["attributes"]
     count = shards.shard_count(attributes["samples"], attributes["samples_per_shard"])
-    return [shard for shard in range(count) if shards.read_manifest(path, shard) is None]
+    with naming_failures(f"{path}: cannot be read"):
+        return [shard for shard in range(count) if shards.read_manifest(path, shard) is None]
 
 
 def finalise(path: Path) -> None:
@@ -150,7 +152,7 @@ def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progres
         )
 
     if missing():
-        with naming_failures(f"{path}: cannot be written"), claimed(path, missing()):
+        with claimed(path, missing()):
             todo = missing()  # another run may have finished some before we had the claim
             sets = correlation_sets(recipe, split, out, workers, progress)
             bar = tqdm(
@@ -203,6 +205,9 @@ def _create(path: Path, samples: int, samples_per_shard: int, attributes: dict[s
     try:
         shards.create(temporary / "new", samples, samples_per_shard, attributes)
         (temporary / "new").rename(path)
+    except OSError:
+        if not path.is_dir():  # else another process was first, on a file system whose locks do not hold
+            raise
     finally:
         shutil.rmtree(temporary)
 
