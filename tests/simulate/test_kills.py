@@ -170,9 +170,8 @@ def test_all_that_killed_runs_can_leave_is_cleared_away(
     path = make(oscillators, tmp_path, task=Task(0, 3))
     other = make(dataclasses.replace(oscillators, seed=4), tmp_path / "other")
     for name in shards.LAYOUT:  # half of another plane's shard, under its name and a temporary one
-        for file in [each for each in (other / name / "c" / "1").rglob("*") if each.is_file()] or [
-            each for each in [other / name / "c" / "1"] if each.is_file()
-        ]:
+        chunks = other / name / "c"
+        for file in [each for each in (*chunks.glob("1"), *chunks.glob("1/**/*")) if each.is_file()]:
             half = path / file.relative_to(other)
             half.parent.mkdir(parents=True, exist_ok=True)
             half.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
