@@ -137,7 +137,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
         parser.add_argument("store", nargs="+", type=str, help="stores, such as data/train.zarr")
     else:
         parser.add_argument("store", type=str, help="the store, such as data/train.zarr")
-    skip = {"store"}
+    skip: set[str | int] = {"store"}
     if name == "show":
         parser.add_argument("-o", "--output", type=str, required=True, help="picture to write (.png)")
         skip.add("output")

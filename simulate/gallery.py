@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dsfunet.errors import InputError
 from dsfunet.io.files import check_writable
@@ -101,7 +102,8 @@ def draw_gallery(store: Store, pictures: list[Picture], shares: npt.NDArray[np.f
     size = (max(columns * (3 * _PANEL_INCH + 0.3), 6.0), sum(heights) + 0.7)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    sheet, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    parts: npt.NDArray[Any] = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
+    sheet, bottom = parts[:, 0]
     cells: npt.NDArray[Any] = sheet.subfigures(rows, columns, squeeze=False)
     for cell, picture in zip(cells.flat, pictures, strict=False):
         cell.suptitle(picture.title, fontsize=9)
@@ -144,5 +146,5 @@ def _histogram(axes: Axes, shares: npt.NDArray[np.float64], planes: int) -> None
     axes.set_xlabel("pixels missing from a plane [%]", fontsize=9)
     axes.set_ylabel("planes" if len(shares) == planes else f"planes, of {len(shares)}", fontsize=9)
     axes.tick_params(labelsize=8)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
