@@ -84,7 +84,7 @@ def test_killed_between_any_two_steps_it_goes_on(
     """Steps of one process are counted, so that every kind of file is caught half-way in some run."""
     rng = np.random.default_rng(7)
     killed = 0
-    for step in (*rng.integers(2, 90, size=5), *rng.integers(60, 260, size=5)):
+    for step in (*rng.integers(2, 165, size=2), *rng.integers(5, 250, size=6)):
         process = start("-c", KILLED, str(tmp_path), str(step), *OPTIONS, "--workers", "1")
         _, errors = process.communicate(timeout=240)
         assert process.returncode in (0, -signal.SIGKILL), errors

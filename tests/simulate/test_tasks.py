@@ -1,6 +1,7 @@
 """Array jobs, and several processes at one store: whole shards each, one writer each, the same bytes in the end."""
 
 import re
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,35 @@ def test_a_run_claims_all_its_shards_before_it_makes_one(
         make(oscillators, tmp_path)
     assert seen == [0, 1, 2]
     assert [each.name for each in tmp_path.iterdir()] == ["train.zarr"]
+
+
+def test_more_shards_can_be_claimed_than_files_may_be_open(tmp_path: Path) -> None:
+    """By raising the soft limit; beyond the hard one it is a sentence, and every claim is given back."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now = max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 10
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (now, hard))
+        with claimed(tmp_path / "train.zarr", range(300)):
+            assert len(list(tmp_path.iterdir())) == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_claims_beyond_every_limit_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate.locks, "_allow_open_files", lambda count: None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now = max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 10
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (now, hard))
+        with (
+            pytest.raises(InputError, match=r"no lock file can be made there \(Too many open files\)$"),
+            claimed(tmp_path / "train.zarr", range(300)),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shard_that_another_process_finished_meanwhile_is_left(
