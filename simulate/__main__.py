@@ -1,21 +1,25 @@
-"""`python -m simulate --config configs/simulate/smoke.yaml --out data/smoke`."""
+"""`python -m simulate --config configs/simulate/smoke.yaml --out data/smoke`, and what can be done with a store."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from dsfunet.errors import InputError
 from dsfunet.shards import open_store
 from simulate.recipe import Recipe
-from simulate.writer import simulate
+from simulate.writer import Task, checked_workers, finalise, listed, missing_shards, simulate
 
 
 def build_parser() -> ArgumentParser:
     """The command line: every field of the recipe, a config file, where to write, how many workers."""
     parser = ArgumentParser(
-        prog="python -m simulate", description="Make planes of diffuse scattering with known truth."
+        prog="python -m simulate",
+        description="Make planes of diffuse scattering with known truth. What can be done with stores that are there,"
+        " each with a --help of its own: "
+        + "; ".join(f"`python -m simulate {name}`: {_first_line(COMMANDS[name])}" for name in COMMANDS),
     )
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
     parser.add_class_arguments(Recipe)
@@ -24,25 +28,136 @@ def build_parser() -> ArgumentParser:
         "--workers", type=int, default=None, help="worker processes (default: one for each core)"
     )
     parser.add_argument("--progress", type=bool, default=True, help="show progress bars")
+    parser.add_argument(
+        "--task-index",
+        type=NonNegativeInt | None,
+        help="array jobs: make only the shards I, I + N, I + 2 N ... of each store, I from 0 to N - 1",
+    )
+    parser.add_argument("--task-count", type=PositiveInt | None, help="array jobs: number N of tasks")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="make a few planes, write nothing, and say how long the recipe will take and how large it will be",
+    )
     return parser
+
+
+def make_stores(arguments: Sequence[str] | None) -> None:
+    """Make the stores of a recipe, or say what they will take.
+
+    Raises:
+        InputError: as `simulate`, or only one of the two numbers of a task is given.
+    """
+    parser = build_parser()
+    namespace = parser.parse_args(arguments)
+    own = {
+        name: namespace.pop(name)
+        for name in ("out", "workers", "progress", "task_index", "task_count", "dry_run", "config")
+    }
+    out = Path(own["out"])
+    recipe = Recipe(**vars(parser.instantiate(namespace)))
+    task = _task(own["task_index"], own["task_count"])
+    if own["dry_run"]:
+        from simulate.forecast import forecast, table
+
+        workers = checked_workers(own["workers"]) * task.count
+        print(table(forecast(recipe, workers), workers, out))
+        return
+    for split, path in simulate(recipe, out, own["workers"], own["progress"], task).items():
+        missing = missing_shards(path)
+        if missing:
+            print(
+                f"{path}: {len(missing)} shards of other tasks are missing ({listed(missing)});"
+                " the task that makes the last one finishes the store"
+            )
+        else:
+            _say_finished(split, path)
+
+
+def finalise_stores(store: list[str]) -> None:
+    """Finish stores whose shards are all there, made by an array job.
+
+    Args:
+        store: one or more stores, such as data/train.zarr.
+    """
+    for path in map(Path, store):
+        finalise(path)
+        _say_finished(open_store(path).attributes["split"], path)
+
+
+def check(store: str, workers: PositiveInt | None = None, progress: bool = True) -> None:
+    """Read a finished store back and compare every shard with what was written.
+
+    Args:
+        store: the store, such as data/train.zarr.
+        workers: worker processes (default: one for each core).
+        progress: show a progress bar.
+    """
+    from simulate.check import check_store
+
+    print(check_store(Path(store), checked_workers(workers), progress))
+
+
+def show(store: str, output: str, samples: PositiveInt = 12, seed: NonNegativeInt = 0) -> None:
+    """Draw planes of a finished store as a contact sheet.
+
+    Args:
+        store: the store, such as data/train.zarr.
+        output: picture to write (.png).
+        samples: how many planes are drawn.
+        seed: which planes are drawn.
+    """
+    from simulate.gallery import save_gallery
+
+    print(save_gallery(Path(store), Path(output), samples, seed))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"finalise": finalise_stores, "check": check, "show": show}
+"""Words that may come first, in place of a recipe."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the simulator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
-    parser = build_parser()
-    namespace = parser.parse_args(args)
-    out, workers, progress = namespace.pop("out"), namespace.pop("workers"), namespace.pop("progress")
-    namespace.pop("config")
+    arguments = list(sys.argv[1:] if args is None else args)
     try:
-        recipe = Recipe(**vars(parser.instantiate(namespace)))
-        stores = simulate(recipe, Path(out), workers, progress)
+        if arguments and arguments[0] in COMMANDS:
+            _run_command(arguments[0], arguments[1:])
+        else:
+            make_stores(arguments)
     except InputError as error:
         print(f"simulate: {error}", file=sys.stderr)
         return 2
-    for split, path in stores.items():
-        store = open_store(path)
-        print(f"{path}: {len(store)} {split} planes, digest {store.digest[:12]}")
     return 0
+
+
+def _run_command(name: str, arguments: list[str]) -> None:
+    function = COMMANDS[name]
+    parser = ArgumentParser(prog=f"python -m simulate {name}", description=_first_line(function))
+    if name == "finalise":
+        parser.add_argument("store", nargs="+", type=str, help="stores, such as data/train.zarr")
+    else:
+        parser.add_argument("store", type=str, help="the store, such as data/train.zarr")
+    skip: set[str | int] = {"store"}
+    if name == "show":
+        parser.add_argument("-o", "--output", type=str, required=True, help="picture to write (.png)")
+        skip.add("output")
+    parser.add_function_arguments(function, skip=skip)
+    function(**parser.parse_args(arguments).as_dict())
+
+
+def _task(index: int | None, count: int | None) -> Task:
+    if (index is None) != (count is None):
+        raise InputError("an array job needs both --task-index and --task-count")
+    return Task() if index is None or count is None else Task(index, count)
+
+
+def _say_finished(split: str, path: Path) -> None:
+    store = open_store(path)
+    print(f"{path}: {len(store)} {split} planes, digest {store.digest[:12]}")
+
+
+def _first_line(function: object) -> str:
+    return (function.__doc__ or "").splitlines()[0]
 
 
 if __name__ == "__main__":

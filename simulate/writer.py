@@ -1,53 +1,130 @@
-"""Recipe in, Zarr store out: shards made by worker processes, one writer each, resumable, digest at the end."""
+"""Recipe in, Zarr store out: by one run or by the tasks of an array job, resumable, digest at the end."""
 
-import hashlib
 import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dsfunet import __version__, shards
 from dsfunet.errors import InputError
-from dsfunet.io.files import replacing
-from simulate.correlations import CorrelationSet, monte_carlo_sets
+from simulate.correlation_cache import correlation_sets
 from simulate.crystals import ORDER_KINDS, World, build_world
-from simulate.planes import GENERATOR_VERSION, draw_samples
+from simulate.locks import claimed, discard_locks, locked, naming_failures, store_lock
+from simulate.planes import GENERATOR_VERSION
 from simulate.recipe import SPLITS, Recipe
+from simulate.shard_writer import write_shards
 
-_world: World | None = None
+
+@dataclass(frozen=True)
+class Task:
+    """One task of an array job: of every store it makes the shards index, index + count, index + 2 count ...
+
+    Raises:
+        InputError: the index is not one of `count` tasks.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise InputError(
+                f"task index {self.index} of {self.count} tasks: expected an index from 0 to below the count"
+            )
 
 
-def simulate(recipe: Recipe, out: Path, workers: int | None = None, progress: bool = True) -> dict[str, Path]:
+def simulate(
+    recipe: Recipe, out: Path, workers: int | None = None, progress: bool = True, task: Task | None = None
+) -> dict[str, Path]:
     """Make the stores of a recipe, `out`/train.zarr and `out`/validation.zarr; returns them by split.
 
     Shards that are already there are kept, so a run that was stopped continues. The planes do not depend on
-    `workers` (None: one for each core).
+    `workers` (None: one for each core). With a task only its shards are made, and a store is finished by the task
+    that finds all shards there; `missing_shards` says whether some are still to come.
 
     Raises:
-        InputError: `out` cannot be written or holds a store of another recipe, or `workers` is below 1.
+        InputError: `out` cannot be written or holds a store of another recipe, another run is writing the same
+            shards, or `workers` is below 1.
     """
+    workers = checked_workers(workers)
     _check_writable(out)
-    if workers is None:
-        workers = os.cpu_count() or 1
-    if workers < 1:
-        raise InputError(f"workers is {workers}: expected at least 1")
     stores = {}
     for split in SPLITS:
         if getattr(recipe.samples, split):
-            stores[split] = _simulate_split(recipe, split, out, workers, progress)
+            with naming_failures(f"{out / split}.zarr: cannot be written"):
+                stores[split] = _simulate_split(recipe, split, out, workers, progress, task or Task())
     return stores
+
+
+def checked_workers(workers: int | None) -> int:
+    """Number of worker processes, one for each core by default.
+
+    Raises:
+        InputError: it is below 1.
+    """
+    if workers is None:
+        return os.cpu_count() or 1
+    if workers < 1:
+        raise InputError(f"workers is {workers}: expected at least 1")
+    return workers
+
+
+def missing_shards(path: Path) -> list[int]:
+    """Numbers of the shards that are not finished.
+
+    Raises:
+        InputError: there is no store of simulated planes at the path.
+    """
+    attributes = _group(path)["attributes"]
+    count = shards.shard_count(attributes["samples"], attributes["samples_per_shard"])
+    with naming_failures(f"{path}: cannot be read"):
+        return [shard for shard in range(count) if shards.read_manifest(path, shard) is None]
+
+
+def finalise(path: Path) -> None:
+    """Write the digest of a store whose shards are all there, mark it complete, and clear away what killed runs left.
+
+    A store that is complete is left as it is, so several processes may do this at once.
+
+    Raises:
+        InputError: it is no store, shards are missing, or its shards are not those it was finished with.
+    """
+    with naming_failures(f"{path}: cannot be finalised"), locked(_lock_of_store(path)):
+        _clear_remains(path)
+        group = _group(path)
+        attributes = group["attributes"]
+        count = shards.shard_count(attributes["samples"], attributes["samples_per_shard"])
+        manifests = [shards.read_manifest(path, shard) for shard in range(count)]
+        missing = [shard for shard, manifest in enumerate(manifests) if manifest is None]
+        if missing:
+            raise InputError(
+                f"{path}: {len(missing)} of {count} shards are missing ({listed(missing)});"
+                " run the same `python -m simulate` command again to make them"
+            )
+        digest = shards.digest_shards(manifest for manifest in manifests if manifest is not None)
+        if attributes.get("complete"):
+            if attributes.get("digest") != digest:
+                raise InputError(
+                    f"{path}: damaged, its manifest is not the one it was finished with;"
+                    " `python -m simulate check` says which shards differ from it"
+                )
+            return
+        attributes |= {"digest": digest, "complete": True}
+        # By hand, because not every release of zarr replaces this file in one step.
+        shards.write_json(path / "zarr.json", group)
+
+
+def listed(numbers: list[int], most: int = 8) -> str:
+    """Numbers in a sentence, at most so many of them."""
+    shown = ", ".join(map(str, numbers[:most]))
+    return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
 
 
 def _check_writable(out: Path) -> None:
@@ -61,20 +138,33 @@ def _check_writable(out: Path) -> None:
         ) from error
 
 
-def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progress: bool) -> Path:
+def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progress: bool, task: Task) -> Path:
     path = out / f"{split}.zarr"
     samples = getattr(recipe.samples, split)
-    count = shards.shard_count(samples, recipe.samples_per_shard)
+    ours = range(task.index, shards.shard_count(samples, recipe.samples_per_shard), task.count)
     _create_or_resume(recipe, split, path, samples)
-    todo = [shard for shard in range(count) if _manifest(path, shard) is None]
-    if todo:
-        sets = _correlation_sets(recipe, split, out, workers, progress)
-        bar = tqdm(total=samples, desc=f"{split} planes", unit="plane", disable=not progress, smoothing=0.1)
-        bar.update(samples - sum(_shard_samples(recipe, samples, shard) for shard in todo))
-        with bar:
-            for shard in _run(recipe, split, sets, path, todo, workers):
-                bar.update(_shard_samples(recipe, samples, shard))
-    _finalise(path, count)
+
+    def missing() -> list[int]:
+        return [shard for shard in ours if shards.read_manifest(path, shard) is None]
+
+    def planes(numbers: list[int] | range) -> int:
+        return sum(
+            min(recipe.samples_per_shard, samples - shard * recipe.samples_per_shard) for shard in numbers
+        )
+
+    if missing():
+        with claimed(path, missing()):
+            todo = missing()  # another run may have finished some before we had the claim
+            sets = correlation_sets(recipe, split, out, workers, progress)
+            bar = tqdm(
+                total=planes(ours), desc=f"{split} planes", unit="plane", disable=not progress, smoothing=0.1
+            )
+            bar.update(planes(ours) - planes(todo))
+            with bar:
+                for shard in write_shards(recipe, split, sets, path, todo, workers):
+                    bar.update(planes([shard]))
+    if task.count == 1 or not missing_shards(path):
+        finalise(path)
     return path
 
 
@@ -85,18 +175,6 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
         "species_digest": _species_digest(world),
         "generator_version": GENERATOR_VERSION,
     }
-    if path.exists():
-        try:
-            attributes = dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
-        except (FileNotFoundError, ValueError) as error:
-            raise InputError(f"{path}: exists and is not a store; move it away first") from error
-        for what, ours in identity.items():
-            if attributes.get(what) != ours:
-                what = what.removesuffix("_digest").replace("_", " ")
-                raise InputError(
-                    f"{path}: holds a store of another {what}; choose another --out or move it away"
-                )
-        return
     attributes = {
         **identity,
         "split": split,
@@ -107,13 +185,65 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
         "species_groups": [species.group for species in world.catalogue],
         "order_kinds": list(ORDER_KINDS),
     }
+    with naming_failures(f"{path}: cannot be made"), locked(store_lock(path)):
+        for left_by_a_killed_run in path.parent.glob(f".{path.name}.*.tmp"):
+            shutil.rmtree(left_by_a_killed_run)
+        if not path.exists():
+            _create(recipe, path, samples, attributes)
+        try:
+            found = _group(path)["attributes"]
+        except InputError as error:
+            raise InputError(f"{path}: exists and is not a store; move it away first") from error
+    for what, ours in identity.items():
+        if found.get(what) != ours:
+            what = what.removesuffix("_digest").replace("_", " ")
+            raise InputError(f"{path}: holds a store of another {what}; choose another --out or move it away")
+
+
+def _create(recipe: Recipe, path: Path, samples: int, attributes: dict[str, Any]) -> None:
     # Made under another name, so that a store is there with all its arrays and attributes or not at all.
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
-        shards.create(temporary / "new", samples, recipe.samples_per_shard, attributes)
+        shards.create(
+            temporary / "new", samples, recipe.samples_per_shard, attributes, recipe.optional_arrays
+        )
         (temporary / "new").rename(path)
+    except OSError:
+        if not path.is_dir():  # else another process was first, on a file system whose locks do not hold
+            raise
     finally:
         shutil.rmtree(temporary)
+
+
+def _group(path: Path) -> dict[str, Any]:
+    """The zarr.json of a store's group, its attributes included.
+
+    Raises:
+        InputError: there is no store of simulated planes at the path.
+    """
+    try:
+        group = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        reason = "not a store of simulated planes" if path.exists() else "no such store"
+        raise InputError(f"{path}: {reason}; make one with `python -m simulate`") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a Zarr v3 store of simulated planes") from error
+    if not isinstance(group, dict) or group.get("node_type") != "group":
+        raise InputError(f"{path}: not a Zarr v3 store of simulated planes")
+    if not {"samples", "samples_per_shard"} <= set(group.get("attributes", {})):
+        raise InputError(f"{path}: not a store of simulated planes, or its attributes are damaged")
+    return group
+
+
+def _lock_of_store(path: Path) -> Path:
+    _group(path)  # no lock file beside what is no store
+    return store_lock(path)
+
+
+def _clear_remains(path: Path) -> None:
+    for each in path.glob(".zarr.json.*.part"):
+        each.unlink()
+    discard_locks(path)
 
 
 def _species_digest(world: World) -> str:
@@ -124,120 +254,3 @@ def _species_digest(world: World) -> str:
             [np.array(species.cell_edges_angstrom), species.positions_angstrom.reshape(-1)]
         )
     return shards.digest_arrays(arrays)
-
-
-def _correlation_sets(
-    recipe: Recipe, split: str, out: Path, workers: int, progress: bool
-) -> tuple[CorrelationSet, ...]:
-    """The Monte Carlo sets of a split, made once and cached beside the stores under the recipe's digest."""
-    if recipe.monte_carlo_share == 0:
-        return ()
-    count = getattr(recipe.monte_carlo_sets, split)
-    # Each split has a seed of its own, so that no validation plane shares its order with a training plane.
-    seed = int(
-        np.random.SeedSequence(recipe.seed, spawn_key=(len(SPLITS), SPLITS.index(split))).generate_state(1)[0]
-    )
-    key = json.dumps([recipe.as_plain()["monte_carlo"], count, seed, GENERATOR_VERSION], sort_keys=True)
-    cache = out / f"correlations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    if cache.exists():
-        try:
-            with np.load(cache, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{cache}: damaged ({error}); delete it, and it will be made again") from error
-    else:
-        arrays = monte_carlo_sets(count, seed, recipe.monte_carlo, workers=workers, progress=progress)
-        with replacing(cache) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-    sets = tuple(
-        CorrelationSet(
-            alphas=arrays["alphas"][index],
-            m_a=float(arrays["m_a"][index]),
-            kind="monte_carlo",
-            converged=bool(arrays["converged"][index]),
-            targets=arrays["targets"][index],
-            achieved=arrays["achieved"][index],
-        )
-        for index in range(count)
-    )
-    if not any(each.converged for each in sets):
-        raise InputError(
-            f"none of {count} Monte Carlo sets reached its targets: loosen monte_carlo in the recipe"
-        )
-    return sets
-
-
-def _manifest(path: Path, shard: int) -> dict[str, Any] | None:
-    """What is on record of a finished shard; None where it is not finished, or the record is damaged."""
-    try:
-        manifest = json.loads(shards.manifest_file(path, shard).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and "sha256" in manifest else None
-
-
-def _shard_samples(recipe: Recipe, samples: int, shard: int) -> int:
-    return min(recipe.samples_per_shard, samples - shard * recipe.samples_per_shard)
-
-
-def _run(
-    recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...], path: Path, todo: list[int], workers: int
-) -> Iterator[int]:
-    """Yield the number of each shard as it is finished."""
-    workers = min(workers, len(todo))
-    if workers == 1:
-        _start_worker(recipe, split, sets)
-        for shard in todo:
-            yield _write_shard(path, shard)
-        return
-    # Spawned, not forked: numba and BLAS hold threads that do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (recipe, split, sets)) as pool:
-        futures = [pool.submit(_write_shard, path, shard) for shard in todo]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            # Or the error would show only after every other shard is made.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _start_worker(recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...]) -> None:
-    global _world
-    _world = build_world(recipe, split, sets)
-
-
-def _write_shard(path: Path, shard: int) -> int:
-    """Make and write one whole shard, then its manifest entry; the only writer of its files."""
-    assert _world is not None
-    samples = getattr(_world.recipe.samples, _world.split)
-    per_shard = _world.recipe.samples_per_shard
-    start, stop = shard * per_shard, min((shard + 1) * per_shard, samples)
-    # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
-    with threadpool_limits(1):
-        drawn = list(draw_samples(_world, start, stop))
-    arrays = {name: np.stack([sample[name] for sample in drawn]) for name in shards.LAYOUT}
-    group = zarr.open_group(path, mode="r+", zarr_format=3)
-    for name, values in arrays.items():
-        # A truncated shard of a killed run cannot be overwritten in place: its file goes first.
-        chunk_folder = path / name / "c" / str(shard)
-        if chunk_folder.is_dir():
-            shutil.rmtree(chunk_folder)
-        elif chunk_folder.exists():
-            chunk_folder.unlink()
-        array = group[name]
-        assert isinstance(array, zarr.Array)
-        array[start:stop] = values
-    manifest = {"samples": stop - start, "sha256": shards.digest_arrays(arrays)}
-    shards.write_json(shards.manifest_file(path, shard), manifest)
-    return shard
-
-
-def _finalise(path: Path, count: int) -> None:
-    digest = hashlib.sha256()
-    for shard in range(count):
-        manifest = _manifest(path, shard)
-        assert manifest is not None
-        digest.update(manifest["sha256"].encode())
-    group = zarr.open_group(path, mode="r+", zarr_format=3)
-    group.attrs.update({"digest": digest.hexdigest(), "complete": True})

@@ -119,3 +119,12 @@ def test_help_names_every_part_of_the_recipe(capsys: pytest.CaptureFixture[str])
         "--workers",
     ):
         assert option in text
+
+
+def test_help_names_the_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("finalise", "check", "show"):
+        for options, said in ((["--help"], f"simulate {command}"), ([command, "--help"], "store")):
+            with pytest.raises(SystemExit) as exit_:
+                main(options)
+            assert exit_.value.code == 0
+            assert said in " ".join(capsys.readouterr().out.split())

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import zarr
 
+import simulate.correlation_cache
 import simulate.writer
 from dsfunet import __version__
 from dsfunet.errors import InputError
@@ -93,8 +94,8 @@ def test_a_finished_store_is_left_as_it_is(made: Path, monkeypatch: pytest.Monke
     def not_again(*arguments: object) -> None:
         raise AssertionError("a finished store needs no sets and no workers")
 
-    monkeypatch.setattr(simulate.writer, "_correlation_sets", not_again)
-    monkeypatch.setattr(simulate.writer, "_run", not_again)
+    monkeypatch.setattr(simulate.writer, "correlation_sets", not_again)
+    monkeypatch.setattr(simulate.writer, "write_shards", not_again)
     digest = open_store(made).digest
     assert make(RECIPE, made.parent) == made
     assert open_store(made).digest == digest
@@ -107,7 +108,7 @@ def test_correlations_are_made_once(tmp_path: Path, made: Path, monkeypatch: pyt
     def not_again(*arguments: object, **named: object) -> None:
         raise AssertionError("the sets are in the cache")
 
-    monkeypatch.setattr(simulate.writer, "monte_carlo_sets", not_again)
+    monkeypatch.setattr(simulate.correlation_cache, "monte_carlo_sets", not_again)
     assert_same(make(RECIPE, tmp_path), made)
 
 
