@@ -13,6 +13,7 @@ from simulate.correlations import CorrelationSet, monte_carlo_sets
 from simulate.locks import locked, naming_failures
 from simulate.planes import GENERATOR_VERSION
 from simulate.recipe import SPLITS, Recipe
+from simulate.symmetric_order import sets_by_lattice
 
 
 def correlation_sets(
@@ -23,7 +24,7 @@ def correlation_sets(
     Of several processes that need them at once, one makes them and the others wait for it.
 
     Raises:
-        InputError: the cache is damaged or cannot be written, or no set reached its targets.
+        InputError: the cache is damaged or cannot be written, no set reached its targets, or a lattice has none.
     """
     if recipe.monte_carlo_share == 0:
         return ()
@@ -61,8 +62,10 @@ def correlation_sets(
         )
         for index in range(count)
     )
-    if not any(each.converged for each in sets):
+    converged = [each for each in sets if each.converged]
+    if not converged:
         raise InputError(
             f"none of {count} Monte Carlo sets reached its targets: loosen monte_carlo in the recipe"
         )
+    sets_by_lattice(converged)  # here, not in a worker, whose errors end the pool
     return sets

@@ -127,7 +127,10 @@ def _draw_plane(
     }
     if recipe.signal.is_on:
         clean = scattering_plane(form_factor, short_range_order, *floors)
-        sample["scattering"] = degrade(clean, plane, cell, rng, recipe.signal).astype(np.float16)
+        scattering = degrade(clean, plane, cell, rng, recipe.signal)
+        if measured_range(scattering, mask) < 1e-3:
+            return None
+        sample["scattering"] = scattering.astype(np.float16)
     return sample
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from simulate.__main__ import main
+from simulate.crystals import build_world
 from simulate.forecast import Forecast, duration, forecast, size_in_words, stored_bytes, table
-from simulate.planes import build_world
 from simulate.recipe import Counts, Recipe
 from simulate.shard_writer import draw_arrays
 
@@ -36,7 +36,7 @@ def test_the_size_is_the_size_of_the_store(oscillators: Recipe, undisturbed: Pat
     """Six planes are forecast from the same six, in one shard instead of three."""
     (found,) = forecast(oscillators, 1)
     assert found.size_bytes == pytest.approx(disk_bytes(undisturbed / "train.zarr"), rel=0.02)
-    arrays = draw_arrays(build_world(oscillators, "train", ()), range(2))
+    arrays = draw_arrays(build_world(oscillators, "train", ()), 0, 2)
     assert stored_bytes(arrays) < found.size_bytes
 
 

@@ -165,7 +165,7 @@ def test_a_store_that_another_task_created_first_is_used_or_refused(
 ) -> None:
     """Even where locks do not hold: of two that create a store the second finds it there, under its own name."""
     path = make(oscillators, tmp_path, Task(0, 3))
-    simulate.writer._create(path, 6, 2, {})
+    simulate.writer._create(oscillators, path, 6, {})
     assert missing_shards(path) == [1, 2]
     assert [each.name for each in tmp_path.iterdir()] == ["train.zarr"]
 
