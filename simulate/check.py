@@ -1,6 +1,6 @@
 """A finished store read back: is every shard what was written?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
     count = shards.shard_count(samples, per_shard)
     damage = {}
     with naming_failures(f"{path}: cannot be read"), _mapping(min(workers, count)) as mapped:
-        found = mapped(partial(_damage, path, samples, per_shard), range(count))
+        found = mapped(partial(_damage, path, tuple(store.layout), samples, per_shard), range(count))
         bar = tqdm(found, total=count, desc=path.name, unit="shard", disable=not progress)
         try:
             damage = {shard: wrong for shard, wrong in enumerate(bar) if wrong is not None}
@@ -50,7 +50,8 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
         raise InputError(
             f"{path}: every shard is as its manifest says, but the store's digest is not that of its manifest"
         )
-    return f"{path}: {samples} planes in {count} shards, all as they were written, digest {store.digest[:12]}"
+    plural = "s" if count > 1 else ""
+    return f"{path}: {samples} planes in {count} shard{plural}, all as written, digest {store.digest[:12]}"
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def _manifests(path: Path, count: int) -> Iterator[dict[str, Any]]:
         yield manifest
 
 
-def _damage(path: Path, samples: int, per_shard: int, shard: int) -> str | None:
+def _damage(path: Path, names: Sequence[str], samples: int, per_shard: int, shard: int) -> str | None:
     """What is wrong with a shard, in a few words; None if nothing is."""
     manifest = shards.read_manifest(path, shard)
     if manifest is None:
@@ -79,7 +80,7 @@ def _damage(path: Path, samples: int, per_shard: int, shard: int) -> str | None:
     group = zarr.open_group(path, mode="r", zarr_format=3)
     start, stop = shard * per_shard, min((shard + 1) * per_shard, samples)
     arrays = {}
-    for name in shards.LAYOUT:
+    for name in names:
         array = group[name]
         assert isinstance(array, zarr.Array)
         try:
