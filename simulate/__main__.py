@@ -67,7 +67,8 @@ def make_stores(arguments: Sequence[str] | None) -> None:
         missing = missing_shards(path)
         if missing:
             print(
-                f"{path}: {len(missing)} shards of other tasks are missing ({listed(missing)});"
+                f"{path}: {len(missing)} shard{'s' if len(missing) > 1 else ''} of other tasks missing"
+                f" ({listed(missing)});"
                 " the task that makes the last one finishes the store"
             )
         else:

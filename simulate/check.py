@@ -50,7 +50,8 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
         raise InputError(
             f"{path}: every shard is as its manifest says, but the store's digest is not that of its manifest"
         )
-    return f"{path}: {samples} planes in {count} shards, all as they were written, digest {store.digest[:12]}"
+    plural = "s" if count > 1 else ""
+    return f"{path}: {samples} planes in {count} shard{plural}, all as written, digest {store.digest[:12]}"
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def test_a_store_as_it_was_written(undisturbed: Path, capfd: pytest.CaptureFixtu
     assert main(["check", str(path), "--workers", "1", "--progress", "false"]) == 0
     printed = capfd.readouterr()
     digest = open_store(path).digest[:12]
-    assert printed.out == f"{path}: 6 planes in 3 shards, all as they were written, digest {digest}\n"
+    assert printed.out == f"{path}: 6 planes in 3 shards, all as written, digest {digest}\n"
     assert printed.err == ""
 
 

@@ -240,7 +240,7 @@ def test_tasks_and_finalise_on_the_command_line(tmp_path: Path, capsys: pytest.C
     path = tmp_path / "train.zarr"
     assert run(tmp_path, "--task-index", "0", "--task-count", "2") == 0
     assert capsys.readouterr().out == (
-        f"{path}: 1 shards of other tasks are missing (1); the task that makes the last one finishes the store\n"
+        f"{path}: 1 shard of other tasks missing (1); the task that makes the last one finishes the store\n"
     )
     assert main(["finalise", str(path)]) == 2
     assert capsys.readouterr().err.startswith(
