@@ -312,6 +312,22 @@ def system() -> DSFUNet:
     return DSFUNet(network(), network(), adam, adam, *judges, reconstruction_weight=1.0, average_decay=0.5)
 
 
+def plain_trainer(folder: Path, epochs: int) -> lightning.Trainer:
+    """A trainer that leaves checkpoints and nothing else."""
+    checkpoints = ModelCheckpoint(
+        folder, "best", "validation/mse", save_last=True, enable_version_counter=False
+    )
+    return lightning.Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        callbacks=[checkpoints],
+        max_epochs=epochs,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
 def test_two_epochs_equal_one_and_one_more(tmp_path: Path) -> None:
     """Of the same batches: what the shuffling does after a stop is another matter."""
     whole = system()
@@ -319,18 +335,7 @@ def test_two_epochs_equal_one_and_one_more(tmp_path: Path) -> None:
     next(parts[1].generators.parameters()).data += 1.0  # all of it must come from the checkpoint
 
     def fit(module: DSFUNet, epochs: int, name: str, resume: Path | None = None) -> None:
-        checkpoints = ModelCheckpoint(
-            tmp_path / name, "best", "validation/mse", save_last=True, enable_version_counter=False
-        )
-        trainer = lightning.Trainer(
-            accelerator="cpu",
-            devices=1,
-            logger=False,
-            callbacks=[checkpoints],
-            max_epochs=epochs,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        trainer = plain_trainer(tmp_path / name, epochs)
         batches: Any = DataLoader(planes(6), batch_size=2)  # type: ignore[arg-type]
         trainer.fit(module, batches, batches, ckpt_path=resume)
 
@@ -369,18 +374,7 @@ def test_a_run_that_goes_on_is_shown_the_planes_that_come_next(tiny_store: Path,
         lightning.seed_everything(1, verbose=False)  # as the command line does at every start
         onlooker = Onlooker(*(SpectralUNet(**NETWORK["init_args"]) for _ in COMPONENTS), torch.optim.Adam)  # type: ignore[arg-type]
         onlooker.shown = []
-        checkpoints = ModelCheckpoint(
-            tmp_path / name, "best", "validation/mse", save_last=True, enable_version_counter=False
-        )
-        trainer = lightning.Trainer(
-            accelerator="cpu",
-            devices=1,
-            logger=False,
-            callbacks=[checkpoints],
-            max_epochs=epochs,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        trainer = plain_trainer(tmp_path / name, epochs)
         trainer.fit(onlooker, datamodule=PlaneDataModule(str(tiny_store), 4, workers=0), ckpt_path=resume)
         return onlooker.shown
 
