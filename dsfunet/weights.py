@@ -190,6 +190,7 @@ def save_folder(
         path = folder / f"{component}.safetensors"
         with replacing(path) as temporary:
             save_file(state, temporary, metadata=metadata)
+            temporary.chmod(0o644)  # safetensors keeps files to their owner
         size += path.stat().st_size
     if card is not None:
         write_json(folder / CARD_FILE, card)
