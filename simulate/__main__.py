@@ -60,8 +60,8 @@ def make_stores(arguments: Sequence[str] | None) -> None:
     if own["dry_run"]:
         from simulate.forecast import forecast, table
 
-        workers = checked_workers(own["workers"]) * task.count
-        print(table(forecast(recipe, workers), workers, out))
+        workers = checked_workers(own["workers"])
+        print(table(forecast(recipe, workers, task.count), workers * task.count, out))
         return
     for split, path in simulate(recipe, out, own["workers"], own["progress"], task).items():
         missing = missing_shards(path)

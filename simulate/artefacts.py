@@ -1,6 +1,6 @@
 """Detector artefacts: masks of unmeasured pixels, drawn at random from the geometry of rotation scans."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +65,11 @@ class MaskRecipe:
     q_limit_share: tuple[float, float] = (0.95, 1.3)
     share_q_limit: float = 0.5
     max_attempts: int = 50
+
+    def for_triclinic(self) -> "MaskRecipe":
+        """The recipe for crystals whose only symmetry is inversion."""
+        fitting = tuple(name for name in self.laue_symmetries if name in ("none", "-1"))
+        return replace(self, laue_symmetries=fitting or ("none",))
 
     def __post_init__(self) -> None:
         for name, known in (("detectors", DETECTORS), ("laue_symmetries", LAUE_OPERATIONS)):

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from dsfunet import shards
 from dsfunet.errors import InputError
 from simulate.locks import naming_failures
+from simulate.shard_writer import end_with_parent
 
 _MOST_NAMED = 8
 
@@ -61,7 +62,7 @@ def _mapping(workers: int) -> Iterator[Any]:
         yield map
         return
     # Spawned, not forked: zarr holds threads that do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
         yield pool.map
 
 

@@ -49,6 +49,9 @@ def correlation_sets(
     try:
         with np.load(cache, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
+        missing = {"alphas", "m_a", "kind", "converged", "targets", "achieved"} - set(arrays)
+        if missing or any(len(values) != count for values in arrays.values()):
+            raise ValueError("not all arrays of all sets are there")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{cache}: damaged ({error}); delete it, and it will be made again") from error
     sets = tuple(

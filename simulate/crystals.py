@@ -61,7 +61,7 @@ class Crystal:
         order: Correlations and share of A.
         cell: The mean cell.
         debye_waller_b_angstrom2: Isotropic B [Angstrom^2].
-        q_max_inv_angstrom: Range that the Q_max of its planes is drawn from [1/Angstrom].
+        q_max_inv_angstrom: Q_max of all its planes [1/Angstrom].
     """
 
     species: tuple[Species, Species]
@@ -69,7 +69,12 @@ class Crystal:
     order: CorrelationSet
     cell: Cell
     debye_waller_b_angstrom2: float
-    q_max_inv_angstrom: tuple[float, float]
+    q_max_inv_angstrom: float
+
+    @property
+    def is_triclinic(self) -> bool:
+        """Whether the cell has angles of its own, so that inversion is all the symmetry there is."""
+        return 90.0 not in self.cell.parameters[3:]
 
     @property
     def molecules(self) -> tuple[Molecule, Molecule]:
@@ -90,16 +95,18 @@ def draw_crystal(world: World, rng: np.random.Generator) -> Crystal:
     # Only order without symmetry goes with a cell that has none.
     if recipe.triclinic_share > 0 and order.kind == "monte_carlo" and rng.random() < recipe.triclinic_share:
         cell = sheared_cell(cell, rng)
-    by_monte_carlo = order.kind.startswith("monte_carlo")
+    reach = (
+        recipe.monte_carlo_q_max_inv_angstrom
+        if order.kind.startswith("monte_carlo")
+        else recipe.oscillator_q_max_inv_angstrom
+    )
     return Crystal(
         species=(first, second),
         rotations=rotations,
         order=order,
         cell=cell,
         debye_waller_b_angstrom2=rng.uniform(*recipe.debye_waller_b_angstrom2),
-        q_max_inv_angstrom=recipe.monte_carlo_q_max_inv_angstrom
-        if by_monte_carlo
-        else recipe.oscillator_q_max_inv_angstrom,
+        q_max_inv_angstrom=rng.uniform(*reach),
     )
 
 

@@ -35,7 +35,8 @@ class Forecast:
         seconds_per_set: of one process.
         seconds_per_plane: of one process, compression included.
         bytes_per_plane: on disk.
-        workers: processes at work.
+        workers: processes at work on one machine, or for one task of an array job.
+        tasks: how many such.
         samples_per_shard: planes in one shard, the unit of work.
     """
 
@@ -48,11 +49,12 @@ class Forecast:
     bytes_per_plane: float
     workers: int
     samples_per_shard: int
+    tasks: int = 1
 
     @property
     def seconds(self) -> float:
         """Of the whole split: sets first, one machine's threads; then planes, whole shards a worker."""
-        rounds = -(-self.shard_count // self.workers)
+        rounds = -(-self.shard_count // (self.workers * self.tasks))
         most = min(rounds * self.samples_per_shard, self.planes)
         return self.set_seconds + most * self.seconds_per_plane
 
@@ -67,14 +69,16 @@ class Forecast:
         return self.planes * self.bytes_per_plane
 
 
-def forecast(recipe: Recipe, workers: int, planes: int = PLANES) -> list[Forecast]:
+def forecast(recipe: Recipe, workers: int, tasks: int = 1, planes: int = PLANES) -> list[Forecast]:
     """Make a few planes of each split in this process, writing nothing, and scale up what they took."""
     return [
-        _forecast_split(recipe, split, workers, planes) for split in SPLITS if getattr(recipe.samples, split)
+        _forecast_split(recipe, split, workers, tasks, planes)
+        for split in SPLITS
+        if getattr(recipe.samples, split)
     ]
 
 
-def _forecast_split(recipe: Recipe, split: str, workers: int, planes: int) -> Forecast:
+def _forecast_split(recipe: Recipe, split: str, workers: int, tasks: int, planes: int) -> Forecast:
     samples = getattr(recipe.samples, split)
     number = min(planes, samples)
     sets: tuple[CorrelationSet, ...] = ()
@@ -103,6 +107,7 @@ def _forecast_split(recipe: Recipe, split: str, workers: int, planes: int) -> Fo
         bytes_per_plane=size / number,
         workers=workers,
         samples_per_shard=recipe.samples_per_shard,
+        tasks=tasks,
     )
 
 

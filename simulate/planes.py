@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dsfunet.errors import InputError
 from dsfunet.physics import MAX_INDEX, plane_through
 from dsfunet.preprocessing import PIXELS, normalise, spread
 from dsfunet.shards import scattering_plane
@@ -24,14 +25,14 @@ NEAR_DUPLICATE = 1e-3
 A fourteenth of the paper's mark for a form factor: no network is asked to tell such planes apart.
 """
 
-_ATTEMPTS = 20
+_MOST_BARREN = 20
 _THUMBNAIL_STEP = 4
 
 Sample = dict[str, npt.ArrayLike]
 
 
 def crystal_stream(recipe: Recipe, split: str, crystal: int) -> np.random.Generator:
-    """The random stream of crystal number `crystal` of a split, the same whoever draws from it and when."""
+    """Random stream number `crystal` of a split, the same whoever draws from it and when."""
     return np.random.default_rng(
         np.random.SeedSequence(recipe.seed, spawn_key=(SPLITS.index(split), crystal))
     )
@@ -40,10 +41,10 @@ def crystal_stream(recipe: Recipe, split: str, crystal: int) -> np.random.Genera
 def draw_samples(world: World, start: int, stop: int) -> Iterator[Sample]:
     """Samples `start` to `stop - 1` of a split: one entry for every array of the store, in its shape.
 
-    Sample i is a plane of crystal number i // planes_per_crystal, so it does not depend on where one starts.
+    Sample i comes from stream number i // planes_per_crystal, so it does not depend on where one starts.
 
     Raises:
-        RuntimeError: no usable plane came out of many draws, so the recipe cannot be what was meant.
+        InputError: many crystals in a row gave no usable plane, so the recipe cannot be what was meant.
     """
     per_crystal = world.recipe.planes_per_crystal
     for crystal in range(start // per_crystal, -(-stop // per_crystal)):
@@ -58,21 +59,22 @@ def draw_sample(world: World, index: int) -> Sample:
 
 
 def _draw_planes(world: World, number: int, count: int) -> list[Sample]:
-    """Planes from one stream: layers of one crystal, and of another where that has no more to show.
+    """Planes from one stream: layers of one crystal, and of more where that has no more to show.
 
-    Dropped are layers drawn before, planes without contrast (two species that scatter alike) and near-duplicates.
+    Dropped are planes without contrast (two species that scatter alike) and near-duplicates.
+
+    Raises:
+        InputError: many crystals in a row gave no plane at all.
     """
     rng = crystal_stream(world.recipe, world.split, number)
     samples: list[Sample] = []
-    for _ in range(_ATTEMPTS):
+    barren = 0
+    while barren < _MOST_BARREN:
         crystal = draw_crystal(world, rng)
-        layers: set[tuple[int, float]] = set()
         thumbnails: list[npt.NDArray[np.float32]] = []
-        for _ in range(3 * count - 2):
-            axes, offset = draw_layer(world.recipe, rng, crystal)
-            layer = (3 - axes[0] - axes[1], offset)
-            sample = None if layer in layers else _draw_plane(world, rng, crystal, axes, offset)
-            layers.add(layer)
+        barren += 1
+        for axes, offset in draw_layers(world.recipe, rng, crystal):
+            sample = _draw_plane(world, rng, crystal, axes, offset)
             if sample is None:
                 continue
             if count > 1:
@@ -81,10 +83,12 @@ def _draw_planes(world: World, number: int, count: int) -> list[Sample]:
                     continue
                 thumbnails.append(thumbnail)
             samples.append(sample)
+            barren = 0
             if len(samples) == count:
                 return samples
-    raise RuntimeError(
-        f"{world.split} crystal {number}: {_ATTEMPTS} draws in a row gave too few planes with contrast"
+    raise InputError(
+        f"{world.split} crystal {number}: {_MOST_BARREN} crystals in a row gave no plane with contrast;"
+        " expected pairs of species that scatter differently"
     )
 
 
@@ -93,7 +97,7 @@ def _draw_plane(
 ) -> Sample | None:
     """One layer of a crystal as a sample; None where a component is flat, or the mask hides all that scatters."""
     recipe, order, cell = world.recipe, crystal.order, crystal.cell
-    plane = plane_through(cell, axes, offset, rng.uniform(*crystal.q_max_inv_angstrom), PIXELS)
+    plane = plane_through(cell, axes, offset, crystal.q_max_inv_angstrom, PIXELS)
     form_factor = form_factor_intensity(
         *crystal.molecules, plane, order.m_a, crystal.debye_waller_b_angstrom2
     )
@@ -103,11 +107,18 @@ def _draw_plane(
         return None
     form_factor, form_factor_low, form_factor_range = normalise(form_factor)
     short_range_order, order_low, order_range = normalise(short_range_order)
-    mask = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe.mask)
-    # What a detector did not see of a plane must not be all there was to see.
-    if measured_range(form_factor * short_range_order, mask) < 1e-3:
-        return None
     floors = (form_factor_low / form_factor_range, order_low / order_range)
+    shown = clean = scattering_plane(form_factor, short_range_order, *floors)
+    masks = recipe.mask.for_triclinic() if crystal.is_triclinic else recipe.mask
+    mask = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, masks)
+    if recipe.signal.is_on:
+        try:
+            shown = degrade(clean, plane, cell, rng, recipe.signal)
+        except InputError:  # so few counts that none is left
+            return None
+    # What a detector did not see of a plane must not be all there was to see.
+    if measured_range(shown, mask) < 1e-3:
+        return None
     sample: Sample = {
         "form_factor": form_factor.astype(np.float16),
         "short_range_order": short_range_order.astype(np.float16),
@@ -126,11 +137,7 @@ def _draw_plane(
         "order_kind": np.int8(ORDER_KINDS.index(order.kind)),
     }
     if recipe.signal.is_on:
-        clean = scattering_plane(form_factor, short_range_order, *floors)
-        scattering = degrade(clean, plane, cell, rng, recipe.signal)
-        if measured_range(scattering, mask) < 1e-3:
-            return None
-        sample["scattering"] = scattering.astype(np.float16)
+        sample["scattering"] = shown.astype(np.float16)
     return sample
 
 
@@ -147,7 +154,7 @@ def _thumbnail(sample: Sample) -> npt.NDArray[np.float32]:
 def is_near_duplicate(thumbnail: npt.NDArray[np.float32], earlier: Sequence[npt.NDArray[np.float32]]) -> bool:
     """Whether a spread scattering plane is almost one of the earlier ones, or one of those transposed.
 
-    Transposed too, because rows may run along either axis of a layer: hk0 and kh0 of a square crystal are one
+    Transposed too, because rows may run along either axis of a layer: h0l and 0kl of a square crystal are one
     plane. Almost is a mean squared difference below `NEAR_DUPLICATE`.
     """
     return any(
@@ -169,18 +176,30 @@ def strongest_offset(alphas: npt.NDArray[np.floating[Any]], axis: int) -> float:
     return float(offsets[int(np.argmax(series))])
 
 
-def draw_layer(recipe: Recipe, rng: np.random.Generator, crystal: Crystal) -> tuple[tuple[int, int], float]:
-    """The two reciprocal axes along rows and columns, and the index of the layer along the third [r.l.u.].
+def draw_layers(
+    recipe: Recipe, rng: np.random.Generator, crystal: Crystal
+) -> Iterator[tuple[tuple[int, int], float]]:
+    """Layers of a crystal, each once, in random order: the two reciprocal axes along rows and columns, and the index.
 
-    All three axes are equally likely. The index is an integer, drawn out to the recipe's reach; for a share of the
-    planes the offset of strongest scattering is added, which is zero unless neighbours avoid each other.
+    The three axes take turns. The index along the third axis [r.l.u.] is an integer out to the recipe's reach, or,
+    where scattering is strongest between the integers, an integer and that offset: with several planes a crystal the
+    first of every axis, later ones (or a single one) with the recipe's probability.
     """
-    third = int(rng.integers(3))
-    axes = [axis for axis in range(3) if axis != third]
-    if rng.random() < 0.5:
-        axes.reverse()
-    highest = int(recipe.max_layer_inv_angstrom / np.linalg.norm(crystal.cell.reciprocal[third]))
-    offset = float(rng.integers(highest + 1))
-    if rng.random() < recipe.strongest_layer_share:
-        offset += strongest_offset(crystal.order.alphas, third)
-    return (axes[0], axes[1]), offset
+    order = rng.permutation(3).tolist()
+    integers, between = {}, {}
+    for third in order:
+        highest = int(recipe.max_layer_inv_angstrom / np.linalg.norm(crystal.cell.reciprocal[third]))
+        strongest = strongest_offset(crystal.order.alphas, third) if recipe.strongest_layer_share > 0 else 0.0
+        integers[third] = rng.permutation(highest + 1).tolist()
+        between[third] = (rng.permutation(highest + 1) + strongest).tolist() if strongest > 0 else []
+    first_round = recipe.planes_per_crystal > 1
+    while any(integers.values()) or any(between.values()):
+        for third in order:
+            wanted = first_round or rng.random() < recipe.strongest_layer_share
+            layers = between[third] if between[third] and (wanted or not integers[third]) else integers[third]
+            if layers:
+                axes = [axis for axis in range(3) if axis != third]
+                if rng.random() < 0.5:
+                    axes.reverse()
+                yield (axes[0], axes[1]), float(layers.pop())
+        first_round = False

@@ -44,7 +44,7 @@ class Recipe:
 
     Args:
         samples: planes of each split; validation planes are of species that no training plane shows.
-        seed: root of every random stream; sample i of a split has a stream of its own.
+        seed: root of every random stream; every crystal of a split has a stream of its own.
         samples_per_shard: planes in one file; a shard is the unit of work, of resuming and of checking.
         planes_per_crystal: planes taken from one crystal, near-duplicates dropped; the paper takes 12.
         monte_carlo_share: share of planes ordered by Monte Carlo, the rest by damped oscillators.
@@ -53,12 +53,13 @@ class Recipe:
         oscillator: how one damped-oscillator set (equation 7) is drawn.
         monte_carlo_q_max_inv_angstrom: range of Q_max of Monte Carlo planes [1/Angstrom].
         oscillator_q_max_inv_angstrom: range of Q_max of oscillator planes [1/Angstrom].
-        max_layer_inv_angstrom: layers h k n are taken up to this distance from the origin [1/Angstrom].
-        strongest_layer_share: share of planes at the offset of strongest scattering, not at an integer layer.
+        max_layer_inv_angstrom: layers h k n are taken up to this length of n c* [1/Angstrom].
+        strongest_layer_share: probability of a layer between the integers where scattering is strongest there;
+            0 for none at all.
         rotated_share: probability that a species is turned at random against its catalogue orientation.
         orientation_share: share of pairs that are one species in two orientations.
         balance_groups: draw the five groups equally often, not in proportion to their number of pairs.
-        triclinic_share: probability that a plane of untied Monte Carlo order gets a cell with three angles of
+        triclinic_share: probability that a crystal of untied Monte Carlo order gets a cell with three angles of
             its own.
         debye_waller_b_angstrom2: range of the isotropic B on I_FF [Angstrom^2]; (0, 0) switches it off.
         mask: detector artefacts on the input.

@@ -21,7 +21,9 @@ Mask = npt.NDArray[np.bool_]
 _MOST_DEAD_MODULES = 4
 _BLOCK = 64
 _UNLIMITED = 1e30
-# Comparisons with NaN are false either way here; saying so lets the compiler vectorise. Sums keep their order.
+_SMALLEST_FORWARD = 1e-9
+_FAR_OUTSIDE = 1e6
+# No infinity and no NaN comes up in the kernel; saying so lets the compiler vectorise. Sums keep their order.
 _NO_SPECIAL_NUMBERS = {"nnan", "ninf", "nsz"}
 
 LAUE_OPERATIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -143,13 +145,16 @@ class _Shadow(NamedTuple):
 def _recorded(kx: float, ky: float, kz: float, panel: _Panel, shadow: _Shadow) -> bool:
     """Whether a beam along (kx, ky, kz) passes the shadows and meets an active module."""
     forward = ky * panel.sin_swing + kz * panel.cos_swing
-    scale = 1.0 / forward
+    scale = 1.0 / (forward if forward > _SMALLEST_FORWARD else _SMALLEST_FORWARD)
     x = kx * scale * panel.distance_x - panel.left
     y = (ky * panel.cos_swing - kz * panel.sin_swing) * scale * panel.distance_y - panel.bottom
+    # Far outside either way; whole numbers end somewhere.
+    x = min(max(x, -1.0), _FAR_OUTSIDE)
+    y = min(max(y, -1.0), _FAR_OUTSIDE)
     column, row = float(np.int32(x)), float(np.int32(y))
     module = row * panel.columns + column
     met = (
-        (forward > 0.0)
+        (forward > _SMALLEST_FORWARD)
         & (x >= 0.0)
         & (x < panel.columns)
         & (y >= 0.0)
@@ -209,7 +214,7 @@ def _scan_row(
         q_squared = qx * qx + p_squared
         z = -0.5 * q_squared / wave_number
         y_squared = p_squared - z * z
-        y = math.sqrt(y_squared)  # of a negative number it is never used
+        y = math.sqrt(y_squared if y_squared > 0.0 else 0.0)
         forward = wave_number + z
         first = _turned(qy, qz, -y, z, sweep) & _recorded(qx, -y, forward, panel, shadow)
         second = _turned(qy, qz, y, z, sweep) & _recorded(qx, y, forward, panel, shadow)

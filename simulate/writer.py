@@ -97,7 +97,6 @@ def finalise(path: Path) -> None:
         InputError: it is no store, shards are missing, or its shards are not those it was finished with.
     """
     with naming_failures(f"{path}: cannot be finalised"), locked(_lock_of_store(path)):
-        _clear_remains(path)
         group = _group(path)
         attributes = group["attributes"]
         count = shards.shard_count(attributes["samples"], attributes["samples_per_shard"])
@@ -108,6 +107,7 @@ def finalise(path: Path) -> None:
                 f"{path}: {len(missing)} of {count} shards are missing ({listed(missing)});"
                 " run the same `python -m simulate` command again to make them"
             )
+        _clear_remains(path)
         digest = shards.digest_shards(manifest for manifest in manifests if manifest is not None)
         if attributes.get("complete"):
             if attributes.get("digest") != digest:

@@ -53,6 +53,8 @@ def test_time_goes_by_whole_shards() -> None:
     # Ten shards for four workers are three rounds of 100 planes; eighty sets in four threads are twenty rounds.
     assert FORECAST.set_seconds == 40
     assert FORECAST.seconds == 40 + 3 * 100 * 0.5
+    # Three tasks of as many workers have a worker a shard; one of them makes the sets.
+    assert dataclasses.replace(FORECAST, tasks=3).seconds == 40 + 100 * 0.5
     # No worker makes more planes than there are, and no set needs more than one thread.
     few = dataclasses.replace(FORECAST, planes=30, shard_count=1, sets=1, workers=64)
     assert few.seconds == 2 + 30 * 0.5

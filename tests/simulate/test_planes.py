@@ -7,14 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import simulate.planes
+from dsfunet.errors import InputError
 from dsfunet.physics import Cell, plane_through, short_range_order_intensity
 from dsfunet.shards import LAYOUT, scattering_plane
 from simulate.correlations import CorrelationSet
-from simulate.crystals import ORDER_KINDS, World, build_world, vegard_cell
+from simulate.crystals import ORDER_KINDS, World, build_world, draw_crystal, vegard_cell
 from simulate.degradation import SignalRecipe
 from simulate.planes import (
     NEAR_DUPLICATE,
     crystal_stream,
+    draw_layers,
     draw_sample,
     draw_samples,
     is_near_duplicate,
@@ -312,7 +315,7 @@ def test_a_recipe_without_contrast_says_so() -> None:
     copper = SPECIES["copper"]
     world = dataclasses.replace(build_world(RECIPE, "train", ()), pairs=((copper, copper),))
     with pytest.raises(
-        RuntimeError, match=r"^train crystal 0: 20 draws in a row gave too few planes with contrast$"
+        InputError, match=r"^train crystal 0: 20 crystals in a row gave no plane with contrast; expected"
     ):
         drawn(world, 0)
 
@@ -347,6 +350,39 @@ def product_of(sample: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         float(sample["form_factor_floor"]),
         float(sample["short_range_order_floor"]),
     )
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_layers_that_symmetry_makes_alike_are_shown_once(
+    dropped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two atoms in a cube, ordered alike along all axes: h0l is hk0 is 0kl."""
+    alphas = alphas_of({vector: -0.3 for vector in ((1, 0, 0), (0, 1, 0), (0, 0, 1))})
+    nearest = np.full(3, -0.3)
+    order = CorrelationSet(alphas, 0.5, "monte_carlo", True, nearest, nearest)
+    recipe = dataclasses.replace(RECIPE, planes_per_crystal=3, monte_carlo_share=1.0, rotated_share=0.0)
+    world = build_world(recipe, "train", (order,))
+    world = dataclasses.replace(world, pairs=((SPECIES["copper"], SPECIES["silver"]),))
+    if not dropped:
+        monkeypatch.setattr(simulate.planes, "is_near_duplicate", lambda *_: False)
+    shown = [float(np.asarray(sample["plane_offset"])) for sample in draw_samples(world, 0, 3)]
+    assert (len(set(shown)) == 3) == dropped
+
+
+def test_every_axis_shows_its_strongest_offset_first() -> None:
+    order = random_set("monte_carlo", True)  # neighbours along a avoid each other: strongest half-way
+    recipe = dataclasses.replace(RECIPE, planes_per_crystal=12, monte_carlo_share=1.0)
+    world = build_world(recipe, "train", (order,))
+    crystal = draw_crystal(world, np.random.default_rng(1))
+    layers = list(draw_layers(recipe, np.random.default_rng(2), crystal))
+    assert {3 - sum(axes) for axes, _ in layers[:3]} == {0, 1, 2}
+    assert [offset % 1 for axes, offset in layers[:3] if 3 - sum(axes) == 0] == [0.5]
+    assert all(offset % 1 == 0 for axes, offset in layers if 3 - sum(axes) != 0)
+    named = {(3 - sum(axes), offset) for axes, offset in layers}
+    assert len(named) == len(layers)
+    without = dataclasses.replace(recipe, strongest_layer_share=0.0)
+    integers = {(3 - sum(axes), o) for axes, o in draw_layers(without, np.random.default_rng(2), crystal)}
+    assert integers == {each for each in named if each[1] % 1 == 0}
 
 
 def test_samples_do_not_depend_on_where_one_starts() -> None:
