@@ -122,8 +122,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # torch warns of foreign pickles, which are refused below anyway
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler fails on arbitrary bytes in arbitrary ways
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a checkpoint that can be read safely ({reason})") from error
+        # Not its own words: torch's advice is to load without care.
+        raise InputError(
+            f"{path}: not a checkpoint that can be read safely; expected one that `dsfunet fit` wrote"
+        ) from error
     networks = checkpoint.get("networks") if isinstance(checkpoint, dict) else None
     if not isinstance(networks, dict) or not {*COMPONENTS} <= set(networks) or "state_dict" not in checkpoint:
         raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it names no networks)")
