@@ -14,7 +14,6 @@ from typing import Any
 import gemmi
 import numpy as np
 import numpy.typing as npt
-import zarr
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 from threadpoolctl import threadpool_limits
@@ -29,6 +28,7 @@ from simulate.crystals import Crystal, World, build_world, draw_crystal
 from simulate.kernels import form_factor_intensity, short_range_order_intensity
 from simulate.planes import crystal_stream, draw_layers, draw_samples
 from simulate.recipe import Counts, Recipe
+from simulate.shard_writer import put_arrays
 
 OUT = Path(__file__).parent / "simulator.md"
 Array = npt.NDArray[np.float64]
@@ -76,14 +76,11 @@ def mean_milliseconds(work: Callable[[Any], Any], arguments: Sequence[Any]) -> f
 
 def write_shard(samples: Sequence[dict[str, npt.ArrayLike]]) -> int:
     """Compress, digest and write samples as the simulator does; returns the size on disk [bytes]."""
-    with tempfile.TemporaryDirectory() as folder, zarr.config.set({"array.write_empty_chunks": True}):
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.zarr"
         group = shards.create(path, len(samples), len(samples), {})
         arrays = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
-        for name, values in arrays.items():
-            array = group[name]
-            assert isinstance(array, zarr.Array)
-            array[:] = values
+        put_arrays(group, 0, arrays)
         shards.digest_arrays(arrays)
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 

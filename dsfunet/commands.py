@@ -49,9 +49,7 @@ def factorize_file(
     Raises:
         InputError: anything about the file, the plane, the weights or the output that cannot be used.
     """
-    check_writable(output)
-    picture = output.with_suffix(".png") if png else None
-    _check_targets(file, output, picture)
+    picture = _check_targets(file, output, png)
     measured = read_plane(file, plane_name)
     mask = measured_pixels(measured.intensity)
     intensity = np.where(mask, measured.intensity, np.nan)
@@ -126,16 +124,20 @@ def factorize_file(
         print(f"wrote      {target}")
 
 
-def _check_targets(file: Path, output: Path, picture: Path | None) -> None:
-    """Refuse to write over the measurement, or one result over the other, before any work is done."""
+def _check_targets(file: Path, output: Path, png: bool) -> Path | None:
+    """Refuse to write over the measurement, or one result over the other, before any work; returns the picture."""
+    check_writable(output)
+    picture = output.with_suffix(".png") if png else None
+    if picture:
+        check_writable(picture)
     for target in filter(None, (output, picture)):
-        check_writable(target)
         if file.exists() and target.exists() and target.samefile(file):
             raise InputError(f"{target}: is the measurement itself; expected another name for the result")
     if picture == output:
         raise InputError(
             f"{output}: the picture goes there; expected a name such as {output.with_suffix('.nxs')}"
         )
+    return picture
 
 
 def _notes(intensity: Array, missing: float, q_max: float | None, r_factor: float) -> list[str]:

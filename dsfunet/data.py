@@ -24,9 +24,13 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     and turned by quarters at random, and masks by another such draw: all eight are planes the simulator could have
     made.
 
+    Indices beyond the length are later epochs' visits: `epoch * len(self) + index` is plane `index`, turned by a
+    draw that follows from seed, epoch and index alone, whichever worker makes it and however often a run resumed.
+
     Args:
         path: a finished store.
         augment: flip and turn at random.
+        seed: of the turns.
 
     Raises:
         InputError: the store is missing, incomplete, or not one.

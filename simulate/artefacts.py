@@ -6,6 +6,7 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from simulate.detectors import DETECTORS
+from simulate.ranges import check_ranges, check_shares
 from simulate.rotation_scan import LAUE_OPERATIONS, Array, Mask, ScanGeometry, measured_mask
 from simulate.rotations import random_rotation
 
@@ -89,15 +90,8 @@ class MaskRecipe:
             "sector_half_width_degrees": (0.0, 89.0),
             "q_limit_share": (tiny, infinity),
         }
-        for name, (lowest, highest) in bounds.items():
-            pair = getattr(self, name)
-            if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
-                raise InputError(
-                    f"mask recipe {name} is {pair}: expected (lowest, highest) in [{lowest:g}, {highest:g}]"
-                )
-        for name in vars(self):
-            if name.startswith("share_") and not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"mask recipe {name} is {getattr(self, name)}: expected a share in [0, 1]")
+        check_ranges(self, "mask recipe", bounds)
+        check_shares(self, "mask recipe", (name for name in vars(self) if name.startswith("share_")))
         if self.max_attempts < 1:
             raise InputError(f"mask recipe max_attempts is {self.max_attempts}: expected at least 1")
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
 from dsfunet.preprocessing import normalise
+from simulate.ranges import check_ranges, check_shares
 
 Array = npt.NDArray[np.float64]
 
@@ -74,15 +75,8 @@ class SignalRecipe:
             # With fewer a plane may come out without a single count; more are beyond what numpy draws.
             "brightest_counts": (10.0, 1e15),
         }
-        for name, (lowest, highest) in bounds.items():
-            pair = getattr(self, name)
-            if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
-                raise InputError(
-                    f"signal recipe {name} is {pair}: expected (lowest, highest) in [{lowest:g}, {highest:g}]"
-                )
-        for name in ("share_background", "share_bragg", "share_counts"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"signal recipe {name} is {getattr(self, name)}: expected a share in [0, 1]")
+        check_ranges(self, "signal recipe", bounds)
+        check_shares(self, "signal recipe", ("share_background", "share_bragg", "share_counts"))
         if not 0 <= self.layer_tolerance < 0.5:
             raise InputError(
                 f"signal recipe layer_tolerance is {self.layer_tolerance}: expected 0 to below 0.5"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import zarr
 from zarr.storage import MemoryStore
 
 from dsfunet import shards
@@ -14,7 +13,7 @@ from dsfunet.errors import InputError
 from simulate.correlations import CorrelationSet, monte_carlo_set
 from simulate.crystals import build_world
 from simulate.recipe import SPLITS, Recipe
-from simulate.shard_writer import draw_arrays
+from simulate.shard_writer import draw_arrays, put_arrays
 
 PLANES = 24
 """Planes of each split that are made for a forecast."""
@@ -116,10 +115,7 @@ def stored_bytes(arrays: dict[str, Any]) -> int:
     number = len(next(iter(arrays.values())))
     held: dict[str, Any] = {}
     group = shards.create(MemoryStore(held), number, number, {}, set(arrays) - set(shards.LAYOUT))
-    for name, values in arrays.items():
-        array = group[name]
-        assert isinstance(array, zarr.Array)
-        array[:] = values
+    put_arrays(group, 0, arrays)
     return sum(len(content) for key, content in held.items() if not key.endswith("zarr.json"))
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -103,13 +103,7 @@ def _write_shard(path: Path, shard: int) -> int:
         start, stop = shard * per_shard, min((shard + 1) * per_shard, samples)
         arrays = draw_arrays(_world, start, stop)
         remove_remains(path, shard, arrays)
-        # No chunk is empty: comparing each with the fill value would take a third of the time.
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            group = zarr.open_group(path, mode="r+", zarr_format=3)
-            for name, values in arrays.items():
-                array = group[name]
-                assert isinstance(array, zarr.Array)
-                array[start:stop] = values
+        put_arrays(zarr.open_group(path, mode="r+", zarr_format=3), start, arrays)
         manifest = {"samples": stop - start, "sha256": shards.digest_arrays(arrays)}
         shards.write_json(shards.manifest_file(path, shard), manifest)
     return shard
@@ -124,6 +118,16 @@ def draw_arrays(world: World, start: int, stop: int) -> dict[str, npt.NDArray[An
         name: np.stack([sample[name] for sample in drawn]).astype(layout.dtype, copy=False)
         for name, layout in shards.layout_with(world.recipe.optional_arrays).items()
     }
+
+
+def put_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write stacked samples into a store's arrays from sample `start` on."""
+    # No chunk is empty: comparing each with the fill value would take a third of the time.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        for name, values in arrays.items():
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            array[start : start + len(values)] = values
 
 
 def remove_remains(path: Path, shard: int, names: Iterable[str]) -> None:
