@@ -10,8 +10,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
 from dsfunet.errors import InputError
-from dsfunet.module import Batch, DSFUNet
+from dsfunet.module import DSFUNet
 from dsfunet.preprocessing import COMPONENTS
+from dsfunet.stepping import Batch
 
 
 class CosineSchedule(Callback):
@@ -61,7 +62,7 @@ class CosineSchedule(Callback):
         self._spent_seconds += now - self._last_tick
         self._last_tick = now
         assert isinstance(pl_module, DSFUNet)
-        seen = int(pl_module.batches_seen)
+        seen = pl_module.batches_done
         progress = self._progress(trainer, seen)
         factor = min(1.0, (seen + 1) / max(1, self.warmup_batches)) * self.factor(progress)
         for optimizer in trainer.optimizers:

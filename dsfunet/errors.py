@@ -1,4 +1,6 @@
-"""The one error type that is the user's to fix."""
+"""The one error type that is the user's to fix, and training that ran away."""
+
+from typing import Any
 
 
 class InputError(ValueError):
@@ -6,3 +8,23 @@ class InputError(ValueError):
 
     Command lines print the message alone and exit with code 2; everything else keeps its traceback.
     """
+
+
+class DivergedError(InputError):
+    """Training met a loss that is not finite, before any weight moved by it.
+
+    Attributes:
+        batches_done: batches trained on before.
+        losses: each loss of the step by name.
+        batch: what the networks were shown, to be saved for inspection.
+    """
+
+    def __init__(self, batches_done: int, losses: dict[str, float], batch: Any) -> None:
+        self.batches_done = batches_done
+        self.losses = losses
+        self.batch = batch
+        values = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+        super().__init__(
+            f"training diverged at batch {batches_done}: found losses {values} on this process; expected finite"
+            " numbers, so try a smaller learning rate or gradient_clip"
+        )

@@ -1,4 +1,4 @@
-"""The losses of the two GANs and of the joint step (paper, equations 8 to 10), as pure functions.
+"""The losses of the two GANs and of the joint step (paper, equations 8 to 10), and one more, as pure functions.
 
 Each loss is a scalar: the mean over all samples, pixels or patches. All work in float32, whatever comes in,
 because the networks answer in bfloat16 under mixed precision.
@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 from torch.nn import functional
+
+from dsfunet.preprocessing import unspread
 
 AdversarialObjective = Literal["vanilla", "least_squares"]
 
@@ -115,6 +117,47 @@ def joint_product_loss(
     product_target = shifted_product(form_factor_target, short_range_order_target)
     _require_same_shape(product_output, product_target)
     return functional.smooth_l1_loss(product_output, product_target, beta=beta)
+
+
+def explanation_loss(
+    form_factor: torch.Tensor, short_range_order: torch.Tensor, shown: torch.Tensor
+) -> torch.Tensor:
+    """Share of the measured scattering's variance that no product of the two components explains, in [0, 1].
+
+    Each component is normalised by its own minimum and maximum, so the scattering is s (F + f)(S + g) + c with
+    four numbers of the plane that the networks do not give (equation 5): the linear least-squares fit of F S, F, S
+    and 1 to the measured pixels, which is solved here plane by plane, gradients included. Not in the paper.
+
+    Args:
+        form_factor: Generated form factor, spread, in [-1, 1], shape (n, 1, h, w).
+        short_range_order: Generated short-range order, spread, in [-1, 1], of the same shape.
+        shown: What the networks were shown, shape (n, 1 or 2, h, w): the spread scattering and, where there is
+            one, the mask (1 = measured), outside which nothing is asked.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _require_same_shape(form_factor, short_range_order)
+    _require_same_shape(form_factor, shown[:, :1])
+    # Matrices of squares lose half the digits: not under autocast.
+    with torch.autocast(form_factor.device.type, enabled=False):
+        first, second, target = (
+            unspread(each.float()).flatten(1) for each in (form_factor, short_range_order, shown[:, 0])
+        )
+        weight = shown[:, 1].float().flatten(1) if shown.shape[1] > 1 else torch.ones_like(target)
+        weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)
+        # Without their means the constant drops out, and the matrix is that of covariances.
+        columns = torch.stack([first * second, first, second, target], dim=1)
+        columns = columns - (columns * weight[:, None]).sum(dim=2, keepdim=True)
+        covariances = (columns * weight[:, None]) @ columns.transpose(1, 2)
+        matrix, right, variance = covariances[:, :3, :3], covariances[:, :3, 3], covariances[:, 3, 3]
+        # The three columns may be almost parallel, as when a network's answer is flat.
+        ridge = 1e-4 * matrix.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] + 1e-7
+        coefficients = torch.linalg.solve(matrix + ridge * torch.eye(3, device=matrix.device), right)
+        explained = 2 * (coefficients * right).sum(1)
+        explained = explained - (coefficients[:, None] @ matrix @ coefficients[:, :, None])[:, 0, 0]
+        unexplained: torch.Tensor = 1 - explained / variance.clamp_min(1e-7)
+        return unexplained.mean()
 
 
 def _distance_to_label(logits: torch.Tensor, label: float, objective: AdversarialObjective) -> torch.Tensor:

@@ -3,11 +3,9 @@
 import copy
 from typing import Any, Literal
 
-import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from torchmetrics.aggregation import CatMetric
 
 from dsfunet import __version__
 from dsfunet.errors import InputError
@@ -15,17 +13,21 @@ from dsfunet.losses import (
     AdversarialObjective,
     adversarial_loss_discriminator,
     adversarial_loss_generator,
+    explanation_loss,
     joint_product_loss,
     reconstruction_loss,
 )
 from dsfunet.machine import describe_machine
+from dsfunet.plane_errors import PlaneErrors
 from dsfunet.preprocessing import COMPONENTS
+from dsfunet.stepping import Batch, SteppedModule
 from dsfunet.weights import describe_network
 
-Batch = dict[str, Tensor]
+Condition = Literal["clean", "masked"]
+JointStep = Literal["separate", "fused", "off"]
 
 
-class DSFUNet(lightning.LightningModule):
+class DSFUNet(SteppedModule):
     """Two conditional GANs trained in step, one for each component (SPEC section 4).
 
     One training step, in this order:
@@ -35,6 +37,10 @@ class DSFUNet(lightning.LightningModule):
     2. both discriminators together, on (component, clean scattering), generators frozen;
     3. the joint step: both generators together, smooth L1 between the product of their outputs and the product of
        the normalised truths.
+
+    The noise of dropout follows from seed, rank and number of the batch alone, so that a run that was stopped and
+    resumed draws what it would have drawn. Losses are logged, averaged over ranks, as often as the trainer's
+    `log_every_n_steps` says.
 
     One Adam over both generators and one over both discriminators equal four: Adam keeps its state per parameter.
     Batches come from `dsfunet.data`: `input` (n, 2, h, w), `clean`, `form_factor`, `short_range_order`
@@ -48,18 +54,25 @@ class DSFUNet(lightning.LightningModule):
         form_factor_discriminator: judges (form factor, clean scattering); None trains without adversarial loss.
         short_range_order_discriminator: judges (short-range order, clean scattering); None likewise.
         objective: adversarial objective, of equation 8 or least squares.
+        condition: what the discriminators see beside a component: the `clean` scattering (the paper), or the
+            `masked` one that the generators see (its ablation).
         reconstruction_weight: lambda of equation 10.
         joint_step: `separate` recomputes both outputs after the generators' step and steps again (the paper);
             `fused` adds the joint loss to the generators' step, a third cheaper; `off` leaves it out.
         joint_weight: factor on the joint loss.
+        explanation_weight: factor on `dsfunet.losses.explanation_loss`, the share of the measured scattering that
+            no product of the two outputs explains, added to the generators' step; 0 leaves it out.
+        micro_batches: parts of equal size into which each batch is split, their gradients accumulated: what fits
+            a small memory does what the whole batch would.
         gradient_clip: largest norm of the generators' gradients; None does not clip.
         average_decay: decay of an exponential moving average of the generators' weights, which then is what is
             validated and shipped; None keeps none.
         channels_last: keep planes and weights with channels innermost, which convolutions prefer on most machines.
 
     Raises:
-        InputError: one discriminator without the other, discriminators without an optimizer, or, in training, a
-            loss that is not finite.
+        InputError: one discriminator without the other, discriminators without an optimizer, a number out of its
+            range or, in training, a batch that does not split into the micro-batches.
+        DivergedError: in training, a loss that is not finite; no weight has moved by it yet.
     """
 
     def __init__(
@@ -72,13 +85,16 @@ class DSFUNet(lightning.LightningModule):
         short_range_order_discriminator: nn.Module | None = None,
         objective: AdversarialObjective = "vanilla",
         reconstruction_weight: float = 100.0,
-        joint_step: Literal["separate", "fused", "off"] = "separate",
+        condition: Condition = "clean",
+        joint_step: JointStep = "separate",
         joint_weight: float = 1.0,
+        explanation_weight: float = 0.0,
+        micro_batches: int = 1,
         gradient_clip: float | None = None,
         average_decay: float | None = None,
         channels_last: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(micro_batches)
         discriminators = (form_factor_discriminator, short_range_order_discriminator)
         if (discriminators[0] is None) != (discriminators[1] is None):
             raise InputError("one discriminator is given and the other is not: expected both or neither")
@@ -86,12 +102,14 @@ class DSFUNet(lightning.LightningModule):
             raise InputError(
                 "discriminators are given but no discriminator_optimizer: expected both or neither"
             )
-        self.automatic_optimization = False
         self.save_hyperparameters(
             "objective",
             "reconstruction_weight",
+            "condition",
             "joint_step",
             "joint_weight",
+            "explanation_weight",
+            "micro_batches",
             "gradient_clip",
             "average_decay",
         )
@@ -114,14 +132,13 @@ class DSFUNet(lightning.LightningModule):
         self.discriminator_optimizer = discriminator_optimizer
         self.objective: AdversarialObjective = objective
         self.reconstruction_weight = reconstruction_weight
-        self.joint_step = joint_step
+        self.condition: Condition = condition
+        self.joint_step: JointStep = joint_step
         self.joint_weight = joint_weight
+        self.explanation_weight = explanation_weight
         self.gradient_clip = gradient_clip
         self.average_decay = average_decay
-        self.register_buffer("batches_seen", torch.zeros((), dtype=torch.long))
-        self.batches_seen: Tensor
-        self.form_factor_errors = CatMetric(nan_strategy="error")
-        self.short_range_order_errors = CatMetric(nan_strategy="error")
+        self.errors = PlaneErrors()
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer over both generators and, with discriminators, one over both of them."""
@@ -146,93 +163,92 @@ class DSFUNet(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One iteration over a batch: generators, discriminators, joint step."""
+        self.start_batch()
         optimizers = self.optimizers()
         generator_optimizer, *rest = optimizers if isinstance(optimizers, list) else [optimizers]
-        outputs = self._generator_step(batch, generator_optimizer)
+        parts = self.split(batch)
+        outputs = self._generator_step(parts, generator_optimizer)
         if rest:
-            self._discriminator_step(batch, outputs, rest[0])
+            self._discriminator_step(parts, outputs, rest[0])
         if self.joint_step == "separate":
-            self._joint_step(batch, generator_optimizer)
+            self._joint_step(parts, generator_optimizer)
         self._update_averages()
-        self.batches_seen += 1
-        self.log("batches_seen", self.batches_seen.float())
+        self.finish_batch()
 
-    def _generator_step(self, batch: Batch, optimizer: Any) -> dict[str, Tensor]:
+    def _generator_step(self, parts: list[Batch], optimizer: Any) -> list[dict[str, Tensor]]:
         """Equation 10 for both components; returns the outputs, detached, for the discriminators."""
-        losses: dict[str, Tensor] = {}
-        with self.toggled_optimizer(optimizer):
-            outputs = dict(zip(COMPONENTS, self._generate(self.generators, batch["input"]), strict=True))
-            for name in COMPONENTS:
-                losses[f"{name}_l1"] = self.reconstruction_weight * reconstruction_loss(
-                    outputs[name], batch[name]
-                )
-                if self.discriminators:
-                    logits = self.discriminators[name](outputs[name], batch["clean"])
-                    losses[f"{name}_adversarial"] = adversarial_loss_generator(logits, self.objective)
-            if self.joint_step == "fused":
-                losses["joint"] = self._joint_loss(
-                    outputs["form_factor"], outputs["short_range_order"], batch
-                )
-            self._step(optimizer, torch.stack(list(losses.values())).sum(), self.gradient_clip)
-        self._log_losses(losses, len(batch["input"]))
-        return {name: output.detach() for name, output in outputs.items()}
+        kept = []
+        with self.stepping(optimizer, self.gradient_clip):
+            for number, part in enumerate(parts):
+                outputs = dict(zip(COMPONENTS, self._generate(self.generators, part["input"]), strict=True))
+                self.descend(part, number, self._generator_losses(part, outputs))
+                kept.append({name: output.detach() for name, output in outputs.items()})
+        return kept
 
-    def _discriminator_step(self, batch: Batch, outputs: dict[str, Tensor], optimizer: Any) -> None:
-        """Both discriminators on true and generated components, always beside the *clean* scattering.
+    def _generator_losses(self, batch: Batch, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        losses = {}
+        for name in COMPONENTS:
+            error = reconstruction_loss(outputs[name], batch[name])
+            losses[f"{name}_l1"] = self.reconstruction_weight * error
+            if self.discriminators:
+                logits = self.discriminators[name](outputs[name], self._shown(batch))
+                losses[f"{name}_adversarial"] = adversarial_loss_generator(logits, self.objective)
+        if self.joint_step == "fused":
+            losses["joint"] = self._joint_loss(batch, outputs["form_factor"], outputs["short_range_order"])
+        if self.explanation_weight:
+            unexplained = explanation_loss(
+                outputs["form_factor"], outputs["short_range_order"], batch["input"]
+            )
+            losses["explanation"] = self.explanation_weight * unexplained
+        return losses
+
+    def _discriminator_step(
+        self, parts: list[Batch], outputs: list[dict[str, Tensor]], optimizer: Any
+    ) -> None:
+        """Both discriminators on true and generated components, beside the *clean* scattering.
 
         With artefacts in the condition the generators learn to paint them.
         """
-        losses = {}
-        with self.toggled_optimizer(optimizer):
-            for name in COMPONENTS:
-                real = self.discriminators[name](batch[name], batch["clean"])
-                fake = self.discriminators[name](outputs[name], batch["clean"])
-                losses[f"{name}_discriminator"] = adversarial_loss_discriminator(real, fake, self.objective)
-            self._step(optimizer, torch.stack(list(losses.values())).sum(), None)
-        self._log_losses(losses, len(batch["input"]))
+        with self.stepping(optimizer, None):
+            for number, (part, made) in enumerate(zip(parts, outputs, strict=True)):
+                losses = {}
+                for name in COMPONENTS:
+                    real = self.discriminators[name](part[name], self._shown(part))
+                    fake = self.discriminators[name](made[name], self._shown(part))
+                    losses[f"{name}_discriminator"] = adversarial_loss_discriminator(
+                        real, fake, self.objective
+                    )
+                self.descend(part, number, losses)
 
-    def _joint_step(self, batch: Batch, optimizer: Any) -> None:
+    def _joint_step(self, parts: list[Batch], optimizer: Any) -> None:
         """The product of both outputs, recomputed after the generators moved, against the product of the truths."""
-        with self.toggled_optimizer(optimizer):
-            loss = self._joint_loss(*self._generate(self.generators, batch["input"]), batch)
-            self._step(optimizer, loss, self.gradient_clip)
-        self._log_losses({"joint": loss}, len(batch["input"]))
+        with self.stepping(optimizer, self.gradient_clip):
+            for number, part in enumerate(parts):
+                outputs = self._generate(self.generators, part["input"])
+                self.descend(part, number, {"joint": self._joint_loss(part, *outputs)})
 
-    def _joint_loss(self, form_factor: Tensor, short_range_order: Tensor, batch: Batch) -> Tensor:
+    def _joint_loss(self, batch: Batch, form_factor: Tensor, short_range_order: Tensor) -> Tensor:
         return self.joint_weight * joint_product_loss(
             form_factor, short_range_order, batch["form_factor"], batch["short_range_order"]
         )
 
-    def _step(self, optimizer: Any, loss: Tensor, clip: float | None) -> None:
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"training diverged: the loss is {float(loss)} at batch {int(self.batches_seen)};"
-                " expected a finite number, so try a smaller learning rate or gradient_clip"
-            )
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        if clip is not None:
-            self.clip_gradients(optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
-        optimizer.step()
+    def _shown(self, batch: Batch) -> Tensor:
+        """The scattering that the discriminators are shown, (n, 1, h, w)."""
+        return batch["clean"] if self.condition == "clean" else batch["input"][:, :1]
 
     @torch.no_grad()
     def _update_averages(self) -> None:
         if self.averages is None or self.average_decay is None:
             return
         # Early on a short memory, or the first random weights would weigh on the average for long.
-        seen = float(self.batches_seen)
-        decay = min(self.average_decay, (1 + seen) / (10 + seen))
-        for average, live in zip(self.averages.parameters(), self.generators.parameters(), strict=True):
-            average.lerp_(live, 1 - decay)
-
-    def _log_losses(self, losses: dict[str, Tensor], batch_size: int) -> None:
-        for name, loss in losses.items():
-            self.log(f"train/{name}", loss.detach(), prog_bar="l1" in name, batch_size=batch_size)
+        decay = min(self.average_decay, (1 + self.batches_done) / (10 + self.batches_done))
+        # All weights in one call: on a GPU hundreds of small ones cost more than the work.
+        torch._foreach_lerp_(list(self.averages.parameters()), list(self.generators.parameters()), 1 - decay)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collect the mean squared error of every plane, in spread space."""
         for name, output in zip(COMPONENTS, self(batch["input"]), strict=True):
-            self._plane_errors(name).update((output - batch[name]).square().mean(dim=(1, 2, 3)))
+            self.errors.add(name, (output - batch[name]).square().mean(dim=(1, 2, 3)))
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """As validation."""
@@ -240,25 +256,16 @@ class DSFUNet(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log mean, median and 90th percentile over planes for each component, and the mean of the two means."""
-        self._log_plane_errors("validation")
+        self._log_errors("validation")
 
     def on_test_epoch_end(self) -> None:
         """As validation."""
-        self._log_plane_errors("test")
+        self._log_errors("test")
 
-    def _plane_errors(self, name: str) -> CatMetric:
-        return self.form_factor_errors if name == "form_factor" else self.short_range_order_errors
-
-    def _log_plane_errors(self, stage: str) -> None:
-        means = []
-        for name in COMPONENTS:
-            errors = self._plane_errors(name).compute()
-            self._plane_errors(name).reset()
-            means.append(errors.mean())
-            self.log(f"{stage}/{name}_mse", errors.mean(), prog_bar=True)
-            self.log(f"{stage}/{name}_mse_median", errors.median())
-            self.log(f"{stage}/{name}_mse_90", errors.quantile(0.9))
-        self.log(f"{stage}/mse", torch.stack(means).mean())
+    def _log_errors(self, stage: str) -> None:
+        for name, value in self.errors.summary().items():
+            # The same on every rank, since the errors of all were gathered; Lightning wants to be told so.
+            self.log(f"{stage}/{name}", value, prog_bar=name.endswith("_mse"), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in plain types what made the weights and which networks they belong to: a checkpoint stands alone."""

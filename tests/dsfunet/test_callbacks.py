@@ -12,8 +12,9 @@ from lightning.pytorch.loggers import WandbLogger
 
 from dsfunet import callbacks
 from dsfunet.callbacks import CosineSchedule, PlanePictures, Throughput, component_strips
-from dsfunet.module import Batch, DSFUNet
+from dsfunet.module import DSFUNet
 from dsfunet.networks import SpectralUNet
+from dsfunet.stepping import Batch
 
 
 class Clock:
@@ -67,7 +68,7 @@ class Run:
     def step(self, schedule: CosineSchedule) -> list[float]:
         """The learning rates of the next batch."""
         schedule.on_train_batch_start(self.trainer, self.module, None, 0)
-        self.module.batches_seen += 1
+        self.module.batches_done += 1
         return self.rates
 
 
@@ -124,7 +125,7 @@ def test_time_spent_outlives_an_interruption(clock: Clock) -> None:
     resumed = CosineSchedule(warmup_batches=1, final_share=0.0, budget_minutes=10)
     resumed.load_state_dict(state)
     other = Run()
-    other.module.batches_seen = run.module.batches_seen.clone()
+    other.module.batches_done = run.module.batches_done
     for optimizer, old in zip(other.trainer.optimizers, run.trainer.optimizers, strict=True):
         optimizer.load_state_dict(old.state_dict())
     resumed.on_train_start(other.trainer, other.module)

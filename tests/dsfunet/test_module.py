@@ -18,9 +18,10 @@ from dsfunet.losses import (
     joint_product_loss,
     reconstruction_loss,
 )
-from dsfunet.module import Batch, DSFUNet
+from dsfunet.module import DSFUNet
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
+from dsfunet.stepping import Batch
 
 pytestmark = [
     # A tiny fit has no worker processes.

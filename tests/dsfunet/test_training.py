@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader
 
 from dsfunet.cli import main
 from dsfunet.data import PlaneDataModule
-from dsfunet.module import Batch, DSFUNet
+from dsfunet.module import DSFUNet
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
+from dsfunet.stepping import Batch
 from dsfunet.training import TrainingCLI
 from dsfunet.weights import load_checkpoint
 

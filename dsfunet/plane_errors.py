@@ -1,0 +1,41 @@
+"""Errors of every plane of a validation, gathered over all ranks, and what is said of them."""
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.aggregation import CatMetric
+
+from dsfunet.preprocessing import COMPONENTS
+
+
+class PlaneErrors(nn.ModuleDict):
+    """For each component the mean squared error of every plane, in spread space.
+
+    Ranks may have seen different numbers of planes. A value that is not a number is an error, never dropped.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({name: CatMetric(nan_strategy="error") for name in COMPONENTS})
+
+    def add(self, component: str, values: Tensor) -> None:
+        """Take up the errors of a batch, shape (n,)."""
+        self._metric(component).update(values)
+
+    def _metric(self, component: str) -> CatMetric:
+        metric = self[component]
+        assert isinstance(metric, CatMetric)
+        return metric
+
+    def summary(self) -> dict[str, Tensor]:
+        """Mean, median and 90th percentile for each component and the mean of both means; then starts anew.
+
+        With several ranks all must call this: each gets the summary over the planes of all.
+        """
+        result: dict[str, Tensor] = {}
+        for name in COMPONENTS:
+            errors: Tensor = self._metric(name).compute()
+            self._metric(name).reset()
+            result[f"{name}_mse"] = errors.mean()
+            result[f"{name}_mse_median"] = errors.median()
+            result[f"{name}_mse_90"] = errors.quantile(0.9)
+        result["mse"] = torch.stack([result[f"{name}_mse"] for name in COMPONENTS]).mean()
+        return result
