@@ -152,15 +152,21 @@ class SpectralUNet(nn.Module):
             raise InputError(
                 f"plane of {tuple(plane.shape[-2:])} pixels: sides must be divisible by {self.divisor}"
             )
+        return self.decode(*self.encode(plane))
+
+    def encode(self, plane: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features of the deepest stage and, outermost first, of those above it, of planes (n, in_channels, h, w)."""
         features = self.stem(self.unfold(torch.cat([plane, logarithm_channel(plane)], dim=1)))
         skips = []
         for stage, down in zip(self.encoder, self.down, strict=True):
             features = stage(features)
             skips.append(features)
             features = down(features)
-        features = self.bottom(features)
-        for up, fuse, stage in zip(self.up, self.fuse, self.decoder, strict=True):
-            features = fuse(torch.cat([up(features), skips.pop()], dim=1))
-            features = stage(features)
+        return self.bottom(features), skips
+
+    def decode(self, features: Tensor, skips: list[Tensor]) -> Tensor:
+        """The spread component (n, 1, h, w) of what `encode` gave."""
+        for up, fuse, stage, skip in zip(self.up, self.fuse, self.decoder, reversed(skips), strict=True):
+            features = stage(fuse(torch.cat([up(features), skip], dim=1)))
         output: Tensor = self.head(features)
         return output

@@ -1,0 +1,268 @@
+"""`python -m benchmarks.recipe`: what each part of the release recipe buys, at equal processor time.
+
+The networks of configs/release.yaml at half their width, trained for minutes where the release is trained for hours.
+Each variant differs from the recipe in one thing. Its number of batches is the budget divided by the time of a batch,
+which is measured for all variants in turns before the first is trained, so that what else the machine does falls on
+all alike. Finished variants are kept in `--work` and not trained again. Writes benchmarks/recipe.md and prints it.
+"""
+
+import copy
+import json
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveFloat
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningCLI
+from torch import Tensor, nn
+
+from dsfunet.callbacks import CosineSchedule
+from dsfunet.data import PlaneDataModule
+from dsfunet.io.files import replacing
+from dsfunet.machine import describe_machine
+from dsfunet.module import DSFUNet
+from dsfunet.preprocessing import COMPONENTS
+from dsfunet.shards import write_json
+
+ROOT = Path(__file__).parents[1]
+OUT = Path(__file__).parent / "recipe.md"
+
+_PILOT = (
+    "--model.form_factor_generator.init_args.channels=[16,32,64]",
+    "--model.form_factor_generator.init_args.fourier_channels=[8,16,32]",
+    "--model.short_range_order_generator.init_args.channels=[32,64,128]",
+    "--model.short_range_order_generator.init_args.fourier_channels=[16,32,64]",
+    "--data.workers=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.logger=false",
+    "--trainer.callbacks=null",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_checkpointing=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.limit_val_batches=0",
+)
+_CALIBRATION_BATCHES = 6
+_CALIBRATION_ROUNDS = 3
+_JUDGE = "{class_path: dsfunet.networks.PatchDiscriminator, init_args: {channels: [32, 64, 128, 256]}}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing changed: command-line settings beside the recipe's, the share of the learning rate left at the end."""
+
+    name: str
+    settings: tuple[str, ...] = ()
+    final_share: float = 0.01
+    shared_encoder: bool = False
+    seed: int = 1
+
+
+VARIANTS = (
+    Variant("the release recipe"),
+    Variant("the same with another seed", seed=2),
+    Variant(
+        "no mask channel",
+        tuple(f"--model.{name}_generator.init_args.in_channels=1" for name in COMPONENTS),
+    ),
+    Variant("no flips and turns", ("--data.augment=false",)),
+    Variant("constant learning rate", final_share=1.0),
+    Variant("no weight decay (Adam)", ("--model.generator_optimizer.init_args.weight_decay=0.0",)),
+    Variant("no joint term", ("--model.joint_step=off",)),
+    Variant("joint step by itself, as in the paper", ("--model.joint_step=separate",)),
+    Variant("product asked to explain the input", ("--model.explanation_weight=0.1",)),
+    Variant("one encoder for both components", shared_encoder=True),
+    Variant(
+        "adversarial term (weight of L1 100, as in the paper)",
+        (
+            *(f"--model.{name}_discriminator={_JUDGE}" for name in COMPONENTS),
+            "--model.discriminator_optimizer={class_path: torch.optim.Adam,"
+            " init_args: {lr: 2.0e-4, betas: [0.5, 0.999]}}",
+            "--model.reconstruction_weight=100",
+            "--model.joint_weight=10",
+            "--model.gradient_clip=100",
+        ),
+    ),
+)
+
+
+class SharedEncoder(DSFUNet):
+    """Both components from one encoder, that of short-range order, run once; each has a decoder of its own."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        generators = list(arguments[:2])
+        # Decoders of one width, since the features they take are.
+        generators[0] = copy.deepcopy(generators[1])
+        for part in ("stem", "encoder", "down", "bottom"):
+            setattr(generators[0], part, getattr(generators[1], part))
+        super().__init__(*generators, *arguments[2:], **settings)
+        assert self.averages is not None
+        for part in ("stem", "encoder", "down", "bottom"):
+            setattr(self.averages["form_factor"], part, getattr(self.averages["short_range_order"], part))
+
+    def _generate(self, generators: nn.ModuleDict, planes: Tensor) -> tuple[Tensor, Tensor]:
+        planes = planes.contiguous(memory_format=torch.channels_last)
+        features, skips = generators["short_range_order"].encode(planes)
+        first, second = (generators[name].decode(features, skips) for name in COMPONENTS)
+        return first, second
+
+
+class Clock(Callback):
+    """Processor time of every batch, loading included; stops after `batches`."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.ticks: list[float] = []
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Note the time."""
+        self.ticks.append(time.process_time())
+        if len(self.ticks) == self.batches:
+            trainer.should_stop = True
+
+    @property
+    def seconds(self) -> float:
+        """Least time of a batch, the first left out: what else the machine does only adds to it."""
+        return min(late - early for early, late in zip(self.ticks, self.ticks[1:], strict=False))
+
+
+class Schedule(CosineSchedule):
+    """The recipe's schedule over a given number of batches."""
+
+    def __init__(self, batches: int, final_share: float) -> None:
+        super().__init__(warmup_batches=min(100, batches // 5), final_share=final_share)
+        self.batches = batches
+
+    def _progress(self, trainer: lightning.Trainer, seen: int) -> float:
+        return seen / self.batches
+
+
+def build(variant: Variant, folder: str) -> tuple[DSFUNet, PlaneDataModule, LightningCLI]:
+    """Module and data of a variant, seeded."""
+    arguments = ["--config", str(ROOT / "configs" / "release.yaml"), f"--data.folder={folder}"]
+    arguments += [f"--seed_everything={variant.seed}", *_PILOT, *variant.settings]
+    cli = LightningCLI(DSFUNet, PlaneDataModule, args=arguments, run=False, save_config_callback=None)
+    model = cli.model
+    if variant.shared_encoder:
+        settings = {
+            name: getattr(model, name)
+            for name in (
+                "reconstruction_weight",
+                "joint_step",
+                "joint_weight",
+                "gradient_clip",
+                "average_decay",
+            )
+        }
+        model = SharedEncoder(
+            *model.generators.values(), model.generator_optimizer, channels_last=True, **settings
+        )
+    return model, cli.datamodule, cli
+
+
+def train(variant: Variant, folder: str, batches: int) -> tuple[DSFUNet, PlaneDataModule, Clock]:
+    """The variant trained on so many batches."""
+    module, planes, cli = build(variant, folder)
+    clock = Clock(batches)
+    cli.trainer.callbacks += [clock, Schedule(batches, variant.final_share)]
+    cli.trainer.fit(module, datamodule=planes)
+    return module, planes, clock
+
+
+@torch.no_grad()
+def score(module: DSFUNet, planes: PlaneDataModule) -> dict[str, float]:
+    """Mean squared errors over validation planes, by averaged and by live weights."""
+    module.eval()
+    result = {}
+    for which, generators in (("averaged", module.averages), ("live", module.generators)):
+        assert generators is not None
+        for batch in planes.val_dataloader():
+            for name, output in zip(COMPONENTS, module._generate(generators, batch["input"]), strict=True):
+                module.errors.add(name, (output - batch[name]).square().mean(dim=(1, 2, 3)))
+        result |= {f"{which}/{name}": float(value) for name, value in module.errors.summary().items()}
+    return result
+
+
+def seconds_a_batch(variants: Sequence[Variant], folder: str) -> dict[str, float]:
+    """Processor time of one batch of every variant [s], measured in turns."""
+    seconds: dict[str, float] = {}
+    for _ in range(_CALIBRATION_ROUNDS):
+        for variant in variants:
+            measured = train(variant, folder, _CALIBRATION_BATCHES)[2].seconds
+            seconds[variant.name] = min(measured, seconds.get(variant.name, measured))
+    return seconds
+
+
+def table(results: dict[str, dict[str, float]], minutes: float) -> list[str]:
+    """The results as Markdown."""
+    lines = [
+        "# What the parts of the release recipe buy",
+        "",
+        f"`python -m benchmarks.recipe`: networks of half the release's width, {minutes:g} minutes of one core of"
+        f" {describe_machine()} for each line; mean squared errors in spread space over 256 validation planes of"
+        " unseen species, of the averaged weights. Each line differs from the first in one thing; the second shows"
+        " what chance does.",
+        "",
+        "| | samples | I_FF mean | I_SRO mean | I_FF median | I_SRO median |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        for which, label in (("averaged", name), ("live", f"{name}, weights not averaged")):
+            if which == "live" and name != VARIANTS[0].name:
+                continue
+            values = [
+                result[f"{which}/{component}_mse{kind}"]
+                for kind in ("", "_median")
+                for component in COMPONENTS
+            ]
+            lines.append(
+                f"| {label} | {result['samples']:.0f} | " + " | ".join(f"{v:.4f}" for v in values) + " |"
+            )
+    return lines
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Calibrate, train what is not there yet, write the table, print it."""
+    parser = ArgumentParser(prog="python -m benchmarks.recipe", description=__doc__)
+    parser.add_argument(
+        "--folder", type=str, default="data/release", help="stores of configs/simulate/release.yaml"
+    )
+    parser.add_argument("--minutes", type=PositiveFloat, default=6.0, help="processor time of each variant")
+    parser.add_argument("--work", type=Path, default=Path("runs/recipe"), help="folder for finished variants")
+    options = parser.parse_args(args)
+    for nothing_to_act_on in (
+        ".*does not have many workers",
+        ".*args parameter is intended",
+        ".*isinstance.treespec",
+    ):
+        warnings.filterwarnings("ignore", message=nothing_to_act_on)
+    torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    calibration = options.work / "seconds_a_batch.json"
+    if not calibration.exists():
+        write_json(calibration, seconds_a_batch(VARIANTS, options.folder))
+    seconds = json.loads(calibration.read_text(encoding="utf-8"))
+    results = {}
+    for number, variant in enumerate(VARIANTS):
+        path = options.work / f"{number}.json"
+        if not path.exists():
+            batches = int(60 * options.minutes / seconds[variant.name])
+            module, planes, _ = train(variant, options.folder, batches)
+            write_json(path, {**score(module, planes), "samples": batches * planes.batch_size})
+        results[variant.name] = json.loads(path.read_text(encoding="utf-8"))
+    lines = table(results, options.minutes)
+    with replacing(OUT) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
