@@ -1,18 +1,20 @@
-"""What a training run does beside training: learning rate by schedule, throughput, pictures for the dashboard."""
+"""What a training run does beside training: learning rate by schedule, and what the dashboard shows."""
 
 import math
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
 from dsfunet.errors import InputError
+from dsfunet.machine import describe_code, describe_machine
 from dsfunet.module import DSFUNet
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.stepping import Batch
+from dsfunet.weights import describe_network
 
 
 class CosineSchedule(Callback):
@@ -69,7 +71,7 @@ class CosineSchedule(Callback):
             for group in optimizer.param_groups:
                 group.setdefault("maximum_lr", group["lr"])
                 group["lr"] = factor * group["maximum_lr"]
-        pl_module.log("learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
+        pl_module.log("share_done", progress, prog_bar=True)
         if self.budget_minutes is not None and progress >= 1:
             trainer.should_stop = True
 
@@ -85,17 +87,37 @@ class CosineSchedule(Callback):
         return seen / max(1, trainer.max_epochs * int(trainer.num_training_batches))
 
 
-class Throughput(Callback):
-    """Logs training samples a second, and on a GPU the most memory taken [GiB], averaged over `every` batches."""
+class Gauges(Callback):
+    """Logs what tells whether a run is healthy: speed, learning rates and, on a GPU, memory.
+
+    `samples_per_second` counts all ranks and leaves out validation; `learning_rate/generators` and `.../discriminators`
+    are those of the batch; `gpu_memory_gib` is the most taken so far on this rank [GiB].
+
+    Args:
+        every: batches to average the speed over, and between two logs.
+
+    Raises:
+        InputError: `every` is below 1.
+    """
 
     def __init__(self, every: int = 50) -> None:
+        if every < 1:
+            raise InputError(f"every is {every}: expected at least 1")
         self.every = every
         self._since = 0.0
         self._samples = 0
+        self._batches = 0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start a new average."""
+        self._restart()
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start a new average, so that the time of a validation is not counted."""
-        self._since, self._samples = time.monotonic(), 0
+        self._restart()
+
+    def _restart(self) -> None:
+        self._since, self._samples, self._batches = time.monotonic(), 0, 0
 
     def on_train_batch_end(
         self,
@@ -107,13 +129,71 @@ class Throughput(Callback):
     ) -> None:
         """Count, and log every so often."""
         self._samples += len(batch["input"]) * trainer.world_size
-        if (batch_idx + 1) % self.every == 0:
-            pl_module.log(
-                "samples_per_second", self._samples / (time.monotonic() - self._since), prog_bar=True
-            )
-            if torch.cuda.is_available():
-                pl_module.log("gpu_memory_gib", torch.cuda.max_memory_allocated() / 2**30)
-            self._since, self._samples = time.monotonic(), 0
+        self._batches += 1
+        if self._batches < self.every:
+            return
+        for name, optimizer in zip(("generators", "discriminators"), trainer.optimizers, strict=False):
+            pl_module.log(f"learning_rate/{name}", optimizer.param_groups[0]["lr"])
+        pl_module.log("samples_per_second", self._samples / (time.monotonic() - self._since), prog_bar=True)
+        if torch.cuda.is_available():
+            pl_module.log("gpu_memory_gib", torch.cuda.max_memory_allocated() / 2**30)
+        self._restart()
+
+
+class RunRecord(Callback):
+    """Tells every logger what made the run: code, machine, data and networks, beside the module's own settings."""
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Log it, once."""
+        record = describe_run(trainer, pl_module)
+        for logger in trainer.loggers:
+            logger.log_hyperparams(record)
+
+
+def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, Any]:
+    """Code version, machine, ranks, digests of the data, and networks and optimizers in plain types."""
+    record: dict[str, Any] = {
+        "code": describe_code(),
+        "machine": describe_machine(str(module.device)),
+        "ranks": trainer.world_size,
+        "precision": str(trainer.precision),
+    }
+    for split, digest in getattr(trainer.datamodule, "digests", {}).items():  # type: ignore[attr-defined]
+        record[f"data/{split}_digest"] = digest
+    if isinstance(module, DSFUNet):
+        for name in COMPONENTS:
+            record[f"networks/{name}"] = describe_network(module.generators[name])
+    for name, optimizer in zip(("generators", "discriminators"), trainer.optimizers, strict=False):
+        plain = {
+            key: value for key, value in optimizer.defaults.items() if isinstance(value, int | float | tuple)
+        }
+        record[f"optimizers/{name}"] = {"class": type(optimizer).__name__, **plain}
+    return record
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's bar with what matters, in short: both L1 losses, both validation errors, planes a second."""
+
+    names: ClassVar[dict[str, str]] = {
+        "train/form_factor_l1": "L1 FF",
+        "train/short_range_order_l1": "L1 SRO",
+        "validation/form_factor_mse": "MSE FF",
+        "validation/short_range_order_mse": "MSE SRO",
+        "samples_per_second": "planes/s",
+        "share_done": "done",
+    }
+
+    def get_metrics(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """The numbers behind the bar, in the order above; those not known yet are left out."""
+        found = super().get_metrics(trainer, pl_module)
+        shown: dict[str, int | str | float | dict[str, float]] = {}
+        for name, label in self.names.items():
+            if name in found:
+                value = found[name]
+                shown[label] = f"{value:.3g}" if isinstance(value, float) else value
+        return shown
 
 
 class PlanePictures(Callback):

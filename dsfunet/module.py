@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from dsfunet import __version__
 from dsfunet.errors import InputError
 from dsfunet.losses import (
     AdversarialObjective,
@@ -17,7 +16,7 @@ from dsfunet.losses import (
     joint_product_loss,
     reconstruction_loss,
 )
-from dsfunet.machine import describe_machine
+from dsfunet.machine import describe_code, describe_machine
 from dsfunet.plane_errors import PlaneErrors
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.stepping import Batch, SteppedModule
@@ -270,4 +269,4 @@ class DSFUNet(SteppedModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in plain types what made the weights and which networks they belong to: a checkpoint stands alone."""
         checkpoint["networks"] = {name: describe_network(self.generators[name]) for name in COMPONENTS}
-        checkpoint["made_by"] = {"version": __version__, "machine": describe_machine(str(self.device))}
+        checkpoint["made_by"] = {"version": describe_code(), "machine": describe_machine(str(self.device))}

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from dsfunet.callbacks import ProgressBar, RunRecord
 from dsfunet.data import PlaneDataModule
 from dsfunet.errors import InputError
+from dsfunet.interruption import KeepDivergedBatch, StopOnSignal, WholeCheckpointIO
 from dsfunet.module import DSFUNet
 from dsfunet.shards import open_store
 from dsfunet.weights import read_checkpoint
@@ -40,6 +44,16 @@ class TrainingCLI(LightningCLI):
                 raise InputError(f"{checkpoint}: no such checkpoint")
             read_checkpoint(Path(checkpoint))
 
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """The trainer of the configuration, with what every run has: a safe way to be stopped, and a record."""
+        settings = self._get(self.config_init, "trainer", default={})
+        callbacks: list[Callback] = [StopOnSignal(), KeepDivergedBatch(), RunRecord()]
+        if settings.get("enable_progress_bar") is not False:
+            callbacks.append(ProgressBar())
+        kwargs["callbacks"] = [*_listed(settings.get("callbacks")), *callbacks]
+        kwargs["plugins"] = [*_listed(settings.get("plugins")), WholeCheckpointIO()]
+        return super().instantiate_trainer(**kwargs)
+
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as given.
 
@@ -50,6 +64,11 @@ class TrainingCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Nothing beside the constructors' arguments."""
         parser.set_defaults({"trainer.enable_model_summary": False})
+
+
+def _listed(value: Any) -> list[Any]:
+    """A setting that may be nothing, one thing, or a list of things."""
+    return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
 _COMMANDS = ("fit", "validate", "test")

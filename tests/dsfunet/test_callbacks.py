@@ -1,5 +1,6 @@
 """Learning rates by schedule and by the clock, throughput, and what the pictures show."""
 
+import json
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -8,10 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
-from dsfunet import callbacks
-from dsfunet.callbacks import CosineSchedule, PlanePictures, Throughput, component_strips
+from dsfunet import __version__, callbacks
+from dsfunet.callbacks import (
+    CosineSchedule,
+    Gauges,
+    PlanePictures,
+    ProgressBar,
+    RunRecord,
+    component_strips,
+)
+from dsfunet.errors import InputError
 from dsfunet.module import DSFUNet
 from dsfunet.networks import SpectralUNet
 from dsfunet.stepping import Batch
@@ -88,7 +98,7 @@ def test_rates_warm_up_and_follow_the_share_of_batches(clock: Clock) -> None:
     assert [rates[0] for rates in seen] == pytest.approx([1e-3 * each for each in shape])
     # All optimizers keep their own maximum.
     assert [rates[1] for rates in seen] == pytest.approx([2e-4 * each for each in shape])
-    assert run.logged["learning_rate"] == pytest.approx(0.0, abs=1e-9)
+    assert run.logged["share_done"] == 1.0
     assert not run.trainer.should_stop  # the trainer itself counts epochs
 
 
@@ -133,21 +143,73 @@ def test_time_spent_outlives_an_interruption(clock: Clock) -> None:
     assert other.step(resumed) == pytest.approx(before)
 
 
-def test_throughput_counts_samples_of_all_processes(clock: Clock) -> None:
-    run, throughput = Run(), Throughput(every=2)
+def test_gauges_count_samples_of_all_processes_and_leave_validation_out(clock: Clock) -> None:
+    run, gauges = Run(), Gauges(every=2)
     batch = {"input": torch.zeros(8, 2, 4, 4)}
-    throughput.on_train_epoch_start(run.trainer, run.module)
-    for index, seconds in enumerate((1.0, 3.0)):
-        assert not run.logged
+
+    def train(seconds: float) -> None:
         clock.now += seconds
-        throughput.on_train_batch_end(run.trainer, run.module, None, batch, index)
-    assert run.logged.pop("samples_per_second") == pytest.approx(2 * 16 / 4.0)
-    clock.now += 100  # a validation
-    throughput.on_train_epoch_start(run.trainer, run.module)
-    for index in range(2):
-        clock.now += 0.5
-        throughput.on_train_batch_end(run.trainer, run.module, None, batch, index)
+        gauges.on_train_batch_end(run.trainer, run.module, None, batch, 0)
+
+    gauges.on_train_epoch_start(run.trainer, run.module)
+    train(1.0)
+    assert not run.logged
+    train(3.0)
+    rates = {"learning_rate/generators": 1e-3, "learning_rate/discriminators": 2e-4}
+    assert run.logged == pytest.approx({"samples_per_second": 2 * 16 / 4.0, **rates})
+    train(1.0)
+    clock.now += 100  # a validation in the middle of an epoch
+    gauges.on_validation_end(run.trainer, run.module)
+    run.logged.clear()
+    train(0.5)
+    assert not run.logged
+    train(0.5)
     assert run.logged["samples_per_second"] == pytest.approx(32.0)
+
+
+def test_gauges_refuse_to_log_never() -> None:
+    with pytest.raises(InputError, match="every is 0"):
+        Gauges(every=0)
+
+
+def test_the_bar_shows_what_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = {
+        "v_num": 3,
+        "samples_per_second": 7.8125,
+        "train/short_range_order_l1": 0.123456,
+        "train/form_factor_l1": 0.0456,
+        "validation/mse": 1.0,
+    }
+    monkeypatch.setattr(TQDMProgressBar, "get_metrics", lambda *_: logged)
+    shown = ProgressBar().get_metrics(Run().trainer, tiny_module())
+    assert list(shown.items()) == [("L1 FF", "0.0456"), ("L1 SRO", "0.123"), ("planes/s", "7.81")]
+
+
+def test_every_logger_is_told_what_made_the_run() -> None:
+    run = Run()
+    run.trainer.precision = "32-true"
+    run.trainer.datamodule = SimpleNamespace(digests={"train": "abc", "validation": "def"})
+    told: list[dict[str, Any]] = []
+    run.trainer.loggers = [SimpleNamespace(log_hyperparams=told.append)] * 2
+    RunRecord().on_fit_start(run.trainer, run.module)
+    assert len(told) == 2 and told[0] == told[1]
+    record = told[0]
+    assert (record["data/train_digest"], record["data/validation_digest"]) == ("abc", "def")
+    assert record["code"].startswith(__version__) and record["ranks"] == 2
+    settings = {
+        "channels": [8, 16],
+        "blocks": [1, 1],
+        "fourier_channels": [4, 8],
+        "in_channels": 2,
+        "fold": 4,
+    }
+    for name in ("form_factor", "short_range_order"):
+        assert record[f"networks/{name}"] == {"network": "SpectralUNet", "settings": settings}
+    assert record["optimizers/generators"]["class"] == "SGD"
+    assert record["optimizers/discriminators"]["lr"] == 2e-4
+    assert (
+        json.loads(json.dumps(record)) == record
+    )  # plain types: dashboards and checkpoints take nothing else
 
 
 class PictureBook(WandbLogger):

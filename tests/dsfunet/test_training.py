@@ -95,7 +95,7 @@ def write_config(folder: Path, store: Path, dashboard: bool = False) -> Path:
             "logger": loggers,
             "callbacks": [
                 {"class_path": "dsfunet.callbacks.CosineSchedule", "init_args": {"warmup_batches": 1}},
-                {"class_path": "dsfunet.callbacks.Throughput", "init_args": {"every": 2}},
+                {"class_path": "dsfunet.callbacks.Gauges", "init_args": {"every": 2}},
                 {"class_path": "dsfunet.callbacks.PlanePictures", "init_args": {"planes": 2}},
                 {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": checkpoints},
             ],
@@ -137,7 +137,8 @@ def test_fit_leaves_checkpoints_metrics_and_dashboard(fitted: Path) -> None:
         f"train/{name}_{kind}" for name in COMPONENTS for kind in ("l1", "adversarial", "discriminator")
     }
     metrics = {f"validation/{name}_mse{kind}" for name in COMPONENTS for kind in ("", "_median", "_90")}
-    expected = {*losses, *metrics, "train/joint", "validation/mse", "learning_rate", "batches_seen"}
+    rates = {"learning_rate/generators", "learning_rate/discriminators"}
+    expected = {*losses, *metrics, *rates, "train/joint", "validation/mse", "share_done", "batches_seen"}
     assert columns >= {*expected, "samples_per_second"}
     values = [float(value) for row in rows for value in row.values() if value]
     assert all(value == value and abs(value) < 1e6 for value in values)

@@ -1,0 +1,133 @@
+"""When training is stopped from outside or runs away: nothing is lost, and nothing half-written is left."""
+
+import io
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from dsfunet.errors import DivergedError, InputError
+from dsfunet.io.files import replacing
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all: written beside, brought to disk, then renamed.
+
+    A disk that fills, or a process that is killed, leaves the checkpoint that was there before.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            InputError: it cannot be written; what was at `path` is untouched.
+        """
+        # To memory first: torch's writer is a C++ object that does not survive a disk that fills under it.
+        serialised = io.BytesIO()
+        torch.save(checkpoint, serialised)
+        path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary, temporary.open("wb") as stream:
+                stream.write(serialised.getbuffer())
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise InputError(
+                f"{path}: the checkpoint of {serialised.tell() / 1e6:.0f} MB cannot be written"
+                f" ({error.strerror or error}); the one before it is untouched"
+            ) from error
+
+
+def run_folder(trainer: lightning.Trainer) -> Path:
+    """Where the checkpoints of a run go: the folder of its ModelCheckpoint, or the trainer's own."""
+    checkpoints = trainer.checkpoint_callback
+    dirpath = checkpoints.dirpath if isinstance(checkpoints, ModelCheckpoint) else None
+    return Path(dirpath or trainer.default_root_dir)
+
+
+class StopOnSignal(Callback):
+    """A job told to end (SIGTERM, or SLURM's warning SIGUSR1) finishes its batch, writes last.ckpt, and exits.
+
+    The exit status is 128 + the signal's number, as a shell's. A run given that last.ckpt goes on as if it had never
+    stopped. All ranks stop at the same batch, whichever of them was told; a signal during validation waits for its end.
+    """
+
+    signals = (signal.SIGTERM, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._earlier: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take the place of Lightning's handlers, which save or communicate in the middle of a step."""
+        self.received = None
+        # Python allows handlers in the main thread only.
+        if threading.current_thread() is threading.main_thread():
+            self._earlier = {number: signal.signal(number, self._note) for number in self.signals}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stop here if any rank was told to."""
+        self._stop_if_told(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop here if any rank was told to."""
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._stop_if_told(trainer)
+
+    def _stop_if_told(self, trainer: lightning.Trainer) -> None:
+        if not trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            return
+        path = run_folder(trainer) / "last.ckpt"
+        trainer.save_checkpoint(path)
+        number = self.received or signal.SIGTERM
+        if trainer.is_global_zero:
+            print(f"{signal.Signals(number).name}: stopped, and saved {path} to go on from", flush=True)
+        raise SystemExit(128 + number)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Give the handlers back."""
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+        self._earlier = {}
+
+
+class KeepDivergedBatch(Callback):
+    """When a loss is not finite, keeps the batch that did it, and the weights it met, for inspection.
+
+    `diverged_rank<n>.pt` in the run's folder holds batch, losses and number of batches before (tensors and plain types
+    only); `diverged.ckpt` is a checkpoint from just before the step.
+    """
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Write both files and name them in the error."""
+        if not isinstance(exception, DivergedError):
+            return
+        folder = run_folder(trainer)
+        path = folder / f"diverged_rank{trainer.global_rank}.pt"
+        batch = {name: planes.detach().cpu() for name, planes in exception.batch.items()}
+        record = {"batch": batch, "losses": exception.losses, "batches_done": exception.batches_done}
+        WholeCheckpointIO().save_checkpoint(record, path)
+        trainer.save_checkpoint(folder / "diverged.ckpt")
+        exception.args = (f"{exception}; the batch is in {path}, the weights in diverged.ckpt beside it",)

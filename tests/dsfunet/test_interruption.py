@@ -1,0 +1,177 @@
+"""Runs that are told to end, that meet a loss that is not finite, or whose disk fills: what is left on disk."""
+
+import copy
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from dsfunet.errors import DivergedError, InputError
+from dsfunet.interruption import KeepDivergedBatch, StopOnSignal, WholeCheckpointIO
+from dsfunet.module import DSFUNet
+from dsfunet.networks import PatchDiscriminator, SpectralUNet
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+]
+
+
+def system() -> DSFUNet:
+    def network() -> SpectralUNet:
+        return SpectralUNet(channels=(8, 16), blocks=(1, 1), fourier_channels=(4, 8))
+
+    torch.manual_seed(6)
+    adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.999))
+    judges = [PatchDiscriminator((4, 8, 8, 8)) for _ in range(2)]
+    return DSFUNet(network(), network(), adam, adam, *judges, reconstruction_weight=1.0, average_decay=0.5)
+
+
+def planes(samples: int) -> list[dict[str, torch.Tensor]]:
+    drawn = torch.Generator().manual_seed(4)
+    channels = {"input": 2, "clean": 1, "form_factor": 1, "short_range_order": 1}
+    return [
+        {name: 2 * torch.rand(n, 32, 32, generator=drawn) - 1 for name, n in channels.items()}
+        for _ in range(samples)
+    ]
+
+
+def fit(
+    module: DSFUNet, folder: Path, *callbacks: Callback, samples: list[dict[str, torch.Tensor]] | None = None
+) -> None:
+    """Four batches of two planes and a validation, checkpoints in `folder`."""
+    checkpoints = ModelCheckpoint(
+        folder, "best", "validation/mse", save_last=True, enable_version_counter=False
+    )
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        callbacks=[*callbacks, checkpoints],
+        plugins=[WholeCheckpointIO()],
+        max_epochs=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    batches: Any = DataLoader(samples or planes(8), batch_size=2)  # type: ignore[arg-type]
+    trainer.fit(module, batches, DataLoader(planes(2), batch_size=2))  # type: ignore[arg-type]
+
+
+class Teller(Callback):
+    """Sends this process a signal at the start of a training batch, or of a validation batch."""
+
+    def __init__(self, number: int, train_batch: int | None = None) -> None:
+        self.number = number
+        self.train_batch = train_batch
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == self.train_batch:
+            os.kill(os.getpid(), self.number)
+
+    def on_validation_batch_start(self, trainer: Any, *_: Any) -> None:
+        if self.train_batch is None and not trainer.sanity_checking:
+            os.kill(os.getpid(), self.number)
+
+
+class Onlooker(Callback):
+    """Keeps all weights as they are after each batch."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_end(self, trainer: Any, pl_module: DSFUNet, *_: Any) -> None:
+        self.states.append(copy.deepcopy(pl_module.state_dict()))
+
+
+def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize(
+    ("number", "train_batch", "batches"),
+    [(signal.SIGTERM, 1, 2), (signal.SIGUSR1, 2, 3), (signal.SIGTERM, None, 4)],
+)
+def test_a_run_told_to_end_finishes_its_batch_and_saves_it(
+    number: signal.Signals,
+    train_batch: int | None,
+    batches: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = [signal.getsignal(each) for each in StopOnSignal.signals]
+    onlooker = Onlooker()
+    fit(system(), tmp_path / "whole", onlooker)
+    with pytest.raises(SystemExit) as stopped:
+        fit(system(), tmp_path / "stopped", Teller(number, train_batch), StopOnSignal())
+    assert stopped.value.code == 128 + number
+    assert f"{number.name}: stopped, and saved" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "stopped").iterdir()} <= {"last.ckpt", "best.ckpt"}
+    saved = torch.load(tmp_path / "stopped" / "last.ckpt", weights_only=True)
+    assert int(saved["state_dict"]["batches_seen"]) == batches
+    assert_same_weights(saved["state_dict"], onlooker.states[batches - 1])
+    assert [signal.getsignal(each) for each in StopOnSignal.signals] == before
+
+
+def test_a_batch_that_is_not_finite_is_kept_with_the_weights_it_met(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+    samples = planes(8)
+    samples[4]["form_factor"][0, 3, 5] = torch.nan  # in the third batch
+    with pytest.raises(DivergedError) as caught:
+        fit(system(), tmp_path, onlooker, KeepDivergedBatch(), samples=samples)
+    assert "diverged at batch 2" in str(caught.value) and "form_factor_l1 nan" in str(caught.value)
+    assert "short_range_order_l1 0." in str(caught.value)  # the others are told too, to see which it was
+    assert f"the batch is in {tmp_path}/diverged_rank0.pt" in str(caught.value)
+    kept = torch.load(tmp_path / "diverged_rank0.pt", weights_only=True)
+    assert kept["batches_done"] == 2
+    assert torch.isnan(kept["batch"]["form_factor"]).nonzero().tolist() == [[0, 0, 3, 5]]
+    assert torch.equal(kept["batch"]["input"][1], samples[5]["input"])
+    saved = torch.load(tmp_path / "diverged.ckpt", weights_only=True)
+    assert_same_weights(saved["state_dict"], onlooker.states[-1])
+    assert len(onlooker.states) == 2
+    assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
+@pytest.fixture
+def nearly_full_disk() -> Iterator[None]:
+    """No file may grow beyond 100 kB: writes fail as on a full disk, part of the way through."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_leaves_the_checkpoint_before(tmp_path: Path, nearly_full_disk: None) -> None:
+    path = tmp_path / "run" / "last.ckpt"
+    checkpoints = WholeCheckpointIO()
+    checkpoints.save_checkpoint({"weights": torch.arange(3)}, path)
+    with pytest.raises(InputError, match=r"last.ckpt: the checkpoint of 4 MB cannot be written .*untouched"):
+        checkpoints.save_checkpoint({"weights": torch.zeros(1_000_000)}, path)
+    assert torch.load(path, weights_only=True)["weights"].tolist() == [0, 1, 2]
+    assert [each.name for each in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_a_run_whose_disk_fills_keeps_its_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(system(), tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        fit(system(), tmp_path)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert {each.name for each in tmp_path.iterdir()} == {"last.ckpt", "best.ckpt"}
