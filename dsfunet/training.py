@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
+from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -34,6 +35,8 @@ class TrainingCLI(LightningCLI):
             InputError: a store is missing, incomplete or not one, or the checkpoint is none of ours.
         """
         config = self.config[self.config.subcommand]
+        if config.run is not None:
+            _move_run(config)
         folder = Path(config.data.folder)
         for split in ("train", "validation") if self.config.subcommand == "fit" else ("validation",):
             open_store(folder / f"{split}.zarr")
@@ -62,8 +65,22 @@ class TrainingCLI(LightningCLI):
         """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Nothing beside the constructors' arguments."""
+        """Beside the constructors' arguments: where the run goes."""
+        parser.add_argument(
+            "--run",
+            type=str | None,
+            default=None,
+            help="folder for this run's logs and checkpoints, instead of those the configuration names",
+        )
         parser.set_defaults({"trainer.enable_model_summary": False})
+
+
+def _move_run(config: Namespace) -> None:
+    """Have everything that takes a folder, loggers and checkpoints, take that of `run`."""
+    for setting, argument in (("logger", "save_dir"), ("callbacks", "dirpath")):
+        for each in _listed(config.trainer[setting]):
+            if isinstance(each, Namespace) and argument in each.get("init_args", {}):
+                each.init_args[argument] = config.run
 
 
 def _listed(value: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,10 +10,12 @@ from dsfunet.losses import (
     AdversarialObjective,
     adversarial_loss_discriminator,
     adversarial_loss_generator,
+    explanation_loss,
     joint_product_loss,
     reconstruction_loss,
     shifted_product,
 )
+from dsfunet.preprocessing import spread, unspread
 
 LOG_2 = 0.69314718  # -log of sigmoid(0)
 LOG_3 = 1.09861229  # sigmoid(log 3) = 3/4, sigmoid(-log 3) = 1/4
@@ -176,3 +179,56 @@ def test_beta_must_be_positive(beta: float) -> None:
     plane = torch.zeros(1, 1, 2, 2)
     with pytest.raises(ValueError, match="above 0"):
         joint_product_loss(plane, plane, plane, plane, beta=beta)
+
+
+def product_plane(generator: torch.Generator, scale: float = 1.0) -> tuple[torch.Tensor, ...]:
+    """Spread components with minimum 0 and maximum 1, their floors' product and its normalised, spread plane."""
+    first, second = (torch.rand(1, 1, 16, 16, generator=generator) for _ in range(2))
+    first, second = ((each - each.min()) / (each.max() - each.min()) for each in (first, second))
+    plane = scale * (first + 0.3) * (second + 0.1)
+    plane = (plane - plane.min()) / (plane.max() - plane.min())
+    return spread(first), spread(second), spread(plane)
+
+
+def test_the_true_components_explain_their_plane_whatever_the_floors() -> None:
+    first, second, plane = product_plane(torch.Generator().manual_seed(1), scale=7.0)
+    assert explanation_loss(first, second, plane).item() == pytest.approx(0.0, abs=2e-3)  # the ridge's share
+    # Flat components explain nothing of it: all of its variance is left.
+    flat = torch.zeros_like(first)
+    assert explanation_loss(flat, flat, plane).item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_unexplained_share_is_that_of_a_least_squares_fit_to_the_measured_pixels() -> None:
+    drawn = torch.Generator().manual_seed(2)
+    first, second, _ = product_plane(drawn)
+    target = torch.rand(1, 1, 16, 16, generator=drawn)
+    mask = (torch.rand(1, 1, 16, 16, generator=drawn) < 0.6).float()
+    shown = torch.cat([spread(target) * mask - (1 - mask), mask], dim=1)
+    inside = mask.bool().flatten().numpy()
+    f, s, t = (
+        each.flatten().double().numpy()[inside] for each in (unspread(first), unspread(second), target)
+    )
+    columns = np.stack([f * s, f, s, np.ones_like(f)], axis=1)
+    residual = t - columns @ np.linalg.lstsq(columns, t, rcond=None)[0]
+    expected = (residual**2).sum() / ((t - t.mean()) ** 2).sum()
+    assert explanation_loss(first, second, shown).item() == pytest.approx(expected, abs=1e-3)
+    # Nothing is asked where nothing was measured: other answers there make no difference.
+    other = torch.where(mask.bool(), first, -first)
+    assert explanation_loss(other, second, shown).item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_unexplained_share_is_worked_out_plane_by_plane_and_has_gradients() -> None:
+    drawn = torch.Generator().manual_seed(3)
+    true, wrong = product_plane(drawn), product_plane(drawn)
+    first = torch.cat([true[0], true[1]]).requires_grad_()
+    second = torch.cat([true[1], wrong[1]])
+    planes = torch.cat([true[2], wrong[2]])
+    alone = explanation_loss(first[1:], second[1:], planes[1:])
+    both = explanation_loss(first, second, planes)
+    assert both.item() == pytest.approx(alone.item() / 2, abs=2e-3)
+    [gradient] = torch.autograd.grad(both, first)
+    assert torch.isfinite(gradient).all()
+    better = (first - 0.1 * gradient / gradient.abs().max()).clamp(-1, 1).detach()
+    assert explanation_loss(better, second, planes) < both
+    with pytest.raises(ValueError, match="expected one shape"):
+        explanation_loss(first[:1], second, planes)

@@ -15,6 +15,7 @@ from dsfunet.errors import InputError
 from dsfunet.losses import (
     adversarial_loss_discriminator,
     adversarial_loss_generator,
+    explanation_loss,
     joint_product_loss,
     reconstruction_loss,
 )
@@ -191,16 +192,19 @@ class SpyDiscriminator(nn.Module):
         return self.slope * (component + scattering)
 
 
-def test_discriminators_see_the_clean_plane_and_their_own_component() -> None:
-    module = system()
+@pytest.mark.parametrize("condition", ["clean", "masked"])
+def test_discriminators_see_their_condition_and_their_own_component(condition: str) -> None:
+    module = system(condition=condition)
     spies = {name: SpyDiscriminator() for name in COMPONENTS}
     module.discriminators = nn.ModuleDict(spies)
     batch: Batch = next(iter(loader()))
     outputs = dict(zip(COMPONENTS, module(batch["input"]), strict=True))
     fit(module)
+    # The paper's discriminators see the clean plane; in the ablation what the generators see, without its mask.
+    shown = batch["clean"] if condition == "clean" else batch["input"][:, :1]
     for name, spy in spies.items():
         assert len(spy.conditions) == 3  # generated; true and generated again
-        assert all(torch.equal(condition, batch["clean"]) for condition in spy.conditions)
+        assert all(torch.equal(each, shown) for each in spy.conditions)
         generated, real, generated_again = spy.components
         assert torch.equal(real, batch[name])
         torch.testing.assert_close(generated, outputs[name], rtol=0, atol=1e-6)
@@ -235,6 +239,15 @@ def test_logged_losses_are_those_of_the_equations(objective: str) -> None:
         factor = 100.0 if name.endswith("_l1") else 0.25 if name == "train/joint" else 1.0
         assert run.logged_metrics[name].item() == pytest.approx(factor * loss.item(), rel=1e-5), name
     assert set(run.logged_metrics) == {*expected, "batches_seen"}
+
+
+def test_explanation_is_weighed_and_logged() -> None:
+    module = system(discriminators=False, joint_step="off", explanation_weight=0.5)
+    batch: Batch = next(iter(loader()))
+    with torch.no_grad():
+        expected = explanation_loss(*module._generate(module.generators, batch["input"]), batch["input"])
+    run = fit(module)
+    assert run.logged_metrics["train/explanation"].item() == pytest.approx(0.5 * expected.item(), rel=1e-5)
 
 
 def descend(module: DSFUNet, loss: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""`dsfunet fit` and `validate` on a real, tiny store; configurations that parse; and runs that go on after a stop."""
+"""`dsfunet fit` and `validate` on a real, tiny store; and runs that go on after a stop."""
 
 import copy
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
 from dsfunet.cli import main
 from dsfunet.data import PlaneDataModule
 from dsfunet.module import DSFUNet
-from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
+from dsfunet.networks import PatchDiscriminator, SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
+from dsfunet.shards import open_store
 from dsfunet.stepping import Batch
 from dsfunet.training import TrainingCLI
 from dsfunet.weights import load_checkpoint
@@ -34,7 +34,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:LightningCLI's args parameter is intended"),
 ]
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 NETWORK = {
     "class_path": "dsfunet.networks.SpectralUNet",
     "init_args": {"channels": [8, 16], "blocks": [1, 1], "fourier_channels": [4, 8]},
@@ -224,6 +223,28 @@ def test_settings_given_beside_a_checkpoint_are_obeyed(
     assert models[0].joint_weight == 0.25
 
 
+def test_a_run_goes_where_it_is_told(fitted: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    arguments = ["--config", str(fitted / "tiny.yaml"), "--run", str(elsewhere)]
+    before = sorted(fitted.rglob("*.ckpt"))
+    assert main(["fit", *arguments, "--trainer.limit_train_batches", "1"]) == 0
+    assert {path.name for path in elsewhere.glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
+    assert (elsewhere / "csv" / "version_0" / "metrics.csv").is_file()
+    assert list(elsewhere.glob("wandb/offline-run-*"))
+    assert sorted(fitted.rglob("*.ckpt")) == before
+
+
+def test_the_record_of_a_run_names_code_data_and_settings(fitted: Path, tiny_store: Path) -> None:
+    [path] = fitted.glob("run/csv/version_0/hparams.yaml")
+    record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert record["code"].startswith("0.1.0")
+    assert record["data/train_digest"] == open_store(tiny_store / "train.zarr").digest
+    assert record["data/validation_digest"] == open_store(tiny_store / "validation.zarr").digest
+    assert record["joint_step"] == "separate" and record["average_decay"] == 0.9
+    assert record["optimizers/generators"]["lr"] == 1e-3
+    assert record["networks/form_factor"]["network"] == "SpectralUNet"
+
+
 def test_lone_discriminator_is_one_line(
     tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,55 +265,6 @@ def test_unknown_settings_are_refused(
         main(["fit", "--config", str(config), "--model.joint_step", "sometimes"])
     assert caught.value.code == 2
     assert "joint_step" in capsys.readouterr().err
-
-
-def read_config(name: str, folder: Path) -> Any:
-    """Model, data and trainer of a configuration, instantiated but not run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        arguments = ["--config", str(CONFIGS / name), "--trainer.accelerator", "cpu"]
-        # Not TrainingCLI, which looks for the data first.
-        return LightningCLI(
-            DSFUNet, PlaneDataModule, args=arguments, run=False, parser_kwargs={"parser_mode": "yaml"}
-        )
-
-
-def test_paper_configuration_is_the_papers(tmp_path: Path) -> None:
-    cli = read_config("paper.yaml", tmp_path)
-    model = cli.model
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in model.generators.items()}
-    assert {round(size / 1e6, 1) for size in sizes.values()} == {29.2}
-    assert all(
-        isinstance(part, Pix2PixGenerator) and part.in_channels == 1 for part in model.generators.values()
-    )
-    assert all(isinstance(part, PatchDiscriminator) for part in model.discriminators.values())
-    assert len(model.discriminators) == 2
-    assert (model.reconstruction_weight, model.joint_step, model.joint_weight) == (100.0, "separate", 1.0)
-    assert model.averages is None and model.gradient_clip is None
-    optimizers = model.configure_optimizers()
-    assert [type(each) for each in optimizers] == [torch.optim.Adam] * 2
-    assert all(each.defaults["lr"] == 2e-4 and each.defaults["betas"] == (0.5, 0.999) for each in optimizers)
-    assert (cli.datamodule.batch_size, cli.trainer.max_epochs) == (64, 200)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_release_configuration(tmp_path: Path) -> None:
-    cli = read_config("release.yaml", tmp_path)
-    assert all(isinstance(part, SpectralUNet) for part in cli.model.generators.values())
-    assert not cli.model.discriminators
-    assert cli.model.averages is not None
-    assert len(cli.model.configure_optimizers()) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_smoke_configuration_has_all_parts_and_two_networks_of_each_kind(tmp_path: Path) -> None:
-    cli = read_config("smoke.yaml", tmp_path)
-    # The file gives each network once, by a YAML anchor: they must not become one network.
-    for parts in (cli.model.generators, cli.model.discriminators):
-        first, second = (next(parts[name].parameters()) for name in COMPONENTS)
-        assert first is not second and not torch.equal(first, second)
-    assert cli.model.joint_step == "separate" and cli.model.averages is not None
-    assert list(tmp_path.iterdir()) == []
 
 
 def planes(samples: int) -> list[dict[str, torch.Tensor]]:

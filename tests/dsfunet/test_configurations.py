@@ -1,0 +1,116 @@
+"""The configurations that ship: what they make is what the paper, the release and each ablation say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from dsfunet.data import PlaneDataModule
+from dsfunet.module import DSFUNet
+from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
+from dsfunet.preprocessing import COMPONENTS
+from dsfunet.training import TrainingCLI
+
+pytestmark = [
+    # We hand LightningCLI its arguments ourselves.
+    pytest.mark.filterwarnings("ignore:LightningCLI's args parameter is intended"),
+]
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+class Reader(TrainingCLI):
+    """TrainingCLI without its look at the data."""
+
+    def before_instantiate_classes(self) -> None:
+        pass
+
+
+def read_config(folder: Path, *names: str) -> Any:
+    """Model, data and trainer of configurations, one over the other, instantiated but not run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        arguments = [each for name in names for each in ("--config", str(CONFIGS / name))]
+        return Reader(
+            DSFUNet,
+            PlaneDataModule,
+            args=[*arguments, "--trainer.accelerator", "cpu"],
+            run=False,
+            parser_kwargs={"parser_mode": "yaml"},
+        )
+
+
+def test_paper_configuration_is_the_papers(tmp_path: Path) -> None:
+    cli = read_config(tmp_path, "paper.yaml")
+    model = cli.model
+    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in model.generators.items()}
+    assert {round(size / 1e6, 1) for size in sizes.values()} == {29.2}
+    assert all(
+        isinstance(part, Pix2PixGenerator) and part.in_channels == 1 for part in model.generators.values()
+    )
+    assert all(isinstance(part, PatchDiscriminator) for part in model.discriminators.values())
+    assert len(model.discriminators) == 2
+    assert (model.reconstruction_weight, model.joint_step, model.joint_weight) == (100.0, "separate", 1.0)
+    assert model.averages is None and model.gradient_clip is None
+    optimizers = model.configure_optimizers()
+    assert [type(each) for each in optimizers] == [torch.optim.Adam] * 2
+    assert all(each.defaults["lr"] == 2e-4 and each.defaults["betas"] == (0.5, 0.999) for each in optimizers)
+    assert (cli.datamodule.batch_size, cli.trainer.max_epochs) == (64, 200)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_release_configuration(tmp_path: Path) -> None:
+    cli = read_config(tmp_path, "release.yaml")
+    assert all(isinstance(part, SpectralUNet) for part in cli.model.generators.values())
+    assert not cli.model.discriminators
+    assert cli.model.averages is not None
+    assert len(cli.model.configure_optimizers()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_smoke_configuration_has_all_parts_and_two_networks_of_each_kind(tmp_path: Path) -> None:
+    cli = read_config(tmp_path, "smoke.yaml")
+    # The file gives each network once, by a YAML anchor: they must not become one network.
+    for parts in (cli.model.generators, cli.model.discriminators):
+        first, second = (next(parts[name].parameters()) for name in COMPONENTS)
+        assert first is not second and not torch.equal(first, second)
+    assert cli.model.joint_step == "separate" and cli.model.averages is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def settings(model: DSFUNet) -> dict[str, Any]:
+    """What an ablation may change."""
+    return {
+        **dict(model.hparams),
+        "generators": {name: type(each).__name__ for name, each in model.generators.items()},
+        "discriminators": sorted(model.discriminators),
+        "optimizers": len(model.configure_optimizers()),
+    }
+
+
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no_joint_step": {"joint_step": "off"},
+    "no_adversarial_term": {"discriminators": [], "optimizers": 1},
+    "masked_condition": {"condition": "masked"},
+    "least_squares": {"objective": "least_squares"},
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_one_thing_and_where_it_goes(name: str, tmp_path: Path) -> None:
+    paper = read_config(tmp_path, "paper.yaml")
+    ablation = read_config(tmp_path, "paper.yaml", f"ablations/{name}.yaml")
+    assert settings(ablation.model) == {**settings(paper.model), **ABLATIONS[name]}
+    assert (paper.config.run, ablation.config.run) == (None, f"runs/ablations/{name}")
+    assert settings(paper.model)["condition"] == "clean" and settings(paper.model)["objective"] == "vanilla"
+
+
+def test_every_ablation_is_known_here_and_says_how_to_run_it() -> None:
+    files = sorted((CONFIGS / "ablations").glob("*.yaml"))
+    assert [path.stem for path in files] == sorted(ABLATIONS)
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert f"--config configs/paper.yaml --config configs/ablations/{path.name}" in text
+        assert set(yaml.safe_load(text)) == {"run", "model"}
