@@ -32,8 +32,7 @@ DESCRIPTION_FILE = "dsfunet.json"
 INPUT_NAME, OUTPUT_NAME = "plane", "component"
 """What an ONNX file calls its input and its output."""
 
-# DFT, which the Fourier blocks become, is an operator since 17 and takes its axis as an input since 20; onnxruntime
-# knows 20 since 1.17.
+# Fourier blocks become the operator DFT, in its form of opset 20. Said here, or it would change with torch.
 _ONNX_OPSET = 20
 _LARGEST_DIFFERENCE = 1e-4
 
