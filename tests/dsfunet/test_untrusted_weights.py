@@ -18,7 +18,7 @@ from dsfunet.errors import InputError
 from dsfunet.module import DSFUNet
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
-from dsfunet.weights import Generators, describe_network, load_generators, save_folder
+from dsfunet.weights import Generators, build_network, describe_network, load_generators, save_folder
 from tests.dsfunet.test_training import write_config
 
 
@@ -207,8 +207,15 @@ def test_files_that_are_no_weights(
     "network", [Pix2PixGenerator(channels=(4, 8, 8)), tiny()], ids=["Pix2PixGenerator", "SpectralUNet"]
 )
 def test_settings_that_ask_for_all_memory_are_refused_before_they_get_it(
-    tmp_path: Path, network: torch.nn.Module
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: torch.nn.Module
 ) -> None:
+    built_on = []
+
+    def build(description: dict[str, Any]) -> torch.nn.Module:
+        built_on.append(torch.get_default_device().type)
+        return build_network(description)
+
+    monkeypatch.setattr("dsfunet.weights.build_network", build)
     description = describe_network(network)
     for key in ("channels", "fourier_channels"):
         if key in description["settings"]:  # hundreds of terabytes
@@ -217,3 +224,4 @@ def test_settings_that_ask_for_all_memory_are_refused_before_they_get_it(
     torch.save(checkpoint(networks=dict.fromkeys(COMPONENTS, description)), path)
     with pytest.raises(InputError, match=r"weights\.ckpt: weights do not fit a"):
         load_generators(path)
+    assert built_on == ["meta"]  # where tensors have shapes and nothing else
