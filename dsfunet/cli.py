@@ -4,12 +4,16 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from dsfunet import __version__
 from dsfunet.errors import InputError
 
 TRAINING_COMMANDS = ("fit", "validate", "test")
 """Commands that LightningCLI takes over; they need the extra `train`."""
+
+ExportFormat = Literal["safetensors", "torch-export", "onnx"]
+"""What `dsfunet export` writes."""
 
 
 def run() -> None:
@@ -52,16 +56,18 @@ def factorize(
     factorize_file(Path(file), Path(output), plane, weights, png, device)
 
 
-def export(checkpoint: str, out: str) -> None:
-    """Write the generators of a training checkpoint as half-precision safetensors.
+def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None:
+    """Write the generators for others to use, as half-precision safetensors, torch.export or ONNX files.
 
     Args:
-        checkpoint: checkpoint of `dsfunet fit`.
+        weights: `release` for those in the package, a checkpoint of `dsfunet fit`, or a folder of safetensors.
         out: folder to write.
+        format: safetensors for `dsfunet factorize --weights`, torch-export (.pt2) to go without dsfunet, or onnx
+            to go without torch.
     """
     from dsfunet.commands import export_weights
 
-    export_weights(Path(checkpoint), Path(out))
+    export_weights(weights, Path(out), format)
 
 
 def _parse_and_run(arguments: list[str]) -> int:
@@ -81,8 +87,10 @@ def _parse_and_run(arguments: list[str]) -> int:
     factorize_parser.add_function_arguments(factorize, skip={"file", "output", "png"})
     commands.add_subcommand("factorize", factorize_parser, help=_first_line(factorize))
     export_parser = ArgumentParser(description=_first_line(export))
-    export_parser.add_argument("checkpoint", type=str, help="checkpoint of `dsfunet fit`")
-    export_parser.add_function_arguments(export, skip={"checkpoint"})
+    export_parser.add_argument(
+        "weights", type=str, help="`release`, a checkpoint of `dsfunet fit`, or a folder of safetensors"
+    )
+    export_parser.add_function_arguments(export, skip={"weights"})
     commands.add_subcommand("export", export_parser, help=_first_line(export))
     for name in TRAINING_COMMANDS:
         # Only their names: LightningCLI parses them itself, and importing it takes ten seconds.

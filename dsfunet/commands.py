@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from dsfunet import __version__
 from dsfunet.errors import InputError
+from dsfunet.exchange import save_onnx, save_torch_export
 from dsfunet.factorize import Factorizer
 from dsfunet.io import Result, check_writable, read_plane, write_result
 from dsfunet.plots import draw_components, save_png
 from dsfunet.preprocessing import measured_pixels
 from dsfunet.product import fit_product
 from dsfunet.resampling import to_network_grid, to_user_grid
-from dsfunet.weights import load_checkpoint, load_generators, load_release, save_folder
+from dsfunet.weights import Generators, load_generators, load_release, save_folder
 
 Array = npt.NDArray[np.float64]
 
@@ -34,7 +35,7 @@ def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8
     Raises:
         InputError: no such weights, or the device is not there.
     """
-    generators = load_release() if weights == "release" else load_generators(weights)
+    generators = _load_weights(weights)
     try:
         return Factorizer(generators, device, batch_size)
     except (RuntimeError, AssertionError) as error:  # torch's ways of saying that a device is not there
@@ -167,17 +168,28 @@ def _notes(intensity: Array, missing: float, q_max: float | None, r_factor: floa
     return notes
 
 
-def export_weights(checkpoint: Path, out: Path) -> None:
-    """Write a checkpoint's generators as half-precision safetensors.
+def export_weights(weights: str, out: Path, file_format: str) -> None:
+    """Write generators for others to use: half-precision safetensors, torch.export or ONNX, into a folder.
 
     Raises:
-        InputError: the checkpoint cannot be used, or the folder cannot be written.
+        InputError: the weights cannot be used, the format lacks its packages, or the folder cannot be written.
     """
-    if not checkpoint.exists():
-        raise InputError(f"{checkpoint}: no such checkpoint")
-    generators = load_checkpoint(checkpoint)
+    generators = _load_weights(weights)
     try:
-        size = save_folder(generators, out)
+        if file_format == "safetensors":
+            # Rounded, they are still the weights that the card describes.
+            size = save_folder(generators, out, generators.card or None)
+            print(f"wrote {out}: {size / 1e6:.1f} MB of weights from {weights}")
+            return
+        files = save_onnx(generators, out) if file_format == "onnx" else save_torch_export(generators, out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    print(f"wrote {out}: {size / 1e6:.1f} MB of weights from {checkpoint}")
+    for file in files:
+        print(
+            f"wrote {file.path}: {file.size / 1e6:.1f} MB, within {file.difference:.1g} of the network itself"
+        )
+
+
+def _load_weights(weights: str) -> Generators:
+    """The weights in the package (`release`) or those at a path."""
+    return load_release() if weights == "release" else load_generators(weights)

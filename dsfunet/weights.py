@@ -75,6 +75,12 @@ def load_generators(path: str | Path) -> Generators:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such checkpoint or weights folder")
+    if path.is_file() and path.suffix == ".safetensors":
+        raise InputError(f"{path}: one of a folder's two files; expected the folder, {path.parent}")
+    if path.is_file() and path.suffix in (".pt2", ".onnx"):
+        raise InputError(
+            f"{path}: an exported network, for other programs; expected a checkpoint or a folder of safetensors"
+        )
     return load_folder(path) if path.is_dir() else load_checkpoint(path)
 
 
@@ -127,8 +133,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: not a checkpoint that can be read safely; expected one that `dsfunet fit` wrote"
         ) from error
     networks = checkpoint.get("networks") if isinstance(checkpoint, dict) else None
-    if not isinstance(networks, dict) or not {*COMPONENTS} <= set(networks) or "state_dict" not in checkpoint:
+    if not isinstance(networks, dict) or not {*COMPONENTS} <= set(networks):
         raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it names no networks)")
+    state = checkpoint.get("state_dict")
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it holds no weights)")
     return dict(checkpoint)
 
 
@@ -151,11 +160,16 @@ def load_checkpoint(path: Path) -> Generators:
 
 def _filled(description: dict[str, Any], state: dict[str, torch.Tensor], path: Path) -> nn.Module:
     try:
+        # Without memory first: the settings are a stranger's, and may ask for more than there is.
+        with torch.device("meta"):
+            outline = build_network(description).state_dict()
+        shapes = {key: getattr(value, "shape", None) for key, value in state.items()}
+        if shapes != {key: value.shape for key, value in outline.items()}:
+            raise RuntimeError("names or shapes differ")
         network = build_network(description)
+        network.load_state_dict(state)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    try:
-        network.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(
             f"{path}: weights do not fit a {description['network']} of the settings they name"

@@ -18,7 +18,7 @@ from dsfunet.cli import main
 from dsfunet.io import read_result
 from dsfunet.module import DSFUNet
 from dsfunet.networks import SpectralUNet
-from dsfunet.weights import Generators, load_folder, save_folder
+from dsfunet.weights import Generators, load_folder, load_release, save_folder
 
 Array = npt.NDArray[np.float64]
 
@@ -293,12 +293,35 @@ def test_exported_weights_answer_as_the_checkpoint(
         np.testing.assert_allclose(getattr(rounded, name), getattr(exact, name), rtol=0, atol=5e-3)
 
 
+def test_shipped_weights_are_exported_as_they_are_with_their_card(tmp_path: Path) -> None:
+    assert main(["export", "release", "--out", str(tmp_path / "once")]) == 0
+    assert main(["export", str(tmp_path / "once"), "--out", str(tmp_path / "twice")]) == 0
+    release = load_release()
+    for name in ("once", "twice"):
+        exported = load_folder(tmp_path / name)
+        assert (exported.digest, exported.card) == (release.digest, release.card)
+
+
+def test_unknown_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["export", "release", "--out", str(tmp_path / "out"), "--format", "pickle"])
+    assert caught.value.code == 2 and not (tmp_path / "out").exists()
+    said = capsys.readouterr().err
+    assert all(word in said for word in ("pickle", "safetensors", "torch-export", "onnx"))
+
+
+@pytest.mark.parametrize("file_format", ["safetensors", "torch-export", "onnx"])
 @pytest.mark.parametrize(
     ("broken", "message"),
     [("missing", "no such checkpoint"), ("garbage", "not a checkpoint"), ("out", "out")],
 )
 def test_bad_exports(
-    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], broken: str, message: str
+    tmp_path: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    broken: str,
+    message: str,
+    file_format: str,
 ) -> None:
     folder, source = tmp_path / "out", checkpoint
     if broken == "out":
@@ -308,7 +331,7 @@ def test_bad_exports(
     if broken == "garbage":
         source.write_bytes(b"garbage")
     before = sorted(tmp_path.iterdir())
-    assert main(["export", str(source), "--out", str(folder)]) == 2
+    assert main(["export", str(source), "--out", str(folder), "--format", file_format]) == 2
     assert_one_line(capsys, message)
     assert sorted(tmp_path.iterdir()) == before and not folder.is_dir()
 
@@ -330,7 +353,7 @@ def test_help_names_all_commands_and_explains_their_options(capsys: pytest.Captu
     for arguments, expected in (
         (["--help"], ["factorize", "export", "fit", "validate", "test"]),
         (["factorize", "--help"], ["--plane", "hk1", "--weights", "--png", "--device", ".npy"]),
-        (["export", "--help"], ["checkpoint", "--out"]),
+        (["export", "--help"], ["checkpoint", "release", "--out", "--format", "torch-export", "onnx"]),
     ):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
