@@ -4,7 +4,6 @@ Writes `card.json` (for programs) and `README.md` (for people) beside the safete
 file: the training log, the store the weights were trained on, and the evaluation report.
 """
 
-import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.shards import open_store, write_json
 from evaluate.tables import score_table
+from evaluate.training_log import log_versions, read_log
 
 VALIDATION_COLUMNS = {
     "form_factor": "validation/form_factor_mse",
@@ -43,47 +43,23 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def training_curve(versions: Sequence[Path]) -> list[dict[str, float]]:
-    """Validation errors over training, in batches; `versions` are the logs of one run's starts, in order.
-
-    A run that went on from a checkpoint went on from there: what the earlier log holds beyond is left out.
+def training_curve(log: Path) -> list[dict[str, float]]:
+    """Validation errors over training, in batches, of the log of one run.
 
     Raises:
-        InputError: the logs hold no validation.
+        InputError: the log holds no validation.
     """
-    curve: list[dict[str, float]] = []
-    for version in versions:
-        with (version / "metrics.csv").open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        points = [
-            {
-                "batches": int(row["step"]) + 1,
-                **{component: float(row[column]) for component, column in VALIDATION_COLUMNS.items()},
-            }
-            for row in rows
-            if row.get(VALIDATION_COLUMNS["form_factor"])
-        ]
-        first = int(rows[0]["step"]) if rows else 0
-        curve = [point for point in curve if point["batches"] <= first] + points
-    if not curve:
-        raise InputError(
-            f"{versions[0].parent}: holds no validation error; expected the log of a training run"
-        )
-    return curve
-
-
-def log_versions(log: Path) -> list[Path]:
-    """The folders of a CSV logger in the order they were made, each with metrics.csv and config.yaml.
-
-    Raises:
-        InputError: there is none.
-    """
-    numbers = sorted(
-        int(path.parent.name.removeprefix("version_")) for path in log.glob("version_*/metrics.csv")
-    )
-    if not numbers:
-        raise InputError(f"{log}: expected a folder of the CSV logger, found no version_N/metrics.csv in it")
-    return [log / f"version_{number}" for number in numbers]
+    columns = read_log(log)
+    if VALIDATION_COLUMNS["form_factor"] not in columns:
+        raise InputError(f"{log}: holds no validation error; expected the log of a training run")
+    batches = columns[VALIDATION_COLUMNS["form_factor"]][0]
+    return [
+        {
+            "batches": int(batches[point]),
+            **{name: columns[column][1][point] for name, column in VALIDATION_COLUMNS.items()},
+        }
+        for point in range(len(batches))
+    ]
 
 
 def build_card(
@@ -115,7 +91,7 @@ def build_card(
             "batches": batches,
             "samples_seen": batches * config["data"]["batch_size"],
             "minutes": _minutes(checkpoint),
-            "curve": training_curve(versions),
+            "curve": training_curve(log),
             "made_by": checkpoint["made_by"],
         },
         "scores": {key: report[key] for key in ("metrics", "provenance", "missing_share")},

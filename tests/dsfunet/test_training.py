@@ -22,6 +22,7 @@ from dsfunet.shards import open_store
 from dsfunet.stepping import Batch
 from dsfunet.training import TrainingCLI
 from dsfunet.weights import load_checkpoint
+from tests.dsfunet.offline_dashboard import read_history, read_settings
 
 pytestmark = [
     # A tiny fit has no worker processes.
@@ -142,6 +143,24 @@ def test_fit_leaves_checkpoints_metrics_and_dashboard(fitted: Path) -> None:
     values = [float(value) for row in rows for value in row.values() if value]
     assert all(value == value and abs(value) < 1e6 for value in values)
     assert max(float(row["batches_seen"]) for row in rows if row["batches_seen"]) == 3
+
+
+def test_the_offline_dashboard_holds_losses_errors_pictures_and_settings(
+    fitted: Path, tiny_store: Path
+) -> None:
+    [path] = fitted.glob("run/wandb/offline-run-*/*.wandb")
+    history = read_history(path)
+    logged: dict[str, list[Any]] = {}
+    for step in history:
+        for name, value in step.items():
+            logged.setdefault(name, []).append(value)
+    rows = read_metrics(fitted)
+    for name in ("train/form_factor_l1", "validation/short_range_order_mse_90", "samples_per_second"):
+        assert logged[name] == pytest.approx([float(row[name]) for row in rows if row[name]], rel=1e-6)
+    assert [logged[f"planes/{what}"] for what in ("count", "width", "height")] == [[2], [7 * 256], [256]]
+    settings = read_settings(path)
+    assert settings["data/train_digest"] == open_store(tiny_store / "train.zarr").digest
+    assert settings["joint_step"] == "separate"
 
 
 def test_checkpoint_is_plain_and_stands_alone(fitted: Path) -> None:

@@ -10,9 +10,10 @@ import torch
 import yaml
 
 from dsfunet import shards
-from evaluate.card import log_versions, main, training_curve
+from evaluate.card import main, training_curve
 from evaluate.report import write
 from evaluate.scoring import evaluate
+from evaluate.training_log import log_versions
 
 METRICS = """step,train/form_factor_l1,validation/form_factor_mse,validation/short_range_order_mse
 9,0.5,,
@@ -74,7 +75,7 @@ def arguments(tmp_path: Path, log: Path, training_store: Path) -> list[str]:
 
 
 def test_curve_counts_batches_from_one_and_keeps_validations_only(log: Path) -> None:
-    assert training_curve([log / "version_0"]) == [
+    assert training_curve(log) == [
         {"batches": 10, "form_factor": 0.25, "short_range_order": 0.5},
         {"batches": 20, "form_factor": 0.125, "short_range_order": 0.375},
     ]
@@ -103,7 +104,7 @@ def test_curve_of_a_run_that_went_on_leaves_out_what_was_done_again(log: Path) -
         (log / f"version_{number}" / "metrics.csv").write_text(rows)
     versions = log_versions(log)
     assert [path.name for path in versions] == ["version_0", "version_2", "version_10"]
-    assert [point["batches"] for point in training_curve(versions)] == [10, 15, 30]
+    assert [point["batches"] for point in training_curve(log)] == [10, 15, 30]
 
 
 @pytest.mark.parametrize("damage", ["log", "report", "checkpoint", "curve"])

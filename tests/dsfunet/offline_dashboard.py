@@ -1,0 +1,52 @@
+"""Reads what W&B leaves on disk when it is offline, to see that the dashboard would show what it should."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wandb.proto import wandb_internal_pb2
+
+_BLOCK, _HEADER = 32768, 7
+
+
+def read_records(path: Path) -> Iterator[Any]:
+    """The records of a .wandb file: LevelDB's log format, after a header of seven bytes."""
+    data = path.read_bytes()
+    assert data[:4] == b":W&B"
+    position, parts = 7, b""
+    while position + _HEADER <= len(data):
+        left = _BLOCK - position % _BLOCK
+        if left < _HEADER:  # the end of a block is filled up
+            position += left
+            continue
+        length, kind = int.from_bytes(data[position + 4 : position + 6], "little"), data[position + 6]
+        position += _HEADER
+        parts += data[position : position + length]
+        position += length
+        if kind in (1, 4):  # whole, or the last part
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """What was logged, a dictionary for every step."""
+    return [
+        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+        for record in read_records(path)
+        if record.WhichOneof("record_type") == "history"
+    ]
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The hyper-parameters of the run."""
+    return {
+        item.key or "/".join(item.nested_key): json.loads(item.value_json)
+        for record in read_records(path)
+        if record.WhichOneof("record_type") in ("config", "run")
+        for item in (
+            record.config if record.WhichOneof("record_type") == "config" else record.run.config
+        ).update
+    }
