@@ -25,7 +25,7 @@ from dsfunet.errors import InputError
 from simulate.correlation_cache import correlation_sets
 from simulate.crystals import World, build_world
 from simulate.planes import GENERATOR_VERSION, draw_samples
-from simulate.recipe import Recipe
+from simulate.recipe import SPLITS, Recipe
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -63,6 +63,8 @@ class SimulatedPlanes:
         sets_folder: str | None = None,
         progress: bool = True,
     ) -> None:
+        if split not in SPLITS:
+            raise InputError(f"split is {split}: expected {' or '.join(SPLITS)}")
         self.recipe = read_recipe(Path(recipe))
         if samples is None:
             samples = int(getattr(self.recipe.samples, split))
