@@ -172,7 +172,9 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, write the tables, print them."""
     parser = ArgumentParser(prog="python -m benchmarks.loader", description=__doc__)
-    parser.add_argument("--folder", type=str, default="data/release", help="folder of train.zarr, validation.zarr")
+    parser.add_argument(
+        "--folder", type=str, default="data/release", help="folder of train.zarr, validation.zarr"
+    )
     parser.add_argument("--recipe", type=str, default="configs/simulate/release.yaml", help="for live planes")
     parser.add_argument("--batches", type=PositiveInt, default=100, help="batches timed of each loader")
     parser.add_argument("--steps", type=PositiveInt, default=10, help="training steps timed")

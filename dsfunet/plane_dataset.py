@@ -71,21 +71,23 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, visit: int) -> dict[str, Tensor]:
         epoch, index = divmod(visit, self.length)
         sample = self.source.sample(visit if self.fresh else index)
-        planes = (sample.clean, sample.form_factor, sample.short_range_order, sample.scattering)
         turn, mask_turn = 0, 0
         if self.augment:
             turn, mask_turn = np.random.default_rng([self.seed, epoch, index]).integers(8, size=2).tolist()
-        planes = tuple(_turned(plane, turn) for plane in planes)
+        scattering, *planes = (
+            _turned(plane, turn)
+            for plane in (sample.scattering, sample.clean, sample.form_factor, sample.short_range_order)
+        )
         try:
-            shown = network_input(planes[3], _turned(sample.mask, mask_turn))
+            shown = network_input(scattering, _turned(sample.mask, mask_turn))
         except InputError:
             # A mask turned by itself may hide all that scatters; the plane's own, turned with it, never does.
             if not self.augment:
                 raise
-            shown = network_input(planes[3], _turned(sample.mask, turn))
+            shown = network_input(scattering, _turned(sample.mask, turn))
         # Spread in place, and written in order whichever way it is turned: fresh memory costs more than arithmetic.
         truths = np.empty((3, 1, PIXELS, PIXELS), np.float32)
-        for plane, truth in zip(planes, truths, strict=False):
+        for plane, truth in zip(planes, truths, strict=True):
             np.sqrt(plane, out=truth[0])
         truths *= 2
         truths -= 1

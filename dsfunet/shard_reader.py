@@ -30,7 +30,7 @@ class ShardReader:
         self, folder: Path, shape: tuple[int, ...], dtype: str, samples: int, samples_per_shard: int
     ) -> None:
         import google_crc32c
-        from numcodecs.blosc import Blosc
+        from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 
         self._checksum = google_crc32c.value
         self._decode = Blosc().decode
@@ -98,7 +98,7 @@ def _is_ours(description: dict[str, Any], shape: tuple[int, ...], samples_per_sh
     [sharding] = description["codecs"]
     settings = sharding["configuration"]
     key = description["chunk_key_encoding"]
-    return (
+    return bool(
         sharding["name"] == "sharding_indexed"
         and settings["index_location"] == "end"
         and settings["chunk_shape"] == [1, *shape]
@@ -113,4 +113,4 @@ def _is_ours(description: dict[str, Any], shape: tuple[int, ...], samples_per_sh
 
 def _is_little_endian(codec: dict[str, Any]) -> bool:
     # Of single bytes no order is given.
-    return codec.get("configuration", {}).get("endian", "little") == "little"
+    return bool(codec.get("configuration", {}).get("endian", "little") == "little")

@@ -296,18 +296,20 @@ class Store:
         Raises:
             InputError: what is stored of it is damaged or gone.
         """
-        names = ["form_factor", "short_range_order", "scattering"][: 3 if "scattering" in self.layout else 2]
-        pictures = [self._picture(name, index) for name in names]
+        form_factor, short_range_order = (
+            self._picture(name, index) for name in ("form_factor", "short_range_order")
+        )
+        scattering = self._picture("scattering", index) if "scattering" in self.layout else None
         mask = self._picture("mask", index)
+        pictures = (form_factor, short_range_order, *(() if scattering is None else (scattering,)))
         # What a shard reads as whose file is gone: the fill values.
         if not (all(np.isfinite(each).all() for each in pictures) and mask.any()):
             raise InputError(
                 f"{self.path}: sample {index} is missing, its shard was deleted or never written"
             )
         form_factor_floor, short_range_order_floor = self._floors()[:, index].tolist()
-        return sample_from_stored(
-            *pictures[:2], mask, (form_factor_floor, short_range_order_floor), *pictures[2:]
-        )
+        floors = form_factor_floor, short_range_order_floor
+        return sample_from_stored(form_factor, short_range_order, mask, floors, scattering)
 
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
         if name not in self._readers:

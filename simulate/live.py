@@ -159,7 +159,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         InputError: there is no such file, it is no recipe, or a setting is out of its range.
     """
-    from jsonargparse import ArgumentError, ArgumentParser  # type: ignore[attr-defined]
+    from jsonargparse import ArgumentError, ArgumentParser
 
     if not path.is_file():
         raise InputError(f"{path}: no such recipe; expected a file such as configs/simulate/release.yaml")

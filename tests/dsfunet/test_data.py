@@ -120,7 +120,9 @@ def test_sources_take_the_place_of_stores(tiny_store: Path, tmp_path: Path) -> N
 def test_without_a_folder_both_sources_are_needed(tiny_store: Path) -> None:
     store = open_store(tiny_store / "train.zarr")
     for given in ({}, {"source": store}, {"validation_source": store}):
-        with pytest.raises(InputError, match="no folder: expected the folder of train.zarr and validation.zarr"):
+        with pytest.raises(
+            InputError, match="no folder: expected the folder of train.zarr and validation.zarr"
+        ):
             PlaneDataModule(**given)  # type: ignore[arg-type]
 
 

@@ -89,9 +89,7 @@ class Run:
             callbacks=[recorder, checkpoints],
             **{"num_sanity_val_steps": 0, **self.settings, **settings},
         )
-        data = PlaneDataModule(
-            str(self.store), 2, workers=self.workers, augment=True, validation_samples=2
-        )
+        data = PlaneDataModule(str(self.store), 2, workers=self.workers, augment=True, validation_samples=2)
         module = system()
         checkpoint = None if resume is None else str(self.folder / f"{resume}.ckpt")
         try:
@@ -162,7 +160,9 @@ def test_checkpoints_of_validations_within_an_epoch(
 ) -> None:
     run, shown, expected = longer
     assert shown[: 2 * BATCHES] == whole[0] and len(set(shown)) == 3 * BATCHES
-    assert {path.stem for path in run.folder.glob("step=*.ckpt")} >= {f"step={each}" for each in (3, 6, 9, 12)}
+    assert {path.stem for path in run.folder.glob("step=*.ckpt")} >= {
+        f"step={each}" for each in (3, 6, 9, 12)
+    }
     again, weights = run.fit(resume=f"step={step}", epochs=3)
     assert again == shown[step:]
     assert_same(weights, expected)

@@ -176,7 +176,7 @@ def test_a_recipe_that_is_none(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"wrong.yaml: not a recipe of the simulator \("):
             read_recipe(tmp_path / "wrong.yaml")
     (tmp_path / "wrong.yaml").write_text("samples: {train: 3, validation: 0}\nmonte_carlo_share: 2\n")
-    with pytest.raises(InputError, match="monte_carlo_share is 2.0: expected a share between 0 and 1"):
+    with pytest.raises(InputError, match=r"monte_carlo_share is 2.0: expected a share between 0 and 1"):
         read_recipe(tmp_path / "wrong.yaml")
 
 
@@ -191,7 +191,7 @@ def test_settings_without_sense(recipe_file: str, tmp_path: Path) -> None:
     (tmp_path / "some.yaml").write_text(
         "samples: {train: 0, validation: 3}\nmonte_carlo_sets: {train: 0, validation: 5}\n"
     )
-    with pytest.raises(InputError, match="monte_carlo_sets.train is 0 but monte_carlo_share is 0.5"):
+    with pytest.raises(InputError, match=r"monte_carlo_sets\.train is 0 but monte_carlo_share is 0.5"):
         SimulatedPlanes(str(tmp_path / "some.yaml"), samples=5)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="expected a folder to keep sets in"):
@@ -201,7 +201,10 @@ def test_settings_without_sense(recipe_file: str, tmp_path: Path) -> None:
 def test_a_configuration_names_a_source(recipe_file: str, tmp_path: Path) -> None:
     from jsonargparse import ArgumentParser  # type: ignore[attr-defined]
 
-    settings = {"class_path": "simulate.live.SimulatedPlanes", "init_args": {"recipe": recipe_file, "samples": 6}}
+    settings = {
+        "class_path": "simulate.live.SimulatedPlanes",
+        "init_args": {"recipe": recipe_file, "samples": 6},
+    }
     (tmp_path / "data.yaml").write_text(yaml.safe_dump({"source": settings, "folder": str(tmp_path)}))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(PlaneDataModule)
