@@ -4,6 +4,7 @@ Reads stores that are there (`--store`), simulates by a recipe, and trains the n
 Writes benchmarks/loader.md and prints it.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,13 +36,13 @@ SHORT_RANGE_ORDER = {"channels": (48, 96, 192), "blocks": (1, 1, 2), "fourier_ch
 
 
 def milliseconds(work: Callable[[int], Any], numbers: Sequence[int]) -> float:
-    """Mean wall time of one call [ms], the first few not counted."""
+    """Mean processor time of one call [ms], the first few not counted."""
     for number in numbers[:3]:
         work(number)
-    start = time.perf_counter()
+    start = time.process_time()
     for number in numbers:
         work(number)
-    return 1e3 * (time.perf_counter() - start) / len(numbers)
+    return 1e3 * (time.process_time() - start) / len(numbers)
 
 
 def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dict[str, float]:
@@ -53,7 +54,7 @@ def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dic
         "read and decode a sample from shards: three arrays, checksums, clean plane": milliseconds(
             source.sample, numbers
         ),
-        "of that, one array; zarr-python alone takes for the same": milliseconds(
+        "beside it: one of the three arrays through zarr-python": milliseconds(
             lambda number: zarr_array[number], numbers
         ),
         "augment: turn and flip, written out": milliseconds(
@@ -150,7 +151,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
     return [
         "# The loader, beside what it feeds",
         "",
-        f"Wall time on {machine}, batches of {BATCH_SIZE} planes of 256 x 256, `python -m benchmarks.loader`.",
+        f"On {machine}, wall time, load {os.getloadavg()[0]:.1f}; batches of {BATCH_SIZE} planes of 256 x 256, `python -m benchmarks.loader`.",
         f"Planes are those of {recipe.name}; {len(store)} of them in shards of {store.block}.",
         "",
         "| source | workers | samples a second | seconds to the first batch |",
@@ -160,7 +161,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
         "",
         "Zero workers load in the training process, which then does nothing else.",
         "",
-        "| stage, in one process | ms a sample |",
+        "| stage, in one process | processor time, ms a sample |",
         "|---|---|",
         *(f"| {name} | {value:.2f} |" for name, value in parts.items()),
         f"| draw a sample with the simulator instead | {drawn:.2f} |",

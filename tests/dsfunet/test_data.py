@@ -121,7 +121,7 @@ def test_without_a_folder_both_sources_are_needed(tiny_store: Path) -> None:
     store = open_store(tiny_store / "train.zarr")
     for given in ({}, {"source": store}, {"validation_source": store}):
         with pytest.raises(
-            InputError, match="no folder: expected the folder of train.zarr and validation.zarr"
+            InputError, match=r"no folder: expected the folder of train\.zarr and validation\.zarr"
         ):
             PlaneDataModule(**given)  # type: ignore[arg-type]
 
