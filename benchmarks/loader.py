@@ -151,7 +151,8 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
     return [
         "# The loader, beside what it feeds",
         "",
-        f"On {machine}, wall time, load {os.getloadavg()[0]:.1f}; batches of {BATCH_SIZE} planes of 256 x 256, `python -m benchmarks.loader`.",
+        f"On {machine}, wall time, load {os.getloadavg()[0]:.1f}; batches of {BATCH_SIZE} planes of 256 x 256.",
+        "`python -m benchmarks.loader` makes these tables again.",
         f"Planes are those of {recipe.name}; {len(store)} of them in shards of {store.block}.",
         "",
         "| source | workers | samples a second | seconds to the first batch |",
