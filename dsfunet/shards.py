@@ -24,6 +24,7 @@ from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.physics.short_range_order import ALPHA_SHAPE
 from dsfunet.preprocessing import PIXELS, normalise
+from dsfunet.shard_reader import shard_reader
 
 if TYPE_CHECKING:
     import zarr
@@ -105,10 +106,27 @@ def scattering_plane(
     short_range_order_floor: float,
 ) -> npt.NDArray[np.float32]:
     """I = I_FF I_SRO (equation 5) from normalised components and their floors, normalised to [0, 1]."""
-    product = (form_factor + np.float32(form_factor_floor)) * (
-        short_range_order + np.float32(short_range_order_floor)
-    )
+    product = form_factor + np.float32(form_factor_floor)
+    product *= short_range_order + np.float32(short_range_order_floor)
     return normalise(product)[0]
+
+
+def sample_from_stored(
+    form_factor: npt.NDArray[np.float16],
+    short_range_order: npt.NDArray[np.float16],
+    packed_mask: npt.NDArray[np.uint8],
+    floors: tuple[float, float],
+    scattering: npt.NDArray[np.float16] | None = None,
+) -> Sample:
+    """A sample from what a store holds of it, with its clean scattering rebuilt."""
+    components = form_factor.astype(np.float32), short_range_order.astype(np.float32)
+    clean = scattering_plane(*components, *floors)
+    return Sample(
+        *components,
+        scattering=clean if scattering is None else scattering.astype(np.float32),
+        clean=clean,
+        mask=np.unpackbits(packed_mask, axis=-1).view(np.bool_),
+    )
 
 
 def create(
@@ -230,6 +248,11 @@ class Store:
         self.layout = layout_with(self.attributes.get("optional_arrays", ()))
         self._check_complete()
         self._arrays: dict[str, Any] = {}
+        self._readers: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes open the store for themselves.
+        return open_store, (self.path,)
 
     def _check_complete(self) -> None:
         samples, per_shard = self.attributes["samples"], self.attributes["samples_per_shard"]
@@ -252,6 +275,11 @@ class Store:
         return int(self.attributes["samples"])
 
     @property
+    def block(self) -> int:
+        """Samples that lie together in one file: a shard."""
+        return int(self.attributes["samples_per_shard"])
+
+    @property
     def digest(self) -> str:
         """SHA-256 over the digests of all shards."""
         return str(self.attributes["digest"])
@@ -268,31 +296,38 @@ class Store:
         Raises:
             InputError: what is stored of it is damaged or gone.
         """
-        form_factor = self._picture("form_factor", index).astype(np.float32)
-        short_range_order = self._picture("short_range_order", index).astype(np.float32)
-        mask = np.unpackbits(self._picture("mask", index), axis=-1).astype(bool)
-        pictures = [form_factor, short_range_order]
-        if "scattering" in self.layout:
-            pictures.append(self._picture("scattering", index).astype(np.float32))
+        form_factor, short_range_order = (
+            self._picture(name, index) for name in ("form_factor", "short_range_order")
+        )
+        scattering = self._picture("scattering", index) if "scattering" in self.layout else None
+        mask = self._picture("mask", index)
+        pictures = (form_factor, short_range_order, *(() if scattering is None else (scattering,)))
+        # What a shard reads as whose file is gone: the fill values.
         if not (all(np.isfinite(each).all() for each in pictures) and mask.any()):
-            # What a shard reads as whose file is gone: the fill values.
             raise InputError(
                 f"{self.path}: sample {index} is missing, its shard was deleted or never written"
             )
-        clean = scattering_plane(form_factor, short_range_order, *self._floors()[:, index].tolist())
-        return Sample(
-            form_factor=form_factor,
-            short_range_order=short_range_order,
-            scattering=pictures[2] if "scattering" in self.layout else clean,
-            clean=clean,
-            mask=mask,
-        )
+        form_factor_floor, short_range_order_floor = self._floors()[:, index].tolist()
+        floors = form_factor_floor, short_range_order_floor
+        return sample_from_stored(form_factor, short_range_order, mask, floors, scattering)
 
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
+        if name not in self._readers:
+            self._readers[name] = self._reader(name)
         try:
-            return np.asarray(self.array(name)[index])
+            return np.asarray(self._readers[name][index])
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{self.path}: sample {index} is missing, its shard was deleted or never written"
+            ) from error
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
             raise InputError(f"{self.path}: {name} of sample {index} is damaged ({error})") from error
+
+    def _reader(self, name: str) -> Any:
+        layout = self.layout[name]
+        per_shard = self.attributes["samples_per_shard"]
+        reader = shard_reader(self.path / name, layout.shape, layout.dtype, len(self), per_shard)
+        return self.array(name) if reader is None else reader
 
     def _floors(self) -> npt.NDArray[np.float32]:
         if "floors" not in self._arrays:

@@ -4,8 +4,10 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
@@ -17,11 +19,12 @@ from simulate.symmetric_order import sets_by_lattice
 
 
 def correlation_sets(
-    recipe: Recipe, split: str, out: Path, workers: int, progress: bool
+    recipe: Recipe, split: str, out: Path | None, workers: int, progress: bool
 ) -> tuple[CorrelationSet, ...]:
     """The Monte Carlo sets of a split, cached in `out` under a name that says what they depend on.
 
-    Of several processes that need them at once, one makes them and the others wait for it.
+    Of several processes that need them at once, one makes them and the others wait for it. Without `out` they are
+    made here and now, and no file is read or written.
 
     Raises:
         InputError: the cache is damaged or cannot be written, no set reached its targets, or a lattice has none.
@@ -33,6 +36,9 @@ def correlation_sets(
     seed = int(
         np.random.SeedSequence(recipe.seed, spawn_key=(len(SPLITS), SPLITS.index(split))).generate_state(1)[0]
     )
+    if out is None:
+        made = monte_carlo_sets(count, seed, recipe.monte_carlo, workers=workers, progress=progress)
+        return _usable_sets(made, count)
     key = json.dumps([recipe.as_plain()["monte_carlo"], count, seed, GENERATOR_VERSION], sort_keys=True)
     cache = out / f"correlations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     note = f"{cache}: another process is making these Monte Carlo sets, waiting for it"
@@ -54,6 +60,10 @@ def correlation_sets(
             raise ValueError("not all arrays of all sets are there")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{cache}: damaged ({error}); delete it, and it will be made again") from error
+    return _usable_sets(arrays, count)
+
+
+def _usable_sets(arrays: dict[str, npt.NDArray[Any]], count: int) -> tuple[CorrelationSet, ...]:
     sets = tuple(
         CorrelationSet(
             alphas=arrays["alphas"][index],

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.physics import Cell, Molecule
+from dsfunet.shards import digest_arrays
 from simulate.cells import sheared_cell
 from simulate.correlations import CorrelationSet
 from simulate.oscillators import ARRANGEMENTS, Lattice, oscillator_set
@@ -38,6 +39,16 @@ class World:
     def species_names(self) -> list[str]:
         """Names in the order of the indices that samples record."""
         return [species.name for species in self.catalogue]
+
+    @property
+    def species_digest(self) -> str:
+        """SHA-256 over the geometries and cells of the catalogue: data made from other molecules are other data."""
+        arrays = {}
+        for species in self.catalogue:
+            arrays[f"{species.name} {species.split} {' '.join(species.elements)}"] = np.concatenate(
+                [np.array(species.cell_edges_angstrom), species.positions_angstrom.reshape(-1)]
+            )
+        return digest_arrays(arrays)
 
 
 def build_world(recipe: Recipe, split: str, monte_carlo_sets: tuple[CorrelationSet, ...]) -> World:

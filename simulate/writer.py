@@ -9,13 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from dsfunet import __version__, shards
 from dsfunet.errors import InputError
 from simulate.correlation_cache import correlation_sets
-from simulate.crystals import ORDER_KINDS, World, build_world
+from simulate.crystals import ORDER_KINDS, build_world
 from simulate.locks import claimed, discard_locks, locked, naming_failures, store_lock
 from simulate.planes import GENERATOR_VERSION
 from simulate.recipe import SPLITS, Recipe
@@ -172,7 +171,7 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
     world = build_world(recipe, split, ())
     identity: dict[str, Any] = {
         "recipe_digest": recipe.digest,
-        "species_digest": _species_digest(world),
+        "species_digest": world.species_digest,
         "generator_version": GENERATOR_VERSION,
     }
     attributes = {
@@ -244,13 +243,3 @@ def _clear_remains(path: Path) -> None:
     for each in path.glob(".zarr.json.*.part"):
         each.unlink()
     discard_locks(path)
-
-
-def _species_digest(world: World) -> str:
-    """SHA-256 over the geometries and cells of the catalogue: data made from other molecules are other data."""
-    arrays = {}
-    for species in world.catalogue:
-        arrays[f"{species.name} {species.split} {' '.join(species.elements)}"] = np.concatenate(
-            [np.array(species.cell_edges_angstrom), species.positions_angstrom.reshape(-1)]
-        )
-    return shards.digest_arrays(arrays)

@@ -9,8 +9,8 @@ import torch
 import zarr
 
 from dsfunet import shards
-from dsfunet.data import PlaneDataset
 from dsfunet.errors import InputError
+from dsfunet.plane_dataset import PlaneDataset
 from dsfunet.preprocessing import network_input, normalise, spread
 from dsfunet.shards import LAYOUT, layout_with, open_store, scattering_plane
 

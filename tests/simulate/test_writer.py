@@ -16,7 +16,7 @@ from dsfunet import __version__
 from dsfunet.errors import InputError
 from dsfunet.shards import LAYOUT, MANIFEST_FOLDER, open_store
 from simulate.correlations import MonteCarloRecipe
-from simulate.crystals import build_world
+from simulate.crystals import World, build_world
 from simulate.planes import draw_sample
 from simulate.recipe import Counts, Recipe
 
@@ -178,7 +178,7 @@ def test_another_recipe_does_not_go_into_the_same_store(made: Path, change: dict
 
 
 def test_other_molecules_do_not_go_into_the_same_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulate.writer, "_species_digest", lambda world: "0" * 64)
+    monkeypatch.setattr(World, "species_digest", "0" * 64)
     with pytest.raises(
         InputError, match=r"train\.zarr: holds a store of another species; choose another --out"
     ):

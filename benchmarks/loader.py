@@ -1,0 +1,193 @@
+"""`python -m benchmarks.loader`: samples a second of the loader, from shards and live, beside the training step.
+
+Reads stores that are there (`--store`), simulates by a recipe, and trains the networks of configs/release.yaml.
+Writes benchmarks/loader.md and prints it.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
+from torch import Tensor
+
+from dsfunet.data import PlaneDataModule
+from dsfunet.io.files import replacing
+from dsfunet.machine import describe_machine
+from dsfunet.networks import SpectralUNet
+from dsfunet.plane_dataset import PlaneDataset, SampleSource, _turned
+from dsfunet.preprocessing import network_input, spread
+from dsfunet.shards import open_store
+from simulate.live import SimulatedPlanes
+
+OUT = Path(__file__).parent / "loader.md"
+BATCH_SIZE = 8
+
+# The generators of configs/release.yaml.
+FORM_FACTOR = {"channels": (32, 64, 128), "blocks": (1, 1, 2), "fourier_channels": (16, 32, 64)}
+SHORT_RANGE_ORDER = {"channels": (48, 96, 192), "blocks": (1, 1, 2), "fourier_channels": (24, 48, 96)}
+
+
+def milliseconds(work: Callable[[int], Any], numbers: Sequence[int]) -> float:
+    """Mean processor time of one call [ms], the first few not counted."""
+    for number in numbers[:3]:
+        work(number)
+    start = time.process_time()
+    for number in numbers:
+        work(number)
+    return 1e3 * (time.process_time() - start) / len(numbers)
+
+
+def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dict[str, float]:
+    """Where the time of one sample goes, in this process [ms]."""
+    sample = source.sample(numbers[0])
+    planes = np.stack([sample.scattering, sample.clean, sample.form_factor, sample.short_range_order])
+    dataset = PlaneDataset(source, augment=True)
+    return {
+        "read and decode a sample from shards: three arrays, checksums, clean plane": milliseconds(
+            source.sample, numbers
+        ),
+        "beside it: one of the three arrays through zarr-python": milliseconds(
+            lambda number: zarr_array[number], numbers
+        ),
+        "augment: turn and flip, written out": milliseconds(
+            lambda number: np.ascontiguousarray(_turned(planes, 1 + number % 7)), numbers
+        ),
+        "mask, normalise and spread the input": milliseconds(
+            lambda number: network_input(sample.scattering, sample.mask), numbers
+        ),
+        "spread the three truths": milliseconds(lambda number: spread(planes[1:]), numbers),
+        "**all of a training sample**": milliseconds(dataset.__getitem__, numbers),
+    }
+
+
+def loader_speed(module: PlaneDataModule, batches: int) -> tuple[float, float]:
+    """Samples a second of the training loader in its stride, and seconds until its first batch."""
+    module.setup("fit")
+    loader = module.train_dataloader()
+    start = time.perf_counter()
+    iterator = iter(loader)
+    next(iterator)
+    first = time.perf_counter() - start
+    # Workers have batches ready by now: time what they make after that.
+    for _ in range(4 * max(module.workers, 1)):
+        next(iterator)
+    start = time.perf_counter()
+    for _ in range(batches):
+        next(iterator)
+    return batches * BATCH_SIZE / (time.perf_counter() - start), first
+
+
+def training_speed(batch: dict[str, Tensor], device: str, steps: int) -> float:
+    """Samples a second of the release configuration's step: both generators, L1 and joint loss, AdamW."""
+    from dsfunet.losses import joint_product_loss, reconstruction_loss
+
+    torch.manual_seed(0)
+    networks = [SpectralUNet(**each).to(device) for each in (FORM_FACTOR, SHORT_RANGE_ORDER)]  # type: ignore[arg-type]
+    for network in networks:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1.2e-3, betas=(0.9, 0.98))
+    batch = {name: each.to(device) for name, each in batch.items()}
+    planes = batch["input"].contiguous(memory_format=torch.channels_last)
+    truths = batch["form_factor"], batch["short_range_order"]
+
+    def step() -> None:
+        outputs = [network(planes) for network in networks]
+        losses = [reconstruction_loss(output, truth) for output, truth in zip(outputs, truths, strict=True)]
+        loss = losses[0] + losses[1] + 0.1 * joint_product_loss(*outputs, *truths)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+    with waiting_for(device):
+        step()
+    start = time.perf_counter()
+    with waiting_for(device):
+        for _ in range(steps):
+            step()
+    return steps * len(planes) / (time.perf_counter() - start)
+
+
+@contextmanager
+def waiting_for(device: str) -> Iterator[None]:
+    """Until a GPU has done what it was given."""
+    yield
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
+    """The tables, in Markdown, a line an entry."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    store = open_store(folder / "train.zarr")
+    numbers = np.random.default_rng(0).permutation(len(store))[:200].tolist()
+    parts = stages(store, store.array("form_factor"), numbers)
+    start = time.perf_counter()
+    live = SimulatedPlanes(str(recipe), sets_folder=str(folder), progress=False)
+    live.world()
+    sets = time.perf_counter() - start
+    drawn = milliseconds(live.sample, [len(store) + number for number in numbers])
+    rows = []
+    for name, source, counts in (("shards", store, (0, 1, 2)), ("live", live, (0, 1, 2))):
+        for workers in counts:
+            module = PlaneDataModule(
+                str(folder), BATCH_SIZE, workers=workers, augment=True, source=source, validation_samples=8
+            )
+            speed, first = loader_speed(module, batches)
+            rows.append(f"| {name} | {workers} | {speed:.0f} | {first:.1f} |")
+    module = PlaneDataModule(str(folder), BATCH_SIZE, workers=0, validation_samples=BATCH_SIZE)
+    module.setup("validate")
+    trained = training_speed(next(iter(module.val_dataloader())), device, steps)
+    machine = describe_machine(device)
+    return [
+        "# The loader, beside what it feeds",
+        "",
+        f"On {machine}, wall time, load {os.getloadavg()[0]:.1f}; batches of {BATCH_SIZE} planes of 256 x 256.",
+        "`python -m benchmarks.loader` makes these tables again.",
+        f"Planes are those of {recipe.name}; {len(store)} of them in shards of {store.block}.",
+        "",
+        "| source | workers | samples a second | seconds to the first batch |",
+        "|---|---|---|---|",
+        *rows,
+        f"| **the training step of configs/release.yaml's networks, {device}** | | **{trained:.1f}** | |",
+        "",
+        "Zero workers load in the training process, which then does nothing else.",
+        "",
+        "| stage, in one process | processor time, ms a sample |",
+        "|---|---|",
+        *(f"| {name} | {value:.2f} |" for name, value in parts.items()),
+        f"| draw a sample with the simulator instead | {drawn:.2f} |",
+        "",
+        f"Live, the Monte Carlo sets come first: {sets:.1f} s here, read from where `sets_folder` keeps them.",
+    ]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, write the tables, print them."""
+    parser = ArgumentParser(prog="python -m benchmarks.loader", description=__doc__)
+    parser.add_argument(
+        "--folder", type=str, default="data/release", help="folder of train.zarr, validation.zarr"
+    )
+    parser.add_argument("--recipe", type=str, default="configs/simulate/release.yaml", help="for live planes")
+    parser.add_argument("--batches", type=PositiveInt, default=100, help="batches timed of each loader")
+    parser.add_argument("--steps", type=PositiveInt, default=10, help="training steps timed")
+    parser.add_argument("--out", type=str, default=str(OUT), help="Markdown file to write")
+    options = parser.parse_args(args)
+    lines = measure(Path(options.folder), Path(options.recipe), options.batches, options.steps)
+    with replacing(Path(options.out)) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Training planes straight from the simulator, with no files: what `python -m simulate` would have written.
+
+    data:
+      source:
+        class_path: simulate.live.SimulatedPlanes
+        init_args: {recipe: configs/simulate/release.yaml}
+
+Run from the checkout: the wheel ships `dsfunet` alone.
+"""
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
+
+from dsfunet import shards
+from dsfunet.errors import InputError
+from simulate.correlation_cache import correlation_sets
+from simulate.crystals import World, build_world
+from simulate.planes import GENERATOR_VERSION, draw_samples
+from simulate.recipe import SPLITS, Recipe
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_CRYSTALS_KEPT = 32
+
+
+class SimulatedPlanes:
+    """Samples of a recipe, made when asked for; a source of planes for `dsfunet.data.PlaneDataModule`.
+
+    Sample i is the one that `python -m simulate` writes at index i, bit for bit, whoever makes it: it comes from the
+    random stream of its crystal. Monte Carlo sets are the stores' too. A crystal draws one of those that met
+    their targets, so all have to be made first, once: by the training process, for its workers as well.
+
+    With several planes a crystal all of them are drawn for one; the last few crystals are kept, which helps who
+    asks for neighbours together (`block`).
+
+    Args:
+        recipe: a file such as configs/simulate/release.yaml.
+        split: `train`, or `validation` for species that no training plane shows.
+        samples: planes an epoch; None takes the recipe's.
+        fresh: never show a plane twice: epoch e has planes e samples, e samples + 1, ...
+        sets_folder: where Monte Carlo sets are kept for the next start; None makes them at every start.
+        progress: show progress while they are made.
+
+    Raises:
+        InputError: the recipe cannot be read or is none, or a number of samples below 1.
+    """
+
+    def __init__(
+        self,
+        recipe: str,
+        split: Literal["train", "validation"] = "train",
+        samples: int | None = None,
+        fresh: bool = True,
+        sets_folder: str | None = None,
+        progress: bool = True,
+    ) -> None:
+        if split not in SPLITS:
+            raise InputError(f"split is {split}: expected {' or '.join(SPLITS)}")
+        self.recipe = read_recipe(Path(recipe))
+        if samples is None:
+            samples = int(getattr(self.recipe.samples, split))
+        if samples < 1:
+            raise InputError(f"{recipe}: {samples} {split} samples an epoch, expected at least 1")
+        needs_sets = self.recipe.monte_carlo_share > 0
+        if needs_sets and getattr(self.recipe.monte_carlo_sets, split) < 1:
+            raise InputError(
+                f"{recipe}: monte_carlo_sets.{split} is 0 but monte_carlo_share is {self.recipe.monte_carlo_share}"
+            )
+        self.split = split
+        self.samples = samples
+        self.fresh = fresh
+        self.block = self.recipe.planes_per_crystal
+        self._sets_folder = None if sets_folder is None else Path(sets_folder)
+        self._progress = progress
+        # Without its Monte Carlo sets it says what the species are; with them it takes seconds to minutes.
+        species = build_world(self.recipe, split, ()).species_digest
+        identity = [self.recipe.digest, species, GENERATOR_VERSION, split, samples, fresh]
+        self.digest: str = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+        self._world: World | None = None
+        self._crystals: OrderedDict[int, list[Arrays]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getstate__(self) -> dict[str, Any]:
+        # With the world made, or every worker would make the Monte Carlo sets again.
+        self.world()
+        return {**self.__dict__, "_crystals": OrderedDict()}
+
+    def world(self) -> World:
+        """What all samples share; the first call makes or reads the Monte Carlo sets.
+
+        Raises:
+            InputError: `sets_folder` cannot be written, or the recipe gives no usable set.
+        """
+        if self._world is None:
+            workers = os.cpu_count() or 1
+            if self._sets_folder is not None:
+                _make_folder(self._sets_folder)
+            sets = correlation_sets(self.recipe, self.split, self._sets_folder, workers, self._progress)
+            self._world = build_world(self.recipe, self.split, sets)
+        return self._world
+
+    def sample(self, index: int) -> shards.Sample:
+        """Plane number `index`, as a store holds it; of fresh planes there is no last.
+
+        Raises:
+            InputError: many crystals in a row gave no usable plane.
+        """
+        arrays = self.arrays(index)
+        floors = float(arrays["form_factor_floor"]), float(arrays["short_range_order_floor"])
+        return shards.sample_from_stored(
+            arrays["form_factor"],
+            arrays["short_range_order"],
+            arrays["mask"],
+            floors,
+            arrays.get("scattering"),
+        )
+
+    def arrays(self, index: int) -> Arrays:
+        """One entry for every array of a store, as stored.
+
+        Raises:
+            IndexError: there is no such plane.
+            InputError: many crystals in a row gave no usable plane.
+        """
+        if index < 0 or not (self.fresh or index < self.samples):
+            raise IndexError(f"sample {index} of {self.samples}")
+        crystal, place = divmod(index, self.block)
+        if crystal not in self._crystals:
+            self._crystals[crystal] = self._draw(crystal)
+            if len(self._crystals) > _CRYSTALS_KEPT:
+                self._crystals.popitem(last=False)
+        self._crystals.move_to_end(crystal)
+        return self._crystals[crystal][place]
+
+    def _draw(self, crystal: int) -> list[Arrays]:
+        first = crystal * self.block
+        world = self.world()
+        # With several BLAS threads the sums round differently, and training would wait for its own workers.
+        with _thread_pools().limit(limits=1):
+            drawn = list(draw_samples(world, first, first + self.block))
+        layout = shards.layout_with(self.recipe.optional_arrays)
+        return [{name: np.asarray(each[name], layout[name].dtype) for name in layout} for each in drawn]
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a YAML file, as `python -m simulate --config` reads it.
+
+    Raises:
+        InputError: there is no such file, it is no recipe, or a setting is out of its range.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such recipe; expected a file such as configs/simulate/release.yaml")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Recipe)
+    try:
+        return Recipe(**vars(parser.instantiate(parser.parse_path(path))))
+    except (ArgumentError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{path}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a recipe of the simulator ({reason})") from error
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    # Found once: looking through all loaded libraries would take as long as drawing a plane.
+    return ThreadpoolController()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made ({error.strerror}); expected a folder to keep sets in"
+        ) from error
