@@ -48,7 +48,7 @@ report: $(BIN)/.dev ## score the shipped weights on the release recipe's validat
 
 train-release: $(BIN)/.dev ## make the release data set and train the release weights; run again, it goes on where it was
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --out data/release
-	$(BIN)/dsfunet fit --config configs/release.yaml $$(test ! -f $(RUN)/last.ckpt || echo --ckpt_path $(RUN)/last.ckpt)
+	$(BIN)/dsfunet fit --config configs/release.yaml --ckpt_path last
 	$(BIN)/dsfunet export $(RUN)/last.ckpt --out $(RUN)/weights
 	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/release/validation.zarr --out $(RUN)/report
 	$(BIN)/python -m evaluate.card --weights $(RUN)/weights --checkpoint $(RUN)/last.ckpt --log $(RUN)/csv \

@@ -165,7 +165,9 @@ def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) 
             record[f"networks/{name}"] = describe_network(module.generators[name])
     for name, optimizer in zip(("generators", "discriminators"), trainer.optimizers, strict=False):
         plain = {
-            key: list(value) if isinstance(value, tuple) else value  # no tuples: YAML has a tag of its own for them
+            key: list(value)
+            if isinstance(value, tuple)
+            else value  # no tuples: YAML has a tag of its own for them
             for key, value in optimizer.defaults.items()
             if isinstance(value, int | float | tuple)
         }

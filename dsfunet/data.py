@@ -65,6 +65,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.source = source
         self.validation_source = validation_source
         self.shards_together = shards_together
+        self.digests: dict[str, str] = {}
+        """Which planes those of each split are, once they are set up."""
 
     def setup(self, stage: str) -> None:
         """Open the stores a stage needs.
@@ -76,10 +78,12 @@ class PlaneDataModule(lightning.LightningDataModule):
             # The seed of the run, which `seed_everything` set.
             self.seed = torch.initial_seed() % 2**32
             self.train_planes = PlaneDataset(self._source("train"), self.augment, self.seed)
-        validation: Dataset[dict[str, Tensor]] = PlaneDataset(self._source("validation"), augment=False)
+            self.digests["train"] = self.train_planes.digest
+        planes = PlaneDataset(self._source("validation"), augment=False)
+        self.digests["validation"] = planes.digest
+        validation: Dataset[dict[str, Tensor]] = planes
         if self.validation_samples is not None:
-            count = min(self.validation_samples, len(validation))  # type: ignore[arg-type]
-            validation = Subset(validation, range(count))
+            validation = Subset(planes, range(min(self.validation_samples, len(planes))))
         self.validation_planes = validation
 
     def _source(self, split: str) -> SampleSource | Path:

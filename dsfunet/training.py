@@ -37,12 +37,18 @@ class TrainingCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         if config.run is not None:
             _move_run(config)
-        folder = Path(config.data.folder)
+        given = {"train": config.data.source, "validation": config.data.validation_source}
         for split in ("train", "validation") if self.config.subcommand == "fit" else ("validation",):
-            open_store(folder / f"{split}.zarr")
+            if given[split] is None and config.data.folder is not None:
+                open_store(Path(config.data.folder) / f"{split}.zarr")
         checkpoint = config.get("ckpt_path")
-        # Lightning's own words, such as "last" or "best", are not paths.
-        if checkpoint and checkpoint not in ("last", "best", "hpc", "registry"):
+        if checkpoint == "last":
+            # Lightning would find it by itself, and read it before anyone has looked at it.
+            checkpoint = config.ckpt_path = _last_checkpoint(config)
+            if checkpoint is None and self.config.subcommand != "fit":
+                raise InputError("ckpt_path is last: found no last.ckpt in the run's folder")
+        # Lightning's other words are not paths.
+        if checkpoint and checkpoint not in ("best", "hpc", "registry"):
             if not Path(checkpoint).exists():
                 raise InputError(f"{checkpoint}: no such checkpoint")
             read_checkpoint(Path(checkpoint))
@@ -73,6 +79,15 @@ class TrainingCLI(LightningCLI):
             help="folder for this run's logs and checkpoints, instead of those the configuration names",
         )
         parser.set_defaults({"trainer.enable_model_summary": False})
+
+
+def _last_checkpoint(config: Namespace) -> str | None:
+    """The last.ckpt of the run's folder; None, which starts anew, where there is none yet."""
+    for callback in _listed(config.trainer.callbacks):
+        folder = callback.init_args.get("dirpath") if "init_args" in callback else None
+        if folder is not None and (Path(folder) / "last.ckpt").exists():
+            return str(Path(folder) / "last.ckpt")
+    return None
 
 
 def _move_run(config: Namespace) -> None:

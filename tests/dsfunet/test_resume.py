@@ -1,5 +1,7 @@
 """A run that is stopped anywhere and goes on ends where one that was never stopped ends: the same bits."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from dsfunet.data import PlaneDataModule
+from dsfunet.interruption import StopOnSignal
 from dsfunet.module import Batch, DSFUNet
 from dsfunet.networks import SpectralUNet
 from dsfunet.plane_dataset import start_worker
@@ -26,10 +29,14 @@ BATCHES = 6
 
 
 class Recorder(Callback):
-    """Keeps the planes of every batch, by their means, and stops the run after so many batches, as a kill would."""
+    """Keeps the planes of every batch, by their means, and stops the run after so many batches, as a kill would.
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    With `told` it does so as a cluster does, by SIGTERM.
+    """
+
+    def __init__(self, stop_after: int | None = None, told: bool = False) -> None:
         self.stop_after = stop_after
+        self.told = told
         self.shown: list[tuple[float, ...]] = []
 
     def on_train_batch_end(
@@ -42,7 +49,9 @@ class Recorder(Callback):
     ) -> None:
         self.shown.append(tuple(batch["clean"].double().mean(dim=(1, 2, 3)).tolist()))
         if len(self.shown) == self.stop_after:
-            raise KeyboardInterrupt
+            if not self.told:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def network() -> SpectralUNet:
@@ -66,11 +75,12 @@ class Run:
         stop_after: int | None = None,
         resume: str | None = None,
         every: int | None = None,
+        told: bool = False,
         **settings: Any,
     ) -> tuple[list[tuple[float, ...]], dict[str, torch.Tensor]]:
         """What was shown, and the weights at the end; checkpoints by batch number, or at validation."""
         lightning.seed_everything(3, workers=True, verbose=False)  # as the command line does at every start
-        recorder = Recorder(stop_after)
+        recorder = Recorder(stop_after, told)
         checkpoints = ModelCheckpoint(
             self.folder,
             filename="{step}",
@@ -86,7 +96,7 @@ class Run:
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[recorder, checkpoints],
+            callbacks=[recorder, StopOnSignal(), checkpoints],
             **{"num_sanity_val_steps": 0, **self.settings, **settings},
         )
         data = PlaneDataModule(str(self.store), 2, workers=self.workers, augment=True, validation_samples=2)
@@ -131,6 +141,17 @@ def test_a_run_killed_after_some_batch_goes_on_with_the_next(
     assert kept in (stop_after - 1, stop_after)
     assert first == whole[0][:stop_after]
     assert second == whole[0][kept:]
+    assert_same(weights, whole[1])
+
+
+@pytest.mark.parametrize("stop_after", [4, 6])
+def test_a_run_told_to_end_goes_on_as_if_it_had_not_been(
+    tiny_store: Path, tmp_path: Path, whole: Any, stop_after: int
+) -> None:
+    run = Run(tiny_store, tmp_path, val_check_interval=0.5)
+    first, _ = run.fit(stop_after=stop_after, told=True)
+    second, weights = run.fit(resume="last")
+    assert (first, second) == (whole[0][:stop_after], whole[0][stop_after:])
     assert_same(weights, whole[1])
 
 

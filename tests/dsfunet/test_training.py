@@ -22,6 +22,7 @@ from dsfunet.shards import open_store
 from dsfunet.stepping import Batch
 from dsfunet.training import TrainingCLI
 from dsfunet.weights import load_checkpoint
+from simulate.live import SimulatedPlanes
 from tests.dsfunet.offline_dashboard import read_history, read_settings
 
 pytestmark = [
@@ -202,6 +203,41 @@ def test_fit_goes_on_from_a_checkpoint(fitted: Path, tiny_store: Path, tmp_path:
     assert (min(seen), max(seen)) == (4, 6)
     again = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert int(again["state_dict"]["batches_seen"]) == 6
+
+
+def test_last_is_where_the_run_stands_and_may_not_be_there_yet(
+    tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--config", str(write_config(tmp_path, tiny_store)), "--ckpt_path", "last"]
+    assert main(["validate", *arguments]) == 2
+    assert "found no last.ckpt in the run's folder" in capsys.readouterr().err
+    for epochs in (1, 2):
+        assert main(["fit", *arguments, "--trainer.max_epochs", str(epochs)]) == 0
+        saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+        assert int(saved["state_dict"]["batches_seen"]) == 3 * epochs
+
+
+def test_training_without_files(tmp_path: Path) -> None:
+    """Straight from the simulator, as a configuration says it."""
+    recipe = {"samples": {"train": 8, "validation": 4}, "monte_carlo_share": 0.0, "seed": 5}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+
+    def source(split: str) -> dict[str, Any]:
+        settings = {"recipe": str(tmp_path / "recipe.yaml"), "split": split, "fresh": split == "train"}
+        return {"class_path": "simulate.live.SimulatedPlanes", "init_args": settings}
+
+    config = write_config(tmp_path, tmp_path / "nowhere")
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings["data"] = {"batch_size": 4, "workers": 0, "source": source("train")}
+    settings["data"]["validation_source"] = source("validation")
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert main(["fit", "--config", str(config), "--trainer.max_epochs", "2"]) == 0
+    [metrics] = [row for row in read_metrics(tmp_path) if row["validation/mse"] and row["epoch"] == "1"]
+    assert 0 < float(metrics["validation/mse"]) < 4
+    [path] = tmp_path.glob("run/csv/version_0/hparams.yaml")
+    record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    expected = SimulatedPlanes(str(tmp_path / "recipe.yaml"))
+    assert record["data/train_digest"] == expected.digest != record["data/validation_digest"]
 
 
 def test_missing_store_is_one_line_and_leaves_nothing(
