@@ -256,6 +256,8 @@ class DSFUNet(SteppedModule):
     def on_validation_epoch_end(self) -> None:
         """Log mean, median and 90th percentile over planes for each component, and the mean of the two means."""
         self._log_errors("validation")
+        # Again, exactly: checkpoints are named by it.
+        self.log("batches_seen", self.batches_seen.float(), sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
         """As validation."""

@@ -12,6 +12,7 @@ from dsfunet.module import DSFUNet
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.training import TrainingCLI
+from simulate.live import SimulatedPlanes
 
 pytestmark = [
     # We hand LightningCLI its arguments ourselves.
@@ -114,3 +115,26 @@ def test_every_ablation_is_known_here_and_says_how_to_run_it() -> None:
         text = path.read_text(encoding="utf-8")
         assert f"--config configs/paper.yaml --config configs/ablations/{path.name}" in text
         assert set(yaml.safe_load(text)) == {"run", "model"}
+
+
+def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
+    (tmp_path / "configs" / "simulate").mkdir(parents=True)
+    recipe = CONFIGS / "simulate" / "release.yaml"
+    (tmp_path / "configs" / "simulate" / "release.yaml").write_bytes(recipe.read_bytes())
+    data = read_config(tmp_path, "release.yaml", "live.yaml").datamodule
+    assert data.folder is None and data.batch_size == 8 and data.augment
+    planes = [data.source, data.validation_source]
+    assert all(isinstance(each, SimulatedPlanes) for each in planes)
+    assert [(each.split, each.fresh, len(each)) for each in planes] == [
+        ("train", True, 24576),
+        ("validation", False, 1024),
+    ]
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "release.yaml"])
+def test_the_three_best_checkpoints_and_the_last_are_kept(name: str, tmp_path: Path) -> None:
+    [checkpoints] = read_config(tmp_path, name).trainer.checkpoint_callbacks
+    assert (checkpoints.save_top_k, checkpoints.save_last) == (3, True)
+    metrics = {"batches_seen": torch.tensor(1234.0), "validation/mse": torch.tensor(0.5)}
+    named = Path(checkpoints.format_checkpoint_name(metrics)).name
+    assert named == "best-batch1234.ckpt"
