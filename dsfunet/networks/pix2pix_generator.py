@@ -75,7 +75,7 @@ class _Head(nn.Sequential):
     A 4 x 4 kernel on repeated pixels meets no more than 3 x 3 different ones, so `forward` sums the taps that meet the
     same pixel and convolves before it doubles: one 3 x 3 kernel for each of the four places a new pixel can have
     beside its old one. The same sums in another order, without planes of many channels at full size, which
-    took a third of the time of a training step on a CPU.
+    took over a quarter of the time of a training step on a CPU.
     """
 
     def __init__(self, in_channels: int) -> None:
