@@ -259,3 +259,20 @@ def test_bad_input(small_generator: Pix2PixGenerator, shape: tuple[int, ...], me
 def test_bad_settings(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Pix2PixGenerator(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(4, 4), (6, 10)])
+def test_head_is_its_layers_one_after_the_other(size: tuple[int, int]) -> None:
+    """The folded convolution against the plain one: values, and gradients of features, weight and bias."""
+    torch.manual_seed(0)
+    head = Pix2PixGenerator(channels=SMALL).head.double()
+    nn.init.normal_(head[2].bias)
+    features = torch.randn(2, 2 * SMALL[0], *size, dtype=torch.float64, requires_grad=True)
+    folded, plain = head(features), nn.Sequential(*head)(features)
+    torch.testing.assert_close(folded, plain, rtol=0, atol=1e-13)
+    weight = torch.randn_like(plain)
+    inputs = (features, *head.parameters())
+    for mine, expected in zip(
+        torch.autograd.grad(folded, inputs, weight), torch.autograd.grad(plain, inputs, weight), strict=True
+    ):
+        torch.testing.assert_close(mine, expected, rtol=0, atol=1e-12)
