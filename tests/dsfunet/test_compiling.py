@@ -18,6 +18,8 @@ pytestmark = [
     pytest.mark.slow,
     # A tiny fit has no worker processes.
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
+    # Tracing asks the discriminators' input, a generator's output, for its gradient.
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
 ]
 
 # Traces forward and backward graphs as inductor's are, and runs them by torch's own kernels: no minutes of compiling.

@@ -74,7 +74,8 @@ def run_pair(folder: Path) -> None:
             each.kill()
         statuses = [each.wait() for each in processes]
     said = "\n".join(f"rank {rank}: {log.read_text()[-3000:]}" for rank, log in enumerate(logs))
-    assert statuses == [0] * RANKS, f"statuses {statuses} (-9: killed, hung or after the other)\n{said}"
+    if statuses != [0] * RANKS:
+        pytest.fail(f"statuses {statuses} (-9: killed, hung or after the other)\n{said}", pytrace=False)
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +119,11 @@ def assert_close_weights(first: Found, second: Found) -> None:
         )
 
 
-@pytest.mark.parametrize("scenario", ["paper", "micro_batches", "short", "compiled"])
+@pytest.mark.parametrize("scenario", ["paper", "micro_batches", "short"])
 def test_both_ranks_have_equal_weights(pair: dict[str, list[Found]], scenario: str) -> None:
     first, second = pair[scenario]
     assert_same_weights(first, second)
-    assert first["batches"] == second["batches"] == {"short": 4, "compiled": 1}.get(scenario, 6)
+    assert first["batches"] == second["batches"] == (4 if scenario == "short" else 6)
 
 
 def test_equal_weights_are_no_weights_that_stood_still(pair: dict[str, list[Found]]) -> None:
@@ -199,7 +200,3 @@ def test_unequal_numbers_of_training_batches_are_refused(pair: dict[str, list[Fo
 def test_failing_is_quick(pair: dict[str, list[Found]]) -> None:
     for scenario in ("diverged", "diverged_in_validation", "unequal"):
         assert max(each["seconds"] for each in pair[scenario]) < TIMEOUT_SECONDS / 10
-
-
-def test_compiled_networks_were_compiled(pair: dict[str, list[Found]]) -> None:
-    assert all(each["graphs"] >= 6 for each in pair["compiled"])

@@ -18,7 +18,6 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, DistributedSampler
 
-from dsfunet.compiling import CompileNetworks
 from dsfunet.errors import DivergedError, InputError
 from dsfunet.module import DSFUNet
 from dsfunet.stepping import Batch
@@ -104,20 +103,6 @@ def short(rank: int) -> Found:
     return fit(system(), training_batches(rank, 2, samples=7), None, max_epochs=2)
 
 
-def compiled(rank: int) -> Found:
-    """Compiled networks in bfloat16, channels last; compiling stops at the traced graph, for time's sake."""
-    module = adversaries(channels_last=True)
-    found = fit(
-        module,
-        training_batches(rank, 2, samples=4),
-        validation_batches(rank, 2),
-        precision="bf16-mixed",
-        callbacks=[CompileNetworks("eager")],
-    )
-    found["graphs"] = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    return found
-
-
 def command_line(rank: int) -> Found:
     """`dsfunet fit` with real shards, of which the second rank has fewer to validate on."""
     from dsfunet.cli import main
@@ -176,7 +161,6 @@ SCENARIOS: tuple[Callable[[int], Found], ...] = (
     diverged,
     diverged_in_validation,
     unequal,
-    compiled,
 )
 
 
