@@ -159,7 +159,7 @@ class SteppedModule(lightning.LightningModule):
         message = torch.cat([each.reshape(-1) for each in gradients])
         distributed.all_reduce(message)
         message /= self.trainer.world_size
-        means = torch.split(message, [each.numel() for each in gradients])  # type: ignore[no-untyped-call]
+        means = torch.split(message, [each.numel() for each in gradients])
         torch._foreach_copy_(
             gradients, [mean.view(each.shape) for mean, each in zip(means, gradients, strict=True)]
         )

@@ -71,7 +71,7 @@ def test_scripts_ask_for_what_there_is(name: str, tmp_path: Path, monkeypatch: p
     assert status == 0 and "--ckpt_path" not in arguments
     config = parse(arguments, monkeypatch)
     trainer = config.trainer
-    assert trainer.num_nodes * trainer.devices == SCRIPTS[name][2]
+    assert trainer.num_nodes * int(trainer.devices) == SCRIPTS[name][2]
     assert config.data.batch_size * SCRIPTS[name][2] == 64  # the paper's
     assert (trainer.strategy, trainer.precision, config.model.channels_last) == ("ddp", "bf16-mixed", True)
 
