@@ -75,10 +75,10 @@ VARIANTS = (
     Variant("no flips and turns", ("--data.augment=false",)),
     Variant("constant learning rate", final_share=1.0),
     Variant("no weight decay (Adam)", ("--model.generator_optimizer.init_args.weight_decay=0.0",)),
-    Variant("no joint term", ("--model.joint_step=off",)),
-    Variant("joint step by itself, as in the paper", ("--model.joint_step=separate",)),
     Variant("product asked to explain the input", ("--model.explanation_weight=0.1",)),
     Variant("one encoder for both components", shared_encoder=True),
+    Variant("no joint term", ("--model.joint_step=off",)),
+    Variant("joint step by itself, as in the paper", ("--model.joint_step=separate",)),
     Variant(
         "adversarial term (weight of L1 100, as in the paper)",
         (

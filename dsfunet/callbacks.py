@@ -66,6 +66,9 @@ class CosineSchedule(Callback):
         assert isinstance(pl_module, DSFUNet)
         seen = pl_module.batches_done
         progress = self._progress(trainer, seen)
+        if self.budget_minutes is not None and trainer.world_size > 1:
+            # One clock for all: ranks with clocks of their own would drift apart, and not stop at the same batch.
+            progress = trainer.strategy.broadcast(progress)
         factor = min(1.0, (seen + 1) / max(1, self.warmup_batches)) * self.factor(progress)
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dsfunet.errors import InputError
 from dsfunet.plane_dataset import PlaneDataset, SampleSource, start_worker
-from dsfunet.sampling import EachOnceSampler, EpochSampler, ResumableLoader, even_batch_size
+from dsfunet.sampling import EachOnceSampler, EpochSampler, ResumableLoader
 
 
 class PlaneDataModule(lightning.LightningDataModule):
@@ -140,7 +140,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         ranks = place["num_replicas"]
         return DataLoader(
             self.validation_planes,
-            batch_size=even_batch_size(count, ranks, self.batch_size),
+            batch_size=self.batch_size,
             sampler=EachOnceSampler(count, **place) if ranks > 1 else None,
             **self._loader_settings(),
         )

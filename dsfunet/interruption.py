@@ -12,6 +12,7 @@ import lightning.pytorch as lightning
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import distributed
 
 from dsfunet.errors import DivergedError, InputError
 from dsfunet.io.files import replacing
@@ -95,7 +96,11 @@ class StopOnSignal(Callback):
             self._stop_if_told(trainer)
 
     def _stop_if_told(self, trainer: lightning.Trainer) -> None:
-        if not trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+        told = torch.tensor(self.received is not None, dtype=torch.int, device=trainer.strategy.root_device)
+        if trainer.world_size > 1:
+            # Not by the strategy's own reduce, which puts a barrier before each.
+            distributed.all_reduce(told, op=distributed.ReduceOp.MAX)
+        if not told:
             return
         path = run_folder(trainer) / "last.ckpt"
         trainer.save_checkpoint(path)

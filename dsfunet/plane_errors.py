@@ -4,17 +4,19 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.aggregation import CatMetric
 
+from dsfunet.errors import InputError
 from dsfunet.preprocessing import COMPONENTS
 
 
 class PlaneErrors(nn.ModuleDict):
     """For each component the mean squared error of every plane, in spread space.
 
-    Ranks may have seen different numbers of planes. A value that is not a number is an error, never dropped.
+    Ranks may have seen different numbers of planes. A value that is not a number is an error, never
+    dropped; it is looked for in `summary`, where all ranks see it and stop together.
     """
 
     def __init__(self) -> None:
-        super().__init__({name: CatMetric(nan_strategy="error") for name in COMPONENTS})
+        super().__init__({name: CatMetric(nan_strategy="disable") for name in COMPONENTS})
 
     def add(self, component: str, values: Tensor) -> None:
         """Take up the errors of a batch, shape (n,)."""
@@ -25,15 +27,30 @@ class PlaneErrors(nn.ModuleDict):
         assert isinstance(metric, CatMetric)
         return metric
 
+    @staticmethod
+    def _gather(metric: CatMetric) -> Tensor:
+        """The values of all ranks, and the metric as new."""
+        errors: Tensor = metric.compute()
+        metric.reset()
+        return errors
+
     def summary(self) -> dict[str, Tensor]:
         """Mean, median and 90th percentile for each component and the mean of both means; then starts anew.
 
         With several ranks all must call this: each gets the summary over the planes of all.
+
+        Raises:
+            InputError: an error is not a finite number.
         """
         result: dict[str, Tensor] = {}
-        for name in COMPONENTS:
-            errors: Tensor = self._metric(name).compute()
-            self._metric(name).reset()
+        gathered = {name: self._gather(self._metric(name)) for name in COMPONENTS}
+        for name, errors in gathered.items():
+            wrong = int((~errors.isfinite()).sum())
+            if wrong:
+                raise InputError(
+                    f"{name}: the outputs of {wrong} of {len(errors)} validation planes are not finite (nan or inf):"
+                    " expected numbers, so this training has diverged"
+                )
             result[f"{name}_mse"] = errors.mean()
             result[f"{name}_mse_median"] = errors.median()
             result[f"{name}_mse_90"] = errors.quantile(0.9)

@@ -88,20 +88,6 @@ class EachOnceSampler(DistributedSampler[int]):
         return len(self.indices)
 
 
-def even_batch_size(planes: int, ranks: int, batch_size: int) -> int:
-    """A batch size, `batch_size` or close to it, that gives all ranks of `EachOnceSampler` equally many batches.
-
-    Data-parallel modules broadcast their buffers at every forward pass, in validation too: a rank with one more
-    batch than the others would wait for them for ever. Shares differ by one plane at most, so the size must
-    not divide the smaller share.
-    """
-    fewest, longer = divmod(planes, ranks)
-    if not longer:
-        return batch_size
-    smaller = (size for size in range(batch_size, 1, -1) if fewest % size)
-    return next(smaller, None) or next(size for size in range(batch_size, fewest + 2) if fewest % size)
-
-
 class ResumableLoader(DataLoader[dict[str, Tensor]]):
     """Batches of an `EpochSampler`, from the first that this epoch has not trained on yet.
 

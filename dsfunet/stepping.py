@@ -7,8 +7,8 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
-from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor
+from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
+from torch import Tensor, distributed
 
 from dsfunet.errors import DivergedError, InputError
 
@@ -25,6 +25,12 @@ class SteppedModule(lightning.LightningModule):
     a run that was stopped and resumed draws what it would have drawn. Losses are logged, averaged over ranks, as often
     as the trainer's `log_every_n_steps` says.
 
+    With several ranks gradients are averaged here, once before each optimizer step, and not by torch's
+    DistributedDataParallel, which Lightning still wraps around the module: its reducer expects every parameter in
+    every backward pass and fails on steps that train only some of the networks; told to look for unused ones, it
+    walks the graph each time and sends the gradients of all networks in every step, zeros for most. The price is
+    that messages do not overlap with the backward pass. So every spelling of ddp works, "auto" as well.
+
     Args:
         micro_batches: parts of equal size into which each batch is split, their gradients accumulated: what fits a
             small memory does what the whole batch would.
@@ -33,7 +39,7 @@ class SteppedModule(lightning.LightningModule):
         batches_done: batches trained on so far, in this run and those it goes on from.
 
     Raises:
-        InputError: fewer than one micro-batch.
+        InputError: fewer than one micro-batch or, in training, a strategy that is neither ddp nor one device's.
     """
 
     def __init__(self, micro_batches: int = 1) -> None:
@@ -49,10 +55,41 @@ class SteppedModule(lightning.LightningModule):
         self._losses: dict[str, Tensor] = {}
         self._seed = 0
 
+    def setup(self, stage: str) -> None:
+        """Look at the strategy, before it wraps the module.
+
+        Raises:
+            InputError: it is none that leaves whole networks on every rank.
+        """
+        strategy = self.trainer.strategy
+        # Exactly that class: others, such as DeepSpeed's, derive from it and exchange gradients in their own way.
+        if isinstance(strategy, ParallelStrategy) and type(strategy) is not DDPStrategy:
+            raise InputError(f"trainer.strategy is a {type(strategy).__name__}: expected ddp or auto")
+        # DistributedDataParallel would send its first rank's buffers around in every forward pass, those of validation
+        # too, where ranks may have unequal numbers of batches: that would wait for ever. Ours is equal everywhere.
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+
     def on_fit_start(self) -> None:
         """Take up the count of a resumed run, and the seed of the run, which `seed_everything` set."""
         self.batches_done = int(self.batches_seen)
         self._seed = torch.initial_seed()
+
+    def on_train_start(self) -> None:
+        """Look whether all ranks have as many batches: one left alone would wait for the others for ever.
+
+        Raises:
+            InputError: they have not.
+        """
+        if self.trainer.world_size > 1:
+            batches = float(self.trainer.num_training_batches)
+            ends = torch.tensor([batches, -batches], device=self.device)
+            distributed.all_reduce(ends, op=distributed.ReduceOp.MAX)
+            most, least = float(ends[0]), -float(ends[1])
+            if most != least:
+                raise InputError(
+                    f"the processes have {least:g} to {most:g} training batches: expected equal numbers, as a"
+                    " torch DistributedSampler gives"
+                )
 
     def start_batch(self) -> None:
         """Seed the batch's random numbers and forget the losses of the last."""
@@ -84,6 +121,8 @@ class SteppedModule(lightning.LightningModule):
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad()
             yield
+            # Before clipping: the norm that counts is that of the whole batch's gradients.
+            self._average_gradients(optimizer)
             if clip is not None:
                 self.clip_gradients(optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
             optimizer.step()
@@ -95,15 +134,35 @@ class SteppedModule(lightning.LightningModule):
             DivergedError: a loss is not finite, on this rank or another; no weight has moved by it.
         """
         loss = torch.stack(list(losses.values())).sum() / self.micro_batches
-        if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
+        finite = torch.isfinite(loss.detach()).int()
+        if self.trainer.world_size > 1:
+            # Together or not at all: a rank that stopped alone would leave the others waiting. Not by the strategy's
+            # own reduce, which puts a barrier before each.
+            distributed.all_reduce(finite, op=distributed.ReduceOp.MIN)
+        if not finite:
             values = {name: float(each.detach()) for name, each in losses.items()}
             raise DivergedError(self.batches_done, values, batch)
-        # Ranks exchange gradients once, after the last micro-batch.
-        with nullcontext() if number == self.micro_batches - 1 else self._without_exchange():
+        with self._without_exchange():
             self.manual_backward(loss)
         for name, each in losses.items():
             share = each.detach() / self.micro_batches
             self._losses[name] = self._losses[name] + share if name in self._losses else share
+
+    @torch.no_grad()
+    def _average_gradients(self, optimizer: Any) -> None:
+        """Every gradient's mean over ranks, in one message: ranks have batches of one size, so it is the batch's."""
+        if self.trainer.world_size == 1:
+            return
+        # Those that are there: on every rank the same, since all run the same networks.
+        parameters = (each for group in optimizer.param_groups for each in group["params"])
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        message = torch.cat([each.reshape(-1) for each in gradients])
+        distributed.all_reduce(message)
+        message /= self.trainer.world_size
+        means = torch.split(message, [each.numel() for each in gradients])
+        torch._foreach_copy_(
+            gradients, [mean.view(each.shape) for mean, each in zip(means, gradients, strict=True)]
+        )
 
     def _without_exchange(self) -> AbstractContextManager[Any]:
         strategy = self.trainer.strategy

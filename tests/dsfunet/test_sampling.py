@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from dsfunet.errors import InputError
-from dsfunet.sampling import EachOnceSampler, EpochSampler, ResumableLoader, even_batch_size
+from dsfunet.sampling import EachOnceSampler, EpochSampler, ResumableLoader
 
 
 def epoch_of(sampler: EpochSampler, epoch: int) -> list[int]:
@@ -71,18 +71,6 @@ def test_validation_shows_every_plane_once(planes: int, ranks: int) -> None:
 def test_fewer_planes_than_ranks_are_refused() -> None:
     with pytest.raises(InputError, match="2 validation planes for 3 processes: expected one each"):
         EachOnceSampler(2, 3, 0)
-
-
-def test_all_ranks_get_equally_many_batches() -> None:
-    for planes in range(1, 60):
-        for ranks in range(1, min(planes, 5) + 1):
-            for batch_size in range(1, 12):
-                size = even_batch_size(planes, ranks, batch_size)
-                counts = {-(-len(EachOnceSampler(planes, ranks, rank)) // size) for rank in range(ranks)}
-                assert len(counts) == 1, (planes, ranks, batch_size, size)
-    assert even_batch_size(64, 4, 8) == 8  # nothing to mend
-    assert even_batch_size(65, 2, 8) == 7
-    assert even_batch_size(13, 2, 3) == 4
 
 
 class Indices(Dataset[dict[str, torch.Tensor]]):
