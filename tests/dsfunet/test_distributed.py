@@ -190,6 +190,14 @@ def test_a_validation_that_is_not_finite_stops_both_ranks(pair: dict[str, list[F
         assert "1 of 4 validation planes are not finite" in each["message"]
 
 
+def test_a_signal_to_one_rank_stops_both_at_the_same_batch(
+    folder: Path, pair: dict[str, list[Found]]
+) -> None:
+    assert pair["told_to_end"] == [{"status": 143, "batches": 2}] * 2
+    checkpoint: dict[str, Any] = torch.load(folder / "told" / "last.ckpt", weights_only=True)
+    assert int(checkpoint["state_dict"]["batches_seen"]) == 2
+
+
 def test_unequal_numbers_of_training_batches_are_refused(pair: dict[str, list[Found]]) -> None:
     for each in pair["unequal"]:
         assert each["error"] == "InputError"

@@ -5,6 +5,7 @@ it, `tiny.yaml` for the command line.
 """
 
 import os
+import signal
 import sys
 import time
 import warnings
@@ -19,6 +20,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, DistributedSampler
 
 from dsfunet.errors import DivergedError, InputError
+from dsfunet.interruption import StopOnSignal
 from dsfunet.module import DSFUNet
 from dsfunet.stepping import Batch
 from tests.dsfunet.test_module import planes, system, trainer
@@ -147,6 +149,23 @@ def diverged_in_validation(rank: int) -> Found:
     return stopped(system(), training_batches(rank, 2), DataLoader(validation))  # type: ignore[arg-type]
 
 
+def told_to_end(rank: int) -> Found:
+    """The second rank alone gets a signal, in its second batch of three."""
+
+    class Teller(Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            if rank == 1 and batch_idx == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    settings: dict[str, Any] = {"default_root_dir": Path(sys.argv[1]) / "told"}
+    module = system()
+    try:
+        fit(module, training_batches(rank, 2), None, callbacks=[Teller(), StopOnSignal()], **settings)
+    except SystemExit as stopped:
+        return {"status": stopped.code, "batches": module.batches_done}
+    return {"status": 0, "batches": module.batches_done}
+
+
 def unequal(rank: int) -> Found:
     """Loaders without such a sampler."""
     loader: Batches = DataLoader(planes(4 if rank else 8), batch_size=2)  # type: ignore[arg-type]
@@ -160,6 +179,7 @@ SCENARIOS: tuple[Callable[[int], Found], ...] = (
     command_line,
     diverged,
     diverged_in_validation,
+    told_to_end,
     unequal,
 )
 
