@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke train-release report clean clean-all
+.PHONY: help demo test lint smoke half-hour train-release report clean clean-all
 # One environment, few cores: targets take turns even under make -j.
 .NOTPARALLEL:
 
@@ -53,6 +53,13 @@ train-release: $(BIN)/.dev ## make the release data set and train the release we
 	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/release/validation.zarr --out $(RUN)/report
 	$(BIN)/python -m evaluate.card --weights $(RUN)/weights --checkpoint $(RUN)/last.ckpt --log $(RUN)/csv \
 	  --store data/release/train.zarr --report $(RUN)/report/report.json
+
+half-hour: $(BIN)/.dev ## thirty minutes of the release recipe, and their curve: runs/half_hour/curve.png
+	$(BIN)/python -m simulate --config configs/simulate/release.yaml --out data/release
+	mkdir -p runs/half_hour
+	sed 's/budget_minutes: [0-9]*/budget_minutes: 30/' configs/release.yaml > runs/half_hour/config.yaml
+	$(BIN)/dsfunet fit --config runs/half_hour/config.yaml --run runs/half_hour --ckpt_path last
+	$(BIN)/python -m evaluate.curve runs/half_hour/csv -o runs/half_hour/curve.png
 
 clean: ## remove demo, reports and builds
 	rm -rf demo report build dist runs/smoke data/validation

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 from dsfunet.errors import InputError
 from dsfunet.preprocessing import PIXELS, network_input
-from dsfunet.shards import Sample, open_store
+from dsfunet.sample import Sample
+from dsfunet.shards import open_store
 
 
 class SampleSource(Protocol):

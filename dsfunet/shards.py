@@ -23,7 +23,8 @@ import numpy.typing as npt
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.physics.short_range_order import ALPHA_SHAPE
-from dsfunet.preprocessing import PIXELS, normalise
+from dsfunet.preprocessing import PIXELS
+from dsfunet.sample import Sample, sample_from_stored
 from dsfunet.shard_reader import shard_reader
 
 if TYPE_CHECKING:
@@ -78,55 +79,6 @@ OPTIONAL_LAYOUT: dict[str, ArrayLayout] = {
 def layout_with(optional: Iterable[str]) -> dict[str, ArrayLayout]:
     """LAYOUT and the named arrays of OPTIONAL_LAYOUT."""
     return LAYOUT | {name: OPTIONAL_LAYOUT[name] for name in optional}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One simulated plane; all pictures (256, 256), intensities linear float32 in [0, 1].
-
-    Attributes:
-        form_factor: I_FF.
-        short_range_order: I_SRO.
-        scattering: What was measured and is shown to a network; missing pixels are not taken out yet.
-        clean: The exact product of the components; the same as `scattering` unless the store is of degraded planes.
-        mask: True = measured.
-    """
-
-    form_factor: npt.NDArray[np.float32]
-    short_range_order: npt.NDArray[np.float32]
-    scattering: npt.NDArray[np.float32]
-    clean: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
-
-
-def scattering_plane(
-    form_factor: npt.NDArray[np.float32],
-    short_range_order: npt.NDArray[np.float32],
-    form_factor_floor: float,
-    short_range_order_floor: float,
-) -> npt.NDArray[np.float32]:
-    """I = I_FF I_SRO (equation 5) from normalised components and their floors, normalised to [0, 1]."""
-    product = form_factor + np.float32(form_factor_floor)
-    product *= short_range_order + np.float32(short_range_order_floor)
-    return normalise(product)[0]
-
-
-def sample_from_stored(
-    form_factor: npt.NDArray[np.float16],
-    short_range_order: npt.NDArray[np.float16],
-    packed_mask: npt.NDArray[np.uint8],
-    floors: tuple[float, float],
-    scattering: npt.NDArray[np.float16] | None = None,
-) -> Sample:
-    """A sample from what a store holds of it, with its clean scattering rebuilt."""
-    components = form_factor.astype(np.float32), short_range_order.astype(np.float32)
-    clean = scattering_plane(*components, *floors)
-    return Sample(
-        *components,
-        scattering=clean if scattering is None else scattering.astype(np.float32),
-        clean=clean,
-        mask=np.unpackbits(packed_mask, axis=-1).view(np.bool_),
-    )
 
 
 def create(

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.preprocessing import COMPONENTS, PIXELS, normalise, spread, unspread
-from dsfunet.shards import Sample, Store
+from dsfunet.sample import Sample
+from dsfunet.shards import Store
 
 Plane = npt.NDArray[np.floating[Any]]
 

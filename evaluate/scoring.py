@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from dsfunet.errors import InputError
 from dsfunet.preprocessing import COMPONENTS
-from dsfunet.shards import Sample, Store
+from dsfunet.sample import Sample
+from dsfunet.shards import Store
 from evaluate.baselines import Baseline, standard_baselines, truth_of
 from evaluate.metrics import PLANE_METRICS
 

@@ -22,6 +22,7 @@ from threadpoolctl import ThreadpoolController
 
 from dsfunet import shards
 from dsfunet.errors import InputError
+from dsfunet.sample import Sample, sample_from_stored
 from simulate.correlation_cache import correlation_sets
 from simulate.crystals import World, build_world
 from simulate.planes import GENERATOR_VERSION, draw_samples
@@ -110,7 +111,7 @@ class SimulatedPlanes:
             self._world = build_world(self.recipe, self.split, sets)
         return self._world
 
-    def sample(self, index: int) -> shards.Sample:
+    def sample(self, index: int) -> Sample:
         """Plane number `index`, as a store holds it; of fresh planes there is no last.
 
         Raises:
@@ -118,7 +119,7 @@ class SimulatedPlanes:
         """
         arrays = self.arrays(index)
         floors = float(arrays["form_factor_floor"]), float(arrays["short_range_order_floor"])
-        return shards.sample_from_stored(
+        return sample_from_stored(
             arrays["form_factor"],
             arrays["short_range_order"],
             arrays["mask"],

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dsfunet.errors import InputError
 from dsfunet.physics import MAX_INDEX, plane_through
 from dsfunet.preprocessing import PIXELS, normalise, spread
-from dsfunet.shards import scattering_plane
+from dsfunet.sample import scattering_plane
 from simulate.artefacts import draw_mask
 from simulate.crystals import ORDER_KINDS, Crystal, World, draw_crystal
 from simulate.degradation import degrade

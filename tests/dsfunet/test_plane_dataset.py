@@ -14,7 +14,8 @@ import torch
 from dsfunet.errors import InputError
 from dsfunet.plane_dataset import PlaneDataset, _turned
 from dsfunet.preprocessing import unspread
-from dsfunet.shards import Sample, Store, open_store, scattering_plane
+from dsfunet.sample import Sample, scattering_plane
+from dsfunet.shards import Store, open_store
 
 Plane = npt.NDArray[np.float32]
 

@@ -12,7 +12,8 @@ from dsfunet import shards
 from dsfunet.errors import InputError
 from dsfunet.plane_dataset import PlaneDataset
 from dsfunet.preprocessing import network_input, normalise, spread
-from dsfunet.shards import LAYOUT, layout_with, open_store, scattering_plane
+from dsfunet.sample import scattering_plane
+from dsfunet.shards import LAYOUT, layout_with, open_store
 
 SAMPLES = 8
 

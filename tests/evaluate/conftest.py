@@ -12,7 +12,8 @@ import pytest
 
 from dsfunet import shards
 from dsfunet.preprocessing import normalise, spread, unspread
-from dsfunet.shards import Sample, Store, open_store
+from dsfunet.sample import Sample
+from dsfunet.shards import Store, open_store
 from evaluate.scoring import AnyFactorizer
 
 SAMPLES = 12

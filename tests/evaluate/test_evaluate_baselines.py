@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from dsfunet.preprocessing import PIXELS, spread
-from dsfunet.shards import Sample, Store
+from dsfunet.sample import Sample
+from dsfunet.shards import Store
 from evaluate.baselines import (
     COMPONENTS,
     Baseline,

@@ -13,7 +13,8 @@ import yaml
 import simulate.live
 from dsfunet.data import PlaneDataModule
 from dsfunet.errors import InputError
-from dsfunet.shards import Sample, Store, layout_with, open_store
+from dsfunet.sample import Sample
+from dsfunet.shards import Store, layout_with, open_store
 from simulate.degradation import SignalRecipe
 from simulate.live import SimulatedPlanes, read_recipe
 from simulate.recipe import Recipe

@@ -10,7 +10,8 @@ import pytest
 import simulate.planes
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, plane_through, short_range_order_intensity
-from dsfunet.shards import LAYOUT, scattering_plane
+from dsfunet.sample import scattering_plane
+from dsfunet.shards import LAYOUT
 from simulate.correlations import CorrelationSet
 from simulate.crystals import ORDER_KINDS, World, build_world, draw_crystal, vegard_cell
 from simulate.degradation import SignalRecipe
