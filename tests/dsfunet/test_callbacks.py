@@ -63,10 +63,16 @@ class Run:
             num_training_batches=batches,
             should_stop=False,
             world_size=2,
+            strategy=SimpleNamespace(broadcast=self._broadcast),
         )
+        self.first_rank: float | None = None
         self.logged: dict[str, float] = {}
         self.module = tiny_module()
         self.module.log = self._log  # type: ignore[method-assign, assignment]
+
+    def _broadcast(self, value: float) -> float:
+        """What the first rank has, if this run is not it."""
+        return value if self.first_rank is None else self.first_rank
 
     def _log(self, name: str, value: float, **_: Any) -> None:
         self.logged[name] = value
@@ -120,6 +126,16 @@ def test_rates_follow_the_clock_and_training_stops_with_the_budget(clock: Clock)
     clock.now = 1000.0 + 600
     assert run.step(schedule)[0] == pytest.approx(1e-4)
     assert run.trainer.should_stop
+
+
+def test_the_first_ranks_clock_counts_on_all_ranks(clock: Clock) -> None:
+    run, schedule = Run(), CosineSchedule(warmup_batches=1, final_share=0.1, budget_minutes=10)
+    schedule.on_train_start(run.trainer, run.module)
+    run.first_rank = 0.5
+    assert run.step(schedule)[0] == pytest.approx(0.55e-3)
+    clock.now += 3600  # here the budget is spent, there it is not
+    assert run.step(schedule)[0] == pytest.approx(0.55e-3)
+    assert not run.trainer.should_stop
 
 
 def test_time_spent_outlives_an_interruption(clock: Clock) -> None:
