@@ -56,11 +56,12 @@ _JUDGE = "{class_path: dsfunet.networks.PatchDiscriminator, init_args: {channels
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing changed: command-line settings beside the recipe's, the share of the learning rate left at the end."""
+    """One thing changed: command-line settings beside the recipe's, or how the learning rate ends."""
 
     name: str
     settings: tuple[str, ...] = ()
     final_share: float = 0.01
+    hold_share: float = 0.0
     shared_encoder: bool = False
     seed: int = 1
 
@@ -77,6 +78,7 @@ VARIANTS = (
     Variant("no weight decay (Adam)", ("--model.generator_optimizer.init_args.weight_decay=0.0",)),
     Variant("product asked to explain the input", ("--model.explanation_weight=0.1",)),
     Variant("one encoder for both components", shared_encoder=True),
+    Variant("learning rate held for 70 %, then the cosine", hold_share=0.7),
     Variant("no joint term", ("--model.joint_step=off",)),
     Variant("joint step by itself, as in the paper", ("--model.joint_step=separate",)),
     Variant(
@@ -136,8 +138,12 @@ class Clock(Callback):
 class Schedule(CosineSchedule):
     """The recipe's schedule over a given number of batches."""
 
-    def __init__(self, batches: int, final_share: float) -> None:
-        super().__init__(warmup_batches=min(100, batches // 5), final_share=final_share)
+    def __init__(self, batches: int, variant: Variant) -> None:
+        super().__init__(
+            warmup_batches=min(100, batches // 5),
+            final_share=variant.final_share,
+            hold_share=variant.hold_share,
+        )
         self.batches = batches
 
     def _progress(self, trainer: lightning.Trainer, seen: int) -> float:
@@ -171,7 +177,7 @@ def train(variant: Variant, folder: str, batches: int) -> tuple[DSFUNet, PlaneDa
     """The variant trained on so many batches."""
     module, planes, cli = build(variant, folder)
     clock = Clock(batches)
-    cli.trainer.callbacks += [clock, Schedule(batches, variant.final_share)]
+    cli.trainer.callbacks += [clock, Schedule(batches, variant)]
     cli.trainer.fit(module, datamodule=planes)
     return module, planes, clock
 

@@ -18,21 +18,31 @@ from dsfunet.weights import describe_network
 
 
 class CosineSchedule(Callback):
-    """Learning rates of all optimizers: linear warm-up, then half a cosine down to `final_share` of the maximum.
+    """Learning rates of all optimizers: linear warm-up, the maximum, half a cosine down to `final_share` of it.
 
-    The way along the cosine is the share of batches done or, where a budget of time is given, the share of the
+    The way along the run is the share of batches done or, where a budget of time is given, the share of the
     budget spent, and training stops when that is spent: the way to use a machine lent by the hour to its end.
     The time already spent is kept in checkpoints.
 
     Args:
         warmup_batches: batches of linear warm-up.
         final_share: learning rate at the end, as a share of the maximum.
+        hold_share: share of the run before the cosine begins, in [0, 1).
         budget_minutes: training time [minutes], validation included; None counts batches instead.
+
+    Raises:
+        InputError: the budget is not above 0, or the hold_share not in [0, 1).
     """
 
     def __init__(
-        self, warmup_batches: int = 100, final_share: float = 0.01, budget_minutes: float | None = None
+        self,
+        warmup_batches: int = 100,
+        final_share: float = 0.01,
+        budget_minutes: float | None = None,
+        hold_share: float = 0.0,
     ) -> None:
+        if not 0 <= hold_share < 1:
+            raise InputError(f"hold_share is {hold_share}: expected at least 0 and below 1")
         if budget_minutes is not None and budget_minutes <= 0:
             raise InputError(
                 f"budget_minutes is {budget_minutes}: expected more than 0, or null for no budget"
@@ -40,6 +50,7 @@ class CosineSchedule(Callback):
         self.warmup_batches = warmup_batches
         self.final_share = final_share
         self.budget_minutes = budget_minutes
+        self.hold_share = hold_share
         self._spent_seconds = 0.0
         self._last_tick: float | None = None
 
@@ -79,8 +90,9 @@ class CosineSchedule(Callback):
             trainer.should_stop = True
 
     def factor(self, progress: float) -> float:
-        """The cosine's factor on the learning rate, from 1 at `progress` 0 to `final_share` at 1."""
-        return self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        """The factor on the learning rate, from 1 at `progress` 0 to `final_share` at 1."""
+        way = min(1.0, max(0.0, progress - self.hold_share) / (1 - self.hold_share))
+        return self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * way))
 
     def _progress(self, trainer: lightning.Trainer, seen: int) -> float:
         if self.budget_minutes is not None:

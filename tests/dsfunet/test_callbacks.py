@@ -95,6 +95,16 @@ def test_factor_is_half_a_cosine() -> None:
     )
 
 
+def test_the_cosine_begins_where_the_hold_ends() -> None:
+    schedule = CosineSchedule(final_share=0.2, hold_share=0.6)
+    assert [schedule.factor(way) for way in (0.0, 0.3, 0.6, 0.8, 1.0, 2.0)] == pytest.approx(
+        [1, 1, 1, 0.6, 0.2, 0.2]
+    )
+    for wrong in (-0.1, 1.0):
+        with pytest.raises(InputError, match="hold_share"):
+            CosineSchedule(hold_share=wrong)
+
+
 def test_rates_warm_up_and_follow_the_share_of_batches(clock: Clock) -> None:
     run, schedule = Run(), CosineSchedule(warmup_batches=2, final_share=0.0)
     schedule.on_train_start(run.trainer, run.module)
