@@ -103,7 +103,7 @@ class StopOnSignal(Callback):
         if not told:
             return
         path = run_folder(trainer) / "last.ckpt"
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         number = self.received or signal.SIGTERM
         if trainer.is_global_zero:
             print(f"{signal.Signals(number).name}: stopped, and saved {path} to go on from", flush=True)
@@ -134,5 +134,5 @@ class KeepDivergedBatch(Callback):
         batch = {name: planes.detach().cpu() for name, planes in exception.batch.items()}
         record = {"batch": batch, "losses": exception.losses, "batches_done": exception.batches_done}
         WholeCheckpointIO().save_checkpoint(record, path)
-        trainer.save_checkpoint(folder / "diverged.ckpt")
+        trainer.save_checkpoint(folder / "diverged.ckpt", weights_only=False)
         exception.args = (f"{exception}; the batch is in {path}, the weights in diverged.ckpt beside it",)
