@@ -122,7 +122,7 @@ def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
     recipe = CONFIGS / "simulate" / "release.yaml"
     (tmp_path / "configs" / "simulate" / "release.yaml").write_bytes(recipe.read_bytes())
     data = read_config(tmp_path, "release.yaml", "live.yaml").datamodule
-    assert data.folder is None and data.batch_size == 8 and data.augment
+    assert data.folder is None and data.batch_size == 8 and not data.augment
     planes = [data.source, data.validation_source]
     assert all(isinstance(each, SimulatedPlanes) for each in planes)
     assert [(each.split, each.fresh, len(each)) for each in planes] == [
