@@ -22,7 +22,7 @@ from dsfunet.data import PlaneDataModule
 from dsfunet.io.files import replacing
 from dsfunet.machine import describe_machine
 from dsfunet.networks import SpectralUNet
-from dsfunet.plane_dataset import PlaneDataset, SampleSource, _turned
+from dsfunet.plane_dataset import PlaneDataset, SampleSource, turned
 from dsfunet.preprocessing import network_input, spread
 from dsfunet.shards import open_store
 from simulate.live import SimulatedPlanes
@@ -58,7 +58,7 @@ def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dic
             lambda number: zarr_array[number], numbers
         ),
         "augment: turn and flip, written out": milliseconds(
-            lambda number: np.ascontiguousarray(_turned(planes, 1 + number % 7)), numbers
+            lambda number: np.ascontiguousarray(turned(planes, 1 + number % 7)), numbers
         ),
         "mask, normalise and spread the input": milliseconds(
             lambda number: network_input(sample.scattering, sample.mask), numbers

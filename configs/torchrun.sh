@@ -8,23 +8,18 @@
 #
 #   configs/torchrun.sh
 #
-# A process that dies ends the others; started again, the run goes on from last.ckpt.
+# A process that dies ends the others; started again, the run goes on from last.ckpt. Told to end, torchrun gives its
+# processes 30 seconds: enough for a batch, perhaps not for a validation or for compiling.
 set -euo pipefail
 
 CONFIG=configs/paper.yaml
-RUN=runs/paper      # where CONFIG has its ModelCheckpoint write; on a file system that all machines see
 NODES=1             # machines
 GPUS=4              # processes on each, one a GPU
 BATCH_SIZE=16       # of one GPU: the paper's 64 over 4 of them
 MAIN=localhost:29500 # the first machine, as the others call it
 
-resume=()
-if [ -f "$RUN/last.ckpt" ]; then
-  resume=(--ckpt_path "$RUN/last.ckpt")
-fi
-
 exec torchrun --nnodes "$NODES" --nproc-per-node "$GPUS" --rdzv-backend c10d --rdzv-endpoint "$MAIN" \
   --no-python dsfunet fit --config "$CONFIG" --config configs/gpu.yaml \
   --data.batch_size "$BATCH_SIZE" \
   --trainer.num_nodes "$NODES" --trainer.devices "$GPUS" \
-  "${resume[@]}"
+  --ckpt_path last

@@ -63,8 +63,10 @@ class CosineSchedule(Callback):
         self._spent_seconds = float(state_dict["spent_seconds"])
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; a run whose budget is spent already trains no further."""
         self._last_tick = time.monotonic()
+        if self.budget_minutes is not None and self._spent_seconds >= 60 * self.budget_minutes:
+            trainer.should_stop = True
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
@@ -105,23 +107,14 @@ class CosineSchedule(Callback):
 class Gauges(Callback):
     """Logs what tells whether a run is healthy: speed, learning rates and, on a GPU, memory.
 
-    `samples_per_second` counts all ranks and leaves out validation; `learning_rate/generators` and `.../discriminators`
-    are those of the batch; `gpu_memory_gib` is the most taken so far on this rank [GiB].
-
-    Args:
-        every: batches to average the speed over, and between two logs.
-
-    Raises:
-        InputError: `every` is below 1.
+    `samples_per_second` is the mean since the last log, over all ranks and without validation;
+    `learning_rate/generators` and `.../discriminators` are those of the batch; `gpu_memory_gib` is the most taken so
+    far on this rank [GiB]. Logged with the losses, as often as the trainer's `log_every_n_steps` says.
     """
 
-    def __init__(self, every: int = 50) -> None:
-        if every < 1:
-            raise InputError(f"every is {every}: expected at least 1")
-        self.every = every
+    def __init__(self) -> None:
         self._since = 0.0
         self._samples = 0
-        self._batches = 0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start a new average."""
@@ -132,7 +125,7 @@ class Gauges(Callback):
         self._restart()
 
     def _restart(self) -> None:
-        self._since, self._samples, self._batches = time.monotonic(), 0, 0
+        self._since, self._samples = time.monotonic(), 0
 
     def on_train_batch_end(
         self,
@@ -144,8 +137,8 @@ class Gauges(Callback):
     ) -> None:
         """Count, and log every so often."""
         self._samples += len(batch["input"]) * trainer.world_size
-        self._batches += 1
-        if self._batches < self.every:
+        assert isinstance(pl_module, DSFUNet)
+        if not pl_module.losses_are_due():
             return
         for name, optimizer in zip(("generators", "discriminators"), trainer.optimizers, strict=False):
             pl_module.log(f"learning_rate/{name}", optimizer.param_groups[0]["lr"])

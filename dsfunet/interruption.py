@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from torch import distributed
 
 from dsfunet.errors import DivergedError, InputError
@@ -51,16 +51,18 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 def run_folder(trainer: lightning.Trainer) -> Path:
     """Where the checkpoints of a run go: the folder of its ModelCheckpoint, or the trainer's own."""
-    checkpoints = trainer.checkpoint_callback
-    dirpath = checkpoints.dirpath if isinstance(checkpoints, ModelCheckpoint) else None
-    return Path(dirpath or trainer.default_root_dir)
+    for checkpoints in trainer.checkpoint_callbacks:
+        if isinstance(checkpoints, ModelCheckpoint) and checkpoints.dirpath:
+            return Path(checkpoints.dirpath)
+    return Path(trainer.default_root_dir)
 
 
-class StopOnSignal(Callback):
+class StopOnSignal(Checkpoint):
     """A job told to end (SIGTERM, or SLURM's warning SIGUSR1) finishes its batch, writes last.ckpt, and exits.
 
     The exit status is 128 + the signal's number, as a shell's. A run given that last.ckpt goes on as if it had never
-    stopped. All ranks stop at the same batch, whichever of them was told; a signal during validation waits for its end.
+    stopped: where a validation is due, or under way, that is finished first, with its best checkpoint. All ranks stop
+    at the same batch, whichever of them was told. Give it after ModelCheckpoint; Lightning calls both last.
     """
 
     signals = (signal.SIGTERM, signal.SIGUSR1)
@@ -69,11 +71,17 @@ class StopOnSignal(Callback):
         self.received: int | None = None
         self._earlier: dict[int, Any] = {}
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the place of Lightning's handlers, which save or communicate in the middle of a step."""
-        self.received = None
+        self._listen()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """The same for a run without a sanity check; a signal since then is answered after the first batch."""
+        self._listen()
+
+    def _listen(self) -> None:
         # Python allows handlers in the main thread only.
-        if threading.current_thread() is threading.main_thread():
+        if not self._earlier and threading.current_thread() is threading.main_thread():
             self._earlier = {number: signal.signal(number, self._note) for number in self.signals}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -87,19 +95,32 @@ class StopOnSignal(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        """Stop here if any rank was told to, unless a validation comes next."""
+        loop = trainer.fit_loop
+        assert loop._data_fetcher is not None
+        # Lightning has no public word on whether a validation is due. One that is left out here never comes.
+        if not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
+            self._stop_if_told(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop here if any rank was told to, in the middle of an epoch."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        # At an epoch's end the best checkpoint is written later still.
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._stop_if_told(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Stop here if any rank was told to."""
         self._stop_if_told(trainer)
 
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stop here if any rank was told to."""
-        if not trainer.sanity_checking and trainer.state.fn == "fit":
-            self._stop_if_told(trainer)
-
     def _stop_if_told(self, trainer: lightning.Trainer) -> None:
-        told = torch.tensor(self.received is not None, dtype=torch.int, device=trainer.strategy.root_device)
+        told = self.received is not None
         if trainer.world_size > 1:
             # Not by the strategy's own reduce, which puts a barrier before each.
-            distributed.all_reduce(told, op=distributed.ReduceOp.MAX)
+            any_told = torch.tensor(told, dtype=torch.int, device=trainer.strategy.root_device)
+            distributed.all_reduce(any_told, op=distributed.ReduceOp.MAX)
+            told = bool(any_told)
         if not told:
             return
         path = run_folder(trainer) / "last.ckpt"
@@ -107,20 +128,22 @@ class StopOnSignal(Callback):
         number = self.received or signal.SIGTERM
         if trainer.is_global_zero:
             print(f"{signal.Signals(number).name}: stopped, and saved {path} to go on from", flush=True)
-        raise SystemExit(128 + number)
+        # Processes that Lightning itself started must not fail: it would kill the first one, which started them.
+        started_by_lightning = trainer.strategy.launcher is not None and not trainer.is_global_zero
+        raise SystemExit(0 if started_by_lightning else 128 + number)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the handlers back."""
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
-        self._earlier = {}
+        self._earlier, self.received = {}, None
 
 
 class KeepDivergedBatch(Callback):
-    """When a loss is not finite, keeps the batch that did it, and the weights it met, for inspection.
+    """When a loss or gradient is not finite, keeps the batch that did it, and the weights it met, for inspection.
 
-    `diverged_rank<n>.pt` in the run's folder holds batch, losses and number of batches before (tensors and plain types
-    only); `diverged.ckpt` is a checkpoint from just before the step.
+    `diverged_rank<n>.pt` in the run's folder holds batch, losses, norm of the gradients and number of batches before
+    (tensors and plain types only); `diverged.ckpt` is a checkpoint from just before the step.
     """
 
     def on_exception(
@@ -132,7 +155,12 @@ class KeepDivergedBatch(Callback):
         folder = run_folder(trainer)
         path = folder / f"diverged_rank{trainer.global_rank}.pt"
         batch = {name: planes.detach().cpu() for name, planes in exception.batch.items()}
-        record = {"batch": batch, "losses": exception.losses, "batches_done": exception.batches_done}
+        record = {
+            "batch": batch,
+            "losses": exception.losses,
+            "gradient_norm": exception.gradient_norm,
+            "batches_done": exception.batches_done,
+        }
         WholeCheckpointIO().save_checkpoint(record, path)
         trainer.save_checkpoint(folder / "diverged.ckpt", weights_only=False)
         exception.args = (f"{exception}; the batch is in {path}, the weights in diverged.ckpt beside it",)

@@ -37,10 +37,6 @@ class DSFUNet(SteppedModule):
     3. the joint step: both generators together, smooth L1 between the product of their outputs and the product of
        the normalised truths.
 
-    The noise of dropout follows from seed, rank and number of the batch alone, so that a run that was stopped and
-    resumed draws what it would have drawn. Losses are logged, averaged over ranks, as often as the trainer's
-    `log_every_n_steps` says.
-
     One Adam over both generators and one over both discriminators equal four: Adam keeps its state per parameter.
     Batches come from `dsfunet.data`: `input` (n, 2, h, w), `clean`, `form_factor`, `short_range_order`
     (n, 1, h, w), all in spread space [-1, 1] (the second input channel is the mask).
@@ -162,7 +158,7 @@ class DSFUNet(SteppedModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One iteration over a batch: generators, discriminators, joint step."""
-        self.start_batch()
+        self.start_batch(batch)
         optimizers = self.optimizers()
         generator_optimizer, *rest = optimizers if isinstance(optimizers, list) else [optimizers]
         parts = self.split(batch)
@@ -178,9 +174,9 @@ class DSFUNet(SteppedModule):
         """Equation 10 for both components; returns the outputs, detached, for the discriminators."""
         kept = []
         with self.stepping(optimizer, self.gradient_clip):
-            for number, part in enumerate(parts):
+            for part in parts:
                 outputs = dict(zip(COMPONENTS, self._generate(self.generators, part["input"]), strict=True))
-                self.descend(part, number, self._generator_losses(part, outputs))
+                self.descend(self._generator_losses(part, outputs))
                 kept.append({name: output.detach() for name, output in outputs.items()})
         return kept
 
@@ -209,7 +205,7 @@ class DSFUNet(SteppedModule):
         With artefacts in the condition the generators learn to paint them.
         """
         with self.stepping(optimizer, None):
-            for number, (part, made) in enumerate(zip(parts, outputs, strict=True)):
+            for part, made in zip(parts, outputs, strict=True):
                 losses = {}
                 for name in COMPONENTS:
                     real = self.discriminators[name](part[name], self._shown(part))
@@ -217,14 +213,14 @@ class DSFUNet(SteppedModule):
                     losses[f"{name}_discriminator"] = adversarial_loss_discriminator(
                         real, fake, self.objective
                     )
-                self.descend(part, number, losses)
+                self.descend(losses)
 
     def _joint_step(self, parts: list[Batch], optimizer: Any) -> None:
         """The product of both outputs, recomputed after the generators moved, against the product of the truths."""
         with self.stepping(optimizer, self.gradient_clip):
-            for number, part in enumerate(parts):
+            for part in parts:
                 outputs = self._generate(self.generators, part["input"])
-                self.descend(part, number, {"joint": self._joint_loss(part, *outputs)})
+                self.descend({"joint": self._joint_loss(part, *outputs)})
 
     def _joint_loss(self, batch: Batch, form_factor: Tensor, short_range_order: Tensor) -> Tensor:
         return self.joint_weight * joint_product_loss(

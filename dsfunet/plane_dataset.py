@@ -3,7 +3,9 @@
 Worker processes import this module and no more of the training: without Lightning they start in seconds.
 """
 
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,16 +78,16 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
         if self.augment:
             turn, mask_turn = np.random.default_rng([self.seed, epoch, index]).integers(8, size=2).tolist()
         scattering, *planes = (
-            _turned(plane, turn)
+            turned(plane, turn)
             for plane in (sample.scattering, sample.clean, sample.form_factor, sample.short_range_order)
         )
         try:
-            shown = network_input(scattering, _turned(sample.mask, mask_turn))
+            shown = network_input(scattering, turned(sample.mask, mask_turn))
         except InputError:
             # A mask turned by itself may hide all that scatters; the plane's own, turned with it, never does.
             if not self.augment:
                 raise
-            shown = network_input(scattering, _turned(sample.mask, turn))
+            shown = network_input(scattering, turned(sample.mask, turn))
         # Spread in place, and written in order whichever way it is turned: fresh memory costs more than arithmetic.
         truths = np.empty((3, 1, PIXELS, PIXELS), np.float32)
         for plane, truth in zip(planes, truths, strict=True):
@@ -101,14 +103,22 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
         }
 
 
-def _turned(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
+def turned(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
     """One of the eight symmetries of the square, on the last two axes."""
-    turned = np.rot90(planes, which % 4, axes=(-2, -1))
-    return np.swapaxes(turned, -2, -1) if which >= 4 else turned
+    rotated = np.rot90(planes, which % 4, axes=(-2, -1))
+    return np.swapaxes(rotated, -2, -1) if which >= 4 else rotated
 
 
 def start_worker(worker: int) -> None:
-    """What a loader's worker process does first: nothing, for every draw here has a stream of its own.
+    """What a loader's worker process does first: leave signals to the training process.
 
-    There because Lightning would put its own seeding in its place, and every worker import Lightning for it.
+    A job that is told to end is told so in all its processes; training then wants planes to the end of its batch. The
+    second SIGTERM counts: that is how Python ends workers that do not end by themselves. Random numbers need no seeds
+    here, each draw has its stream; Lightning, finding no such function, would seed, and load itself into each worker.
     """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _obey_the_next)
+
+
+def _obey_the_next(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)

@@ -210,7 +210,7 @@ class Store:
         samples, per_shard = self.attributes["samples"], self.attributes["samples_per_shard"]
         expected = shard_count(samples, per_shard)
         written = sum(manifest_file(self.path, shard).exists() for shard in range(expected))
-        if written < expected or not self.attributes.get("complete"):
+        if written < expected or not self.attributes.get("complete") or "digest" not in self.attributes:
             raise InputError(
                 f"{self.path}: incomplete, {written} of {expected} shards written;"
                 " run the same `python -m simulate` command again to finish it"

@@ -52,16 +52,22 @@ class SteppedModule(lightning.LightningModule):
         self.batches_seen: Tensor
         # A second time as a plain number: reading the buffer from a GPU in every batch would make it wait.
         self.batches_done = 0
+        self._batch: Batch = {}
         self._losses: dict[str, Tensor] = {}
+        self._step_losses: dict[str, Tensor] = {}
         self._seed = 0
 
     def setup(self, stage: str) -> None:
         """Look at the strategy, before it wraps the module.
 
         Raises:
-            InputError: it is none that leaves whole networks on every rank.
+            InputError: it is none that leaves whole networks on every rank, or the precision is float16.
         """
         strategy = self.trainer.strategy
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            raise InputError(
+                f"trainer.precision is {self.trainer.precision}: expected bf16-mixed or 32-true, which need no scaling"
+            )
         # Exactly that class: others, such as DeepSpeed's, derive from it and exchange gradients in their own way.
         if isinstance(strategy, ParallelStrategy) and type(strategy) is not DDPStrategy:
             raise InputError(f"trainer.strategy is a {type(strategy).__name__}: expected ddp or auto")
@@ -91,8 +97,13 @@ class SteppedModule(lightning.LightningModule):
                     " torch DistributedSampler gives"
                 )
 
-    def start_batch(self) -> None:
+    def on_fit_end(self) -> None:
+        """Give torch the run's seed again, which each batch replaced: who trains once more starts from it."""
+        torch.manual_seed(self._seed)
+
+    def start_batch(self, batch: Batch) -> None:
         """Seed the batch's random numbers and forget the losses of the last."""
+        self._batch = batch
         entropy = np.random.SeedSequence([self._seed, self.global_rank, self.batches_done])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
         self._losses = {}
@@ -117,63 +128,70 @@ class SteppedModule(lightning.LightningModule):
         """One step of an optimizer by the gradients that the block gathers; all other weights are frozen in it.
 
         `clip` is the largest norm of the gradients; None does not clip.
+
+        Raises:
+            DivergedError: a loss or a gradient is not finite, on this rank or another; no weight has moved by it.
         """
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad()
+            self._step_losses = {}
             yield
+            parameters = [each for group in optimizer.param_groups for each in group["params"]]
+            gradients = [each.grad for each in parameters if each.grad is not None]
             # Before clipping: the norm that counts is that of the whole batch's gradients.
-            self._average_gradients(optimizer)
+            loss = self._averaged(gradients, torch.stack(list(self._step_losses.values())).sum())
+            norm = torch.nn.utils.get_total_norm(gradients)
+            # Averages are the same on every rank, so all stop together or none.
+            if not torch.isfinite(norm + loss):
+                values = {name: float(each) for name, each in self._step_losses.items()}
+                raise DivergedError(self.batches_done, values, float(norm), self._batch)
             if clip is not None:
-                self.clip_gradients(optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
+                # Not by Lightning's, which refuses fused optimizers under bf16-mixed; there is no scaler here.
+                torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
             optimizer.step()
+            self._losses |= self._step_losses
 
-    def descend(self, batch: Batch, number: int, losses: dict[str, Tensor]) -> None:
-        """Gather the gradients of the losses of micro-batch `number`.
-
-        Raises:
-            DivergedError: a loss is not finite, on this rank or another; no weight has moved by it.
-        """
+    def descend(self, losses: dict[str, Tensor]) -> None:
+        """Gather the gradients of the losses of one micro-batch."""
         loss = torch.stack(list(losses.values())).sum() / self.micro_batches
-        finite = torch.isfinite(loss.detach()).int()
-        if self.trainer.world_size > 1:
-            # Together or not at all: a rank that stopped alone would leave the others waiting. Not by the strategy's
-            # own reduce, which puts a barrier before each.
-            distributed.all_reduce(finite, op=distributed.ReduceOp.MIN)
-        if not finite:
-            values = {name: float(each.detach()) for name, each in losses.items()}
-            raise DivergedError(self.batches_done, values, batch)
         with self._without_exchange():
             self.manual_backward(loss)
         for name, each in losses.items():
             share = each.detach() / self.micro_batches
-            self._losses[name] = self._losses[name] + share if name in self._losses else share
+            self._step_losses[name] = self._step_losses[name] + share if name in self._step_losses else share
 
     @torch.no_grad()
-    def _average_gradients(self, optimizer: Any) -> None:
-        """Every gradient's mean over ranks, in one message: ranks have batches of one size, so it is the batch's."""
+    def _averaged(self, gradients: list[Tensor], loss: Tensor) -> Tensor:
+        """Every gradient's mean over ranks, in place, and that of a loss, in one message.
+
+        Ranks have batches of one size, so the means are those of the whole batch.
+        """
         if self.trainer.world_size == 1:
-            return
-        # Those that are there: on every rank the same, since all run the same networks.
-        parameters = (each for group in optimizer.param_groups for each in group["params"])
-        gradients = [each.grad for each in parameters if each.grad is not None]
-        message = torch.cat([each.reshape(-1) for each in gradients])
+            return loss
+        message = torch.cat([*(each.reshape(-1) for each in gradients), loss.reshape(1)])
         distributed.all_reduce(message)
         message /= self.trainer.world_size
-        means = torch.split(message, [each.numel() for each in gradients])
+        sizes = [each.numel() for each in gradients]
+        *means, loss = torch.split(message, [*sizes, 1])
         torch._foreach_copy_(
             gradients, [mean.view(each.shape) for mean, each in zip(means, gradients, strict=True)]
         )
+        return loss[0]
 
     def _without_exchange(self) -> AbstractContextManager[Any]:
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if isinstance(strategy, DDPStrategy) else nullcontext()
 
+    def losses_are_due(self) -> bool:
+        """Whether this batch, just finished, is one to be logged."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by its connector
+        return every > 0 and self.batches_done % every == 0
+
     def finish_batch(self) -> None:
         """Count the batch, and log its losses, the mean over ranks, if it is one to be logged."""
         self.batches_done += 1
         self.batches_seen += 1
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by its connector
-        if not every or self.batches_done % every:
+        if not self.losses_are_due():
             return
         losses = torch.stack(list(self._losses.values()))
         means = self.trainer.strategy.reduce(losses, reduce_op="mean")

@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as lightning
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from dsfunet.callbacks import ProgressBar, RunRecord
@@ -44,9 +45,12 @@ class TrainingCLI(LightningCLI):
         checkpoint = config.get("ckpt_path")
         if checkpoint == "last":
             # Lightning would find it by itself, and read it before anyone has looked at it.
-            checkpoint = config.ckpt_path = _last_checkpoint(config)
-            if checkpoint is None and self.config.subcommand != "fit":
-                raise InputError("ckpt_path is last: found no last.ckpt in the run's folder")
+            path = _last_checkpoint(config)
+            if not path.exists() and self.config.subcommand != "fit":
+                raise InputError(f"ckpt_path is last: found no {path}")
+            if not path.exists():
+                print(f"no {path} yet: starting anew", flush=True)
+            checkpoint = config.ckpt_path = str(path) if path.exists() else None
         # Lightning's other words are not paths.
         if checkpoint and checkpoint not in ("best", "hpc", "registry"):
             if not Path(checkpoint).exists():
@@ -57,9 +61,11 @@ class TrainingCLI(LightningCLI):
         """The trainer of the configuration, with what every run has: a safe way to be stopped, and a record."""
         settings = self._get(self.config_init, "trainer", default={})
         callbacks: list[Callback] = [StopOnSignal(), KeepDivergedBatch(), RunRecord()]
-        if settings.get("enable_progress_bar") is not False:
+        given = _listed(settings.get("callbacks"))
+        has_bar = any(isinstance(each, LightningProgressBar) for each in given)
+        if settings.get("enable_progress_bar") is not False and not has_bar:
             callbacks.append(ProgressBar())
-        kwargs["callbacks"] = [*_listed(settings.get("callbacks")), *callbacks]
+        kwargs["callbacks"] = [*given, *callbacks]
         kwargs["plugins"] = [*_listed(settings.get("plugins")), WholeCheckpointIO()]
         return super().instantiate_trainer(**kwargs)
 
@@ -81,17 +87,22 @@ class TrainingCLI(LightningCLI):
         parser.set_defaults({"trainer.enable_model_summary": False})
 
 
-def _last_checkpoint(config: Namespace) -> str | None:
-    """The last.ckpt of the run's folder; None, which starts anew, where there is none yet."""
+def _last_checkpoint(config: Namespace) -> Path:
+    """The last.ckpt of the run's folder, whether it is there yet or not.
+
+    Raises:
+        InputError: the configuration does not say where checkpoints go.
+    """
     for callback in _listed(config.trainer.callbacks):
         folder = callback.init_args.get("dirpath") if "init_args" in callback else None
-        if folder is not None and (Path(folder) / "last.ckpt").exists():
-            return str(Path(folder) / "last.ckpt")
-    return None
+        if folder is not None:
+            return Path(folder) / "last.ckpt"
+    raise InputError("ckpt_path is last: expected a ModelCheckpoint with a dirpath among trainer.callbacks")
 
 
 def _move_run(config: Namespace) -> None:
     """Have everything that takes a folder, loggers and checkpoints, take that of `run`."""
+    config.trainer.default_root_dir = config.run
     for setting, argument in (("logger", "save_dir"), ("callbacks", "dirpath")):
         for each in _listed(config.trainer[setting]):
             if isinstance(each, Namespace) and argument in each.get("init_args", {}):

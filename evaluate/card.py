@@ -89,7 +89,7 @@ def build_card(
         "training": {
             "config": {key: config[key] for key in ("seed_everything", "model", "data")},
             "batches": batches,
-            "samples_seen": batches * config["data"]["batch_size"],
+            "samples_seen": batches * config["data"]["batch_size"] * _ranks(versions[-1]),
             "minutes": _minutes(checkpoint),
             "curve": training_curve(log),
             "made_by": checkpoint["made_by"],
@@ -97,6 +97,14 @@ def build_card(
         "scores": {key: report[key] for key in ("metrics", "provenance", "missing_share")},
         "note": note,
     }
+
+
+def _ranks(version: Path) -> int:
+    """Processes that trained, each on batches of its own, from the record of the run."""
+    path = version / "hparams.yaml"
+    # The logger writes tuples and the like with tags of its own; only one number is wanted.
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((int(line.split(":")[1]) for line in lines if line.startswith("ranks:")), 1)
 
 
 def _minutes(checkpoint: dict[str, Any]) -> float | None:

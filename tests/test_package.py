@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
 import tomllib
@@ -128,3 +129,11 @@ def test_the_wheel_ships_the_library_alone(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         sizes = [archive.getinfo(name).file_size for name in weights]
     assert sum(sizes) <= 25e6
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_what_a_page_points_to_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [each for each in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in each]
+    missing = [each for each in targets if not (ROOT / page).parent.joinpath(each).exists()]
+    assert targets and not missing

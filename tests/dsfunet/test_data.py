@@ -138,9 +138,7 @@ class Rank:
 
 
 @pytest.mark.parametrize("shards_together", [None, 1])
-def test_ranks_share_planes_out_and_have_equally_many_batches(
-    tiny_store: Path, shards_together: int | None
-) -> None:
+def test_ranks_share_planes_out(tiny_store: Path, shards_together: int | None) -> None:
     # 12 training and 7 validation planes for 2: in batches of 3 one rank would validate two, the other one.
     seen: dict[str, list[list[float]]] = {"train": [], "validation": []}
     for rank in range(2):
@@ -151,7 +149,8 @@ def test_ranks_share_planes_out_and_have_equally_many_batches(
         module.setup("fit")
         for split, loader in (("train", module.train_dataloader()), ("validation", module.val_dataloader())):
             batches = [batch["clean"].double().sum(dim=(1, 2, 3)).tolist() for batch in loader]
-            assert len(batches) == len(loader) == 2
+            # Validation needs no equal numbers: each plane once.
+            assert len(batches) == len(loader) == (2 if split == "train" or rank == 0 else 1)
             seen[split].append([each for batch in batches for each in batch])
     for split, count in (("train", 12), ("validation", 7)):
         dataset = PlaneDataset(tiny_store / f"{split}.zarr", augment=False)

@@ -13,12 +13,14 @@ import lightning.pytorch as lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from dsfunet import module as module_file
 from dsfunet.errors import DivergedError, InputError
 from dsfunet.interruption import KeepDivergedBatch, StopOnSignal, WholeCheckpointIO
 from dsfunet.module import DSFUNet
 from dsfunet.networks import PatchDiscriminator, SpectralUNet
+from dsfunet.plane_dataset import start_worker
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
@@ -56,7 +58,7 @@ def fit(
         accelerator="cpu",
         devices=1,
         logger=False,
-        callbacks=[*callbacks, checkpoints],
+        callbacks=[checkpoints, *callbacks],
         plugins=[WholeCheckpointIO()],
         max_epochs=1,
         enable_progress_bar=False,
@@ -67,18 +69,19 @@ def fit(
 
 
 class Teller(Callback):
-    """Sends this process a signal at the start of a training batch, or of a validation batch."""
+    """Sends this process a signal at the start of a training batch, of a validation batch, or of the sanity check."""
 
-    def __init__(self, number: int, train_batch: int | None = None) -> None:
+    def __init__(self, number: int, train_batch: int | None = None, sanity_check: bool = False) -> None:
         self.number = number
         self.train_batch = train_batch
+        self.sanity_check = sanity_check
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx == self.train_batch:
             os.kill(os.getpid(), self.number)
 
     def on_validation_batch_start(self, trainer: Any, *_: Any) -> None:
-        if self.train_batch is None and not trainer.sanity_checking:
+        if self.train_batch is None and trainer.sanity_checking == self.sanity_check:
             os.kill(os.getpid(), self.number)
 
 
@@ -98,13 +101,20 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
         assert torch.equal(value, expected[name]), name
 
 
+# Told in the first batches; in the last, after which a validation is due; in that validation; in the sanity check.
 @pytest.mark.parametrize(
-    ("number", "train_batch", "batches"),
-    [(signal.SIGTERM, 1, 2), (signal.SIGUSR1, 2, 3), (signal.SIGTERM, None, 4)],
+    ("number", "train_batch", "sanity_check", "batches"),
+    [
+        (signal.SIGTERM, 1, False, 2),
+        (signal.SIGUSR1, 3, False, 4),
+        (signal.SIGTERM, None, False, 4),
+        (signal.SIGTERM, None, True, 1),
+    ],
 )
 def test_a_run_told_to_end_finishes_its_batch_and_saves_it(
     number: signal.Signals,
     train_batch: int | None,
+    sanity_check: bool,
     batches: int,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -113,14 +123,44 @@ def test_a_run_told_to_end_finishes_its_batch_and_saves_it(
     onlooker = Onlooker()
     fit(system(), tmp_path / "whole", onlooker)
     with pytest.raises(SystemExit) as stopped:
-        fit(system(), tmp_path / "stopped", Teller(number, train_batch), StopOnSignal())
+        fit(system(), tmp_path / "stopped", Teller(number, train_batch, sanity_check), StopOnSignal())
     assert stopped.value.code == 128 + number
     assert f"{number.name}: stopped, and saved" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "stopped").iterdir()} <= {"last.ckpt", "best.ckpt"}
+    # A validation that was due was not lost, nor the checkpoint that it was the best so far.
+    expected = {"last.ckpt", "best.ckpt"} if batches == 4 else {"last.ckpt"}
+    assert {path.name for path in (tmp_path / "stopped").iterdir()} == expected
     saved = torch.load(tmp_path / "stopped" / "last.ckpt", weights_only=True)
     assert int(saved["state_dict"]["batches_seen"]) == batches
     assert_same_weights(saved["state_dict"], onlooker.states[batches - 1])
     assert [signal.getsignal(each) for each in StopOnSignal.signals] == before
+
+
+class Numbers(Dataset[int]):
+    """Samples that are their own index."""
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+def test_loader_workers_leave_the_first_signal_to_the_training_process() -> None:
+    """A cluster tells every process of a job to end; without its workers training could not finish its batch."""
+    loader = DataLoader(
+        Numbers(), num_workers=1, multiprocessing_context="spawn", worker_init_fn=start_worker
+    )
+    batches: Any = iter(loader)
+    assert int(next(batches)) == 0
+    [worker] = batches._workers
+    for number in StopOnSignal.signals:
+        os.kill(worker.pid, number)
+    assert [int(next(batches)) for _ in range(50)] == list(range(1, 51))
+    os.kill(worker.pid, signal.SIGTERM)  # as Python ends workers that do not end by themselves
+    worker.join(timeout=30)
+    assert worker.exitcode == -signal.SIGTERM
+    with pytest.raises(RuntimeError, match=r"exited unexpectedly|killed by signal"):
+        list(batches)
 
 
 def test_a_batch_that_is_not_finite_is_kept_with_the_weights_it_met(tmp_path: Path) -> None:
@@ -139,7 +179,36 @@ def test_a_batch_that_is_not_finite_is_kept_with_the_weights_it_met(tmp_path: Pa
     saved = torch.load(tmp_path / "diverged.ckpt", weights_only=True)
     assert_same_weights(saved["state_dict"], onlooker.states[-1])
     assert len(onlooker.states) == 2
+    assert kept["batch"]["input"].shape[0] == 2  # all of it, also in micro-batches
     assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
+class Overflow(torch.autograd.Function):
+    """The identity, whose gradient is infinite: a loss that is finite and a step that must not be taken."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0] * torch.inf
+
+
+def test_a_gradient_that_is_not_finite_moves_no_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = system()
+    before = copy.deepcopy(module.state_dict())
+    loss = module_file.reconstruction_loss
+    monkeypatch.setattr(
+        module_file, "reconstruction_loss", lambda output, target: Overflow.apply(loss(output, target))
+    )
+    with pytest.raises(DivergedError, match=r"gradients of norm (inf|nan)"):
+        fit(module, tmp_path, KeepDivergedBatch())
+    assert_same_weights(module.state_dict(), before)
+    kept = torch.load(tmp_path / "diverged_rank0.pt", weights_only=True)
+    assert all(value < 10 for value in kept["losses"].values()) and not kept["gradient_norm"] < 1e9
 
 
 @pytest.fixture

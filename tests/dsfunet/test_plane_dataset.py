@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from dsfunet.errors import InputError
-from dsfunet.plane_dataset import PlaneDataset, _turned
+from dsfunet.plane_dataset import PlaneDataset, turned
 from dsfunet.preprocessing import unspread
 from dsfunet.sample import Sample, scattering_plane
 from dsfunet.shards import Store, open_store
@@ -71,17 +71,17 @@ def test_no_augmentation_means_the_same_every_time(dataset: PlaneDataset) -> Non
 
 def test_turns_are_the_eight_symmetries_of_the_square() -> None:
     square = np.arange(9).reshape(3, 3)
-    turned = [_turned(square, which) for which in range(8)]
-    assert np.array_equal(turned[0], square)
-    assert len({plane.tobytes() for plane in map(np.ascontiguousarray, turned)}) == 8
+    squares = [turned(square, which) for which in range(8)]
+    assert np.array_equal(squares[0], square)
+    assert len({plane.tobytes() for plane in map(np.ascontiguousarray, squares)}) == 8
 
     def neighbours(plane: npt.NDArray[np.int_]) -> set[frozenset[int]]:
         return {frozenset(pair) for line in (*plane, *plane.T) for pair in pairwise(line.tolist())}
 
     # Neighbours stay neighbours: nothing but the eight does that.
-    assert all(neighbours(plane) == neighbours(square) for plane in turned)
+    assert all(neighbours(plane) == neighbours(square) for plane in squares)
     stack = np.stack([square, square + 9])
-    assert all(np.array_equal(_turned(stack, which)[1], turned[which] + 9) for which in range(8))
+    assert all(np.array_equal(turned(stack, which)[1], squares[which] + 9) for which in range(8))
 
 
 @pytest.mark.parametrize("epoch", range(8))
@@ -97,14 +97,14 @@ def test_augmentation_turns_all_planes_alike_and_the_mask_by_itself(tiny_store: 
     linear = {
         name: unspread(shown[name][0].numpy()) for name in ("form_factor", "short_range_order", "clean")
     }
-    np.testing.assert_allclose(linear["form_factor"], _turned(stored.form_factor, which), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(linear["form_factor"], turned(stored.form_factor, which), rtol=0, atol=1e-6)
     # The planes still belong together: their product with the stored floors is the scattering.
     floors = [float(store.metadata(f"{name}_floor")[index]) for name in ("form_factor", "short_range_order")]
     product = scattering_plane(linear["form_factor"], linear["short_range_order"], *floors)
     np.testing.assert_allclose(linear["clean"], product, rtol=0, atol=1e-5)
-    mask = _turned(stored.mask, mask_turn)
+    mask = turned(stored.mask, mask_turn)
     assert np.array_equal(shown["input"][1].numpy() > 0, mask)
-    expected = expected_input(_turned(stored.scattering, which), mask)
+    expected = expected_input(turned(stored.scattering, which), mask)
     np.testing.assert_allclose(shown["input"].numpy(), expected, rtol=0, atol=2e-3)
 
 

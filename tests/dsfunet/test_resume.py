@@ -96,7 +96,7 @@ class Run:
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[recorder, StopOnSignal(), checkpoints],
+            callbacks=[recorder, checkpoints, StopOnSignal()],
             **{"num_sanity_val_steps": 0, **self.settings, **settings},
         )
         data = PlaneDataModule(str(self.store), 2, workers=self.workers, augment=True, validation_samples=2)
@@ -144,7 +144,8 @@ def test_a_run_killed_after_some_batch_goes_on_with_the_next(
     assert_same(weights, whole[1])
 
 
-@pytest.mark.parametrize("stop_after", [4, 6])
+# In the middle of nothing, where a validation is due, and at the end of an epoch.
+@pytest.mark.parametrize("stop_after", [4, 3, 6])
 def test_a_run_told_to_end_goes_on_as_if_it_had_not_been(
     tiny_store: Path, tmp_path: Path, whole: Any, stop_after: int
 ) -> None:
@@ -153,6 +154,9 @@ def test_a_run_told_to_end_goes_on_as_if_it_had_not_been(
     second, weights = run.fit(resume="last")
     assert (first, second) == (whole[0][:stop_after], whole[0][stop_after:])
     assert_same(weights, whole[1])
+    # A validation every three batches, none of them lost and none twice, each with its checkpoint.
+    saved = {int(path.stem.removeprefix("step=")) for path in tmp_path.glob("step=*.ckpt")}
+    assert saved == {3, 6, 9, 12}
 
 
 @pytest.mark.parametrize(("workers", "step"), [(0, 4), pytest.param(1, 9, marks=pytest.mark.slow)])

@@ -1,6 +1,7 @@
 """Micro-batches, random numbers by batch, and how often losses are logged."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -107,6 +108,26 @@ def test_a_batch_that_does_not_split_is_refused() -> None:
         system(micro_batches=0)
 
 
+def test_gradients_are_clipped_under_bfloat16_with_a_fused_optimizer() -> None:
+    """What configs/paper.yaml and configs/gpu.yaml make together; Lightning's own clipping refuses it."""
+    module = system(gradient_clip=1e-3, joint_step="off")
+    fused = partial(torch.optim.SGD, lr=LEARNING_RATE, fused=True)
+    module.generator_optimizer = module.discriminator_optimizer = fused
+    before = torch.cat([value.detach().flatten().clone() for value in module.generators.parameters()])
+    fit(module, 2, 2, precision="bf16-mixed")
+    after = torch.cat([value.detach().flatten() for value in module.generators.parameters()])
+    assert (after - before).norm().item() == pytest.approx(LEARNING_RATE * 1e-3, rel=1e-2)
+
+
+def test_float16_is_refused() -> None:
+    module = system()
+    module.trainer = SimpleNamespace(  # type: ignore[assignment]
+        strategy=None, precision="16-mixed", precision_plugin=SimpleNamespace(scaler=object())
+    )
+    with pytest.raises(InputError, match="precision is 16-mixed: expected bf16-mixed or 32-true"):
+        module.setup("fit")
+
+
 def noise_of_batches(batches_before: int, seed: int = 1) -> list[float]:
     """The first random number of each of two batches."""
     lightning.seed_everything(seed, verbose=False)
@@ -115,7 +136,7 @@ def noise_of_batches(batches_before: int, seed: int = 1) -> list[float]:
     module.on_fit_start()
     drawn = []
     for _ in range(2):
-        module.start_batch()
+        module.start_batch({})
         drawn.append(torch.rand(()).item())
         module.batches_done += 1
         torch.rand(7)  # as much noise as the batch wants

@@ -97,6 +97,16 @@ def test_card_says_what_its_sources_say(
     assert "Small and quick." in text
 
 
+def test_samples_of_all_ranks_are_counted(
+    tmp_path: Path, log: Path, training_store: Path, store: shards.Store, factorizer: object
+) -> None:
+    (log / "version_0" / "hparams.yaml").write_text("joint_step: fused\nranks: 4\nprecision: 32-true\n")
+    write(evaluate(factorizer, store, progress=False), tmp_path / "report")  # type: ignore[arg-type]
+    assert main(arguments(tmp_path, log, training_store)) == 0
+    card = json.loads((tmp_path / "weights" / "card.json").read_text())
+    assert card["training"]["samples_seen"] == 20 * 8 * 4
+
+
 def test_curve_of_a_run_that_went_on_leaves_out_what_was_done_again(log: Path) -> None:
     for number, step in ((2, 14), (10, 29)):
         (log / f"version_{number}").mkdir()
