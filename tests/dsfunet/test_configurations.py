@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from dsfunet.data import PlaneDataModule
 from dsfunet.module import DSFUNet
@@ -133,7 +134,8 @@ def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["paper.yaml", "release.yaml"])
 def test_the_three_best_checkpoints_and_the_last_are_kept(name: str, tmp_path: Path) -> None:
-    [checkpoints] = read_config(tmp_path, name).trainer.checkpoint_callbacks
+    checkpoints = read_config(tmp_path, name).trainer.checkpoint_callback
+    assert isinstance(checkpoints, ModelCheckpoint)
     assert (checkpoints.save_top_k, checkpoints.save_last) == (3, True)
     metrics = {"batches_seen": torch.tensor(1234.0), "validation/mse": torch.tensor(0.5)}
     named = Path(checkpoints.format_checkpoint_name(metrics)).name
