@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from torch import distributed
@@ -129,8 +130,9 @@ class StopOnSignal(Checkpoint):
         if trainer.is_global_zero:
             print(f"{signal.Signals(number).name}: stopped, and saved {path} to go on from", flush=True)
         # Processes that Lightning itself started must not fail: it would kill the first one, which started them.
-        started_by_lightning = trainer.strategy.launcher is not None and not trainer.is_global_zero
-        raise SystemExit(0 if started_by_lightning else 128 + number)
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        child = isinstance(environment, LightningEnvironment) and not trainer.is_global_zero
+        raise SystemExit(0 if child else 128 + number)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the handlers back."""

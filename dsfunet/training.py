@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -60,8 +60,13 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """The trainer of the configuration, with what every run has: a safe way to be stopped, and a record."""
         settings = self._get(self.config_init, "trainer", default={})
-        callbacks: list[Callback] = [StopOnSignal(), KeepDivergedBatch(), RunRecord()]
+        callbacks: list[Callback] = [KeepDivergedBatch(), RunRecord()]
         given = _listed(settings.get("callbacks"))
+        if settings.get("enable_checkpointing") is not False:
+            if not any(isinstance(each, ModelCheckpoint) for each in given):
+                # Lightning would add one, did it not take StopOnSignal for it.
+                callbacks.append(ModelCheckpoint(save_last=True))
+            callbacks.append(StopOnSignal())
         has_bar = any(isinstance(each, LightningProgressBar) for each in given)
         if settings.get("enable_progress_bar") is not False and not has_bar:
             callbacks.append(ProgressBar())
