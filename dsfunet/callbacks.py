@@ -104,6 +104,11 @@ class CosineSchedule(Callback):
         return seen / max(1, trainer.max_epochs * int(trainer.num_training_batches))
 
 
+def named_optimizers(trainer: lightning.Trainer) -> list[tuple[str, torch.optim.Optimizer]]:
+    """The optimizers of a `DSFUNet` with the networks they move; without discriminators there is only the first."""
+    return list(zip(("generators", "discriminators"), trainer.optimizers, strict=False))
+
+
 class Gauges(Callback):
     """Logs what tells whether a run is healthy: speed, learning rates and, on a GPU, memory.
 
@@ -140,7 +145,7 @@ class Gauges(Callback):
         assert isinstance(pl_module, DSFUNet)
         if not pl_module.losses_are_due():
             return
-        for name, optimizer in zip(("generators", "discriminators"), trainer.optimizers, strict=False):
+        for name, optimizer in named_optimizers(trainer):
             pl_module.log(f"learning_rate/{name}", optimizer.param_groups[0]["lr"])
         pl_module.log("samples_per_second", self._samples / (time.monotonic() - self._since), prog_bar=True)
         if torch.cuda.is_available():
@@ -171,11 +176,10 @@ def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) 
     if isinstance(module, DSFUNet):
         for name in COMPONENTS:
             record[f"networks/{name}"] = describe_network(module.generators[name])
-    for name, optimizer in zip(("generators", "discriminators"), trainer.optimizers, strict=False):
+    for name, optimizer in named_optimizers(trainer):
         plain = {
-            key: list(value)
-            if isinstance(value, tuple)
-            else value  # no tuples: YAML has a tag of its own for them
+            # No tuples: YAML has a tag of its own for them.
+            key: list(value) if isinstance(value, tuple) else value
             for key, value in optimizer.defaults.items()
             if isinstance(value, int | float | tuple)
         }

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dsfunet.errors import InputError
-from dsfunet.preprocessing import PIXELS, network_input
+from dsfunet.preprocessing import PIXELS, network_input, spread_into
 from dsfunet.sample import Sample
 from dsfunet.shards import open_store
 
@@ -88,12 +88,10 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             if not self.augment:
                 raise
             shown = network_input(scattering, turned(sample.mask, turn))
-        # Spread in place, and written in order whichever way it is turned: fresh memory costs more than arithmetic.
+        # Written in order, whichever way the plane is turned.
         truths = np.empty((3, 1, PIXELS, PIXELS), np.float32)
         for plane, truth in zip(planes, truths, strict=True):
-            np.sqrt(plane, out=truth[0])
-        truths *= 2
-        truths -= 1
+            spread_into(truth[0], plane)
         clean, form_factor, short_range_order = torch.from_numpy(truths)
         return {
             "input": torch.from_numpy(shown),

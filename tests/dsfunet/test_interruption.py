@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +18,13 @@ from dsfunet import module as module_file
 from dsfunet.errors import DivergedError, InputError
 from dsfunet.interruption import KeepDivergedBatch, StopOnSignal, WholeCheckpointIO
 from dsfunet.module import DSFUNet
-from dsfunet.networks import PatchDiscriminator, SpectralUNet
 from dsfunet.plane_dataset import start_worker
+from tests.dsfunet.test_training import planes, system
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
 ]
-
-
-def system() -> DSFUNet:
-    def network() -> SpectralUNet:
-        return SpectralUNet(channels=(8, 16), blocks=(1, 1), fourier_channels=(4, 8))
-
-    torch.manual_seed(6)
-    adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.999))
-    judges = [PatchDiscriminator((4, 8, 8, 8)) for _ in range(2)]
-    return DSFUNet(network(), network(), adam, adam, *judges, reconstruction_weight=1.0, average_decay=0.5)
-
-
-def planes(samples: int) -> list[dict[str, torch.Tensor]]:
-    drawn = torch.Generator().manual_seed(4)
-    channels = {"input": 2, "clean": 1, "form_factor": 1, "short_range_order": 1}
-    return [
-        {name: 2 * torch.rand(n, 32, 32, generator=drawn) - 1 for name, n in channels.items()}
-        for _ in range(samples)
-    ]
 
 
 def fit(
