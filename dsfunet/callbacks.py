@@ -14,7 +14,7 @@ from dsfunet.machine import describe_code, describe_machine
 from dsfunet.module import DSFUNet
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.stepping import Batch
-from dsfunet.weights import describe_network
+from dsfunet.weights import describe_network, load_generators, load_release
 
 
 class CosineSchedule(Callback):
@@ -107,6 +107,49 @@ class CosineSchedule(Callback):
 def named_optimizers(trainer: lightning.Trainer) -> list[tuple[str, torch.optim.Optimizer]]:
     """The optimizers of a `DSFUNet` with the networks they move; without discriminators there is only the first."""
     return list(zip(("generators", "discriminators"), trainer.optimizers, strict=False))
+
+
+class StartFrom(Callback):
+    """Begins training with weights that are there instead of random ones: to train on, or to fit data of one's own.
+
+    A run that goes on from a checkpoint takes its weights from there.
+
+    Args:
+        weights: `release` for the weights in the package, or a checkpoint or folder of safetensors.
+
+    Raises:
+        InputError: at the start of a run, no such weights, or of other networks than the configuration's.
+    """
+
+    def __init__(self, weights: str = "release") -> None:
+        self.weights = weights
+        self._digest: str | None = None
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Fill the generators, and their averages, before any checkpoint is restored."""
+        if stage != "fit" or trainer.ckpt_path is not None:
+            return
+        assert isinstance(pl_module, DSFUNet)
+        given = load_release() if self.weights == "release" else load_generators(self.weights)
+        for name in COMPONENTS:
+            network, own = getattr(given, name), pl_module.generators[name]
+            if describe_network(network) != describe_network(own):
+                raise InputError(
+                    f"{self.weights}: its {name} is a {describe_network(network)}, expected the network of the"
+                    f" configuration, {describe_network(own)}"
+                )
+            own.load_state_dict(network.state_dict())
+            if pl_module.averages is not None:
+                pl_module.averages[name].load_state_dict(network.state_dict())
+        self._digest = given.digest
+
+    def state_dict(self) -> dict[str, Any]:
+        """The digest of the weights that training began with: a card must be able to say it."""
+        return {"started_from": self._digest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it over from the checkpoint that training goes on from."""
+        self._digest = state_dict["started_from"]
 
 
 class Gauges(Callback):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
 
 Array = npt.NDArray[np.float64]
 
@@ -14,7 +13,7 @@ _CONVERGED = 1e-6
 
 @dataclass(frozen=True)
 class Product:
-    """A plane as s (F + f) (S + g): `intensity` (n, m), NaN where a component is; s > 0, f and g >= 0."""
+    """A plane as s (F + f) (S + g): `intensity` (n, m), NaN where a component is; s, f and g >= 0."""
 
     intensity: Array
     scale: float
@@ -29,26 +28,43 @@ def fit_product(
 
     Components come normalised to [0, 1] each on its own, so what normalisation took away is fitted back: the floor
     g of short-range order and f of the form factor, none negative, and one scale s. Given one floor the problem
-    is linear in the other two, so the floors are fitted in turn, from f = 0, until they stay.
+    is linear in the other two, so the floors are fitted in turn, from f = 0, until they stay. All of that needs
+    only the sums of products of F S, F, S, 1 and the plane, which are taken once.
 
     All planes have shape (n, m); `mask` is True where `intensity` was measured.
     """
     measured = mask & np.isfinite(intensity) & np.isfinite(form_factor) & np.isfinite(short_range_order)
-    plane, smooth, periodic = intensity[measured], form_factor[measured], short_range_order[measured]
+    plane = intensity[measured].astype(np.float64)
+    smooth = form_factor[measured].astype(np.float64)
+    periodic = short_range_order[measured].astype(np.float64)
     unit = float(plane.max()) or 1.0
+    terms = np.stack([smooth * periodic, smooth, periodic, np.ones_like(plane)])
+    gram, target = terms @ terms.T, terms @ (plane / unit)
     scale = smooth_floor = periodic_floor = 0.0
     for _ in range(_ROUNDS):
         before = (smooth_floor, periodic_floor)
-        scale, periodic_floor = _scale_and_floor(plane / unit, periodic, smooth + smooth_floor)
-        scale, smooth_floor = _scale_and_floor(plane / unit, smooth, periodic + periodic_floor)
+        # s (S + g) (F + f), once as s [S (F + f)] + s g [F + f], once the other way about.
+        scale, periodic_floor = _scale_and_floor(
+            gram, target, np.array([[1, 0, smooth_floor, 0], [0, 1, 0, smooth_floor]])
+        )
+        scale, smooth_floor = _scale_and_floor(
+            gram, target, np.array([[1, periodic_floor, 0, 0], [0, 0, 1, periodic_floor]])
+        )
         if np.allclose(before, (smooth_floor, periodic_floor), rtol=_CONVERGED, atol=_CONVERGED):
             break
     product = scale * unit * (form_factor + smooth_floor) * (short_range_order + periodic_floor)
     return Product(product, scale * unit, smooth_floor, periodic_floor)
 
 
-def _scale_and_floor(plane: Array, component: Array, other: Array) -> tuple[float, float]:
-    """s and floor >= 0 of plane = s (component + floor) other."""
-    (scale, scaled_floor), _ = nnls(np.stack([component * other, other], axis=1), plane)
+def _scale_and_floor(gram: Array, target: Array, columns: Array) -> tuple[float, float]:
+    """s >= 0 and floor >= 0 of plane = s column_0 + s floor column_1, columns (2, 4) in the four terms."""
+    (aa, ab), (_, bb) = columns @ gram @ columns.T
+    a, b = columns @ target
+    determinant = aa * bb - ab * ab
+    scale, scaled_floor = 0.0, 0.0
+    if determinant > 1e-14 * aa * bb:  # else the columns are alike, and the scale alone explains what both would
+        scale, scaled_floor = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
+    if scale <= 0 or scaled_floor < 0 or determinant <= 1e-14 * aa * bb:
+        scale, scaled_floor = (a / aa if aa > 0 else 0.0), 0.0
     # No scale at all: the component explains nothing, and a floor without it has no meaning.
-    return float(scale), float(scaled_floor / scale) if scale > 0 else 0.0
+    return (float(scale), float(scaled_floor / scale)) if scale > 0 else (0.0, 0.0)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.physics import Cell, Plane
-from dsfunet.sample import Sample
 from dsfunet.shards import Store
 
 Planes = npt.NDArray[np.float32]
@@ -70,6 +69,18 @@ class Predictor(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What a case is scored against: both components (256, 256), linear in [0, 1], and the floor of I_SRO.
+
+    The floor is what normalisation took away, minimum over range, dimensionless.
+    """
+
+    form_factor: Planes
+    short_range_order: Planes
+    short_range_order_floor: float
+
+
 class CaseReader:
     """The planes of a store as cases, with their truths beside them.
 
@@ -82,22 +93,34 @@ class CaseReader:
         self._cells = store.metadata("cell")
         self._planes = store.metadata("plane")
         self._axes = store.metadata("plane_axes")
+        self._floors = store.metadata("short_range_order_floor")
 
-    def __call__(self, number: int) -> tuple[Case, Sample]:
-        """Plane `number` as a case, and the sample with its truth."""
+    def __call__(self, number: int, counts: float | None = None, seed: int = 0) -> tuple[Case, Truth]:
+        """Plane `number` as a case and its truth.
+
+        With `counts`, the exact plane is measured anew with Poisson noise, that many counts expected in its
+        brightest pixel; the noise of a plane follows from seed and number alone.
+
+        Raises:
+            InputError: what is stored of the plane is damaged.
+        """
         sample = self._store.sample(number)
-        shown = np.where(sample.mask, sample.scattering, np.float32(0))
-        return self.with_scattering(number, shown, sample.mask), sample
-
-    def with_scattering(self, number: int, scattering: Planes, mask: npt.NDArray[np.bool_]) -> Case:
-        """Plane `number` with another measurement of it."""
+        scattering = sample.scattering if counts is None else _counted(sample.clean, counts, [seed, number])
         origin, step_u, step_v = self._planes[number]
         first, second = self._axes[number].tolist()
-        return Case(
+        case = Case(
             number=number,
-            scattering=scattering,
-            mask=mask,
+            # What lies under the mask is taken away here, so that no predictor is scored on having seen it.
+            scattering=np.where(sample.mask, scattering, np.float32(0)),
+            mask=sample.mask,
             cell=Cell(*self._cells[number].tolist()),
             plane=Plane(origin, step_u, step_v),
             axes=(first, second),
         )
+        return case, Truth(sample.form_factor, sample.short_range_order, float(self._floors[number]))
+
+
+def _counted(clean: Planes, counts: float, seed: list[int]) -> Planes:
+    noisy = np.random.default_rng(seed).poisson(clean.astype(np.float64) * counts)
+    shown: Planes = (noisy / noisy.max()).astype(np.float32)
+    return shown

@@ -1,4 +1,4 @@
-"""The two pictures of a report, drawn with matplotlib's object interface: no display, no global state."""
+"""The pictures of a report, drawn with matplotlib's object interface: no display, no global state."""
 
 from typing import Any
 
@@ -10,65 +10,136 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from dsfunet.preprocessing import spread
-from evaluate.baselines import truth_of
-from evaluate.scoring import Picture, Report
+from dsfunet.preprocessing import COMPONENTS, spread
+from evaluate.evaluation import Picture, Report
+from evaluate.metrics import PAPER_MARKS
+from evaluate.predictors import NETWORK
 
 TITLES = {"form_factor": "form factor", "short_range_order": "short-range order"}
-# Two colours that stay apart for the colour-blind (Okabe and Ito).
+# Two colours that stay apart for the colour-blind (Okabe and Ito), and six for what is drawn beside the networks.
 COLOURS = {"form_factor": "#0072B2", "short_range_order": "#D55E00"}
+_OTHERS = ("#000000", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
 # Scores of zero have no place on a logarithmic axis: they are counted in its first bin.
 _SMALLEST = 1e-6
 
 
-def histogram(report: Report, marks: dict[str, float]) -> Figure:
-    """MSE of all planes on a logarithmic axis, both components, the paper's marks and the noise baseline."""
-    scores = {component: np.maximum(values, _SMALLEST) for component, values in report.scores["mse"].items()}
-    noise = {
-        name: float(values.mean()) for name, values in report.baselines["noise_against_truth"]["mse"].items()
-    }
-    everything = np.concatenate([*scores.values(), list(noise.values()), list(marks.values())])
-    low, high = np.floor(np.log10(everything.min())), np.ceil(np.log10(everything.max()))
-    # Few planes in narrow bins are a comb; many in wide ones hide the shape.
-    bins_per_decade = 4 if report.planes < 200 else 8 if report.planes < 2000 else 16
-    bins = np.logspace(low, high, int(high - low) * bins_per_decade + 1)
-    figure = Figure(figsize=(8.0, 4.6), layout="constrained")
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def distribution(report: Report) -> Figure:
+    """MSE of all planes on a logarithmic axis, as a histogram and cumulative, as in the paper's supplement, figure 6.
+
+    Both components, the paper's marks, and the mean of the noise baseline.
+    """
+    scores = {name: np.maximum(report.planes[f"{NETWORK}/{name}/mse"], _SMALLEST) for name in COMPONENTS}
+    noise = {
+        name: report.plain["table"]["validation"][name]["noise_against_truth"]["mse"] for name in COMPONENTS
+    }
+    everything = np.concatenate([*scores.values(), list(noise.values()), list(PAPER_MARKS.values())])
+    low, high = np.floor(np.log10(everything.min())), np.ceil(np.log10(everything.max()))
+    count = len(scores["form_factor"])
+    # Few planes in narrow bins are a comb; many in wide ones hide the shape.
+    bins_per_decade = 4 if count < 200 else 8 if count < 2000 else 16
+    bins = np.logspace(low, high, int(high - low) * bins_per_decade + 1)
+    figure = _figure(10.5, 4.4)
+    left, right = figure.subplots(1, 2, sharex=True)
+    for name, values in scores.items():
+        colour, weights = COLOURS[name], np.full(count, 100 / count)
+        left.hist(values, bins=list(bins), weights=weights, histtype="stepfilled", color=colour, alpha=0.3)
+        left.hist(values, bins=list(bins), weights=weights, histtype="step", color=colour, label=TITLES[name])
+        right.plot(np.sort(values), 100 * np.arange(1, count + 1) / count, color=colour)
+        for axes in (left, right):
+            axes.axvline(
+                PAPER_MARKS[name],
+                color=colour,
+                linestyle="--",
+                label=f"90 % mark of the paper, {PAPER_MARKS[name]:g}" if axes is left else None,
+            )
+        left.axvline(
+            noise[name], color=colour, linestyle=":", label=f"noise against truth, {noise[name]:.2g}"
+        )
+    right.axhline(90, color="0.6", linewidth=0.8)
+    left.set_xscale("log")
+    left.set_xlim(bins[0], bins[-1])
+    left.set_ylabel("share of planes [%]")
+    right.set_ylabel("planes with a smaller MSE [%]")
+    for axes in (left, right):
+        axes.set_xlabel("MSE of a plane in spread space, s = 2 sqrt(x) - 1")
+        axes.spines[["top", "right"]].set_visible(False)
+    store = report.plain["provenance"]["stores"]["validation"]
+    figure.suptitle(f"{count} planes of {store['name']}", fontsize="medium")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    return figure
+
+
+def curves(report: Report) -> Figure:
+    """Mean MSE against the share of missing pixels and, where it was measured, against counts: a row a component."""
+    missing, noisy = report.plain["missing_curve"], report.plain["noise_curve"]
+    figure = _figure(10.5, 6.4)
+    grid: npt.NDArray[Any] = figure.subplots(2, 2, squeeze=False)
+    names = list(missing[0]["mse"])
+    titles = {name: report.plain["predictors"][name]["title"] for name in names}
+    colours = dict(zip(names, _OTHERS, strict=False))
+    for (left, right), component in zip(grid, COMPONENTS, strict=True):
+        shares = [50 * (point["from"] + point["to"]) for point in missing]
+        for name in names:
+            errors = [point["mse"][name][component] for point in missing]
+            # One label for both rows and columns.
+            label = titles[name] if component == COMPONENTS[0] else None
+            left.plot(shares, errors, marker=".", color=colours[name], label=label)
+        for name in noisy[0]["mse"] if noisy else []:
+            points = [point for point in noisy if point["counts"] is not None]
+            right.plot(
+                [point["counts"] for point in points],
+                [point["mse"][name][component] for point in points],
+                marker=".",
+                color=colours[name],
+            )
+            right.axhline(noisy[-1]["mse"][name][component], color=colours[name], linewidth=0.8, linestyle=":")
+        for axes in (left, right):
+            axes.axhline(PAPER_MARKS[component], color="0.5", linestyle="--", linewidth=0.8)
+            axes.set_yscale("log")
+            axes.spines[["top", "right"]].set_visible(False)
+        right.set_xscale("log")
+        left.set_ylabel(f"{TITLES[component]}\nmean MSE in s")
+    grid[1, 0].set_xlabel("missing pixels [%]")
+    grid[1, 1].set_xlabel("counts in the brightest pixel (dotted: as stored)")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    return figure
+
+
+def calibration(report: Report) -> Figure:
+    """Rms error of pixels against their predicted standard deviation, and the line on which both are equal."""
+    figure = _figure(5.4, 4.6)
     axes = figure.add_subplot()
-    for component, values in scores.items():
-        colour = COLOURS[component]
-        weights = np.full(len(values), 100 / len(values))
-        axes.hist(values, bins=list(bins), weights=weights, histtype="stepfilled", color=colour, alpha=0.3)
-        axes.hist(
-            values, bins=list(bins), weights=weights, histtype="step", color=colour, label=TITLES[component]
+    found = report.plain["uncertainty"]
+    for component in COMPONENTS:
+        bins = [each for each in found["calibration"][component]["bins"] if each["rms_deviation"] > 0]
+        axes.scatter(
+            [each["rms_deviation"] for each in bins],
+            [each["rms_error"] for each in bins],
+            s=[5 + 400 * each["share_of_pixels"] for each in bins],
+            color=COLOURS[component],
+            alpha=0.7,
+            label=f"{TITLES[component]} (area: share of pixels)",
         )
-        axes.axvline(
-            marks[component],
-            color=colour,
-            linestyle="--",
-            label=f"90 % mark of the paper, {marks[component]:g}",
-        )
-        axes.axvline(
-            noise[component],
-            color=colour,
-            linestyle=":",
-            label=f"noise against truth, {noise[component]:.2g}",
-        )
+    axes.axline((1e-2, 1e-2), slope=1, color="0.5", linestyle="--", linewidth=0.8)
     axes.set_xscale("log")
-    axes.set_xlim(bins[0], bins[-1])
-    axes.set_xlabel("MSE of a plane in spread space, s = 2 sqrt(x) - 1")
-    axes.set_ylabel("share of planes [%]")
-    axes.set_title(f"{report.planes} planes of {report.provenance['store']['name']}")
+    axes.set_yscale("log")
+    axes.set_xlabel(f"predicted standard deviation in s, {found['mode']}")
+    axes.set_ylabel("rms error in s")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="small")
     return figure
 
 
 def gallery(report: Report) -> Figure:
     """Best, median and worst plane of each component: input, truth, output, difference, in spread space."""
     rows = len(report.gallery)
-    figure = Figure(figsize=(9.6, 2.2 * rows + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(9.6, 2.2 * rows + 0.6)
     grid: npt.NDArray[Any] = figure.subplots(rows, 4, squeeze=False)
     images: list[AxesImage] = []
     for row, picture in zip(grid, report.gallery, strict=True):
@@ -84,14 +155,13 @@ def gallery(report: Report) -> Figure:
 
 
 def _gallery_row(row: npt.NDArray[Any], picture: Picture) -> list[AxesImage]:
-    truth = spread(truth_of(picture.sample, picture.component))
-    output = spread(picture.output)
-    shown = np.ma.masked_array(spread(picture.sample.scattering), ~picture.sample.mask)
+    truth, output = spread(getattr(picture.truth, picture.component)), spread(picture.output)
+    shown = np.ma.masked_array(spread(picture.case.scattering), ~picture.case.mask)
     intensity = colormaps["magma"].with_extremes(bad="0.6")
     images = [_show(axes, plane, intensity) for axes, plane in zip(row, (shown, truth, output), strict=False)]
     images.append(_show(row[3], output - truth, colormaps["RdBu_r"]))
     row[0].set_ylabel(
-        f"{TITLES[picture.component]}\n{picture.rank}: plane {picture.plane}\nMSE {picture.score:.2g}",
+        f"{TITLES[picture.component]}\n{picture.rank}: plane {picture.case.number}\nMSE {picture.score:.2g}",
         fontsize="small",
     )
     return images

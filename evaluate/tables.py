@@ -3,100 +3,237 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from evaluate.metrics import COMMON_MARK
+from dsfunet.preprocessing import COMPONENTS
+from evaluate.measures import MEASURES, PRODUCT_MEASURES
+from evaluate.metrics import COMMON_MARK, PAPER_MARKS
 
-TITLES = {"form_factor": "I_FF", "short_range_order": "I_SRO"}
-_BASELINES = {
-    "noise_against_truth": "uniform noise as the answer",
-    "noise_against_noise": "two planes of uniform noise",
-    "input_as_is": "the input as it is",
-    "mean_plane": "the mean of these truths",
-}
+TITLES = {"form_factor": "I_FF", "short_range_order": "I_SRO", "product": "both"}
+NETWORK = "network"
 _SCORE_HEADER = ("mean", "median", "90th percentile", "under the paper's mark", f"under {COMMON_MARK:g}")
 
 
 def markdown(plain: dict[str, Any]) -> str:
     """The whole of report.md."""
-    store = plain["provenance"]["store"]
-    count = plain["provenance"]["planes"]
-    of_all = "" if count == store["planes"] else f", the first of {store['planes']}"
+    store = plain["provenance"]["stores"]["validation"]
+    some = "" if store["planes"] == store["planes_of_the_store"] else f", the first of {store['planes_of_the_store']}"
+    space = plain["provenance"]["feature_space"]["name"]
+    mode = plain["provenance"]["weights"]["mode"]
     lines = [
-        f"# {count} planes of {store['name']}{of_all}",
+        f"# {store['planes']} planes of {store['name']}{some}",
         "",
         *(line for warning in plain["warnings"] for line in (f"> **Warning.** {warning}", "")),
-        "Mean squared errors of whole planes, missing pixels included, in spread space s = 2 sqrt(x) - 1.",
-        f"On average {100 * plain['missing_share']:.0f} % of a plane was missing from the input.",
+        f"Evaluation mode: {mode}. On average {100 * plain['missing_share']:.0f} % of a plane was missing from the"
+        " input; errors are of whole planes, missing pixels included, in spread space s = 2 sqrt(x) - 1 in [-1, 1]"
+        " unless said otherwise.",
+        "",
+        "## The paper's Table 1",
+        "",
+        f"FID and KID are in the feature space of **{space}**: compare them with others of that space only.",
+        "",
+        *paper_table(plain),
         "",
         *score_table(plain),
         "",
-        "The paper's marks are the errors under which 90 % of its validation planes lie; it reports more than"
-        f" 90 % of all planes under {COMMON_MARK:g}, and noise at least ten times above every score.",
+        "![distribution of the errors](distribution.png)",
         "",
-        "![histogram](histogram.png)",
+        "What the paper states of its own scores:",
         "",
-        "## Beside answers that need no network",
+        *_limits_table(plain),
         "",
-        *_baseline_table(plain),
+        "## Beside methods that need no network",
+        "",
+        "Methods marked with a lattice are told the cell and the axes of the plane, which the networks are not.",
+        "",
+        *rivals_table(plain),
+        "",
+        *_rivals_in_words(plain),
+        "",
+        "## Everything measured",
+        "",
+        *_measures_table(plain),
+        "",
+        "`evaluate/measures.py` defines each.",
         "",
     ]
-    for name in plain["metrics"]["mse"]["form_factor"]["by"]:
-        lines += [f"## By {name}", "", *_breakdown_table(plain, name), ""]
+    for name, classes in plain["by"].items():
+        lines += [f"## By {name}", "", *_class_table(name, classes), ""]
+    lines += [*_curves(plain), *_uncertainty(plain)]
     lines += ["## Best, median and worst", "", "![gallery](gallery.png)", "", "## Where this comes from", ""]
     lines += [f"- {name}: {value}" for name, value in _flat(plain["provenance"])]
     return "\n".join(lines) + "\n"
 
 
-def score_table(plain: dict[str, Any]) -> list[str]:
-    """The main table, laid out as the paper's Table 1: a row a component, scores, then baselines."""
+def paper_table(plain: dict[str, Any]) -> list[str]:
+    """The layout of the paper's Table 1: a row a metric and component, a column a set of planes, then noise."""
+    validation = plain["table"]["validation"]
+    training = plain["table"].get("training")
+    planes = {name: store["planes"] for name, store in plain["provenance"]["stores"].items()}
+    columns = [("validation", validation)]
+    if training is not None:
+        columns.insert(0, ("training", training))
+    header = ["", *(f"{name} ({planes[name]} planes)" for name, _ in columns), "noise vs truth", "noise vs noise"]
     rows = []
-    for component, scores in plain["metrics"]["mse"].items():
-        baselines = scores["baselines"]
+    for metric, title in (("fid", "FID"), ("kid", "KID"), ("mse", "mean MSE, [-1, 1]"), ("unit", "mean MSE, [0, 1]")):
+        for component in COMPONENTS:
+            key, factor = ("mse", 0.25) if metric == "unit" else (metric, 1.0)
+            sets = [table[component]["score"] for _, table in columns]
+            sets += [validation[component][name] for name in ("noise_against_truth", "noise_against_noise")]
+            if key in sets[0]:
+                cells = [f"{factor * each[key]:.4g}" for each in sets]
+                rows.append([f"{title}, {TITLES[component]}", *cells])
+    return table(header, rows)
+
+
+def score_table(plain: dict[str, Any]) -> list[str]:
+    """Distribution of the MSE over planes, a row a component, and noise beside it."""
+    rows = []
+    for component in COMPONENTS:
+        scores = plain["predictors"][NETWORK]["measures"][component]["mse"]
+        noise = plain["table"]["validation"][component]
+        ratio = noise["noise_against_truth"]["mse"] / scores["mean"] if scores["mean"] > 0 else None
         rows.append(
             [
                 TITLES[component],
-                *_score_cells(scores),
-                f"{baselines['noise_against_truth']['mean']:.3g}",
-                f"{baselines['noise_against_noise']['mean']:.3g}",
-                _ratio(scores["noise_against_truth_over_mean"]),
+                *_score_cells(scores, component),
+                f"{noise['noise_against_truth']['mse']:.3g}",
+                "-" if ratio is None else f"{ratio:.1f}",
             ]
         )
-    header = ["", *_SCORE_HEADER, "noise vs truth", "noise vs noise", "noise / mean"]
-    return _table(header, rows)
+    return table(["", *_SCORE_HEADER, "noise vs truth", "noise / mean"], rows)
 
 
-def _score_cells(scores: dict[str, Any]) -> list[str]:
+def _score_cells(scores: dict[str, Any], component: str) -> list[str]:
     return [
         f"{scores['mean']:.4f}",
         f"{scores['median']:.4f}",
         f"{scores['percentile_90']:.4f}",
-        f"{100 * scores['share_under_paper_mark']:.1f} % ({scores['paper_mark']:g})",
+        f"{100 * scores['share_under_paper_mark']:.1f} % ({PAPER_MARKS[component]:g})",
         f"{100 * scores['share_under_common_mark']:.1f} %",
     ]
 
 
-def _ratio(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.1f}"
-
-
-def _baseline_table(plain: dict[str, Any]) -> list[str]:
+def _limits_table(plain: dict[str, Any]) -> list[str]:
     rows = [
-        [TITLES[component], _BASELINES.get(name, name), *_score_cells(summary)]
-        for component, scores in plain["metrics"]["mse"].items()
-        for name, summary in [("this factorizer", scores), *scores["baselines"].items()]
+        [each["name"], f"{each['ours']:.3g}", f"under {each['paper']:g}", "yes" if each["kept"] else "**no**"]
+        for each in plain["limits"]
     ]
-    return _table(["", "answer", *_SCORE_HEADER], rows)
+    return table(["", "ours", "the paper's", "kept"], rows)
 
 
-def _breakdown_table(plain: dict[str, Any], name: str) -> list[str]:
+def rivals_table(plain: dict[str, Any]) -> list[str]:
+    """Every predictor's errors, a row a component and predictor."""
     rows = [
-        [TITLES[component], label, str(summary["planes"]), *_score_cells(summary)]
-        for component, scores in plain["metrics"]["mse"].items()
-        for label, summary in scores["by"][name].items()
+        [
+            TITLES[component],
+            each["title"],
+            "known" if each["knows_the_lattice"] else "",
+            *_score_cells(each["measures"][component]["mse"], component),
+        ]
+        for component in COMPONENTS
+        for each in plain["predictors"].values()
     ]
-    return _table(["", name, "planes", *_SCORE_HEADER], rows)
+    return table(["", "method", "lattice", *_SCORE_HEADER], rows)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def _rivals_in_words(plain: dict[str, Any]) -> list[str]:
+    """Where a method that needs no network does better than the networks, said outright."""
+    own = plain["predictors"][NETWORK]["measures"]
+    lines = []
+    for component in COMPONENTS:
+        for name, each in plain["predictors"].items():
+            theirs, ours = each["measures"][component]["mse"], own[component]["mse"]
+            better = [
+                title
+                for key, title in (("mean", "the mean"), ("median", "the median"), ("percentile_90", "the 90th percentile"))
+                if theirs[key] < ours[key]
+            ]
+            if name != NETWORK and better:
+                lines.append(
+                    f"- **{TITLES[component]}: {each['title']} beats the networks** in {' and '.join(better)}"
+                    f" ({theirs['mean']:.4f} against {ours['mean']:.4f} on average)."
+                )
+    return lines or ["No method without a network beats the networks in mean, median or 90th percentile."]
+
+
+def _measures_table(plain: dict[str, Any]) -> list[str]:
+    rows = []
+    for part in (*COMPONENTS, "product"):
+        for name, measure in {**MEASURES, **PRODUCT_MEASURES}.items():
+            for each in plain["predictors"].values():
+                found = each["measures"].get(part, {}).get(name)
+                # Errors of the others are above; here stand those that were measured in full.
+                if found is not None and "product" in each["measures"]:
+                    rows.append(
+                        [
+                            TITLES[part],
+                            (PRODUCT_MEASURES if part == "product" else MEASURES)[name].title,
+                            each["title"],
+                            *(f"{found[key]:.4g}" for key in ("mean", "percentile_10", "median", "percentile_90")),
+                            "" if measure.smaller_is_better else "larger is better",
+                        ]
+                    )
+    return table(["", "measure", "method", "mean", "10th percentile", "median", "90th percentile", ""], rows)
+
+
+def _class_table(name: str, classes: dict[str, Any]) -> list[str]:
+    rows = [
+        [TITLES[component], label, str(scores[component]["planes"]), *_score_cells(scores[component], component)]
+        for component in COMPONENTS
+        for label, scores in classes.items()
+    ]
+    return table(["", name, "planes", *_SCORE_HEADER], rows)
+
+
+def _curves(plain: dict[str, Any]) -> list[str]:
+    lines = ["## Against missing pixels and noise", "", "![curves](curves.png)", ""]
+    titles = {name: each["title"] for name, each in plain["predictors"].items()}
+    if plain["noise_curve"]:
+        names = list(plain["noise_curve"][0]["mse"])
+        header = ["counts in the brightest pixel", "planes"]
+        header += [f"{TITLES[component]}, {titles[name]}" for component in COMPONENTS for name in names]
+        rows = [
+            [
+                "as stored" if point["counts"] is None else f"{point['counts']:g}",
+                str(point["planes"]),
+                *(f"{point['mse'][name][component]:.4f}" for component in COMPONENTS for name in names),
+            ]
+            for point in plain["noise_curve"]
+        ]
+        lines += [*table(header, rows), ""]
+    return lines
+
+
+def _uncertainty(plain: dict[str, Any]) -> list[str]:
+    found = plain["uncertainty"]
+    if found is None:
+        return []
+    rows = [
+        [
+            TITLES[component],
+            f"{found['mse_of_the_report_on_these'][component]:.4f}",
+            f"{found['mse'][component]:.4f}",
+            f"{100 * found['calibration'][component]['within_1']:.1f} %",
+            f"{100 * found['calibration'][component]['within_2']:.1f} %",
+            "-" if (factor := found["calibration"][component]["factor"]) is None else f"{factor:.2f}",
+        ]
+        for component in COMPONENTS
+    ]
+    header = ["", "MSE of the report", f"MSE, {found['mode']}", "within 1 deviation", "within 2", "factor"]
+    return [
+        "## Uncertainty",
+        "",
+        f"Mode {found['mode']} on {found['planes']} planes: the spread of its passes as the uncertainty of a pixel. Were"
+        " errors Gaussian, 68.3 % and 95.4 % of pixels would lie within one and two honest deviations; the factor is"
+        " rms error over rms deviation, by which these would have to be multiplied.",
+        "",
+        *table(header, rows),
+        "",
+        "![calibration](calibration.png)",
+        "",
+    ]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A Markdown table with columns padded to one width, so that it reads well in a terminal too."""
     cells = [list(header), *(list(row) for row in rows)]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]

@@ -1,0 +1,358 @@
+"""One evaluation from what is asked to a `Report`: checks first, then the units of its plan, then the numbers."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet.errors import InputError
+from dsfunet.io.files import replacing
+from dsfunet.preprocessing import COMPONENTS
+from dsfunet.shards import Store, open_store
+from evaluate import summary
+from evaluate.cases import Case, CaseReader, Truth
+from evaluate.classical import mean_planes
+from evaluate.network import Mode, NetworkPredictor
+from evaluate.predictors import (
+    BASELINES,
+    KNOWS_THE_LATTICE,
+    NETWORK,
+    NOISE,
+    SERIES,
+    PredictorSettings,
+    make_predictors,
+)
+from evaluate.provenance import check_unseen, describe_store, describe_surroundings, recipe_warnings
+from evaluate.running import digest_of, digest_of_code, gather, one_thread, run
+from evaluate.units import Arrays, Plan, Stage
+
+VALIDATION, TRAINING, UNCERTAINTY = "validation", "training", "uncertainty"
+MEAN_PLANE_FILE = "mean_plane.npz"
+FORMAT = 2
+"""Version of report.json."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be evaluated; the options of `python -m evaluate` say what each entry means.
+
+    Raises:
+        InputError: a number is out of its range, or there is no such mode or predictor.
+    """
+
+    weights: str
+    shards: str
+    training_shards: str | None = None
+    samples: int | None = None
+    training_samples: int | None = 1024
+    mode: str = "deterministic"
+    baselines: tuple[str, ...] = BASELINES
+    features: str = "auto"
+    inception_weights: str | None = None
+    counts: tuple[float, ...] = (30.0, 100.0, 300.0, 1000.0, 3000.0)
+    curve_samples: int = 256
+    uncertainty_mode: str = "turns:8"
+    uncertainty_samples: int = 256
+    seed: int = 0
+    batch_size: int = 4
+    allow_trained_species: bool = False
+
+    def __post_init__(self) -> None:
+        for mode in (self.mode, self.uncertainty_mode):
+            Mode.parse(mode)
+        if Mode.parse(self.uncertainty_mode).passes == 1:
+            raise InputError(f"uncertainty mode {self.uncertainty_mode}: expected several passes, as in turns:8")
+        unknown = sorted(set(self.baselines) - {*BASELINES})
+        if unknown:
+            raise InputError(f"baseline {unknown[0]!r}: expected some of {', '.join(BASELINES)}")
+        if NOISE not in self.baselines:
+            raise InputError(f"baselines {', '.join(self.baselines)}: expected {NOISE} among them")
+        if min(self.counts, default=1.0) < 1 or max(self.counts, default=1.0) > 1e15:
+            raise InputError(f"counts {self.counts}: expected 1 to 1e15 in the brightest pixel")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One plane of the gallery: whose rank it shows, its score, and the planes that are drawn."""
+
+    component: str
+    rank: str
+    score: float
+    case: Case
+    truth: Truth
+    output: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything measured in one evaluation.
+
+    Attributes:
+        plain: the numbers of report.json.
+        planes: measures of single planes by name, each (n,), for the CSV and for comparing two reports.
+        ways: how planes are sorted.
+        gallery: planes to be drawn.
+        timing: what differs from run to run.
+    """
+
+    plain: dict[str, Any]
+    planes: Arrays
+    ways: tuple[summary.Breakdown, ...]
+    gallery: tuple[Picture, ...]
+    timing: dict[str, Any]
+
+
+def evaluate(request: Request, parts: Path, device: str, processes: int, progress: bool = True) -> Report:
+    """Score weights on the planes of a store, beside predictors that need no network.
+
+    The numbers do not depend on the number of processes, nor on interruptions.
+
+    Args:
+        request: what is asked.
+        parts: folder for what is done so far; run again, an interrupted evaluation goes on from there.
+        device: where networks run, `cpu` or `cuda`.
+        processes: how many work at once.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: something asked for is not there, does not fit, or cannot judge these weights.
+    """
+    began = time.perf_counter()
+    stores = _open_stores(request)
+    network = _network(request, device)
+    trained = network.card.get("data", {})
+    warnings = _warnings(request, stores, trained)
+    space, said = _choose_space(request, device)
+    plan = _plan(request, stores, parts, device, space.kind)
+    provenance = _provenance(request, stores, network, space.description, device)
+    key = digest_of([provenance, dataclasses.asdict(plan), digest_of_code()])
+    done_before = run(plan, parts, processes, progress, key, lambda: _write_mean_planes(plan, stores[VALIDATION]))
+    with one_thread():
+        report = _report(plan, parts, stores, provenance, [*warnings, *said])
+    report.timing["seconds"]["wall"] = time.perf_counter() - began
+    report.timing |= {"processes": processes, "units_done_before": done_before}
+    return report
+
+
+def _open_stores(request: Request) -> dict[str, Store]:
+    paths = {VALIDATION: request.shards, TRAINING: request.training_shards}
+    stores = {name: open_store(path) for name, path in paths.items() if path is not None}
+    for name, asked in ((VALIDATION, request.samples), (TRAINING, request.training_samples)):
+        if name in stores and asked is not None and not 1 <= asked <= len(stores[name]) and name == VALIDATION:
+            raise InputError(
+                f"{asked} planes asked of {stores[name].path.name}: expected 1 to {len(stores[name])}"
+            )
+    return stores
+
+
+def _planes(request: Request, stores: dict[str, Store], name: str) -> int:
+    asked = request.samples if name == VALIDATION else request.training_samples
+    return len(stores[name]) if asked is None else min(asked, len(stores[name]))
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The networks that are judged, without their weights."""
+
+    description: dict[str, Any]
+    card: dict[str, Any]
+
+
+def _network(request: Request, device: str) -> _Network:
+    from dsfunet.commands import load_factorizer
+
+    factorizer = load_factorizer(request.weights, device, request.batch_size)
+    predictor = NetworkPredictor(factorizer, Mode.parse(request.mode), request.seed)
+    if request.uncertainty_samples:
+        NetworkPredictor(factorizer, Mode.parse(request.uncertainty_mode), request.seed)
+    return _Network(dict(predictor.description), factorizer.generators.card)
+
+
+def _warnings(request: Request, stores: dict[str, Store], trained: dict[str, Any]) -> list[str]:
+    store = stores[VALIDATION]
+    planes = _planes(request, stores, VALIDATION)
+    found = check_unseen(trained, store, planes, request.allow_trained_species)
+    found += recipe_warnings(trained, store)
+    split = store.attributes.get("split")
+    if split != VALIDATION:
+        found.append(
+            f"{store.path.name} says that it is of the split {split!r}: expected planes set apart for validation."
+        )
+    return found
+
+
+def _choose_space(request: Request, device: str) -> tuple[Any, list[str]]:
+    from evaluate.feature_spaces import choose_feature_space
+
+    weights = None if request.inception_weights is None else Path(request.inception_weights)
+    space, said = choose_feature_space(weights, device, request.features)  # type: ignore[arg-type]
+    return space, [] if said is None else [said]
+
+
+def _plan(request: Request, stores: dict[str, Store], parts: Path, device: str, space: str) -> Plan:
+    planes = {name: _planes(request, stores, name) for name in stores}
+    paths = {name: str(store.path) for name, store in stores.items()}
+    rivals = tuple(name for name in (NETWORK, SERIES) if name == NETWORK or name in request.baselines)
+    stages = [
+        Stage(
+            VALIDATION, paths[VALIDATION], planes[VALIDATION], (NETWORK, *request.baselines), rivals, features=True
+        )
+    ]
+    if TRAINING in stores:
+        stages.append(
+            Stage(TRAINING, paths[TRAINING], planes[TRAINING], (NETWORK, NOISE), (NETWORK,), features=True)
+        )
+    few = min(request.curve_samples, planes[VALIDATION])
+    if few:
+        stages += [
+            Stage(f"counts-{counts:g}", paths[VALIDATION], few, rivals, (), counts=counts)
+            for counts in request.counts
+        ]
+    few = min(request.uncertainty_samples, planes[VALIDATION])
+    if few:
+        asked = f"{NETWORK} {request.uncertainty_mode}"
+        stages.append(Stage(UNCERTAINTY, paths[VALIDATION], few, (asked,), ()))
+    settings = PredictorSettings(
+        weights=request.weights,
+        mode=request.mode,
+        device=device,
+        batch_size=request.batch_size,
+        seed=request.seed,
+        mean_plane=str(parts / MEAN_PLANE_FILE),
+    )
+    return Plan(
+        stages=tuple(stages),
+        settings=settings,
+        # As many as make a unit of seconds: what a stop can cost.
+        planes_per_unit=8 * request.batch_size,
+        seed=request.seed,
+        space=space,
+        inception_weights=request.inception_weights,
+    )
+
+
+def _provenance(
+    request: Request, stores: dict[str, Store], network: _Network, space: dict[str, Any], device: str
+) -> dict[str, Any]:
+    named = {"shards", "training_shards", "weights", "inception_weights"}
+    return {
+        "weights": network.description,
+        "stores": {
+            name: describe_store(store, _planes(request, stores, name)) for name, store in stores.items()
+        },
+        "settings": {
+            name: value for name, value in dataclasses.asdict(request).items() if name not in named
+        },
+        "feature_space": space,
+        "surroundings": describe_surroundings(device),
+    }
+
+
+def _write_mean_planes(plan: Plan, store: Store) -> None:
+    if "mean_plane" in plan.stages[0].predictors and not Path(plan.settings.mean_plane).exists():
+        means = mean_planes(store, plan.stages[0].planes)
+        with replacing(plan.settings.mean_plane) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **dict(zip(COMPONENTS, means, strict=True)))
+
+
+def _report(
+    plan: Plan, parts: Path, stores: dict[str, Store], provenance: dict[str, Any], warnings: list[str]
+) -> Report:
+    gathered, seconds = {}, {}
+    for number, stage in enumerate(plan.stages):
+        gathered[stage.name], spent = gather(plan, parts, number)
+        seconds[stage.name] = {name: value / stage.planes for name, value in spent.items()}
+    arrays, stage = gathered[VALIDATION], plan.stages[0]
+    ways = summary.breakdowns(stores[VALIDATION], arrays["missing_share"], arrays["signal"])
+    predictors = make_predictors(plan.settings, stage.predictors)
+    measured = {name: summary.measures_of(arrays, name) for name in stage.predictors}
+    table = {
+        name: summary.main_table(gathered[name], NETWORK, plan.seed) for name in stores
+    }
+    rivals = [name for name in stage.predictors if name not in (NOISE, "input")]
+    plain: dict[str, Any] = {
+        "format": FORMAT,
+        "warnings": warnings,
+        "provenance": provenance,
+        "missing_share": float(arrays["missing_share"].mean()),
+        "table": table,
+        "limits": summary.limits(measured[NETWORK], table[VALIDATION]),
+        "predictors": {
+            name: {
+                "title": predictors[name].title,
+                "description": dict(predictors[name].description),
+                "knows_the_lattice": name in KNOWS_THE_LATTICE,
+                "measures": measured[name],
+            }
+            for name in stage.predictors
+        },
+        "training": summary.measures_of(gathered[TRAINING], NETWORK) if TRAINING in stores else None,
+        "by": summary.by_class(arrays, NETWORK, ways),
+        "missing_curve": summary.missing_curve(arrays, rivals),
+        "noise_curve": _noise_curve(plan, gathered),
+        "uncertainty": _uncertainty(plan, gathered),
+    }
+    gallery = _gallery(predictors[NETWORK], CaseReader(stores[VALIDATION]), arrays)
+    plain["gallery"] = {
+        component: {
+            each.rank: {"plane": each.case.number, "mse": each.score}
+            for each in gallery
+            if each.component == component
+        }
+        for component in COMPONENTS
+    }
+    kept = {name: values for name, values in arrays.items() if values.ndim == 1}
+    return Report(plain, kept, ways, gallery, {"seconds": {"per_plane": seconds}})
+
+
+def _noise_curve(plan: Plan, gathered: dict[str, Arrays]) -> list[dict[str, Any]]:
+    """MSE against counts in the brightest pixel, the noisiest first, and last without noise on the same planes."""
+    noisy = [stage for stage in plan.stages if stage.counts is not None]
+    points: list[dict[str, Any]] = [
+        {
+            "counts": stage.counts,
+            "planes": stage.planes,
+            "mse": summary.mean_errors(gathered[stage.name], stage.predictors),
+        }
+        for stage in sorted(noisy, key=lambda stage: stage.counts or 0.0)
+    ]
+    if noisy:
+        first = {name: values[: noisy[0].planes] for name, values in gathered[VALIDATION].items()}
+        as_stored = summary.mean_errors(first, noisy[0].predictors)
+        points.append({"counts": None, "planes": noisy[0].planes, "mse": as_stored})
+    return points
+
+
+def _uncertainty(plan: Plan, gathered: dict[str, Arrays]) -> dict[str, Any] | None:
+    found = [stage for stage in plan.stages if stage.name == UNCERTAINTY]
+    if not found:
+        return None
+    [stage] = found
+    [asked] = stage.predictors
+    once = {name: values[: stage.planes] for name, values in gathered[VALIDATION].items()}
+    return {
+        "mode": asked.partition(" ")[2],
+        "planes": stage.planes,
+        "mse": summary.mean_errors(gathered[UNCERTAINTY], [asked])[asked],
+        "mse_of_the_report_on_these": summary.mean_errors(once, [NETWORK])[NETWORK],
+        "calibration": summary.calibration(gathered[UNCERTAINTY], asked),
+    }
+
+
+def _gallery(network: Any, reader: CaseReader, arrays: Arrays) -> tuple[Picture, ...]:
+    """The best, median and worst plane of each component.
+
+    They are factorised once more: keeping all outputs until the ranks are known would take gigabytes.
+    """
+    pictures = []
+    for component in COMPONENTS:
+        scores = arrays[f"{NETWORK}/{component}/mse"]
+        for rank, plane in summary.ranked(scores).items():
+            case, truth = reader(plane)
+            output = getattr(network([case]), component)[0]
+            pictures.append(Picture(component, rank, float(scores[plane]), case, truth, output))
+    return tuple(pictures)

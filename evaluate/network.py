@@ -1,0 +1,152 @@
+"""The networks as a predictor, in one of three evaluation modes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dsfunet.errors import InputError
+from dsfunet.factorize import Factorizer
+from dsfunet.networks.pix2pix_generator import NoiseDropout
+from dsfunet.plane_dataset import turned
+from dsfunet.preprocessing import spread, unspread
+from evaluate.cases import Case, Prediction
+
+Planes = npt.NDArray[np.float32]
+Way = Literal["deterministic", "dropout", "turns"]
+
+SYMMETRIES = 8
+"""Turns and flips of a square plane."""
+
+_SMALLEST_PASSES = 2
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How often a plane goes through the networks, and what differs between the passes.
+
+    `deterministic` is one pass; `dropout:n` is n passes with dropout on, the noise z of the paper; `turns:n` is
+    the first n of the eight turns and flips of the square, each turned back. Of several passes the mean in spread
+    space is the answer and their standard deviation (n - 1 in the denominator) its uncertainty.
+    """
+
+    way: Way = "deterministic"
+    passes: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Mode":
+        """A mode from its name, such as `dropout:16`.
+
+        Raises:
+            InputError: it is not one.
+        """
+        way, _, count = text.partition(":")
+        if way == "deterministic" and not count:
+            return cls()
+        most = {"dropout": 1000, "turns": SYMMETRIES}.get(way)
+        if most is None or not count.isdecimal() or not _SMALLEST_PASSES <= int(count) <= most:
+            raise InputError(
+                f"mode {text!r}: expected deterministic, dropout:N with N of {_SMALLEST_PASSES} to 1000, or"
+                f" turns:N with N of {_SMALLEST_PASSES} to {SYMMETRIES}"
+            )
+        return cls("dropout" if way == "dropout" else "turns", int(count))
+
+    def __str__(self) -> str:
+        return self.way if self.way == "deterministic" else f"{self.way}:{self.passes}"
+
+
+class NetworkPredictor:
+    """Both generators as a predictor.
+
+    Planes go through one batch of a fixed size after another, and the dropout of a plane is seeded by its number:
+    answers do not depend on how planes are shared out over processes.
+
+    Args:
+        factorizer: the networks.
+        mode: how they are asked.
+        seed: of the dropout.
+
+    Raises:
+        InputError: the mode asks for dropout, and a network has none.
+    """
+
+    def __init__(self, factorizer: Factorizer, mode: Mode | None = None, seed: int = 0) -> None:
+        self._factorizer = factorizer
+        self.mode = mode or Mode()
+        self._seed = seed
+        networks = (factorizer.generators.form_factor, factorizer.generators.short_range_order)
+        self._dropouts = [
+            layer
+            for network in networks
+            for layer in network.modules()
+            if isinstance(layer, NoiseDropout) and layer.probability > 0
+        ]
+        if self.mode.way == "dropout" and not self._dropouts:
+            raise InputError(
+                f"mode {self.mode}: the networks of {factorizer.generators.source} have no dropout; expected"
+                f" deterministic or turns:{SYMMETRIES}"
+            )
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+        return "the networks" if self.mode.way == "deterministic" else f"the networks, {self.mode}"
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """Which weights, how asked, and on what kind of device."""
+        return {
+            "weights": self._factorizer.generators.source,
+            "digest": self._factorizer.generators.digest,
+            "mode": str(self.mode),
+            "device": self._factorizer.device.type,
+            "batch_size": self._factorizer.batch_size,
+        }
+
+    def __call__(self, cases: Sequence[Case]) -> Prediction:
+        """Split planes, in the order given.
+
+        Raises:
+            InputError: a plane has nothing to factorise.
+        """
+        planes, masks = np.stack([case.scattering for case in cases]), np.stack([case.mask for case in cases])
+        if self.mode.way == "deterministic":
+            answer = self._factorizer(planes, mask=masks)
+            return Prediction(answer.form_factor, answer.short_range_order)
+        passes = np.stack([self._pass(number, planes, masks, cases) for number in range(self.mode.passes)])
+        mean, deviation = passes.mean(axis=0), passes.std(axis=0, ddof=1)
+        return Prediction(*unspread(mean), *deviation)
+
+    def _pass(
+        self, number: int, planes: Planes, masks: npt.NDArray[np.bool_], cases: Sequence[Case]
+    ) -> Planes:
+        """Both components (2, n, 256, 256), in spread space, of one pass."""
+        if self.mode.way == "turns":
+            answer = self._factorizer(turned(planes, number), mask=turned(masks, number))
+            both = np.stack([answer.form_factor, answer.short_range_order])
+            return spread(turned_back(both, number))
+        return spread(np.stack([self._dropout_pass(number, case) for case in cases], axis=1))
+
+    def _dropout_pass(self, number: int, case: Case) -> Planes:
+        device = self._factorizer.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            # One number for each plane and pass: streams of torch take no more.
+            seeds = np.random.SeedSequence([self._seed, case.number, number])
+            torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
+            for layer in self._dropouts:
+                layer.sampling = True
+            try:
+                answer = self._factorizer(case.scattering[None], mask=case.mask[None])
+            finally:
+                for layer in self._dropouts:
+                    layer.sampling = False
+        return np.concatenate([answer.form_factor, answer.short_range_order])
+
+
+def turned_back(planes: Planes, which: int) -> Planes:
+    """The inverse of `dsfunet.plane_dataset.turned`, on the last two axes."""
+    unswapped = np.swapaxes(planes, -2, -1) if which >= 4 else planes
+    return np.ascontiguousarray(np.rot90(unswapped, -(which % 4), axes=(-2, -1)))
