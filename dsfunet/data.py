@@ -67,6 +67,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.shards_together = shards_together
         self.digests: dict[str, str] = {}
         """Which planes those of each split are, once they are set up."""
+        self.trained_on: dict[str, Any] = {}
+        """What the source of training planes says of itself, once it is set up: for checkpoints."""
 
     def setup(self, stage: str) -> None:
         """Open the stores a stage needs.
@@ -79,6 +81,8 @@ class PlaneDataModule(lightning.LightningDataModule):
             self.seed = torch.initial_seed() % 2**32
             self.train_planes = PlaneDataset(self._source("train"), self.augment, self.seed)
             self.digests["train"] = self.train_planes.digest
+            describe = getattr(self.train_planes.source, "description", None)
+            self.trained_on = {} if describe is None else describe()
         planes = PlaneDataset(self._source("validation"), augment=False)
         self.digests["validation"] = planes.digest
         validation: Dataset[dict[str, Tensor]] = planes

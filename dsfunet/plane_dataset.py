@@ -23,9 +23,10 @@ from dsfunet.shards import open_store
 class SampleSource(Protocol):
     """Where planes come from; `dsfunet.shards.Store` is one, `simulate.live.SimulatedPlanes` another.
 
-    A source must pickle, because worker processes are spawned. Two attributes are optional. `fresh`, True where the
+    A source must pickle, because worker processes are spawned. Three attributes are optional. `fresh`, True where the
     planes have no end: then `sample` is asked for plane `epoch * len + index` and no plane is shown twice.
-    `block`, the number of consecutive samples that are cheaper together, as those of one shard.
+    `block`, the number of consecutive samples that are cheaper together, as those of one shard. `description()`,
+    what a checkpoint says of the planes in plain values, as `dsfunet.shards.Store` gives it.
     """
 
     def __len__(self) -> int:

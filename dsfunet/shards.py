@@ -236,6 +236,17 @@ class Store:
         """SHA-256 over the digests of all shards."""
         return str(self.attributes["digest"])
 
+    def species(self, planes: int | None = None) -> list[str]:
+        """Names, sorted, of the species that the first `planes` planes show (None: all)."""
+        names = self.attributes["species_names"]
+        return sorted({names[index] for index in set(self.metadata("species")[:planes].reshape(-1).tolist())})
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint or a model card says of the planes that weights were trained on, in plain values."""
+        kept = ("split", "recipe", "recipe_digest", "species_digest", "code_version")
+        given = {name: self.attributes.get(name) for name in kept}
+        return {**given, "planes": len(self), "digest": self.digest, "species": self.species()}
+
     def array(self, name: str) -> Any:
         """One array of the store's layout, opened once."""
         if name not in self._arrays:

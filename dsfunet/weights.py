@@ -155,7 +155,9 @@ def load_checkpoint(path: Path) -> Generators:
         prefix = averaged if any(key.startswith(averaged) for key in state) else f"generators.{component}."
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         networks.append(_filled(checkpoint["networks"][component], own, path))
-    return Generators(networks[0], networks[1], path.name, _digest(networks), {})
+    data = checkpoint.get("data")
+    card = {"data": data} if isinstance(data, dict) and data else {}
+    return Generators(networks[0], networks[1], path.name, _digest(networks), card)
 
 
 def _filled(description: dict[str, Any], state: dict[str, torch.Tensor], path: Path) -> nn.Module:

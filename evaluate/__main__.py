@@ -1,91 +1,179 @@
-"""`python -m evaluate --checkpoint runs/last.ckpt --shards data/validation.zarr --out report/`."""
+"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, and `compare`."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from dsfunet.errors import InputError
-from dsfunet.shards import open_store
-from evaluate.report import check_destination, content, write
-from evaluate.scoring import AnyFactorizer, evaluate
-from evaluate.tables import score_table
+
+COMPARE = "compare"
 
 
 def build_parser() -> ArgumentParser:
-    """The command line: which weights, which planes, where to write."""
+    """The command line: which weights, which planes, how, and where to write."""
     parser = ArgumentParser(
-        prog="python -m evaluate", description="Score a factorizer on simulated planes whose truth is known."
+        prog="python -m evaluate",
+        description="Score weights on simulated planes whose truth is known, beside methods that need no network."
+        " `python -m evaluate compare A B` compares two reports.",
     )
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of these options")
-    parser.add_argument(
-        "--checkpoint", type=str | None, help="a training checkpoint or a folder of safetensors"
+    add = parser.add_argument
+    add("--config", action=ActionConfigFile, help="a YAML file with any of these options")
+    add("--checkpoint", type=str | None, help="a training checkpoint or a folder of safetensors")
+    add("--weights", type=Literal["release"] | None, help="the weights in the package (without --checkpoint)")
+    add("--shards", type=str, required=True, help="a store of planes, such as data/validation.zarr")
+    add("--training-shards", type=str | None, help="a store of training planes, for the table's first column")
+    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
+    add("--samples", type=PositiveInt | None, help="score the first so many planes (default: all)")
+    add("--training-samples", type=PositiveInt, default=1024, help="and so many training planes, at most")
+    add("--mode", type=str, default="deterministic", help="deterministic, dropout:N or turns:N (N passes a plane)")
+    add(
+        "--baselines",
+        type=list[str] | None,
+        help="methods that are scored beside the networks (default: all); noise is always among them",
     )
-    parser.add_argument(
-        "--weights",
-        type=Literal["release"] | None,
-        help="the weights in the package (without --checkpoint)",
+    add(
+        "--features",
+        type=Literal["auto", "inception", "statistics"],
+        default="auto",
+        help="feature space of FID and KID; auto: Inception if its weights can be had, else plane statistics",
     )
-    parser.add_argument(
-        "--shards", type=str, required=True, help="a store of planes, such as data/validation.zarr"
+    add("--inception-weights", type=str | None, help="file of the Inception weights that torch-fidelity fetches")
+    add(
+        "--counts",
+        type=list[float],
+        default=[30.0, 100.0, 300.0, 1000.0, 3000.0],
+        help="noise levels of the noise curve, counts in the brightest pixel",
     )
-    parser.add_argument(
-        "--out", type=str, required=True, help="folder for the report: new, empty, or a report"
+    add("--curve-samples", type=NonNegativeInt, default=256, help="planes of the noise curve; 0 leaves it out")
+    add("--uncertainty-mode", type=str, default="turns:8", help="passes whose spread is the uncertainty")
+    add("--uncertainty-samples", type=NonNegativeInt, default=256, help="planes it is judged on; 0 leaves it out")
+    add("--seed", type=NonNegativeInt, default=0, help="of everything random")
+    add("--batch-size", type=PositiveInt, default=4, help="planes that are factorised at once")
+    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+    add("--processes", type=PositiveInt | None, help="default: one a core, or one a GPU")
+    add(
+        "--allow-trained-species",
+        type=bool,
+        default=False,
+        help="score planes of species that the weights were trained on, with a warning",
     )
-    parser.add_argument(
-        "--samples", type=PositiveInt | None, help="score the first so many planes (default: all)"
-    )
-    parser.add_argument(
-        "--batch-size", type=PositiveInt, default=8, help="planes that are factorised at once"
-    )
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, help="seed of the noise baselines")
-    parser.add_argument(
-        "--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any"
-    )
-    parser.add_argument("--progress", type=bool, default=True, help="show a progress bar")
+    add("--progress", type=bool, default=True, help="show a progress bar")
     return parser
 
 
-def load_factorizer(
-    checkpoint: str | None, weights: str | None, device: str, batch_size: int
-) -> AnyFactorizer:
-    """The factorizer that the command line names; torch is imported here, so that wrong paths fail fast.
-
-    Raises:
-        InputError: a checkpoint and weights are both named, the checkpoint is not one, or there is no such device.
-    """
-    if checkpoint is not None and weights is not None:
-        raise InputError(f"--checkpoint {checkpoint} and --weights {weights}: expected one of the two")
-    if checkpoint is not None and not Path(checkpoint).exists():
-        raise InputError(f"{checkpoint}: no such checkpoint or weights folder")
-    from dsfunet.commands import load_factorizer as load
-
-    return load(checkpoint or "release", None if device == "auto" else device, batch_size)
+def build_compare_parser() -> ArgumentParser:
+    """The command line of the comparison."""
+    parser = ArgumentParser(
+        prog="python -m evaluate compare",
+        description="Compare two reports on the same planes, by a paired bootstrap over planes.",
+    )
+    add = parser.add_argument
+    add("first", type=str, help="folder of a report")
+    add("second", type=str, help="folder of another, or the same for two methods of one report")
+    add("--first-method", type=str, default="network", help="whose scores of the first, such as network or series")
+    add("--second-method", type=str, default="network", help="whose scores of the second")
+    add("--resamples", type=PositiveInt, default=2000, help="bootstrap resamples")
+    add("--confidence", type=float, default=0.95, help="of the intervals")
+    add("--seed", type=NonNegativeInt, default=0, help="of the resampling")
+    add("--out", type=str | None, help="write the differences to this file too (.json)")
+    return parser
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
-    options = build_parser().parse_args(args)
-    out = Path(options.out)
+    arguments = list(sys.argv[1:] if args is None else args)
     try:
-        check_destination(out)
-        store = open_store(options.shards)
-        factorizer = load_factorizer(options.checkpoint, options.weights, options.device, options.batch_size)
-        report = evaluate(
-            factorizer, store, options.samples, options.batch_size, options.seed, options.progress
-        )
-        write(report, out)
+        if arguments and arguments[0] == COMPARE:
+            _compare(build_compare_parser().parse_args(arguments[1:]))
+        else:
+            _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    for warning in report.warnings:
-        print(f"Warning: {warning}")
-    print("\n".join(score_table(content(report))))
-    print(f"{report.planes} planes of {store.path}; the report is in {out}")
+    except KeyboardInterrupt:
+        print("evaluate: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
+
+
+def parts_of(out: Path) -> Path:
+    """Where an evaluation keeps what is done before its report is whole."""
+    out = out.resolve()
+    return out.with_name(f"{out.name}.parts")
+
+
+def _evaluate(options: Namespace) -> None:
+    out = Path(options.out)
+    weights = _named_weights(options.checkpoint, options.weights)
+    # Imported here: torch takes seconds that a wrong option need not wait for.
+    from dsfunet.shards import open_store
+    from evaluate.predictors import BASELINES, NOISE
+    from evaluate.report import check_destination
+
+    check_destination(out)
+    for store in filter(None, (options.shards, options.training_shards)):
+        open_store(store)
+    from evaluate.evaluation import Request, evaluate
+    from evaluate.report import write
+    from evaluate.running import checked_device, default_processes
+    from evaluate.tables import paper_table, score_table
+
+    baselines = BASELINES if options.baselines is None else tuple(dict.fromkeys([*options.baselines, NOISE]))
+    request = Request(
+        weights=weights,
+        shards=options.shards,
+        training_shards=options.training_shards,
+        samples=options.samples,
+        training_samples=options.training_samples,
+        mode=options.mode,
+        baselines=baselines,
+        features=options.features,
+        inception_weights=options.inception_weights,
+        counts=tuple(options.counts),
+        curve_samples=options.curve_samples,
+        uncertainty_mode=options.uncertainty_mode,
+        uncertainty_samples=options.uncertainty_samples,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        allow_trained_species=options.allow_trained_species,
+    )
+    device = checked_device(options.device)
+    processes = options.processes or default_processes(device)
+    report = evaluate(request, parts_of(out), device, processes, options.progress)
+    write(report, out)
+    shutil.rmtree(parts_of(out))
+    for warning in report.plain["warnings"]:
+        print(f"Warning: {warning}")
+    print("\n".join([*paper_table(report.plain), "", *score_table(report.plain)]))
+    print(f"the report is in {out}")
+
+
+def _named_weights(checkpoint: str | None, weights: str | None) -> str:
+    if checkpoint is not None and weights is not None:
+        raise InputError(f"--checkpoint {checkpoint} and --weights {weights}: expected one of the two")
+    if checkpoint is not None and not Path(checkpoint).exists():
+        raise InputError(f"{checkpoint}: no such checkpoint or weights folder")
+    return checkpoint or "release"
+
+
+def _compare(options: Namespace) -> None:
+    from dataclasses import asdict
+
+    from dsfunet.shards import write_json
+    from evaluate.comparison import compare, comparison_table
+
+    methods = (options.first_method, options.second_method)
+    found = compare(
+        Path(options.first), Path(options.second), methods, options.resamples, options.confidence, options.seed
+    )
+    if options.out is not None:
+        write_json(Path(options.out), [asdict(each) for each in found])
+    print("\n".join(comparison_table(found, options.confidence)))
 
 
 if __name__ == "__main__":

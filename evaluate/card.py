@@ -16,8 +16,10 @@ from jsonargparse import ArgumentParser
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.shards import open_store, write_json
-from evaluate.tables import score_table
+from evaluate.tables import paper_table, rivals_table, score_table
 from evaluate.training_log import log_versions, read_log
+
+_OF_THE_REPORT = ("table", "limits", "predictors", "training", "by", "provenance", "missing_share", "warnings")
 
 VALIDATION_COLUMNS = {
     "form_factor": "validation/form_factor_mse",
@@ -73,28 +75,19 @@ def build_card(
     store = open_store(store_path)
     versions = log_versions(log)
     config = yaml.safe_load((versions[-1] / "config.yaml").read_text(encoding="utf-8"))
-    names, used = store.attributes["species_names"], store.metadata("species")
     batches = int(checkpoint["state_dict"]["batches_seen"])
     return {
-        "data": {
-            "split": store.attributes["split"],
-            "planes": len(store),
-            "digest": store.digest,
-            "recipe": store.attributes["recipe"],
-            "recipe_digest": store.attributes["recipe_digest"],
-            "species_digest": store.attributes["species_digest"],
-            "code_version": store.attributes["code_version"],
-            "species": [names[index] for index in sorted(set(used.reshape(-1).tolist()))],
-        },
+        "data": store.description(),
         "training": {
             "config": {key: config[key] for key in ("seed_everything", "model", "data")},
             "batches": batches,
             "samples_seen": batches * config["data"]["batch_size"] * _ranks(versions[-1]),
             "minutes": _minutes(checkpoint),
             "curve": training_curve(log),
+            "started_from": _kept(checkpoint, "started_from"),
             "made_by": checkpoint["made_by"],
         },
-        "scores": {key: report[key] for key in ("metrics", "provenance", "missing_share")},
+        "scores": {key: report[key] for key in _OF_THE_REPORT},
         "note": note,
     }
 
@@ -109,29 +102,42 @@ def _ranks(version: Path) -> int:
 
 def _minutes(checkpoint: dict[str, Any]) -> float | None:
     """Training time, where the schedule kept it."""
+    seconds = _kept(checkpoint, "spent_seconds")
+    return None if seconds is None else round(seconds / 60, 1)
+
+
+def _kept(checkpoint: dict[str, Any], name: str) -> Any:
+    """What a callback of the run kept under a name; None where none did."""
     states = (checkpoint.get("callbacks") or {}).values()
-    seconds = [state["spent_seconds"] for state in states if "spent_seconds" in state]
-    return round(seconds[0] / 60, 1) if seconds else None
+    return next((state[name] for state in states if isinstance(state, dict) and name in state), None)
 
 
 def card_text(card: dict[str, Any], report: dict[str, Any]) -> str:
     """The card for people, in Markdown."""
     data, training = card["data"], card["training"]
+    scored = report["provenance"]["stores"]["validation"]
     spent = f", {training['minutes']:.0f} minutes with validations" if training["minutes"] else ""
+    begun = training["started_from"]
+    started = f" Training began with the weights `{begun[:16]}`." if begun else ""
     lines = [
         "# Model card",
         "",
         f"Trained on {data['planes']} simulated planes (digest `{data['digest'][:16]}`, recipe digest"
         f" `{data['recipe_digest'][:16]}`) of {len(data['species'])} species: {training['samples_seen']} samples in"
         f" {training['batches']} batches{spent}, on {training['made_by']['machine']}, dsfunet"
-        f" {training['made_by']['version']}, seed {training['config']['seed_everything']}.",
+        f" {training['made_by']['version']}, seed {training['config']['seed_everything']}.{started}",
         "",
         card["note"],
         "",
-        f"Scores on {report['provenance']['planes']} planes of species never trained on"
-        f" (`{report['provenance']['store']['digest'][:16]}`), spread space:",
+        f"Scores on {scored['planes']} planes of species never trained on (`{scored['digest'][:16]}`), spread space:",
+        "",
+        *paper_table(report),
         "",
         *score_table(report),
+        "",
+        "Where methods without a network are told the lattice, and the networks are not:",
+        "",
+        *rivals_table(report),
         "",
         "Validation errors while training (mean over the planes the run watched):",
         "",

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from dsfunet.shards import Store, open_store
 from evaluate import summary
 from evaluate.cases import Case, CaseReader, Truth
 from evaluate.classical import mean_planes
+from evaluate.feature_spaces import FeatureSpace, StatisticsSpace, choose_feature_space
 from evaluate.network import Mode, NetworkPredictor
 from evaluate.predictors import (
     BASELINES,
@@ -51,7 +52,7 @@ class Request:
     training_samples: int | None = 1024
     mode: str = "deterministic"
     baselines: tuple[str, ...] = BASELINES
-    features: str = "auto"
+    features: Literal["auto", "inception", "statistics"] = "auto"
     inception_weights: str | None = None
     counts: tuple[float, ...] = (30.0, 100.0, 300.0, 1000.0, 3000.0)
     curve_samples: int = 256
@@ -126,13 +127,16 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
     network = _network(request, device)
     trained = network.card.get("data", {})
     warnings = _warnings(request, stores, trained)
-    space, said = _choose_space(request, device)
-    plan = _plan(request, stores, parts, device, space.kind)
-    provenance = _provenance(request, stores, network, space.description, device)
+    weights = None if request.inception_weights is None else Path(request.inception_weights)
+    space, said = choose_feature_space(weights, device, request.features)
+    if said is not None:
+        warnings.append(said)
+    plan = _plan(request, stores, parts, device, space)
+    provenance = _provenance(request, stores, network, space, device)
     key = digest_of([provenance, dataclasses.asdict(plan), digest_of_code()])
     done_before = run(plan, parts, processes, progress, key, lambda: _write_mean_planes(plan, stores[VALIDATION]))
     with one_thread():
-        report = _report(plan, parts, stores, provenance, [*warnings, *said])
+        report = _report(plan, parts, stores, provenance, warnings)
     report.timing["seconds"]["wall"] = time.perf_counter() - began
     report.timing |= {"processes": processes, "units_done_before": done_before}
     return report
@@ -185,15 +189,7 @@ def _warnings(request: Request, stores: dict[str, Store], trained: dict[str, Any
     return found
 
 
-def _choose_space(request: Request, device: str) -> tuple[Any, list[str]]:
-    from evaluate.feature_spaces import choose_feature_space
-
-    weights = None if request.inception_weights is None else Path(request.inception_weights)
-    space, said = choose_feature_space(weights, device, request.features)  # type: ignore[arg-type]
-    return space, [] if said is None else [said]
-
-
-def _plan(request: Request, stores: dict[str, Store], parts: Path, device: str, space: str) -> Plan:
+def _plan(request: Request, stores: dict[str, Store], parts: Path, device: str, space: FeatureSpace) -> Plan:
     planes = {name: _planes(request, stores, name) for name in stores}
     paths = {name: str(store.path) for name, store in stores.items()}
     rivals = tuple(name for name in (NETWORK, SERIES) if name == NETWORK or name in request.baselines)
@@ -230,13 +226,13 @@ def _plan(request: Request, stores: dict[str, Store], parts: Path, device: str, 
         # As many as make a unit of seconds: what a stop can cost.
         planes_per_unit=8 * request.batch_size,
         seed=request.seed,
-        space=space,
+        space="statistics" if isinstance(space, StatisticsSpace) else "inception",
         inception_weights=request.inception_weights,
     )
 
 
 def _provenance(
-    request: Request, stores: dict[str, Store], network: _Network, space: dict[str, Any], device: str
+    request: Request, stores: dict[str, Store], network: _Network, space: FeatureSpace, device: str
 ) -> dict[str, Any]:
     named = {"shards", "training_shards", "weights", "inception_weights"}
     return {
@@ -247,7 +243,7 @@ def _provenance(
         "settings": {
             name: value for name, value in dataclasses.asdict(request).items() if name not in named
         },
-        "feature_space": space,
+        "feature_space": {"name": space.name, **space.description},
         "surroundings": describe_surroundings(device),
     }
 

@@ -178,8 +178,12 @@ def choose_feature_space(
         return InceptionSpace(inception_weights, device), None
     try:
         return InceptionSpace(None, device), None
-    except InputError as error:
-        return StatisticsSpace(), f"{error}; distances are in another space, {StatisticsSpace.name!r}"
+    except InputError:
+        # Without the reason, which names folders of this machine: the sentence goes into reports.
+        return StatisticsSpace(), (
+            "The weights of Inception V3 could not be had (expected a network or --inception-weights FILE): FID and"
+            f" KID are distances in another space, {StatisticsSpace.name}."
+        )
 
 
 def _spread_each(planes: Planes) -> Iterator[npt.NDArray[np.float64]]:

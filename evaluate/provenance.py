@@ -36,12 +36,6 @@ def describe_surroundings(device: str) -> dict[str, Any]:
     }
 
 
-def species_of(store: Store, planes: int) -> set[str]:
-    """Names of the species that the first `planes` planes show."""
-    names = store.attributes["species_names"]
-    return {names[index] for index in set(store.metadata("species")[:planes].reshape(-1).tolist())}
-
-
 def check_unseen(trained: Mapping[str, Any], store: Store, planes: int, allowed: bool) -> list[str]:
     """Refuse to score planes of species that weights were trained on; returns warnings.
 
@@ -59,7 +53,7 @@ def check_unseen(trained: Mapping[str, Any], store: Store, planes: int, allowed:
         return [
             "The weights do not say which species they were trained on: these may be planes they know by heart."
         ]
-    seen = sorted(species_of(store, planes) & set(known))
+    seen = sorted({*store.species(planes)} & {*known})
     if not seen:
         return []
     some = ", ".join(seen[:3]) + (" and others" if len(seen) > 3 else "")

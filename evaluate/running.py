@@ -173,3 +173,16 @@ def digest_of_code() -> str:
         for path in sorted((root / package).rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def checked_device(device: str) -> str:
+    """`cpu` or `cuda`, of those and `auto`.
+
+    Raises:
+        InputError: a GPU is asked for and there is none.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' cannot be used: torch finds no GPU, expected --device cpu")
+    return device

@@ -6,9 +6,9 @@ order of units, and not from where an interrupted run went on.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from dsfunet.io.files import replacing
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.shards import open_store
 from evaluate.cases import Case, CaseReader, Prediction, Truth
-from evaluate.feature_spaces import FeatureSpace
+from evaluate.feature_spaces import FeatureSpace, choose_feature_space
 from evaluate.measures import measure_answer, measure_deviation
 from evaluate.metrics import spread_mse
 from evaluate.predictors import NOISE, PredictorSettings, make_predictors
@@ -78,7 +78,7 @@ class Plan:
     settings: PredictorSettings
     planes_per_unit: int
     seed: int
-    space: str
+    space: Literal["inception", "statistics"]
     inception_weights: str | None
 
     def units(self) -> list[Unit]:
@@ -149,8 +149,6 @@ class Workshop:
 
     def _answers(self, name: str, cases: Sequence[Case], stage: Stage) -> tuple[Prediction, float]:
         if name not in self._predictors:
-            from dataclasses import replace
-
             settings = replace(self._plan.settings, device=self._device)
             self._predictors |= make_predictors(settings, [name])
         began = time.perf_counter()
@@ -169,12 +167,9 @@ class Workshop:
 
     def _features(self, whose: str, planes: Prediction) -> Arrays:
         if self._space is None:
-            from evaluate.feature_spaces import make_feature_space
-
             weights = self._plan.inception_weights
-            self._space = make_feature_space(
-                self._plan.space, None if weights is None else Path(weights), self._device
-            )
+            path = None if weights is None else Path(weights)
+            self._space, _ = choose_feature_space(path, self._device, self._plan.space)
         return {f"features/{whose}/{name}": self._space(getattr(planes, name)) for name in COMPONENTS}
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from dsfunet import shards
+from dsfunet import __version__, shards
 from dsfunet.errors import InputError
 from dsfunet.sample import Sample, sample_from_stored
 from simulate.correlation_cache import correlation_sets
@@ -110,6 +110,20 @@ class SimulatedPlanes:
             sets = correlation_sets(self.recipe, self.split, self._sets_folder, workers, self._progress)
             self._world = build_world(self.recipe, self.split, sets)
         return self._world
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint says of the planes that weights were trained on, in plain values."""
+        world = self.world()
+        return {
+            "split": self.split,
+            "recipe": self.recipe.as_plain(),
+            "recipe_digest": self.recipe.digest,
+            "species_digest": world.species_digest,
+            "code_version": __version__,
+            "planes": self.samples,
+            "digest": self.digest,
+            "species": sorted({species.name for pair in world.pairs for species in pair}),
+        }
 
     def sample(self, index: int) -> Sample:
         """Plane number `index`, as a store holds it; of fresh planes there is no last.
