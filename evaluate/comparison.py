@@ -13,6 +13,7 @@ from evaluate.measures import MEASURES, PRODUCT_MEASURES, Measure
 from evaluate.report import PLANES_FILE, REPORT_FILE
 from evaluate.tables import NETWORK, TITLES
 from evaluate.tables import table as markdown_table
+from evaluate.units import read_arrays
 
 Values = npt.NDArray[np.float64]
 
@@ -87,9 +88,8 @@ def compare(
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Values]]:
     try:
         plain = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
-        with np.load(folder / PLANES_FILE, allow_pickle=False) as stored:
-            return plain, {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError) as error:
+        return plain, read_arrays(folder / PLANES_FILE)
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{folder}: expected a report of `python -m evaluate`, with {REPORT_FILE} and {PLANES_FILE} ({error})"
         ) from error
@@ -150,8 +150,8 @@ def _differences(
         sure = bool(low[number] > 0 or high[number] < 0)
         second_smaller = bool(high[number] < 0)
         better = (2 if second_smaller == measure.smaller_is_better else 1) if sure else 0
-        ends = float(low[number]), float(high[number])
-        result.append(Difference(component, name, statistic, *map(float, values[number]), *ends, better))
+        numbers = (*values[number].tolist(), float(low[number]), float(high[number]))
+        result.append(Difference(component, name, statistic, *numbers, better=better))
     return result
 
 

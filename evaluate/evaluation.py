@@ -137,8 +137,9 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
     done_before = run(plan, parts, processes, progress, key, lambda: _write_mean_planes(plan, stores[VALIDATION]))
     with one_thread():
         report = _report(plan, parts, stores, provenance, warnings)
-    report.timing["seconds"]["wall"] = time.perf_counter() - began
-    report.timing |= {"processes": processes, "units_done_before": done_before}
+    report.timing.update(
+        seconds=time.perf_counter() - began, processes=processes, units_done_before=done_before
+    )
     return report
 
 
@@ -302,7 +303,7 @@ def _report(
         for component in COMPONENTS
     }
     kept = {name: values for name, values in arrays.items() if values.ndim == 1}
-    return Report(plain, kept, ways, gallery, {"seconds": {"per_plane": seconds}})
+    return Report(plain, kept, ways, gallery, {"seconds_per_plane": seconds})
 
 
 def _noise_curve(plan: Plan, gathered: dict[str, Arrays]) -> list[dict[str, Any]]:

@@ -118,8 +118,10 @@ def check_output(output: npt.NDArray[np.floating[Any]]) -> None:
 
 
 def _ssim(output: Plane, truth: Plane) -> float:
-    planes = (torch.from_numpy(each.astype(np.float32))[None, None] for each in (output, truth))
-    return float(structural_similarity_index_measure(*planes, data_range=2.0))  # type: ignore[arg-type]
+    first, second = (torch.from_numpy(each.astype(np.float32))[None, None] for each in (output, truth))
+    likeness = structural_similarity_index_measure(first, second, data_range=2.0)
+    assert isinstance(likeness, torch.Tensor)
+    return float(likeness)
 
 
 def measure_correlations(output: npt.NDArray[np.floating[Any]], truth: Truth, case: Case) -> dict[str, float]:
@@ -145,10 +147,10 @@ def measure_product(
     form_factor: npt.NDArray[np.floating[Any]], short_range_order: npt.NDArray[np.floating[Any]], case: Case
 ) -> dict[str, float]:
     """R-factors of the product of both components against the measured plane."""
-    product = fit_product(
-        *(each.astype(np.float64) for each in (case.scattering, form_factor, short_range_order)),
-        case.mask,
+    plane, smooth, periodic = (
+        each.astype(np.float64) for each in (case.scattering, form_factor, short_range_order)
     )
+    product = fit_product(plane, smooth, periodic, case.mask)
     observed, calculated = case.scattering[case.mask].astype(np.float64), product.intensity[case.mask]
     amplitude = np.sqrt(observed)
     return {

@@ -73,7 +73,8 @@ def _make(settings: PredictorSettings, name: str) -> Predictor:
 
 def _mean_plane(settings: PredictorSettings) -> Predictor:
     with np.load(settings.mean_plane, allow_pickle=False) as planes:
-        return MeanPlane(*(planes[component] for component in COMPONENTS))
+        form_factor, short_range_order = (planes[component] for component in COMPONENTS)
+    return MeanPlane(form_factor, short_range_order)
 
 
 _BASELINES: dict[str, Callable[[PredictorSettings], Predictor]] = {

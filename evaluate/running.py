@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dsfunet.errors import InputError
 from dsfunet.shards import write_json
-from evaluate.units import SECONDS, Arrays, Plan, Unit, Workshop
+from evaluate.units import SECONDS, Arrays, Plan, Unit, Workshop, read_arrays
 
 KEY_FILE = "key.json"
 
@@ -146,9 +146,8 @@ def gather(plan: Plan, folder: Path, stage: int) -> tuple[Arrays, dict[str, floa
         if unit.stage == stage:
             path = plan.file(folder, unit)
             try:
-                with np.load(path, allow_pickle=False) as stored:
-                    parts.append({name: stored[name] for name in stored.files})
-            except (OSError, ValueError, EOFError) as error:
+                parts.append(read_arrays(path))
+            except (OSError, ValueError) as error:
                 raise InputError(f"{path}: damaged ({error}); remove it and run again") from error
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     seconds = {

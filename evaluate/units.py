@@ -5,6 +5,7 @@ order of units, and not from where an interrupted run went on.
 """
 
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,6 +96,21 @@ class Plan:
         return folder / f"{self.stages[unit.stage].name}-{unit.start:06d}.npz"
 
 
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of an .npz file, read without pickle.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is damaged, or no such file.
+    """
+    try:
+        # Opened here: numpy leaves a file open whose beginning it does not like.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (zipfile.BadZipFile, EOFError, AttributeError) as error:  # a lone array has no `files`
+        raise ValueError(str(error)) from error
+
+
 class Workshop:
     """What a process needs to do units: predictors, stores and the feature space, each made when first needed.
 
@@ -182,7 +198,8 @@ def _scores(answers: Prediction, cases: Sequence[Case], truths: Sequence[Truth],
     rows: list[dict[str, Any]] = []
     for place, (case, truth) in enumerate(zip(cases, truths, strict=True)):
         outputs = {name: getattr(answers, name)[place] for name in COMPONENTS}
-        row: dict[str, Any] = measure_answer(*outputs.values(), case, truth, full)
+        form_factor, short_range_order = outputs.values()
+        row: dict[str, Any] = measure_answer(form_factor, short_range_order, case, truth, full)
         for name, output in outputs.items():
             deviation = getattr(answers, f"{name}_deviation")
             if deviation is not None:

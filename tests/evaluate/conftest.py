@@ -1,52 +1,71 @@
-"""A tiny store with known planes, and a factorizer whose errors are known."""
+"""A tiny store of real physics, small weights, and a stand-in for the networks whose errors are known."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from dsfunet import shards
+from dsfunet.factorize import Components
+from dsfunet.networks import SpectralUNet
+from dsfunet.physics import Cell, plane_through
+from dsfunet.physics.short_range_order import ALPHA_SHAPE, short_range_order_intensity
 from dsfunet.preprocessing import normalise, spread, unspread
-from dsfunet.sample import Sample
 from dsfunet.shards import Store, open_store
-from evaluate.scoring import AnyFactorizer
+from dsfunet.weights import Generators, save_folder
 
 SAMPLES = 12
 SAMPLES_PER_SHARD = 8
+RECIPE = {"rotated_share": 0.5, "seed": 3, "signal": {"share_counts": 0.0}}
+
+
+def _alphas(index: int) -> npt.NDArray[np.float64]:
+    """Nearest neighbours along a and c alone: no dips below zero, so that the series is exact."""
+    alphas = np.zeros(ALPHA_SHAPE)
+    alphas[5, 5, 5] = 1.0
+    for neighbour, value in (((1, 0, 0), 0.2 - 0.03 * index), ((0, 0, 1), -0.15)):
+        for sign in (1, -1):
+            alphas[tuple(5 + sign * step for step in neighbour)] = value
+    return alphas
 
 
 def _arrays() -> dict[str, npt.NDArray[np.generic]]:
-    """Smooth planes, no two alike; every third one hexagonal; shares of missing pixels 0, 1/8 or 1/2."""
-    rng = np.random.default_rng(5)
-    x, y = np.meshgrid(np.linspace(-1, 1, 256), np.linspace(-1, 1, 256), indexing="ij")
+    """Planes h0l; every third one hexagonal; shares of missing pixels 0, 1/8 or 1/2; no two alike."""
     drawn: dict[str, list[npt.ArrayLike]] = {name: [] for name in shards.LAYOUT}
     for index in range(SAMPLES):
-        width = rng.uniform(0.2, 1.0)
-        form_factor = np.exp(-(x**2 + y**2 + x * y * rng.uniform(-1, 1)) / width)
-        order = np.cos(2 * np.pi * x * rng.uniform(3, 6)) + np.cos(2 * np.pi * y * rng.uniform(3, 6))
+        cell = Cell(6 + 0.1 * index, 7, 8, 90, 120 if index % 3 == 2 else 90, 90)
+        plane = plane_through(cell, (0, 2), 0.0, 7.0)
+        order = short_range_order_intensity(_alphas(index), cell, plane)
+        form_factor = np.exp(-plane.q_squared() / (8 + 2 * index))
         mask = np.ones((256, 256), bool)
         mask[: (0, 32, 128)[index % 3]] = False
-        drawn["form_factor"].append(normalise(form_factor)[0])
-        drawn["short_range_order"].append(normalise(order)[0])
-        drawn["mask"].append(np.packbits(mask, axis=-1))
-        drawn["cell"].append([5, 6, 7, 90, 120 if index % 3 == 2 else 90, 90])
-        drawn["order_kind"].append(index % 2)
-        for name in ("form_factor_floor", "short_range_order_floor"):
-            drawn[name].append(0.05)
-        for name in set(shards.LAYOUT) - {key for key, values in drawn.items() if len(values) > index}:
-            drawn[name].append(np.zeros(shards.LAYOUT[name].shape))
+        values = {
+            "form_factor": normalise(form_factor)[0],
+            "short_range_order": normalise(order)[0],
+            "mask": np.packbits(mask, axis=-1),
+            "cell": cell.parameters,
+            "plane": [plane.origin, plane.step_u, plane.step_v],
+            "plane_axes": (0, 2),
+            "order_kind": index % 2,
+            "species": (2 * (index % 2), 2 * (index % 2) + 1),
+            "alphas": _alphas(index),
+            "form_factor_floor": float(form_factor.min() / np.ptp(form_factor)),
+            "short_range_order_floor": float(order.min() / np.ptp(order)),
+        }
+        for name, layout in shards.LAYOUT.items():
+            drawn[name].append(values.get(name, np.zeros(layout.shape)))
     return {name: np.stack(values).astype(shards.LAYOUT[name].dtype) for name, values in drawn.items()}
 
 
-def _make_store(path: Path, split: str | None) -> Path:
+def make_store(path: Path, split: str | None = "validation", recipe: Any = RECIPE) -> Path:
     """A finished store of SAMPLES planes in two shards, as the simulator would leave it."""
-    given = {"split": split, "recipe_digest": "r" * 64, "order_kinds": ["monte_carlo", "cubic"]}
-    given |= {"species_groups": ["chains", "rings"]}
+    given = {"split": split, "recipe": recipe, "recipe_digest": "r" * 64, "species_digest": "s" * 64}
+    given |= {"order_kinds": ["monte_carlo", "cubic"], "species_groups": ["chains", "chains", "rings", "rings"]}
+    given |= {"species_names": ["ethanol", "ether", "benzene", "toluene"], "code_version": "0.1.0"}
     group = shards.create(path, SAMPLES, SAMPLES_PER_SHARD, given)
     arrays = _arrays()
     for name, values in arrays.items():
@@ -59,7 +78,7 @@ def _make_store(path: Path, split: str | None) -> Path:
 
 @pytest.fixture(scope="session")
 def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _make_store(tmp_path_factory.mktemp("store") / "validation.zarr", "validation")
+    return make_store(tmp_path_factory.mktemp("store") / "validation.zarr")
 
 
 @pytest.fixture(scope="session")
@@ -67,45 +86,58 @@ def store(store_path: Path) -> Store:
     return open_store(store_path)
 
 
-@pytest.fixture
-def store_of_split(tmp_path: Path) -> Callable[[str | None], Store]:
-    """Makes the same planes again, as another split."""
-    return lambda split: open_store(_make_store(tmp_path / "other.zarr", split))
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder of two tiny networks that never learnt a thing, trained on species the store does not show."""
+    torch.manual_seed(1)
+    networks = [
+        SpectralUNet(channels=[8, 8], blocks=[1, 1], fourier_channels=[2, 2]).eval() for _ in range(2)
+    ]
+    card = {"data": {"species": ["adamantane"], "recipe": RECIPE}}
+    folder = tmp_path_factory.mktemp("weights") / "small"
+    save_folder(Generators(networks[0], networks[1], "small", "d" * 64, card), folder, card)
+    return folder
 
 
-@dataclass(frozen=True)
-class KnownAnswer:
-    """Both components, (n, 256, 256)."""
-
-    form_factor: npt.NDArray[np.float32]
-    short_range_order: npt.NDArray[np.float32]
-
-
-class OffsetFactorizer:
-    """Knows the truth of a store and answers it off by 0.01 k (I_FF) and 0.02 k (I_SRO) in s for plane k.
+class KnownFactorizer:
+    """Stands for the networks: answers the truth of a store off by 0.01 k (I_FF) and 0.02 k (I_SRO) in s for plane k.
 
     The step goes towards 0, so that the answer stays in [-1, 1]: the MSE is 1e-4 k^2 and 4e-4 k^2 exactly.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.description: dict[str, Any] = {"name": "offset", "digest": "w" * 64}
-        self._by_input: dict[str, tuple[int, Sample]] = {}
-        for index in range(len(store)):
-            sample = store.sample(index)
-            self._by_input[_key(np.where(sample.mask, sample.scattering, 0), sample.mask)] = (index, sample)
+    device = torch.device("cpu")
+    batch_size = 4
 
-    def __call__(self, planes: npt.NDArray[np.float32], *, mask: npt.NDArray[np.bool_]) -> KnownAnswer:
-        found = [self._by_input[_key(*each)] for each in zip(planes, mask, strict=True)]
-        return KnownAnswer(
-            form_factor=np.stack([_off(sample.form_factor, 0.01 * index) for index, sample in found]),
-            short_range_order=np.stack(
-                [_off(sample.short_range_order, 0.02 * index) for index, sample in found]
-            ),
-        )
+    def __init__(self, store: Store, card: dict[str, Any] | None = None) -> None:
+        self._known = [store.sample(index) for index in range(len(store))]
+        nothing = torch.nn.Identity()
+        card = {"data": {"species": ["adamantane"], "recipe": RECIPE}} if card is None else card
+        self.generators = Generators(nothing, nothing, "known", "w" * 64, card)
+
+    def __call__(self, planes: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> Components:
+        outputs = np.stack([self._answer(*each) for each in zip(planes, mask, strict=True)], axis=1)
+        return Components(outputs[0], outputs[1], mask)
+
+    def _answer(self, plane: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        # Planes come turned as well: whichever turn of whichever sample it is.
+        for index, sample in enumerate(self._known):
+            for turn in range(8):
+                first, second = (
+                    _turned(each, turn) for each in (np.where(sample.mask, sample.scattering, 0), sample.mask)
+                )
+                if np.array_equal(second, mask) and np.array_equal(first.astype(np.float32), plane):
+                    return np.stack(
+                        [
+                            _turned(_off(sample.form_factor, 0.01 * index), turn),
+                            _turned(_off(sample.short_range_order, 0.02 * index), turn),
+                        ]
+                    )
+        raise AssertionError("not a plane of the store")
 
 
-def _key(plane: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> str:
-    return hashlib.sha256(plane.astype(np.float32).tobytes() + mask.tobytes()).hexdigest()
+def _turned(plane: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
+    rotated = np.rot90(plane, which % 4)
+    return rotated.T if which >= 4 else rotated
 
 
 def _off(truth: npt.NDArray[np.float32], offset: float) -> npt.NDArray[np.float32]:
@@ -114,6 +146,12 @@ def _off(truth: npt.NDArray[np.float32], offset: float) -> npt.NDArray[np.float3
     return moved.astype(np.float32)
 
 
-@pytest.fixture(scope="session")
-def factorizer(store: Store) -> AnyFactorizer:
-    return OffsetFactorizer(store)
+@pytest.fixture
+def known_networks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a `KnownFactorizer` in place of any weights that are asked for, in this process."""
+
+    def put(card: dict[str, Any] | None = None) -> None:
+        factorizer = KnownFactorizer(store, card)
+        monkeypatch.setattr("dsfunet.commands.load_factorizer", lambda *_, **__: factorizer)
+
+    return put

@@ -1,7 +1,8 @@
-"""The report folder: its numbers, its bytes, and never half of it."""
+"""The report folder: its bytes, and never half of it; its tables; and the whole command."""
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,31 @@ from matplotlib.figure import Figure
 
 from dsfunet.errors import InputError
 from dsfunet.shards import Store
+from evaluate import __main__ as command
 from evaluate import pictures
-from evaluate.report import REPORT_FILES, check_destination, content, write
-from evaluate.scoring import AnyFactorizer, Report, evaluate
+from evaluate.evaluation import Report, Request, evaluate
+from evaluate.report import REPORT_FILES, check_destination, write
 from evaluate.tables import markdown
+from tests.evaluate.conftest import KnownFactorizer
+
+QUICK = ["--counts", "[]", "--curve-samples", "0", "--uncertainty-samples", "0", "--features", "statistics"]
+QUICK += ["--baselines", "[series]", "--processes", "1"]
 
 
 @pytest.fixture(scope="module")
-def measured(factorizer: AnyFactorizer, store: Store) -> Report:
-    return evaluate(factorizer, store, progress=False)
+def measured(store: Store, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    request = Request(
+        weights="release",
+        shards=str(store_path),
+        baselines=("series", "noise"),
+        features="statistics",
+        counts=(),
+        uncertainty_samples=2,
+        uncertainty_mode="turns:2",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dsfunet.commands.load_factorizer", lambda *_, **__: KnownFactorizer(store))
+        return evaluate(request, tmp_path_factory.mktemp("work") / "parts", "cpu", 1, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +48,8 @@ def folder(measured: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take seconds to draw: tests of how the folder gets in its place do without."""
-    monkeypatch.setattr(pictures, "histogram", lambda *_: Figure())
-    monkeypatch.setattr(pictures, "gallery", lambda *_: Figure())
-
-
-def scores_in(folder: Path) -> dict[str, Any]:
-    scores: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))["metrics"][
-        "mse"
-    ]
-    return scores
+    for name in ("distribution", "curves", "gallery", "calibration"):
+        monkeypatch.setattr(pictures, name, lambda *_: Figure())
 
 
 def test_the_folder_holds_the_report_and_nothing_else(folder: Path) -> None:
@@ -47,67 +57,41 @@ def test_the_folder_holds_the_report_and_nothing_else(folder: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["report"]
 
 
-def test_numbers_of_the_form_factor(folder: Path) -> None:
-    # Scores are 1e-4 k^2 for k = 0..11: the sum of k^2 is 506, the middle two are 25 and 36, and the 90th
-    # percentile lies 0.9 of the way from 81 (k = 9) to 100 (k = 10). All are under 0.014 = 140e-4.
-    scores = scores_in(folder)["form_factor"]
-    assert scores["mean"] == pytest.approx(506e-4 / 12, rel=1e-5)
-    assert scores["median"] == pytest.approx(30.5e-4, rel=1e-5)
-    assert scores["percentile_90"] == pytest.approx(98.1e-4, rel=1e-5)
-    assert scores["share_under_paper_mark"] == 1.0
-    assert scores["noise_against_truth_over_mean"] == pytest.approx(
-        scores["baselines"]["noise_against_truth"]["mean"] / scores["mean"]
-    )
-
-
-def test_numbers_of_the_short_range_order(folder: Path) -> None:
-    # Scores are 4e-4 k^2: under 0.032 = 80 * 4e-4 for k <= 8, under 0.04 = 100 * 4e-4 for k <= 9 and, as
-    # float32 rounds, perhaps for k = 10, which lies on the mark.
-    scores = scores_in(folder)["short_range_order"]
-    assert scores["share_under_paper_mark"] == pytest.approx(9 / 12)
-    assert scores["share_under_common_mark"] in (pytest.approx(10 / 12), pytest.approx(11 / 12))
-    assert scores["baselines"]["noise_against_noise"]["mean"] == pytest.approx(2 / 3, abs=0.005)
-
-
-def test_breakdown_by_lattice(folder: Path) -> None:
-    # Hexagonal are k = 2, 5, 8, 11: squares 4 + 25 + 64 + 121 = 214.
-    by = scores_in(folder)["form_factor"]["by"]
-    assert by["lattice"]["hexagonal"]["planes"] == 4
-    assert by["lattice"]["hexagonal"]["mean"] == pytest.approx(214e-4 / 4, rel=1e-5)
-    assert set(by["lattice"]) == {"orthogonal", "hexagonal"}
-    assert [summary["planes"] for summary in by["missing pixels"].values()] == [4, 4, 4]
-
-
-def test_the_same_planes_give_the_same_bytes(
-    factorizer: AnyFactorizer, store: Store, folder: Path, tmp_path: Path
-) -> None:
-    write(evaluate(factorizer, store, batch_size=3, progress=False), tmp_path / "again")
-    for name in set(REPORT_FILES) - {"timing.json"}:
+def test_writing_again_gives_the_same_bytes(measured: Report, folder: Path, tmp_path: Path) -> None:
+    write(measured, tmp_path / "again")
+    for name in REPORT_FILES:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
 
 
 def test_planes_csv_lists_every_plane(folder: Path) -> None:
     rows = list(csv.DictReader((folder / "planes.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 12
-    assert rows[5]["lattice"] == "hexagonal" and rows[5]["missing share"] == "0.5000"
-    assert float(rows[5]["mse form_factor"]) == pytest.approx(25e-4, rel=1e-4)
+    assert rows[5]["lattice"] == "hexagonal" and float(rows[5]["missing share"]) == 0.5
+    assert rows[5]["species group"] == "rings"
+    assert float(rows[5]["mse form_factor"]) == pytest.approx(25e-4, rel=1e-3)
 
 
-def test_markdown_has_the_table_of_the_paper(folder: Path) -> None:
+def test_markdown_has_the_tables_of_the_paper(folder: Path) -> None:
     text = (folder / "report.md").read_text(encoding="utf-8")
-    row = next(line for line in text.splitlines() if line.startswith("| I_FF"))
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:6] == ["I_FF", "0.0042", "0.0031", "0.0098", "100.0 % (0.014)", "100.0 %"]
-    assert "Warning" not in text
+    lines = text.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    assert ["I_FF", "0.0042", "0.0031", "0.0098", "100.0 % (0.014)", "100.0 %"] in [row[:6] for row in rows]
+    [spread] = [row for row in rows if row[0] == "mean MSE, [-1, 1], I_SRO"]
+    [unit] = [row for row in rows if row[0] == "mean MSE, [0, 1], I_SRO"]
+    assert float(unit[1]) == pytest.approx(float(spread[1]) / 4, rel=1e-3)
+    assert {row[0] for row in rows} >= {"FID, I_FF", "FID, I_SRO", "KID, I_FF", "KID, I_SRO"}
+    assert "plane statistics" in text and "Warning" not in text
+    assert "cosine series" in text and "beats the networks" in text
 
 
-def test_warnings_and_a_perfect_score_are_written_out(measured: Report) -> None:
-    plain = content(measured)
+def test_where_no_rival_is_better_the_report_says_so(measured: Report) -> None:
+    plain = json.loads(json.dumps(measured.plain))
+    del plain["predictors"]["series"]
+    assert "No method without a network beats the networks" in markdown(plain)
     plain["warnings"] = ["Mind the gap."]
-    plain["metrics"]["mse"]["form_factor"]["noise_against_truth_over_mean"] = None
+    plain["predictors"]["network"]["measures"]["form_factor"]["mse"]["mean"] = 0.0
     text = markdown(plain)
     assert "> **Warning.** Mind the gap." in text
-    assert next(line for line in text.splitlines() if line.startswith("| I_FF")).rstrip(" |").endswith("-")
 
 
 @pytest.mark.usefixtures("blank_pictures")
@@ -116,7 +100,6 @@ def test_an_earlier_report_is_replaced(measured: Report, tmp_path: Path) -> None
     out.mkdir()
     (out / "report.md").write_text("old", encoding="utf-8")
     write(measured, out)
-    assert sorted(path.name for path in out.iterdir()) == sorted(REPORT_FILES)
     assert (out / "report.md").read_text(encoding="utf-8") != "old"
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
@@ -158,15 +141,78 @@ def test_a_rename_that_fails_puts_the_earlier_report_back(
     assert (out / "report.md").read_text(encoding="utf-8") == "old"
 
 
-def test_destinations_that_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x", encoding="utf-8")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("x", encoding="utf-8")
+def test_a_destination_that_is_no_report_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
+    with pytest.raises(InputError, match="holds 'thesis.tex'"):
+        check_destination(tmp_path)
     with pytest.raises(InputError, match="is a file"):
-        check_destination(tmp_path / "file")
-    with pytest.raises(InputError, match=r"holds 'thesis\.tex'"):
-        check_destination(tmp_path / "mine")
-    with pytest.raises(InputError, match="cannot be made"):
-        check_destination(tmp_path / "file" / "report")
-    check_destination(tmp_path / "deep" / "er" / "report")
-    assert not (tmp_path / "deep").exists()
+        check_destination(tmp_path / "thesis.tex")
+
+
+def test_the_command(
+    store_path: Path,
+    tmp_path: Path,
+    known_networks: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    known_networks()
+    out = tmp_path / "report"
+    code = command.main(
+        ["--shards", str(store_path), "--out", str(out), "--samples", "4", "--seed", "7", *QUICK]
+    )
+    assert code == 0
+    plain = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert plain["provenance"]["stores"]["validation"]["planes"] == 4
+    assert plain["provenance"]["settings"]["seed"] == 7
+    # k = 0..3: (0 + 1 + 4 + 9) / 4 = 3.5.
+    measures = plain["predictors"]["network"]["measures"]
+    assert measures["form_factor"]["mse"]["mean"] == pytest.approx(3.5e-4, rel=1e-3)
+    assert json.loads((out / "timing.json").read_text(encoding="utf-8"))["seconds"] > 0
+    printed = capsys.readouterr()
+    assert "| I_SRO | 0.0014 |" in printed.out
+    assert "4/4" in printed.err
+    # What was kept on the way is gone, and a report compares with itself.
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert command.main(["compare", str(out), str(out), "--second-method", "series"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shards", "nowhere.zarr"], "no such store"),
+        (["--training-shards", "nowhere.zarr"], "no such store"),
+        (["--samples", "13"], "expected 1 to 12"),
+        (["--checkpoint", "nowhere.ckpt"], "no such checkpoint"),
+        (["--checkpoint", "nowhere.ckpt", "--weights", "release"], "expected one of the two"),
+        (["--inception-weights", "nowhere.pth", "--features", "auto"], "no such file"),
+        (["--mode", "dropout:3"], "have no dropout"),
+    ],
+)
+def test_wrong_input_is_one_line_and_nothing_is_written(
+    options: list[str],
+    message: str,
+    store_path: Path,
+    small_weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights = [] if "--checkpoint" in options else ["--checkpoint", str(small_weights)]
+    given: list[Any] = ["--shards", str(store_path), "--out", str(tmp_path / "report"), "--progress", "false"]
+    assert command.main([*given, *weights, *QUICK, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_says_how_to_go_on(
+    store_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evaluate.evaluation.evaluate", stop)
+    assert command.main(["--shards", str(store_path), "--out", str(tmp_path / "report")]) == 130
+    assert "goes on from here" in capsys.readouterr().err

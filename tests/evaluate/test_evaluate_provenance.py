@@ -1,0 +1,43 @@
+"""What planes may judge which weights."""
+
+from pathlib import Path
+
+import pytest
+
+from dsfunet.errors import InputError
+from dsfunet.shards import Store, open_store
+from evaluate.provenance import check_unseen, describe_store, recipe_warnings
+from tests.evaluate.conftest import RECIPE, make_store
+
+
+def test_species_that_were_trained_on_are_refused(store: Store) -> None:
+    with pytest.raises(InputError, match=r"shows 1 of the species that the weights were trained on \(ether\)"):
+        check_unseen({"species": ["ether", "adamantane"]}, store, 12, allowed=False)
+    [warning] = check_unseen({"species": ["ether", "adamantane"]}, store, 12, allowed=True)
+    assert "say nothing about species" in warning
+
+
+def test_only_the_planes_that_are_scored_count(store: Store) -> None:
+    # Plane 0 shows ethanol and ether, plane 1 benzene and toluene.
+    assert check_unseen({"species": ["toluene"]}, store, 1, allowed=False) == []
+
+
+def test_weights_that_do_not_say_what_they_saw(store: Store) -> None:
+    [warning] = check_unseen({}, store, 12, allowed=False)
+    assert "do not say which species" in warning
+
+
+def test_another_recipe_is_named_entry_by_entry(tmp_path: Path, store: Store) -> None:
+    other = {"rotated_share": 0.7, "seed": 4, "signal": {"share_counts": 0.3}, "new": 1}
+    changed = open_store(make_store(tmp_path / "other.zarr", recipe=other))
+    [warning] = recipe_warnings({"recipe": RECIPE}, changed)
+    # Neither the seed, nor what the other recipe did not know yet.
+    assert warning.endswith("they differ in rotated_share, signal.share_counts.")
+    assert recipe_warnings({"recipe": RECIPE}, store) == []
+    assert recipe_warnings({}, store) == []
+
+
+def test_the_store_in_a_report(store: Store) -> None:
+    found = describe_store(store, 5)
+    assert found["digest"] == store.digest and found["planes"] == 5 and found["planes_of_the_store"] == 12
+    assert found["name"] == "validation.zarr"
