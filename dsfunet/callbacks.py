@@ -197,13 +197,22 @@ class Gauges(Callback):
 
 
 class RunRecord(Callback):
-    """Tells every logger what made the run: code, machine, data and networks, beside the module's own settings."""
+    """Tells every logger what made the run: code, machine, data and networks, beside the module's own settings.
+
+    Checkpoints keep what the training data say of themselves: of their species weights must not be judged.
+    """
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log it, once."""
         record = describe_run(trainer, pl_module)
         for logger in trainer.loggers:
             logger.log_hyperparams(record)
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Put it in, in plain types."""
+        checkpoint["data"] = getattr(trainer.datamodule, "trained_on", {})  # type: ignore[attr-defined]
 
 
 def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, Any]:

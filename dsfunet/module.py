@@ -267,7 +267,4 @@ class DSFUNet(SteppedModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in plain types what made the weights and which networks they belong to: a checkpoint stands alone."""
         checkpoint["networks"] = {name: describe_network(self.generators[name]) for name in COMPONENTS}
-        # Which species these weights must not be judged on.
-        trained_on = getattr(self.trainer.datamodule, "trained_on", {})  # type: ignore[attr-defined]
-        checkpoint["data"] = trained_on
         checkpoint["made_by"] = {"version": describe_code(), "machine": describe_machine(str(self.device))}

@@ -17,6 +17,7 @@ from dsfunet.physics.short_range_order import ALPHA_SHAPE, short_range_order_int
 from dsfunet.preprocessing import normalise, spread, unspread
 from dsfunet.shards import Store, open_store
 from dsfunet.weights import Generators, save_folder
+from evaluate.evaluation import Report, Request, evaluate
 
 SAMPLES = 12
 SAMPLES_PER_SHARD = 8
@@ -155,3 +156,20 @@ def known_networks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         monkeypatch.setattr("dsfunet.commands.load_factorizer", lambda *_, **__: factorizer)
 
     return put
+
+
+@pytest.fixture(scope="session")
+def measured(store: Store, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A report on the known errors, with the cosine series beside them."""
+    request = Request(
+        weights="release",
+        shards=str(store_path),
+        baselines=("series", "noise"),
+        features="statistics",
+        counts=(),
+        uncertainty_samples=2,
+        uncertainty_mode="turns:2",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dsfunet.commands.load_factorizer", lambda *_, **__: KnownFactorizer(store))
+        return evaluate(request, tmp_path_factory.mktemp("work") / "parts", "cpu", 1, progress=False)

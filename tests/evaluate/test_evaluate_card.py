@@ -11,8 +11,8 @@ import yaml
 
 from dsfunet import shards
 from evaluate.card import main, training_curve
+from evaluate.evaluation import Report
 from evaluate.report import write
-from evaluate.scoring import evaluate
 from evaluate.training_log import log_versions
 
 METRICS = """step,train/form_factor_l1,validation/form_factor_mse,validation/short_range_order_mse
@@ -38,7 +38,7 @@ def save_checkpoint(path: Path, **changes: Any) -> None:
         "state_dict": {"batches_seen": torch.tensor(20)},
         "networks": {"form_factor": {}, "short_range_order": {}},
         "made_by": {"version": "0.1.0", "machine": "3 cores of an abacus"},
-        "callbacks": {"CosineSchedule": {"spent_seconds": 5094.0}, "ModelCheckpoint": {"best": 1}},
+        "callbacks": {"CosineSchedule": {"spent_seconds": 5094.0}, "StartFrom": {"started_from": "e" * 64}},
         **changes,
     }
     torch.save(content, path)
@@ -82,26 +82,28 @@ def test_curve_counts_batches_from_one_and_keeps_validations_only(log: Path) -> 
 
 
 def test_card_says_what_its_sources_say(
-    tmp_path: Path, log: Path, training_store: Path, store: shards.Store, factorizer: object
+    tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:
-    write(evaluate(factorizer, store, progress=False), tmp_path / "report")  # type: ignore[arg-type]
+    write(measured, tmp_path / "report")
     assert main(arguments(tmp_path, log, training_store)) == 0
     card = json.loads((tmp_path / "weights" / "card.json").read_text())
     assert card["data"]["species"] == ["phenol", "toluene"]
     assert card["training"]["samples_seen"] == 20 * 8
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert card["scores"]["metrics"] == report["metrics"]
+    assert card["scores"]["predictors"] == report["predictors"]
+    assert card["training"]["started_from"] == "e" * 64
     text = (tmp_path / "weights" / "README.md").read_text()
     assert "160 samples in 20 batches, 85 minutes with validations, on 3 cores of an abacus" in text
     assert "| 80 | 0.2500 | 0.5000 |" in text
+    assert "Training began with the weights `eeeeeeeeeeeeeeee`." in text
     assert "Small and quick." in text
 
 
 def test_samples_of_all_ranks_are_counted(
-    tmp_path: Path, log: Path, training_store: Path, store: shards.Store, factorizer: object
+    tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:
     (log / "version_0" / "hparams.yaml").write_text("joint_step: fused\nranks: 4\nprecision: 32-true\n")
-    write(evaluate(factorizer, store, progress=False), tmp_path / "report")  # type: ignore[arg-type]
+    write(measured, tmp_path / "report")
     assert main(arguments(tmp_path, log, training_store)) == 0
     card = json.loads((tmp_path / "weights" / "card.json").read_text())
     assert card["training"]["samples_seen"] == 20 * 8 * 4

@@ -10,32 +10,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from dsfunet.errors import InputError
-from dsfunet.shards import Store
 from evaluate import __main__ as command
 from evaluate import pictures
-from evaluate.evaluation import Report, Request, evaluate
+from evaluate.evaluation import Report
 from evaluate.report import REPORT_FILES, check_destination, write
 from evaluate.tables import markdown
-from tests.evaluate.conftest import KnownFactorizer
 
 QUICK = ["--counts", "[]", "--curve-samples", "0", "--uncertainty-samples", "0", "--features", "statistics"]
 QUICK += ["--baselines", "[series]", "--processes", "1"]
-
-
-@pytest.fixture(scope="module")
-def measured(store: Store, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    request = Request(
-        weights="release",
-        shards=str(store_path),
-        baselines=("series", "noise"),
-        features="statistics",
-        counts=(),
-        uncertainty_samples=2,
-        uncertainty_mode="turns:2",
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsfunet.commands.load_factorizer", lambda *_, **__: KnownFactorizer(store))
-        return evaluate(request, tmp_path_factory.mktemp("work") / "parts", "cpu", 1, progress=False)
 
 
 @pytest.fixture(scope="module")
