@@ -62,7 +62,9 @@ def _scale_and_floor(gram: Array, target: Array, columns: Array) -> tuple[float,
     a, b = columns @ target
     determinant = aa * bb - ab * ab
     scale, scaled_floor = 0.0, 0.0
-    if determinant > 1e-14 * aa * bb:  # else the columns are alike, and the scale alone explains what both would
+    if (
+        determinant > 1e-14 * aa * bb
+    ):  # else the columns are alike, and the scale alone explains what both would
         scale, scaled_floor = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
     if scale <= 0 or scaled_floor < 0 or determinant <= 1e-14 * aa * bb:
         scale, scaled_floor = (a / aa if aa > 0 else 0.0), 0.0

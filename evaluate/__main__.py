@@ -30,7 +30,12 @@ def build_parser() -> ArgumentParser:
     add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
     add("--samples", type=PositiveInt | None, help="score the first so many planes (default: all)")
     add("--training-samples", type=PositiveInt, default=1024, help="and so many training planes, at most")
-    add("--mode", type=str, default="deterministic", help="deterministic, dropout:N or turns:N (N passes a plane)")
+    add(
+        "--mode",
+        type=str,
+        default="deterministic",
+        help="deterministic, dropout:N or turns:N (N passes a plane)",
+    )
     add(
         "--baselines",
         type=list[str] | None,
@@ -42,16 +47,27 @@ def build_parser() -> ArgumentParser:
         default="auto",
         help="feature space of FID and KID; auto: Inception if its weights can be had, else plane statistics",
     )
-    add("--inception-weights", type=str | None, help="file of the Inception weights that torch-fidelity fetches")
+    add(
+        "--inception-weights",
+        type=str | None,
+        help="file of the Inception weights that torch-fidelity fetches",
+    )
     add(
         "--counts",
         type=list[float],
         default=[30.0, 100.0, 300.0, 1000.0, 3000.0],
         help="noise levels of the noise curve, counts in the brightest pixel",
     )
-    add("--curve-samples", type=NonNegativeInt, default=256, help="planes of the noise curve; 0 leaves it out")
+    add(
+        "--curve-samples", type=NonNegativeInt, default=256, help="planes of the noise curve; 0 leaves it out"
+    )
     add("--uncertainty-mode", type=str, default="turns:8", help="passes whose spread is the uncertainty")
-    add("--uncertainty-samples", type=NonNegativeInt, default=256, help="planes it is judged on; 0 leaves it out")
+    add(
+        "--uncertainty-samples",
+        type=NonNegativeInt,
+        default=256,
+        help="planes it is judged on; 0 leaves it out",
+    )
     add("--seed", type=NonNegativeInt, default=0, help="of everything random")
     add("--batch-size", type=PositiveInt, default=4, help="planes that are factorised at once")
     add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
@@ -75,7 +91,12 @@ def build_compare_parser() -> ArgumentParser:
     add = parser.add_argument
     add("first", type=str, help="folder of a report")
     add("second", type=str, help="folder of another, or the same for two methods of one report")
-    add("--first-method", type=str, default="network", help="whose scores of the first, such as network or series")
+    add(
+        "--first-method",
+        type=str,
+        default="network",
+        help="whose scores of the first, such as network or series",
+    )
     add("--second-method", type=str, default="network", help="whose scores of the second")
     add("--resamples", type=PositiveInt, default=2000, help="bootstrap resamples")
     add("--confidence", type=float, default=0.95, help="of the intervals")
@@ -169,7 +190,12 @@ def _compare(options: Namespace) -> None:
 
     methods = (options.first_method, options.second_method)
     found = compare(
-        Path(options.first), Path(options.second), methods, options.resamples, options.confidence, options.seed
+        Path(options.first),
+        Path(options.second),
+        methods,
+        options.resamples,
+        options.confidence,
+        options.seed,
     )
     if options.out is not None:
         write_json(Path(options.out), [asdict(each) for each in found])

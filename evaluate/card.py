@@ -19,7 +19,16 @@ from dsfunet.shards import open_store, write_json
 from evaluate.tables import paper_table, rivals_table, score_table
 from evaluate.training_log import log_versions, read_log
 
-_OF_THE_REPORT = ("table", "limits", "predictors", "training", "by", "provenance", "missing_share", "warnings")
+_OF_THE_REPORT = (
+    "table",
+    "limits",
+    "predictors",
+    "training",
+    "by",
+    "provenance",
+    "missing_share",
+    "warnings",
+)
 
 VALIDATION_COLUMNS = {
     "form_factor": "validation/form_factor_mse",

@@ -183,31 +183,28 @@ class MeanPlane:
     Args:
         form_factor: linear, in [0, 1], (256, 256).
         short_range_order: likewise.
-        origin: which truths, in words for the description.
     """
 
     title = "mean plane of the truths"
+    description: Mapping[str, Any] = {"method": "mean_plane"}
 
-    def __init__(self, form_factor: Planes, short_range_order: Planes, origin: str = "given") -> None:
+    def __init__(self, form_factor: Planes, short_range_order: Planes) -> None:
         self._form_factor, self._short_range_order = form_factor, short_range_order
-        self.description: Mapping[str, Any] = {"method": "mean_plane", "origin": origin}
-
-    @classmethod
-    def of_store(cls, store: Store, samples: int | None = None) -> "MeanPlane":
-        """The mean of the first `samples` truths of a store (None: all); they are read once."""
-        count = len(store) if samples is None else samples
-        means = []
-        for component in COMPONENTS:
-            planes = store.array(component)
-            total = np.zeros((PIXELS, PIXELS))
-            for index in range(count):
-                total += spread(np.asarray(planes[index]).astype(np.float64))
-            means.append(unspread(total / count).astype(np.float32))
-        return cls(means[0], means[1], f"{count} truths of the store")
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
         """The same two planes for every case."""
         return _predict(lambda case: (self._form_factor, self._short_range_order), cases)
+
+
+def mean_planes(store: Store, samples: int) -> tuple[Planes, Planes]:
+    """For `MeanPlane`: means in spread space of both components over the first `samples` truths, linear again."""
+    totals = np.zeros((len(COMPONENTS), PIXELS, PIXELS))
+    for index in range(samples):
+        sample = store.sample(index)
+        for total, component in zip(totals, COMPONENTS, strict=True):
+            total += spread(getattr(sample, component).astype(np.float64))
+    form_factor, short_range_order = unspread(totals / samples).astype(np.float32)
+    return form_factor, short_range_order
 
 
 class UniformNoise:

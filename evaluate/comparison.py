@@ -47,8 +47,12 @@ class Difference:
 
 
 def compare(
-    first: Path, second: Path, predictors: tuple[str, str] = (NETWORK, NETWORK), resamples: int = 2000,
-    confidence: float = 0.95, seed: int = 0
+    first: Path,
+    second: Path,
+    predictors: tuple[str, str] = (NETWORK, NETWORK),
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> list[Difference]:
     """Paired bootstrap over planes (Efron & Tibshirani 1993): both reports are resampled by the same planes.
 
@@ -74,14 +78,18 @@ def compare(
     _check_same_planes(one, two, first, second)
     both = [
         _scores_of(planes, predictor, folder)
-        for planes, predictor, folder in zip((planes_one, planes_two), predictors, (first, second), strict=True)
+        for planes, predictor, folder in zip(
+            (planes_one, planes_two), predictors, (first, second), strict=True
+        )
     ]
     rng_seed = seed
     found = []
     for key in (key for key in both[0] if key in both[1]):
         component, name = key.split("/")
         measure = (PRODUCT_MEASURES if component == "product" else MEASURES)[name]
-        found += _differences(component, name, measure, both[0][key], both[1][key], resamples, confidence, rng_seed)
+        found += _differences(
+            component, name, measure, both[0][key], both[1][key], resamples, confidence, rng_seed
+        )
     return found
 
 
@@ -107,7 +115,9 @@ def _check_same_planes(one: dict[str, Any], two: dict[str, Any], first: Path, se
 
 def _scores_of(planes: dict[str, Values], predictor: str, folder: Path) -> dict[str, Values]:
     prefix = f"{predictor}/"
-    known = {f"{part}/{name}" for part in TITLES for name in (PRODUCT_MEASURES if part == "product" else MEASURES)}
+    known = {
+        f"{part}/{name}" for part in TITLES for name in (PRODUCT_MEASURES if part == "product" else MEASURES)
+    }
     found = {
         name.removeprefix(prefix): values
         for name, values in planes.items()
@@ -176,5 +186,14 @@ def comparison_table(differences: list[Difference], confidence: float) -> list[s
         ]
         for each in differences
     ]
-    header = ["", "measure", "of planes", "first", "second", "second - first", f"{100 * confidence:g} % interval", ""]
+    header = [
+        "",
+        "measure",
+        "of planes",
+        "first",
+        "second",
+        "second - first",
+        f"{100 * confidence:g} % interval",
+        "",
+    ]
     return markdown_table(header, rows)

@@ -66,7 +66,9 @@ class Request:
         for mode in (self.mode, self.uncertainty_mode):
             Mode.parse(mode)
         if Mode.parse(self.uncertainty_mode).passes == 1:
-            raise InputError(f"uncertainty mode {self.uncertainty_mode}: expected several passes, as in turns:8")
+            raise InputError(
+                f"uncertainty mode {self.uncertainty_mode}: expected several passes, as in turns:8"
+            )
         unknown = sorted(set(self.baselines) - {*BASELINES})
         if unknown:
             raise InputError(f"baseline {unknown[0]!r}: expected some of {', '.join(BASELINES)}")
@@ -134,7 +136,9 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
     plan = _plan(request, stores, parts, device, space)
     provenance = _provenance(request, stores, network, space, device)
     key = digest_of([provenance, dataclasses.asdict(plan), digest_of_code()])
-    done_before = run(plan, parts, processes, progress, key, lambda: _write_mean_planes(plan, stores[VALIDATION]))
+    done_before = run(
+        plan, parts, processes, progress, key, lambda: _write_mean_planes(plan, stores[VALIDATION])
+    )
     with one_thread():
         report = _report(plan, parts, stores, provenance, warnings)
     report.timing.update(
@@ -147,7 +151,12 @@ def _open_stores(request: Request) -> dict[str, Store]:
     paths = {VALIDATION: request.shards, TRAINING: request.training_shards}
     stores = {name: open_store(path) for name, path in paths.items() if path is not None}
     for name, asked in ((VALIDATION, request.samples), (TRAINING, request.training_samples)):
-        if name in stores and asked is not None and not 1 <= asked <= len(stores[name]) and name == VALIDATION:
+        if (
+            name in stores
+            and asked is not None
+            and not 1 <= asked <= len(stores[name])
+            and name == VALIDATION
+        ):
             raise InputError(
                 f"{asked} planes asked of {stores[name].path.name}: expected 1 to {len(stores[name])}"
             )
@@ -196,7 +205,12 @@ def _plan(request: Request, stores: dict[str, Store], parts: Path, device: str, 
     rivals = tuple(name for name in (NETWORK, SERIES) if name == NETWORK or name in request.baselines)
     stages = [
         Stage(
-            VALIDATION, paths[VALIDATION], planes[VALIDATION], (NETWORK, *request.baselines), rivals, features=True
+            VALIDATION,
+            paths[VALIDATION],
+            planes[VALIDATION],
+            (NETWORK, *request.baselines),
+            rivals,
+            features=True,
         )
     ]
     if TRAINING in stores:
@@ -241,9 +255,7 @@ def _provenance(
         "stores": {
             name: describe_store(store, _planes(request, stores, name)) for name, store in stores.items()
         },
-        "settings": {
-            name: value for name, value in dataclasses.asdict(request).items() if name not in named
-        },
+        "settings": {name: value for name, value in dataclasses.asdict(request).items() if name not in named},
         "feature_space": {"name": space.name, **space.description},
         "surroundings": describe_surroundings(device),
     }
@@ -267,9 +279,7 @@ def _report(
     ways = summary.breakdowns(stores[VALIDATION], arrays["missing_share"], arrays["signal"])
     predictors = make_predictors(plan.settings, stage.predictors)
     measured = {name: summary.measures_of(arrays, name) for name in stage.predictors}
-    table = {
-        name: summary.main_table(gathered[name], NETWORK, plan.seed) for name in stores
-    }
+    table = {name: summary.main_table(gathered[name], NETWORK, plan.seed) for name in stores}
     rivals = [name for name in stage.predictors if name not in (NOISE, "input")]
     plain: dict[str, Any] = {
         "format": FORMAT,

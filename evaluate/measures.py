@@ -217,7 +217,5 @@ def measure_deviation(
     place = np.digitize(sigma.ravel(), DEVIATION_EDGES[1:-1])
     bins = len(DEVIATION_EDGES) - 1
     weights = {"pixels": None, "squared_error": error.ravel() ** 2, "squared_deviation": sigma.ravel() ** 2}
-    sums = {
-        name: np.bincount(place, weight, bins).astype(np.float64) for name, weight in weights.items()
-    }
+    sums = {name: np.bincount(place, weight, bins).astype(np.float64) for name, weight in weights.items()}
     return sums | {name: np.array(float(covered(error, sigma).mean())) for name, covered in COVERED.items()}

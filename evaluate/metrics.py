@@ -1,10 +1,5 @@
-"""How far one plane is from another, and what many such distances say together.
+"""The error that everything is quoted in, the paper's marks for it, and what the scores of many planes say together."""
 
-A plane metric is any function of linear planes, (output, target) -> one number a plane; `PLANE_METRICS` names
-those that a report holds.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +16,6 @@ COMMON_MARK = 0.04
 """MSE in spread space below which more than 90 % of all the paper's planes lie."""
 
 Planes = npt.NDArray[np.floating[Any]]
-PlaneMetric = Callable[[Planes, Planes], npt.NDArray[np.float64]]
 
 
 def spread_mse(output: Planes, target: Planes) -> npt.NDArray[np.float64]:
@@ -54,9 +48,6 @@ def _check_range(name: str, planes: Planes) -> None:
             f"{name} plane {plane} has {int(bad[plane].sum())} pixels outside [0, 1], the first is {value:g}:"
             " expected finite linear intensities"
         )
-
-
-PLANE_METRICS: dict[str, PlaneMetric] = {"mse": spread_mse}
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,7 +98,9 @@ def curves(report: Report) -> Figure:
                 marker=".",
                 color=colours[name],
             )
-            right.axhline(noisy[-1]["mse"][name][component], color=colours[name], linewidth=0.8, linestyle=":")
+            right.axhline(
+                noisy[-1]["mse"][name][component], color=colours[name], linewidth=0.8, linestyle=":"
+            )
         for axes in (left, right):
             axes.axhline(PAPER_MARKS[component], color="0.5", linestyle="--", linewidth=0.8)
             axes.set_yscale("log")

@@ -22,10 +22,20 @@ from evaluate.network import Mode, NetworkPredictor
 NETWORK = "network"
 NOISE = "noise"
 SERIES = "series"
-BASELINES = ("shell_average", SERIES, "alternating", "low_high_pass", "mean_plane", "input", NOISE)
+LEVELLED = "series_levelled"
+BASELINES = (
+    "shell_average",
+    SERIES,
+    LEVELLED,
+    "alternating",
+    "low_high_pass",
+    "mean_plane",
+    "input",
+    NOISE,
+)
 """Predictors that need no network, in the order of the tables."""
 
-KNOWS_THE_LATTICE = frozenset({"shell_average", SERIES, "alternating"})
+KNOWS_THE_LATTICE = frozenset({"shell_average", SERIES, LEVELLED, "alternating"})
 """Predictors that are told the lattice; the networks are not."""
 
 
@@ -80,11 +90,10 @@ def _mean_plane(settings: PredictorSettings) -> Predictor:
 _BASELINES: dict[str, Callable[[PredictorSettings], Predictor]] = {
     "shell_average": lambda _: ShellAverageAndFolding(),
     SERIES: lambda _: SeriesOnRawPlane(),
+    LEVELLED: lambda _: SeriesOnRawPlane(levelled=True),
     "alternating": lambda _: AlternatingLeastSquares(),
     "low_high_pass": lambda _: LowPassHighPass(),
     "mean_plane": _mean_plane,
     "input": lambda _: InputAsIs(),
     NOISE: lambda settings: UniformNoise(settings.seed),
 }
-
-

@@ -20,6 +20,7 @@ Values = npt.NDArray[np.float64]
 
 _LATTICES = ("orthogonal", "hexagonal", "oblique")
 _MISSING_BINS = ("none", "under 10 %", "10-25 %", "25-40 %", "40 % and more")
+_FLOOR_BINS = ("under 0.03", "0.03-0.1", "0.1-0.3", "0.3-1", "1 and more")
 _SIGNAL_BINS = ("under 2 %", "2-5 %", "5-10 %", "10-20 %", "20 % and more")
 _CURVE_EDGES = np.array([0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55])
 
@@ -46,6 +47,7 @@ def breakdowns(store: Store, missing_share: Values, signal: Values) -> tuple[Bre
     # Both species of a pair are of one group, so the first tells.
     first = store.metadata("species")[:count, 0]
     group_of_species = np.array([groups.index(group) for group in store.attributes["species_groups"]])
+    floors = store.metadata("short_range_order_floor")[:count]
     kinds = tuple(store.attributes["order_kinds"])
     return (
         Breakdown("species group", groups, group_of_species[first].astype(np.intp)),
@@ -53,6 +55,8 @@ def breakdowns(store: Store, missing_share: Values, signal: Values) -> tuple[Bre
         Breakdown("lattice", _LATTICES, lattice_index(store.metadata("cell")[:count])),
         Breakdown("missing pixels", _MISSING_BINS, missing_index(missing_share)),
         Breakdown("mean signal over brightest", _SIGNAL_BINS, np.digitize(signal, (0.02, 0.05, 0.1, 0.2))),
+        # Where I_SRO hardly varies, normalising it to [0, 1] magnifies every error.
+        Breakdown("minimum of I_SRO over its range", _FLOOR_BINS, np.digitize(floors, (0.03, 0.1, 0.3, 1.0))),
     )
 
 
@@ -228,15 +232,23 @@ def limits(report_measures: Mapping[str, Any], table: Mapping[str, Any]) -> list
     found = []
     for component in COMPONENTS:
         mse = report_measures[component]["mse"]
-        found.append(_limit(f"{component}: 90th percentile of the MSE", mse["percentile_90"], PAPER_MARKS[component]))
+        found.append(
+            _limit(f"{component}: 90th percentile of the MSE", mse["percentile_90"], PAPER_MARKS[component])
+        )
         for name in ("mse", "fid", "kid"):
             if name in table[component]["score"]:
                 noise = table[component]["noise_against_truth"][name]
                 found.append(
-                    _limit(f"{component}: {name.upper()} over that of noise", table[component]["score"][name] / noise, 0.1)
+                    _limit(
+                        f"{component}: {name.upper()} over that of noise",
+                        table[component]["score"][name] / noise,
+                        0.1,
+                    )
                 )
         found.append(
-            _limit(f"{component}: share of planes above {COMMON_MARK:g}", 1 - mse["share_under_common_mark"], 0.1)
+            _limit(
+                f"{component}: share of planes above {COMMON_MARK:g}", 1 - mse["share_under_common_mark"], 0.1
+            )
         )
     return found
 

@@ -15,7 +15,11 @@ _SCORE_HEADER = ("mean", "median", "90th percentile", "under the paper's mark", 
 def markdown(plain: dict[str, Any]) -> str:
     """The whole of report.md."""
     store = plain["provenance"]["stores"]["validation"]
-    some = "" if store["planes"] == store["planes_of_the_store"] else f", the first of {store['planes_of_the_store']}"
+    some = (
+        ""
+        if store["planes"] == store["planes_of_the_store"]
+        else f", the first of {store['planes_of_the_store']}"
+    )
     space = plain["provenance"]["feature_space"]["name"]
     mode = plain["provenance"]["weights"]["mode"]
     lines = [
@@ -71,9 +75,19 @@ def paper_table(plain: dict[str, Any]) -> list[str]:
     columns = [("validation", validation)]
     if training is not None:
         columns.insert(0, ("training", training))
-    header = ["", *(f"{name} ({planes[name]} planes)" for name, _ in columns), "noise vs truth", "noise vs noise"]
+    header = [
+        "",
+        *(f"{name} ({planes[name]} planes)" for name, _ in columns),
+        "noise vs truth",
+        "noise vs noise",
+    ]
     rows = []
-    for metric, title in (("fid", "FID"), ("kid", "KID"), ("mse", "mean MSE, [-1, 1]"), ("unit", "mean MSE, [0, 1]")):
+    for metric, title in (
+        ("fid", "FID"),
+        ("kid", "KID"),
+        ("mse", "mean MSE, [-1, 1]"),
+        ("unit", "mean MSE, [0, 1]"),
+    ):
         for component in COMPONENTS:
             key, factor = ("mse", 0.25) if metric == "unit" else (metric, 1.0)
             sets = [table[component]["score"] for _, table in columns]
@@ -144,7 +158,11 @@ def _rivals_in_words(plain: dict[str, Any]) -> list[str]:
             theirs, ours = each["measures"][component]["mse"], own[component]["mse"]
             better = [
                 title
-                for key, title in (("mean", "the mean"), ("median", "the median"), ("percentile_90", "the 90th percentile"))
+                for key, title in (
+                    ("mean", "the mean"),
+                    ("median", "the median"),
+                    ("percentile_90", "the 90th percentile"),
+                )
                 if theirs[key] < ours[key]
             ]
             if name != NETWORK and better:
@@ -168,7 +186,10 @@ def _measures_table(plain: dict[str, Any]) -> list[str]:
                             TITLES[part],
                             (PRODUCT_MEASURES if part == "product" else MEASURES)[name].title,
                             each["title"],
-                            *(f"{found[key]:.4g}" for key in ("mean", "percentile_10", "median", "percentile_90")),
+                            *(
+                                f"{found[key]:.4g}"
+                                for key in ("mean", "percentile_10", "median", "percentile_90")
+                            ),
                             "" if measure.smaller_is_better else "larger is better",
                         ]
                     )
@@ -177,7 +198,12 @@ def _measures_table(plain: dict[str, Any]) -> list[str]:
 
 def _class_table(name: str, classes: dict[str, Any]) -> list[str]:
     rows = [
-        [TITLES[component], label, str(scores[component]["planes"]), *_score_cells(scores[component], component)]
+        [
+            TITLES[component],
+            label,
+            str(scores[component]["planes"]),
+            *_score_cells(scores[component], component),
+        ]
         for component in COMPONENTS
         for label, scores in classes.items()
     ]

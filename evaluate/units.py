@@ -135,9 +135,8 @@ class Workshop:
             InputError: a plane is damaged, cannot be split, or was answered by what is not intensity.
         """
         stage = self._plan.stages[unit.stage]
-        with replacing(self._plan.file(self._folder, unit)) as temporary:
-            with temporary.open("wb") as stream:
-                np.savez(stream, **self._measure(stage, unit))  # type: ignore[arg-type]
+        with replacing(self._plan.file(self._folder, unit)) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **self._measure(stage, unit))  # type: ignore[arg-type]
         return unit.stop - unit.start
 
     def _measure(self, stage: Stage, unit: Unit) -> Arrays:
@@ -156,7 +155,9 @@ class Workshop:
                 for key, values in _scores(answers, cases, truths, name in stage.full).items()
             }
             if name == NOISE:
-                arrays[f"{name}/against_noise/mse"] = spread_mse(answers.form_factor, answers.short_range_order)
+                arrays[f"{name}/against_noise/mse"] = spread_mse(
+                    answers.form_factor, answers.short_range_order
+                )
             if stage.features and name in (stage.predictors[0], NOISE):
                 arrays |= self._features(name, answers)
         if stage.features:

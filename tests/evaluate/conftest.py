@@ -65,7 +65,10 @@ def _arrays() -> dict[str, npt.NDArray[np.generic]]:
 def make_store(path: Path, split: str | None = "validation", recipe: Any = RECIPE) -> Path:
     """A finished store of SAMPLES planes in two shards, as the simulator would leave it."""
     given = {"split": split, "recipe": recipe, "recipe_digest": "r" * 64, "species_digest": "s" * 64}
-    given |= {"order_kinds": ["monte_carlo", "cubic"], "species_groups": ["chains", "chains", "rings", "rings"]}
+    given |= {
+        "order_kinds": ["monte_carlo", "cubic"],
+        "species_groups": ["chains", "chains", "rings", "rings"],
+    }
     given |= {"species_names": ["ethanol", "ether", "benzene", "toluene"], "code_version": "0.1.0"}
     group = shards.create(path, SAMPLES, SAMPLES_PER_SHARD, given)
     arrays = _arrays()

@@ -11,7 +11,12 @@ from dsfunet.errors import InputError
 from evaluate.evaluation import Report, Request, evaluate
 from tests.evaluate.conftest import RECIPE, KnownFactorizer, make_store
 
-FEW = {"baselines": ("series", "mean_plane", "noise"), "features": "statistics", "counts": (), "curve_samples": 0}
+FEW = {
+    "baselines": ("series", "mean_plane", "noise"),
+    "features": "statistics",
+    "counts": (),
+    "curve_samples": 0,
+}
 
 
 def run(store_path: Path, parts: Path, **options: Any) -> Report:
@@ -137,7 +142,9 @@ def test_where_a_report_comes_from(report: Report, store_path: Path) -> None:
     provenance = report.plain["provenance"]
     assert provenance["weights"]["digest"] == "w" * 64 and provenance["weights"]["mode"] == "deterministic"
     assert provenance["settings"]["seed"] == 0
-    assert {"machine", "code", "python", "torch", "numpy", "torch-fidelity"} <= set(provenance["surroundings"])
+    assert {"machine", "code", "python", "torch", "numpy", "torch-fidelity"} <= set(
+        provenance["surroundings"]
+    )
     assert str(store_path.parent) not in str(report.plain)
     assert report.plain["warnings"] == []
 

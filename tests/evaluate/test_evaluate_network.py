@@ -30,7 +30,9 @@ def noisy() -> Factorizer:
     return Factorizer(Generators(networks[0], networks[1], "noisy", "d" * 64, {}), device="cpu")
 
 
-@pytest.mark.parametrize("text", ["dropout", "dropout:1", "dropout:x", "turns:9", "deterministic:2", "", "best"])
+@pytest.mark.parametrize(
+    "text", ["dropout", "dropout:1", "dropout:x", "turns:9", "deterministic:2", "", "best"]
+)
 def test_a_mode_that_is_none(text: str) -> None:
     with pytest.raises(InputError, match="expected deterministic, dropout:N"):
         Mode.parse(text)

@@ -11,7 +11,9 @@ from tests.evaluate.conftest import RECIPE, make_store
 
 
 def test_species_that_were_trained_on_are_refused(store: Store) -> None:
-    with pytest.raises(InputError, match=r"shows 1 of the species that the weights were trained on \(ether\)"):
+    with pytest.raises(
+        InputError, match=r"shows 1 of the species that the weights were trained on \(ether\)"
+    ):
         check_unseen({"species": ["ether", "adamantane"]}, store, 12, allowed=False)
     [warning] = check_unseen({"species": ["ether", "adamantane"]}, store, 12, allowed=True)
     assert "say nothing about species" in warning
