@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke half-hour train-release report clean clean-all
+.PHONY: help demo test lint smoke benchmark half-hour train-release clean clean-all
 # One environment, few cores: targets take turns even under make -j.
 .NOTPARALLEL:
 
@@ -39,18 +39,22 @@ smoke: $(BIN)/.dev ## simulate, fit, evaluate, factorise: the whole path in unde
 	rm -rf runs/smoke
 	$(BIN)/python -m simulate --config configs/simulate/smoke.yaml --out runs/smoke/data
 	$(BIN)/dsfunet fit --config configs/smoke.yaml
-	$(BIN)/python -m evaluate --checkpoint runs/smoke/last.ckpt --shards runs/smoke/data/validation.zarr --out runs/smoke/report
+	$(BIN)/python -m evaluate --checkpoint runs/smoke/last.ckpt --shards runs/smoke/data/validation.zarr --out runs/smoke/report \
+	  --curve-samples 8 --uncertainty-samples 4
 	$(BIN)/dsfunet factorize examples/cresol_benzene.h5 --plane hk1 -o runs/smoke/example.nxs --png --weights runs/smoke/last.ckpt
 
-report: $(BIN)/.dev ## score the shipped weights on the release recipe's validation planes: report/
-	$(BIN)/python -m simulate --config configs/simulate/release.yaml --samples.train 0 --out data/validation
-	$(BIN)/python -m evaluate --weights release --shards data/validation/validation.zarr --out report
+benchmark: $(BIN)/.dev ## make the fixed benchmark planes and score the shipped weights on them: report/, half an hour
+	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
+	$(BIN)/python -m evaluate --weights release --shards data/benchmark/validation.zarr \
+	  --training-shards data/benchmark/train.zarr --out report
 
 train-release: $(BIN)/.dev ## make the release data set and train the release weights; run again, it goes on where it was
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --out data/release
 	$(BIN)/dsfunet fit --config configs/release.yaml --ckpt_path last
 	$(BIN)/dsfunet export $(RUN)/last.ckpt --out $(RUN)/weights
-	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/release/validation.zarr --out $(RUN)/report
+	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
+	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/benchmark/validation.zarr \
+	  --training-shards data/benchmark/train.zarr --out $(RUN)/report
 	$(BIN)/python -m evaluate.card --weights $(RUN)/weights --checkpoint $(RUN)/last.ckpt --log $(RUN)/csv \
 	  --store data/release/train.zarr --report $(RUN)/report/report.json
 
@@ -62,7 +66,7 @@ half-hour: $(BIN)/.dev ## thirty minutes of the release recipe, and their curve:
 	$(BIN)/python -m evaluate.curve runs/half_hour/csv -o runs/half_hour/curve.png
 
 clean: ## remove demo, reports and builds
-	rm -rf demo report build dist runs/smoke data/validation
+	rm -rf demo report report.parts build dist runs/smoke
 
 clean-all: clean ## also data sets, training runs and the environment
 	rm -rf data runs $(VENV)

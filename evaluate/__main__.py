@@ -139,7 +139,8 @@ def _evaluate(options: Namespace) -> None:
     check_destination(out)
     for store in filter(None, (options.shards, options.training_shards)):
         open_store(store)
-    from evaluate.evaluation import Request, evaluate
+    from evaluate.evaluation import evaluate
+    from evaluate.planning import Request
     from evaluate.report import write
     from evaluate.running import checked_device, default_processes
     from evaluate.tables import paper_table, score_table

@@ -160,8 +160,9 @@ def _differences(
         sure = bool(low[number] > 0 or high[number] < 0)
         second_smaller = bool(high[number] < 0)
         better = (2 if second_smaller == measure.smaller_is_better else 1) if sure else 0
-        numbers = (*values[number].tolist(), float(low[number]), float(high[number]))
-        result.append(Difference(component, name, statistic, *numbers, better=better))
+        before, after = values[number].tolist()
+        ends = float(low[number]), float(high[number])
+        result.append(Difference(component, name, statistic, before, after, *ends, better))
     return result
 
 

@@ -4,78 +4,35 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.preprocessing import COMPONENTS
-from dsfunet.shards import Store, open_store
+from dsfunet.shards import Store
 from evaluate import summary
 from evaluate.cases import Case, CaseReader, Truth
 from evaluate.classical import mean_planes
-from evaluate.feature_spaces import FeatureSpace, StatisticsSpace, choose_feature_space
+from evaluate.feature_spaces import FeatureSpace, choose_feature_space
 from evaluate.network import Mode, NetworkPredictor
-from evaluate.predictors import (
-    BASELINES,
-    KNOWS_THE_LATTICE,
-    NETWORK,
-    NOISE,
-    SERIES,
-    PredictorSettings,
-    make_predictors,
+from evaluate.planning import (
+    TRAINING,
+    UNCERTAINTY,
+    VALIDATION,
+    Request,
+    make_plan,
+    open_stores,
+    planes_of,
 )
+from evaluate.predictors import KNOWS_THE_LATTICE, NETWORK, NOISE, make_predictors
 from evaluate.provenance import check_unseen, describe_store, describe_surroundings, recipe_warnings
 from evaluate.running import digest_of, digest_of_code, gather, one_thread, run
-from evaluate.units import Arrays, Plan, Stage
+from evaluate.units import Arrays, Plan
 
-VALIDATION, TRAINING, UNCERTAINTY = "validation", "training", "uncertainty"
-MEAN_PLANE_FILE = "mean_plane.npz"
 FORMAT = 2
 """Version of report.json."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be evaluated; the options of `python -m evaluate` say what each entry means.
-
-    Raises:
-        InputError: a number is out of its range, or there is no such mode or predictor.
-    """
-
-    weights: str
-    shards: str
-    training_shards: str | None = None
-    samples: int | None = None
-    training_samples: int | None = 1024
-    mode: str = "deterministic"
-    baselines: tuple[str, ...] = BASELINES
-    features: Literal["auto", "inception", "statistics"] = "auto"
-    inception_weights: str | None = None
-    counts: tuple[float, ...] = (30.0, 100.0, 300.0, 1000.0, 3000.0)
-    curve_samples: int = 256
-    uncertainty_mode: str = "turns:8"
-    uncertainty_samples: int = 256
-    seed: int = 0
-    batch_size: int = 4
-    allow_trained_species: bool = False
-
-    def __post_init__(self) -> None:
-        for mode in (self.mode, self.uncertainty_mode):
-            Mode.parse(mode)
-        if Mode.parse(self.uncertainty_mode).passes == 1:
-            raise InputError(
-                f"uncertainty mode {self.uncertainty_mode}: expected several passes, as in turns:8"
-            )
-        unknown = sorted(set(self.baselines) - {*BASELINES})
-        if unknown:
-            raise InputError(f"baseline {unknown[0]!r}: expected some of {', '.join(BASELINES)}")
-        if NOISE not in self.baselines:
-            raise InputError(f"baselines {', '.join(self.baselines)}: expected {NOISE} among them")
-        if min(self.counts, default=1.0) < 1 or max(self.counts, default=1.0) > 1e15:
-            raise InputError(f"counts {self.counts}: expected 1 to 1e15 in the brightest pixel")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +82,7 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
         InputError: something asked for is not there, does not fit, or cannot judge these weights.
     """
     began = time.perf_counter()
-    stores = _open_stores(request)
+    stores = open_stores(request)
     network = _network(request, device)
     trained = network.card.get("data", {})
     warnings = _warnings(request, stores, trained)
@@ -133,7 +90,7 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
     space, said = choose_feature_space(weights, device, request.features)
     if said is not None:
         warnings.append(said)
-    plan = _plan(request, stores, parts, device, space)
+    plan = make_plan(request, stores, parts, device, space)
     provenance = _provenance(request, stores, network, space, device)
     key = digest_of([provenance, dataclasses.asdict(plan), digest_of_code()])
     done_before = run(
@@ -145,27 +102,6 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
         seconds=time.perf_counter() - began, processes=processes, units_done_before=done_before
     )
     return report
-
-
-def _open_stores(request: Request) -> dict[str, Store]:
-    paths = {VALIDATION: request.shards, TRAINING: request.training_shards}
-    stores = {name: open_store(path) for name, path in paths.items() if path is not None}
-    for name, asked in ((VALIDATION, request.samples), (TRAINING, request.training_samples)):
-        if (
-            name in stores
-            and asked is not None
-            and not 1 <= asked <= len(stores[name])
-            and name == VALIDATION
-        ):
-            raise InputError(
-                f"{asked} planes asked of {stores[name].path.name}: expected 1 to {len(stores[name])}"
-            )
-    return stores
-
-
-def _planes(request: Request, stores: dict[str, Store], name: str) -> int:
-    asked = request.samples if name == VALIDATION else request.training_samples
-    return len(stores[name]) if asked is None else min(asked, len(stores[name]))
 
 
 @dataclass(frozen=True)
@@ -188,7 +124,7 @@ def _network(request: Request, device: str) -> _Network:
 
 def _warnings(request: Request, stores: dict[str, Store], trained: dict[str, Any]) -> list[str]:
     store = stores[VALIDATION]
-    planes = _planes(request, stores, VALIDATION)
+    planes = planes_of(request, stores, VALIDATION)
     found = check_unseen(trained, store, planes, request.allow_trained_species)
     found += recipe_warnings(trained, store)
     split = store.attributes.get("split")
@@ -199,53 +135,6 @@ def _warnings(request: Request, stores: dict[str, Store], trained: dict[str, Any
     return found
 
 
-def _plan(request: Request, stores: dict[str, Store], parts: Path, device: str, space: FeatureSpace) -> Plan:
-    planes = {name: _planes(request, stores, name) for name in stores}
-    paths = {name: str(store.path) for name, store in stores.items()}
-    rivals = tuple(name for name in (NETWORK, SERIES) if name == NETWORK or name in request.baselines)
-    stages = [
-        Stage(
-            VALIDATION,
-            paths[VALIDATION],
-            planes[VALIDATION],
-            (NETWORK, *request.baselines),
-            rivals,
-            features=True,
-        )
-    ]
-    if TRAINING in stores:
-        stages.append(
-            Stage(TRAINING, paths[TRAINING], planes[TRAINING], (NETWORK, NOISE), (NETWORK,), features=True)
-        )
-    few = min(request.curve_samples, planes[VALIDATION])
-    if few:
-        stages += [
-            Stage(f"counts-{counts:g}", paths[VALIDATION], few, rivals, (), counts=counts)
-            for counts in request.counts
-        ]
-    few = min(request.uncertainty_samples, planes[VALIDATION])
-    if few:
-        asked = f"{NETWORK} {request.uncertainty_mode}"
-        stages.append(Stage(UNCERTAINTY, paths[VALIDATION], few, (asked,), ()))
-    settings = PredictorSettings(
-        weights=request.weights,
-        mode=request.mode,
-        device=device,
-        batch_size=request.batch_size,
-        seed=request.seed,
-        mean_plane=str(parts / MEAN_PLANE_FILE),
-    )
-    return Plan(
-        stages=tuple(stages),
-        settings=settings,
-        # As many as make a unit of seconds: what a stop can cost.
-        planes_per_unit=8 * request.batch_size,
-        seed=request.seed,
-        space="statistics" if isinstance(space, StatisticsSpace) else "inception",
-        inception_weights=request.inception_weights,
-    )
-
-
 def _provenance(
     request: Request, stores: dict[str, Store], network: _Network, space: FeatureSpace, device: str
 ) -> dict[str, Any]:
@@ -253,7 +142,7 @@ def _provenance(
     return {
         "weights": network.description,
         "stores": {
-            name: describe_store(store, _planes(request, stores, name)) for name, store in stores.items()
+            name: describe_store(store, planes_of(request, stores, name)) for name, store in stores.items()
         },
         "settings": {name: value for name, value in dataclasses.asdict(request).items() if name not in named},
         "feature_space": {"name": space.name, **space.description},
@@ -265,7 +154,7 @@ def _write_mean_planes(plan: Plan, store: Store) -> None:
     if "mean_plane" in plan.stages[0].predictors and not Path(plan.settings.mean_plane).exists():
         means = mean_planes(store, plan.stages[0].planes)
         with replacing(plan.settings.mean_plane) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **dict(zip(COMPONENTS, means, strict=True)))
+            np.savez(stream, **dict(zip(COMPONENTS, means, strict=True)))  # type: ignore[arg-type]
 
 
 def _report(

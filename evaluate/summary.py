@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def missing_curve(arrays: Arrays, predictors: Sequence[str]) -> list[dict[str, A
     """MSE against the share of missing pixels: for each bin that holds planes, the mean of every predictor."""
     share = arrays["missing_share"]
     points = []
-    for low, high in zip(_CURVE_EDGES[:-1], _CURVE_EDGES[1:], strict=True):
+    for low, high in pairwise(_CURVE_EDGES):
         inside = (share >= low) & ((share < high) | (high == _CURVE_EDGES[-1]))
         if inside.any():
             points.append(
@@ -237,14 +238,8 @@ def limits(report_measures: Mapping[str, Any], table: Mapping[str, Any]) -> list
         )
         for name in ("mse", "fid", "kid"):
             if name in table[component]["score"]:
-                noise = table[component]["noise_against_truth"][name]
-                found.append(
-                    _limit(
-                        f"{component}: {name.upper()} over that of noise",
-                        table[component]["score"][name] / noise,
-                        0.1,
-                    )
-                )
+                ratio = table[component]["score"][name] / table[component]["noise_against_truth"][name]
+                found.append(_limit(f"{component}: {name.upper()} over that of noise", ratio, 0.1))
         found.append(
             _limit(
                 f"{component}: share of planes above {COMMON_MARK:g}", 1 - mse["share_under_common_mark"], 0.1

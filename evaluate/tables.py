@@ -9,6 +9,7 @@ from evaluate.metrics import COMMON_MARK, PAPER_MARKS
 
 TITLES = {"form_factor": "I_FF", "short_range_order": "I_SRO", "product": "both"}
 NETWORK = "network"
+_HEADLINES = {"mean": "the mean", "median": "the median", "percentile_90": "the 90th percentile"}
 _SCORE_HEADER = ("mean", "median", "90th percentile", "under the paper's mark", f"under {COMMON_MARK:g}")
 
 
@@ -156,15 +157,7 @@ def _rivals_in_words(plain: dict[str, Any]) -> list[str]:
     for component in COMPONENTS:
         for name, each in plain["predictors"].items():
             theirs, ours = each["measures"][component]["mse"], own[component]["mse"]
-            better = [
-                title
-                for key, title in (
-                    ("mean", "the mean"),
-                    ("median", "the median"),
-                    ("percentile_90", "the 90th percentile"),
-                )
-                if theirs[key] < ours[key]
-            ]
+            better = [title for key, title in _HEADLINES.items() if theirs[key] < ours[key]]
             if name != NETWORK and better:
                 lines.append(
                     f"- **{TITLES[component]}: {each['title']} beats the networks** in {' and '.join(better)}"
@@ -248,9 +241,9 @@ def _uncertainty(plain: dict[str, Any]) -> list[str]:
     return [
         "## Uncertainty",
         "",
-        f"Mode {found['mode']} on {found['planes']} planes: the spread of its passes as the uncertainty of a pixel. Were"
-        " errors Gaussian, 68.3 % and 95.4 % of pixels would lie within one and two honest deviations; the factor is"
-        " rms error over rms deviation, by which these would have to be multiplied.",
+        f"Mode {found['mode']} on {found['planes']} planes: the spread of its passes as the uncertainty of a pixel."
+        " Were errors Gaussian, 68.3 % and 95.4 % of pixels would lie within one and two honest deviations; the"
+        " factor is rms error over rms deviation, by which these would have to be multiplied.",
         "",
         *table(header, rows),
         "",

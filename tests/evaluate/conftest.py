@@ -17,7 +17,8 @@ from dsfunet.physics.short_range_order import ALPHA_SHAPE, short_range_order_int
 from dsfunet.preprocessing import normalise, spread, unspread
 from dsfunet.shards import Store, open_store
 from dsfunet.weights import Generators, save_folder
-from evaluate.evaluation import Report, Request, evaluate
+from evaluate.evaluation import Report, evaluate
+from evaluate.planning import Request
 
 SAMPLES = 12
 SAMPLES_PER_SHARD = 8
@@ -167,7 +168,7 @@ def measured(store: Store, store_path: Path, tmp_path_factory: pytest.TempPathFa
     request = Request(
         weights="release",
         shards=str(store_path),
-        baselines=("series", "noise"),
+        baselines=("series_levelled", "noise"),
         features="statistics",
         counts=(),
         uncertainty_samples=2,

@@ -20,6 +20,7 @@ from evaluate.classical import (
     SeriesOnRawPlane,
     ShellAverageAndFolding,
     UniformNoise,
+    mean_planes,
 )
 from evaluate.folding import Smoother, Zone, cell_deviation, fractional_indices, smooth_ratio, unit_range
 from evaluate.metrics import spread_mse

@@ -17,7 +17,7 @@ from evaluate.report import REPORT_FILES, check_destination, write
 from evaluate.tables import markdown
 
 QUICK = ["--counts", "[]", "--curve-samples", "0", "--uncertainty-samples", "0", "--features", "statistics"]
-QUICK += ["--baselines", "[series]", "--processes", "1"]
+QUICK += ["--baselines", "[series_levelled]", "--processes", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_markdown_has_the_tables_of_the_paper(folder: Path) -> None:
 
 def test_where_no_rival_is_better_the_report_says_so(measured: Report) -> None:
     plain = json.loads(json.dumps(measured.plain))
-    del plain["predictors"]["series"]
+    del plain["predictors"]["series_levelled"]
     assert "No method without a network beats the networks" in markdown(plain)
     plain["warnings"] = ["Mind the gap."]
     plain["predictors"]["network"]["measures"]["form_factor"]["mse"]["mean"] = 0.0
@@ -125,7 +125,7 @@ def test_a_rename_that_fails_puts_the_earlier_report_back(
 
 def test_a_destination_that_is_no_report_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
-    with pytest.raises(InputError, match="holds 'thesis.tex'"):
+    with pytest.raises(InputError, match=r"holds 'thesis\.tex'"):
         check_destination(tmp_path)
     with pytest.raises(InputError, match="is a file"):
         check_destination(tmp_path / "thesis.tex")
@@ -155,7 +155,7 @@ def test_the_command(
     assert "4/4" in printed.err
     # What was kept on the way is gone, and a report compares with itself.
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
-    assert command.main(["compare", str(out), str(out), "--second-method", "series"]) == 0
+    assert command.main(["compare", str(out), str(out), "--second-method", "series_levelled"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import torch
 
 from dsfunet.errors import InputError
 from evaluate import units
-from evaluate.evaluation import Report, Request, evaluate
+from evaluate.evaluation import Report, evaluate
+from evaluate.planning import Request
 from evaluate.report import write
 from evaluate.running import checked_device
 from evaluate.units import Workshop
