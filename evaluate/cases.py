@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.physics import Cell, Plane
+from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.shards import Store
 
 Planes = npt.NDArray[np.float32]
@@ -32,6 +33,11 @@ class Case:
     cell: Cell
     plane: Plane
     axes: tuple[int, int]
+
+    @property
+    def lattice(self) -> LatticePlane:
+        """Where the lattice says that I_SRO repeats."""
+        return LatticePlane(self.cell, self.plane, self.axes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,24 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from dsfunet.physics.cosine_series import fit_cosine_series
+from dsfunet.lattice_mode import fit_order, levelled
 from dsfunet.preprocessing import COMPONENTS, PIXELS, normalise, spread, unspread
 from dsfunet.shards import Store
+from dsfunet.smoothing import Smoother, cell_smoothers, smooth_ratio, unit_range
 from evaluate.cases import Case, Planes, Prediction
 from evaluate.folding import (
     SCALES,
     ZONE_BINS,
-    Smoother,
     Zone,
-    cell_smoothers,
     form_factor_given_order,
     shell_average,
-    smooth_ratio,
-    unit_range,
 )
-
-LEVEL_SCALES = (2.0, 4.0)
-"""Widths of the Gaussians that level a plane, in standard deviations of a reciprocal cell."""
 
 
 def _predict(split: Callable[[Case], tuple[Planes, Planes]], cases: Sequence[Case]) -> Prediction:
@@ -61,7 +55,9 @@ class ShellAverageAndFolding:
         average = shell_average(case)
         used = weight * (average >= 0.05 * average[case.mask].max())
         order = Zone(case).order(used * case.scattering, used * average)
-        form_factor = form_factor_given_order(case.scattering, weight, order, cell_smoothers(case))
+        form_factor = form_factor_given_order(
+            case.scattering, weight, order, cell_smoothers(case.lattice, SCALES)
+        )
         return unit_range(form_factor), unit_range(order)
 
 
@@ -96,16 +92,13 @@ class SeriesOnRawPlane:
 
     def _split(self, case: Case) -> tuple[Planes, Planes]:
         measured = case.mask.astype(np.float32)
-        values, weight = case.scattering, measured
-        if self._levelled:
-            level = smooth_ratio(measured * values, measured, cell_smoothers(case, LEVEL_SCALES))
-            level = np.maximum(level, 0.01 * level.max())  # no quotient runs away where nothing is seen
-            values, weight = values / level, measured * level
-        series = fit_cosine_series(values, weight, case.cell, case.plane, case.axes)
+        level = (
+            levelled(case.scattering, case.mask, case.lattice) if self._levelled else np.ones_like(measured)
+        )
         # Divided by as it is: its minimum, which normalisation takes away, is part of I.
-        order = np.maximum(series.evaluate(case.plane), 0).astype(np.float32)
-        order /= max(float(order.max()), 1e-30)
-        form_factor = form_factor_given_order(case.scattering, measured, order, cell_smoothers(case))
+        order = fit_order(case.scattering, case.mask, level, case.lattice)
+        smoothers = cell_smoothers(case.lattice, SCALES)
+        form_factor = form_factor_given_order(case.scattering, measured, order, smoothers)
         return unit_range(form_factor), unit_range(order)
 
 
@@ -138,12 +131,14 @@ class AlternatingLeastSquares:
     def _split(self, case: Case) -> tuple[Planes, Planes]:
         measured = case.mask.astype(np.float32)
         shown = measured * case.scattering
-        zone, wide = Zone(case), cell_smoothers(case, (1.0, 2.0))
+        zone, wide = Zone(case), cell_smoothers(case.lattice, (1.0, 2.0))
         order = zone.order(shown, measured * smooth_ratio(shown, measured, wide))
         for _ in range(self._rounds - 1):
             form_factor = form_factor_given_order(case.scattering, measured, order, wide)
             order = zone.order(shown, measured * form_factor)
-        form_factor = form_factor_given_order(case.scattering, measured, order, cell_smoothers(case))
+        form_factor = form_factor_given_order(
+            case.scattering, measured, order, cell_smoothers(case.lattice, SCALES)
+        )
         return unit_range(form_factor), unit_range(order)
 
 

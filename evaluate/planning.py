@@ -8,7 +8,7 @@ from dsfunet.errors import InputError
 from dsfunet.shards import Store, open_store
 from evaluate.feature_spaces import FeatureSpace, StatisticsSpace
 from evaluate.network import Mode
-from evaluate.predictors import BASELINES, LEVELLED, NETWORK, NOISE, PredictorSettings
+from evaluate.predictors import BASELINES, LATTICE_MODE, LEVELLED, NETWORK, NOISE, PredictorSettings
 from evaluate.units import Plan, Stage
 
 VALIDATION, TRAINING, UNCERTAINTY = "validation", "training", "uncertainty"
@@ -85,15 +85,15 @@ def make_plan(
     """The stages of a request and all that decides their numbers."""
     planes = {name: planes_of(request, stores, name) for name in stores}
     paths = {name: str(store.path) for name, store in stores.items()}
-    # What is nearest to the networks is measured in full beside them.
-    rivals = tuple(name for name in (NETWORK, LEVELLED) if name == NETWORK or name in request.baselines)
+    ours = (NETWORK, LATTICE_MODE)
+    rivals = (*ours, *(name for name in (LEVELLED,) if name in request.baselines))
     stages = [
         Stage(
             VALIDATION,
             paths[VALIDATION],
             planes[VALIDATION],
-            (NETWORK, *request.baselines),
-            rivals,
+            (*ours, *request.baselines),
+            ours,
             features=True,
         )
     ]

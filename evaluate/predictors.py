@@ -1,6 +1,6 @@
 """The predictors that a report names, and making them in each process that needs them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,11 @@ from evaluate.classical import (
     ShellAverageAndFolding,
     UniformNoise,
 )
-from evaluate.network import Mode, NetworkPredictor
+from evaluate.network import LatticeModePredictor, Mode, NetworkPredictor
 
 NETWORK = "network"
 NOISE = "noise"
+LATTICE_MODE = "lattice_mode"
 SERIES = "series"
 LEVELLED = "series_levelled"
 BASELINES = (
@@ -35,7 +36,7 @@ BASELINES = (
 )
 """Predictors that need no network, in the order of the tables."""
 
-KNOWS_THE_LATTICE = frozenset({"shell_average", SERIES, LEVELLED, "alternating"})
+KNOWS_THE_LATTICE = frozenset({LATTICE_MODE, "shell_average", SERIES, LEVELLED, "alternating"})
 """Predictors that are told the lattice; the networks are not."""
 
 
@@ -63,13 +64,22 @@ class PredictorSettings:
 def make_predictors(settings: PredictorSettings, names: Iterable[str]) -> dict[str, Predictor]:
     """The named predictors, in the order given; `network` may name its mode, as in `network turns:8`.
 
+    Those that go on from the networks' answer share the networks.
+
     Raises:
         InputError: there is no such predictor, or it cannot be made.
     """
-    return {name: _make(settings, name) for name in names}
+    made: dict[str, Predictor] = {}
+    for name in names:
+        made[name] = _make(settings, name, made)
+    return made
 
 
-def _make(settings: PredictorSettings, name: str) -> Predictor:
+def _make(settings: PredictorSettings, name: str, made: Mapping[str, Predictor]) -> Predictor:
+    if name == LATTICE_MODE:
+        network = made.get(NETWORK) or _make(settings, NETWORK, made)
+        assert isinstance(network, NetworkPredictor)
+        return LatticeModePredictor(network)
     kind, _, mode = name.partition(" ")
     if kind == NETWORK:
         from dsfunet.commands import load_factorizer

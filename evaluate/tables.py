@@ -45,7 +45,7 @@ def markdown(plain: dict[str, Any]) -> str:
         "",
         *_limits_table(plain),
         "",
-        "## Beside methods that need no network",
+        "## Beside methods that need no network, and in lattice mode",
         "",
         "Methods marked with a lattice are told the cell and the axes of the plane, which the networks are not.",
         "",
@@ -160,10 +160,10 @@ def _rivals_in_words(plain: dict[str, Any]) -> list[str]:
             better = [title for key, title in _HEADLINES.items() if theirs[key] < ours[key]]
             if name != NETWORK and better:
                 lines.append(
-                    f"- **{TITLES[component]}: {each['title']} beats the networks** in {' and '.join(better)}"
+                    f"- **{TITLES[component]}: {each['title']} beats the networks alone** in {' and '.join(better)}"
                     f" ({theirs['mean']:.4f} against {ours['mean']:.4f} on average)."
                 )
-    return lines or ["No method without a network beats the networks in mean, median or 90th percentile."]
+    return lines or ["Nothing beats the networks alone in mean, median or 90th percentile."]
 
 
 def _measures_table(plain: dict[str, Any]) -> list[str]:

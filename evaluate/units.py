@@ -20,7 +20,7 @@ from dsfunet.preprocessing import COMPONENTS
 from dsfunet.shards import open_store
 from evaluate.cases import Case, CaseReader, Prediction, Truth
 from evaluate.feature_spaces import FeatureSpace, choose_feature_space
-from evaluate.measures import measure_answer, measure_deviation
+from evaluate.measures import measure_answer, measure_deviation, structural_similarity
 from evaluate.metrics import spread_mse
 from evaluate.predictors import NOISE, PredictorSettings, make_predictors
 
@@ -167,7 +167,7 @@ class Workshop:
     def _answers(self, name: str, cases: Sequence[Case], stage: Stage) -> tuple[Prediction, float]:
         if name not in self._predictors:
             settings = replace(self._plan.settings, device=self._device)
-            self._predictors |= make_predictors(settings, [name])
+            self._predictors |= make_predictors(settings, stage.predictors)
         began = time.perf_counter()
         try:
             answers: Prediction = self._predictors[name](cases)
@@ -207,4 +207,9 @@ def _scores(answers: Prediction, cases: Sequence[Case], truths: Sequence[Truth],
                 sums = measure_deviation(output, deviation[place], getattr(truth, name))
                 row |= {f"{name}/deviation_{key}": value for key, value in sums.items()}
         rows.append(row)
-    return {key: np.array([row[key] for row in rows], np.float64) for key in rows[0]}
+    scores: Arrays = {key: np.array([row[key] for row in rows], np.float64) for key in rows[0]}
+    if full:
+        for name in COMPONENTS:
+            true = np.stack([getattr(truth, name) for truth in truths])
+            scores[f"{name}/ssim"] = structural_similarity(getattr(answers, name), true)
+    return scores

@@ -11,6 +11,7 @@ from dsfunet.errors import InputError
 from dsfunet.physics import Cell, plane_through, short_range_order_intensity
 from dsfunet.preprocessing import normalise, spread
 from dsfunet.shards import Store
+from dsfunet.smoothing import Smoother, smooth_ratio, unit_range
 from evaluate.cases import Case, Predictor
 from evaluate.classical import (
     AlternatingLeastSquares,
@@ -22,7 +23,7 @@ from evaluate.classical import (
     UniformNoise,
     mean_planes,
 )
-from evaluate.folding import Smoother, Zone, cell_deviation, fractional_indices, smooth_ratio, unit_range
+from evaluate.folding import Zone
 from evaluate.metrics import spread_mse
 from tests.reference import random_alphas
 
@@ -205,13 +206,13 @@ def test_smoothing_keeps_a_constant_and_periodic_smoothing_wraps() -> None:
 def test_indices_and_cell_widths_are_those_of_the_lattice(layer: str) -> None:
     case = made(layer)[0]
     indices = case.plane.q_points() @ case.cell.direct.T / (2 * np.pi)
-    for found, axis in zip(fractional_indices(case), case.axes, strict=True):
+    for found, axis in zip(case.lattice.fractional_indices(), case.axes, strict=True):
         assert np.abs(found - indices[..., axis]).max() < 1e-12
     first, second = (case.cell.reciprocal[axis] for axis in case.axes)
     shares = np.random.default_rng(0).random((20000, 2))
     pixels = (shares @ np.stack([first, second])) @ np.stack([case.plane.step_u, case.plane.step_v], 1)
     pixels /= case.plane.step_u @ case.plane.step_u
-    assert cell_deviation(case) == pytest.approx(pixels.std(axis=0), rel=0.03)
+    assert case.lattice.cell_deviation() == pytest.approx(pixels.std(axis=0), rel=0.03)
 
 
 def test_folding_conserves_sums_and_unfolds_a_periodic_plane() -> None:
