@@ -40,6 +40,7 @@ def factorize(
     weights: str = "release",
     png: bool = False,
     device: str | None = None,
+    lattice: bool = True,
 ) -> None:
     """Split one measured plane into form factor and short-range order.
 
@@ -50,10 +51,11 @@ def factorize(
         weights: `release` for those in the package, or a checkpoint or folder of safetensors.
         png: also draw the result beside the output, as .png.
         device: cpu or cuda; by default a GPU where there is one.
+        lattice: use the lattice where the file gives it and it explains the plane; false for the networks alone.
     """
     from dsfunet.commands import factorize_file
 
-    factorize_file(Path(file), Path(output), plane, weights, png, device)
+    factorize_file(Path(file), Path(output), plane, weights, png, device, lattice)
 
 
 def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None:

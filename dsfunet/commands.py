@@ -12,8 +12,9 @@ import numpy.typing as npt
 from dsfunet import __version__
 from dsfunet.errors import InputError
 from dsfunet.exchange import save_onnx, save_torch_export
-from dsfunet.factorize import Factorizer
+from dsfunet.factorize import Components, Factorizer
 from dsfunet.io import Result, check_writable, read_plane, write_result
+from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.plots import draw_components, save_png
 from dsfunet.preprocessing import measured_pixels
 from dsfunet.product import fit_product
@@ -43,7 +44,13 @@ def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8
 
 
 def factorize_file(
-    file: Path, output: Path, plane_name: str | None, weights: str, png: bool, device: str | None
+    file: Path,
+    output: Path,
+    plane_name: str | None,
+    weights: str,
+    png: bool,
+    device: str | None,
+    use_lattice: bool = True,
 ) -> None:
     """Read one plane, factorise it, write the NeXus file and the picture, and say what was done.
 
@@ -64,7 +71,9 @@ def factorize_file(
     start = time.perf_counter()
     try:
         shown, plane = to_network_grid(measured)
-        components = factorizer(shown)
+        grid = measured.grid if use_lattice else None
+        lattice = LatticePlane(grid.cell, plane, grid.name.axes) if grid and plane else None
+        components = factorizer(shown, lattice=lattice)
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix('plane number 0: ')}") from error
     seconds = time.perf_counter() - start
@@ -75,6 +84,7 @@ def factorize_file(
     residual = intensity - product.intensity
     r_factor = float(np.nansum(np.abs(residual)) / np.nansum(intensity))
     description = factorizer.description
+    lattice_mode = _lattice_in_words(components, known=lattice is not None)
     q_max = None if plane is None else float(np.linalg.norm(plane.step_u)) * plane.shape[0] / 2
     result = Result(
         input=intensity.astype(np.float32),
@@ -92,6 +102,7 @@ def factorize_file(
             "weights": description["name"],
             "weights_sha256": description["digest"],
             "seed": "none: dropout is off, the answer is deterministic",
+            "lattice_mode": lattice_mode,
             "r_factor": r_factor,
             "scale": product.scale,
             "form_factor_floor": product.form_factor_floor,
@@ -114,6 +125,7 @@ def factorize_file(
     for note in (*measured.notes, *_notes(intensity, 1 - np.isfinite(shown).mean(), q_max, r_factor)):
         print(f"           note: {note}")
     print(f"missing    {100 * (1 - mask.mean()):.1f} % of the plane (NaN or negative)")
+    print(f"lattice    {lattice_mode}")
     print(f"weights    {description['name']} {description['digest'][:12]}")
     print(
         f"factorised in {seconds:.2f} s on {factorizer.device} ({platform.machine()}, {os.cpu_count()} cores)"
@@ -123,6 +135,29 @@ def factorize_file(
     )
     for target in filter(None, (output, picture)):
         print(f"wrote      {target}")
+
+
+def _lattice_in_words(components: Components, known: bool) -> str:
+    """Whether the lattice was used, and what it makes of the plane beside the networks alone."""
+    if not known:
+        return "not used: the networks alone"
+    [answer] = components.lattice_answers
+    residuals = (
+        f"wR2 {answer.residual:.3f} on the lattice, {answer.residual_of_networks:.3f} by the networks alone"
+    )
+    if not answer.accepted:
+        return f"does not explain the plane, the networks alone are shown ({residuals})"
+    assert components.of_networks is not None
+    moved = [
+        f"{title} by {np.sqrt(np.mean((np.sqrt(alone) - np.sqrt(shown)) ** 2)):.3f}"
+        for title, alone, shown in zip(
+            ("I_FF", "I_SRO"),
+            components.of_networks,
+            (components.form_factor, components.short_range_order),
+            strict=True,
+        )
+    ]
+    return f"used ({residuals}); it moved {' and '.join(moved)} (rms of square roots)"
 
 
 def _check_targets(file: Path, output: Path, png: bool) -> Path | None:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 
 from dsfunet.errors import InputError
+from dsfunet.lattice_mode import LatticeAnswer, split_on_lattice
+from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import PIXELS, measured_pixels, network_input, unspread
 from dsfunet.weights import Generators, load_generators, load_release
 
@@ -22,17 +24,23 @@ class Components:
     Each component is normalised on its own (minimum 0, maximum 1 in the truth the networks were trained on), so
     the plane is s (F + f) (S + g) with three numbers, which `dsfunet.product.fit_product` finds. `mask` is True
     where the plane was measured; the components are given everywhere.
+
+    With a lattice, `lattice_answers` has one `LatticeAnswer` a plane. Where it is accepted, its components are those
+    given here; `of_networks` has what the networks alone said of every plane, form factor and short-range order.
     """
 
     form_factor: Planes
     short_range_order: Planes
     mask: npt.NDArray[np.bool_]
+    lattice_answers: tuple[LatticeAnswer, ...] = ()
+    of_networks: tuple[Planes, Planes] | None = None
 
 
 class Factorizer:
     """Splits planes of diffuse scattering into form factor and short-range order.
 
-    The answer is deterministic: dropout is off.
+    The answer is deterministic: dropout is off. A plane whose lattice is known is best split with it: I_SRO then
+    follows from the lattice and the plane themselves (`dsfunet.lattice_mode`).
 
     Example:
         >>> components = Factorizer.from_pretrained()(plane)  # plane: (256, 256), NaN where not measured
@@ -78,16 +86,26 @@ class Factorizer:
             "card": self.generators.card,
         }
 
-    def __call__(self, planes: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None) -> Components:
+    def __call__(
+        self,
+        planes: npt.NDArray[Any],
+        mask: npt.NDArray[np.bool_] | None = None,
+        lattice: LatticePlane | None = None,
+    ) -> Components:
         """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
 
         NaN, infinite and negative pixels are missing, and so are those where `mask` (True = measured, shape of
-        one plane or of all) is False, and those that a numpy masked array hides.
+        one plane or of all) is False, and those that a numpy masked array hides. `lattice` says where the pixels of
+        all the planes lie in reciprocal space, and on which cell.
 
         Raises:
-            InputError: wrong shape or type, or a plane with nothing to factorise: no measured pixel, or all of
-                them equal.
+            InputError: wrong shape or type, a lattice of another shape of planes, or a plane with nothing to factorise:
+                no measured pixel, or all of them equal.
         """
+        if lattice is not None and lattice.plane.shape != (PIXELS, PIXELS):
+            raise InputError(
+                f"lattice of planes of {lattice.plane.shape} pixels: expected {(PIXELS, PIXELS)}"
+            )
         stack, measured = check_planes(planes, mask)
         outputs = np.empty((2, *stack.shape), np.float32)
         for start in range(0, len(stack), self.batch_size):
@@ -97,8 +115,19 @@ class Factorizer:
             outputs[:, part] = self._infer(torch.from_numpy(shown))
         form_factor, short_range_order = np.clip(unspread(outputs), 0.0, 1.0)
         shape = np.shape(planes)
+        networks = form_factor.reshape(shape), short_range_order.reshape(shape)
+        if lattice is None:
+            return Components(*networks, measured.reshape(shape))
+        answers = tuple(
+            split_on_lattice(*each[:2], lattice, *each[2:])
+            for each in zip(stack, measured, form_factor, short_range_order, strict=True)
+        )
+        chosen = np.stack([form_factor, short_range_order])
+        for place, answer in enumerate(answers):
+            if answer.accepted:
+                chosen[:, place] = answer.form_factor, answer.short_range_order
         return Components(
-            form_factor.reshape(shape), short_range_order.reshape(shape), measured.reshape(shape)
+            chosen[0].reshape(shape), chosen[1].reshape(shape), measured.reshape(shape), answers, networks
         )
 
     @torch.inference_mode()

@@ -27,11 +27,14 @@ CORRECTION_SCALES = (0.25, 0.5, 1.0)
 CORRECTION_WEAK = 0.003
 """Share of the mean weight below which the data yield to a wider Gaussian, and in the end to the network."""
 
-CLIPPED_FITS = 3
-"""How often the series is fitted again with its dips below zero taken for what was clipped."""
+CLIPPED_FITS = 4
+"""How often the series is fitted again without the pixels at which it is below zero."""
 
 WORST_RATIO = 1.05
-"""The lattice is accepted where its wR2 is at most so many times that of the networks alone."""
+"""The lattice is accepted where its wR2 is at most so many times that of the networks alone, ..."""
+
+GOOD_RESIDUAL = 0.03
+"""... or at most this, whatever the networks reach."""
 
 # No quotient runs away where hardly anything scatters; its weight is small there anyway.
 _SMALLEST_LEVEL = 0.01
@@ -47,8 +50,8 @@ class LatticeAnswer:
         series: the cosine series of I_SRO before clipping, in units in which its maximum on the plane is 1.
         residual: wR2 of series times the network's form factor against the measured plane, 0 is perfect.
         residual_of_networks: wR2 of the networks' two components.
-        accepted: whether the first is at most WORST_RATIO times the second; if not, the networks' own answer is
-            the better one.
+        accepted: whether the first is at most WORST_RATIO times the second, or GOOD_RESIDUAL; if not, the networks'
+            own answer is the better one.
     """
 
     form_factor: Planes
@@ -102,7 +105,7 @@ def split_on_lattice(
         series=series,
         residual=residual,
         residual_of_networks=of_networks,
-        accepted=residual <= WORST_RATIO * of_networks,
+        accepted=residual <= max(WORST_RATIO * of_networks, GOOD_RESIDUAL),
     )
 
 
@@ -140,7 +143,7 @@ def _fit(scattering: Planes, mask: Mask, level: Planes, lattice: LatticePlane, c
     """The series of I / level, scaled to maximum 1.
 
     I_SRO is clipped at zero where its truncated series is negative. There the plane says no more than that, so
-    the fit is repeated with the values of the series itself in those places (expectation and maximisation).
+    the fit is repeated without those pixels: Gauss-Newton steps of least squares for max(series, 0).
     """
     divisor = np.maximum(level, _SMALLEST_LEVEL * float(level.max()))
     divisor = np.where(divisor > 0, divisor, np.float32(1))
@@ -152,7 +155,7 @@ def _fit(scattering: Planes, mask: Mask, level: Planes, lattice: LatticePlane, c
         dips = values < 0
         if not (dips & mask).any():
             break
-        series = fit_cosine_series(np.where(dips, values, quotient), weight, *where)
+        series = fit_cosine_series(quotient, np.where(dips, 0, weight), *where)
         values = series.evaluate(lattice.plane)
     highest = max(float(values.max()), 1e-30)
     return CosineSeries(series.coefficients / highest, series.cell, series.axes)

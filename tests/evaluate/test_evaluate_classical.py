@@ -11,7 +11,7 @@ from dsfunet.errors import InputError
 from dsfunet.physics import Cell, plane_through, short_range_order_intensity
 from dsfunet.preprocessing import normalise, spread
 from dsfunet.shards import Store
-from dsfunet.smoothing import Smoother, smooth_ratio, unit_range
+from dsfunet.smoothing import unit_range
 from evaluate.cases import Case, Predictor
 from evaluate.classical import (
     AlternatingLeastSquares,
@@ -189,40 +189,9 @@ def test_the_input_as_it_is_and_what_cannot_be_split() -> None:
             predictor([nothing])
 
 
-def test_smoothing_keeps_a_constant_and_periodic_smoothing_wraps() -> None:
-    ones = np.ones((40, 30), np.float32)
-    assert smooth_ratio(3 * ones, ones, [Smoother(ones.shape, (2.0, 3.0))]) == pytest.approx(
-        3 * ones, rel=1e-5
-    )
-    spot = np.zeros((12, 12), np.float32)
-    spot[0, 5] = 1
-    smooth = Smoother(spot.shape, (1.5, 1.0), periodic=True)(spot)
-    assert smooth.sum() == pytest.approx(1, rel=1e-3)
-    assert smooth[11] == pytest.approx(smooth[1], rel=1e-5)
-    assert smooth[1, 5] / smooth[0, 5] == pytest.approx(np.exp(-0.5 / 1.5**2), rel=1e-3)
-
-
-@every_layer
-def test_indices_and_cell_widths_are_those_of_the_lattice(layer: str) -> None:
-    case = made(layer)[0]
-    indices = case.plane.q_points() @ case.cell.direct.T / (2 * np.pi)
-    for found, axis in zip(case.lattice.fractional_indices(), case.axes, strict=True):
-        assert np.abs(found - indices[..., axis]).max() < 1e-12
-    first, second = (case.cell.reciprocal[axis] for axis in case.axes)
-    shares = np.random.default_rng(0).random((20000, 2))
-    pixels = (shares @ np.stack([first, second])) @ np.stack([case.plane.step_u, case.plane.step_v], 1)
-    pixels /= case.plane.step_u @ case.plane.step_u
-    assert case.lattice.cell_deviation() == pytest.approx(pixels.std(axis=0), rel=0.03)
-
-
 def test_folding_conserves_sums_and_unfolds_a_periodic_plane() -> None:
     case, _, order = made("orthogonal")
     zone, ones = Zone(case), np.ones((256, 256), np.float32)
     assert zone.fold(ones).sum() == 65536
     found = zone.order(order, ones)
     assert found.max() == 1 and spread_mse(unit_range(found)[None], order[None])[0] < 0.01
-
-
-def test_a_constant_plane_is_normalised_to_ones() -> None:
-    assert np.array_equal(unit_range(np.full((3, 3), 0.2)), np.ones((3, 3)))
-    assert unit_range(np.array([[-1.0, 0.0], [1.0, 2.0]])).tolist() == [[0, 0], [0.5, 1]]
