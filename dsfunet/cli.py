@@ -163,10 +163,8 @@ def _parse_and_run(arguments: list[str]) -> int:
         commands.add_subcommand(
             name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
         )
-    # Laue classes such as -3m1 begin like an option: joined to their name they are taken for what they are.
-    for place in range(len(arguments) - 1, 0, -1):
-        if arguments[place - 1] == "--laue":
-            arguments[place - 1 : place + 1] = [f"--laue={arguments[place]}"]
+    if arguments and arguments[0] == "refine":
+        arguments = _with_underscores(_with_laue_joined(arguments))
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
     if namespace.command == "factorize":
@@ -176,6 +174,26 @@ def _parse_and_run(arguments: list[str]) -> int:
     else:
         export(**values)
     return 0
+
+
+def _with_laue_joined(arguments: list[str]) -> list[str]:
+    """Laue classes such as -3m1 begin like an option; joined to --laue they are taken for what they are."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--laue":
+            joined[-1] = f"--laue={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _with_underscores(arguments: list[str]) -> list[str]:
+    """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
+    split = [argument.partition("=") for argument in arguments]
+    return [
+        f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else name + equals + value
+        for name, equals, value in split
+    ]
 
 
 def _first_line(function: object) -> str:

@@ -3,13 +3,11 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from dsfunet.analysis.least_squares import fit
 from dsfunet.analysis.refinement import ErrorsFrom, refine
+from dsfunet.analysis.refinement_data import FitTo, prepare_data
 from dsfunet.analysis.refinement_files import as_cif, as_csv, as_json, as_table, draw_refinement
 from dsfunet.analysis.symmetry import (
     Orbit,
@@ -18,19 +16,16 @@ from dsfunet.analysis.symmetry import (
     orbits_of,
     symmetric_metric,
 )
-from dsfunet.analysis.zones import Zones, fold, zones_of
+from dsfunet.analysis.zones import fold, zones_of
 from dsfunet.errors import InputError
-from dsfunet.io import PlaneGrid, Result, check_writable, read_result
+from dsfunet.io import PlaneGrid, check_writable, read_result
 from dsfunet.io.files import replacing
 from dsfunet.physics import Cell
-from dsfunet.physics.lattice import Array
 from dsfunet.plots import save_png
-from dsfunet.product import fit_product
-
-FitTo = Literal["short-range-order", "measured"]
 
 _DEFAULT_SHELLS = 5
 _FEW_GROUPS = 10
+_LARGE_CHI_SQUARED = 2.0
 _MOST_INDEX = 50
 # A cell of the user's that is farther than this from the file's belongs to another crystal, or to other axes.
 _SAME_EDGE, _SAME_ANGLE_DEGREES = 0.05, 2.0
@@ -52,17 +47,6 @@ class RefinementSettings:
     errors_from: ErrorsFrom = "zones"
     bounds: bool = False
     concentration: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """What is fitted: values and weights (n, m), the floor that was put back and what is known of its error."""
-
-    values: Array
-    weights: Array
-    inverse_variances: bool
-    floor: float
-    floor_influence: Array | None
 
 
 def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -> None:
@@ -95,8 +79,9 @@ def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -
     orbits = _orbits(settings, cell, None if settings.out_of_plane else grid.name.fixed_axis)
     zones = zones_of(grid, rotations)
     try:
-        used = _used(result, settings.exclude_below)
-        data = _data(result, settings, used, zones, notes)
+        data = prepare_data(
+            result, zones, settings.exclude_below, settings.fit_to, settings.floor, settings.errors_from
+        )
         refinement = refine(
             data.values,
             data.weights,
@@ -112,7 +97,7 @@ def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -
         raise InputError(f"{file}: {error}") from error
     folded = fold(data.values, refinement.calculated, data.weights, grid, rotations)
 
-    floor_error = 0.0 if data.floor_influence is None else float(np.linalg.norm(data.floor_influence))
+    notes += data.notes
     if settings.errors_from == "zones" and refinement.groups < _FEW_GROUPS:
         notes.append(
             f"only {refinement.groups} independent zones: the uncertainties are themselves uncertain"
@@ -121,6 +106,12 @@ def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -
         notes.append(
             "all zones agree to rounding, so that their scatter says nothing about errors; if I_SRO was fitted"
             " as a series before, refine with --fit-to measured"
+        )
+    reduced = refinement.chi_squared / max(1, refinement.degrees_of_freedom)
+    if reduced > _LARGE_CHI_SQUARED:
+        notes.append(
+            f"chi-squared is {reduced:.3g} for each degree of freedom: errors that repeat in every zone, or vectors"
+            " that are missing, shift the alphas by more than their uncertainties say"
         )
     record = {
         "source": file.name,
@@ -131,7 +122,7 @@ def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -
         "exclude_below": settings.exclude_below,
         "fit_to": settings.fit_to,
         "floor": data.floor,
-        "floor_uncertainty": floor_error,
+        "floor_uncertainty": data.floor_uncertainty,
         "errors_from": settings.errors_from,
         "weights": "1/sigma^2" if data.inverse_variances else "unit",
         "alpha_lower_bound": bounds[0] if bounds else None,
@@ -153,15 +144,16 @@ def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -
     print(f"read       {file}: {grid.describe()}")
     for note in notes:
         print(f"           note: {note}")
-    share = 100 * refinement.pixels / used.size
+    share = 100 * refinement.pixels / data.values.size
     print(
         f"fitted     {refinement.pixels} pixels ({share:.1f} % of the plane) in {refinement.zones} zones,"
         f" {refinement.groups} of them independent under {settings.laue}"
     )
     if settings.fit_to == "short-range-order":
-        print(f"floor      {data.floor:.4g}, standard uncertainty {floor_error:.2g}, put back under I_SRO")
+        print(
+            f"floor      {data.floor:.4g}, standard uncertainty {data.floor_uncertainty:.2g}, put back under I_SRO"
+        )
     print(as_table(refinement))
-    reduced = refinement.chi_squared / max(1, refinement.degrees_of_freedom)
     print(
         f"quality    R = {100 * refinement.r_factor:.2f} %, wR2 = {100 * refinement.weighted_r_factor:.2f} %,"
         f" chi-squared {refinement.chi_squared:.4g} for {refinement.degrees_of_freedom} degrees of freedom"
@@ -169,88 +161,6 @@ def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -
     )
     for target in targets.values():
         print(f"wrote      {target}")
-
-
-def _used(result: Result, exclude_below: float) -> npt.NDArray[np.bool_]:
-    """Pixels that were measured and are not weak."""
-    if not 0 <= exclude_below < 1:
-        raise InputError(
-            f"exclude_below {exclude_below:g}: expected a share of the brightest pixel, 0 or more and below 1"
-        )
-    used = result.mask & np.isfinite(result.input) & np.isfinite(result.short_range_order)
-    if not used.any() or not result.input[used].max() > 0:
-        raise InputError("no pixel was measured above 0: expected a plane with some intensity")
-    strong = result.input >= exclude_below * result.input[used].max()
-    both: npt.NDArray[np.bool_] = used & strong
-    return both
-
-
-def _data(
-    result: Result,
-    settings: RefinementSettings,
-    used: npt.NDArray[np.bool_],
-    zones: Zones,
-    notes: list[str],
-) -> _Data:
-    """Values and weights of what is to be fitted; says in `notes` what had to be assumed."""
-    intensity, periodic = result.input.astype(np.float64), result.short_range_order.astype(np.float64)
-    if np.ptp(periodic[used]) == 0:
-        raise InputError(
-            f"I_SRO is {periodic[used][0]:g} in every pixel that counts: expected one that varies"
-        )
-    recorded = {
-        name: float(result.process[name])
-        for name in ("scale", "form_factor_floor", "short_range_order_floor")
-        if name in result.process
-    }
-    if len(recorded) < 3:
-        notes.append("the file does not record scale and floors: fitted here from its planes")
-        product = fit_product(intensity, result.form_factor.astype(np.float64), periodic, result.mask)
-        recorded = {
-            "scale": product.scale,
-            "form_factor_floor": product.form_factor_floor,
-            "short_range_order_floor": product.short_range_order_floor,
-        }
-    form_factor = result.form_factor.astype(np.float64) + recorded["form_factor_floor"]
-    if settings.fit_to == "measured":
-        if settings.floor is not None:
-            raise InputError(
-                "a floor of I_SRO goes with --fit-to short-range-order: expected one or the other"
-            )
-        # I = s (F + f) I_SRO: dividing by the form factor and weighting by its square is a fit to I itself.
-        envelope = recorded["scale"] * np.where(used & (form_factor > 0), form_factor, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.where(envelope > 0, intensity / envelope, np.nan)
-        return _Data(values, (envelope / max(float(envelope.max()), 1e-300)) ** 2, False, 0.0, None)
-    sigma = result.sigma_short_range_order
-    if sigma is None:
-        weights = used.astype(np.float64)
-    else:
-        known = used & np.isfinite(sigma) & (sigma > 0)
-        weights = np.zeros(used.shape)
-        weights[known] = 1 / sigma[known].astype(np.float64) ** 2
-    influence = None
-    floor = settings.floor
-    if floor is None:
-        floor = recorded["short_range_order_floor"]
-        influence = _floor_influence(result, form_factor, zones, settings.errors_from)
-    elif not 0 <= floor < np.inf:
-        raise InputError(f"floor {floor:g}: expected zero or a positive number, in units of I_SRO")
-    return _Data(periodic + floor, weights, sigma is not None, float(floor), influence)
-
-
-def _floor_influence(result: Result, form_factor: Array, zones: Zones, errors_from: ErrorsFrom) -> Array:
-    """Error of the floor g in I = s (F + f) (S + g), from the same zones: linear in s and s g."""
-    used = result.mask & np.isfinite(result.input) & np.isfinite(result.short_range_order)
-    used &= np.isfinite(form_factor)
-    smooth = form_factor[used]
-    design = np.column_stack([smooth * result.short_range_order[used], smooth])
-    windows = zones.windows[:, np.flatnonzero(used)] if errors_from == "zones" else None
-    intensity = result.input[used].astype(np.float64)
-    found = fit(design, intensity / intensity.max(), np.ones(len(smooth)), windows)
-    scale, scaled_floor = found.coefficients
-    influence: Array = (found.influence[:, 1] - scaled_floor / scale * found.influence[:, 0]) / scale
-    return influence
 
 
 def _alpha_bounds(settings: RefinementSettings) -> tuple[float, float] | None:

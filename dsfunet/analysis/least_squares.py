@@ -109,7 +109,7 @@ def fit_within_bounds(
         InputError: no positive scale describes the values.
     """
     root = np.sqrt(weights)
-    triangle = np.linalg.qr(np.column_stack([root[:, None] * design, root * values]), mode="r")
+    triangle = np.linalg.qr(np.column_stack([root[:, None] * design, root * values])).R
     columns, target = triangle[:, :-1], triangle[:, -1]
 
     def at(scale: float) -> tuple[float, Array, npt.NDArray[np.int_]]:

@@ -117,7 +117,9 @@ def as_cif(refinement: Refinement, cell: Cell, settings: Mapping[str, object]) -
     for name, value in zip(names, cell.parameters, strict=True):
         block.set_pair(f"_cell_{name}", f"{value:g}")
     for name, setting in settings.items():
-        block.set_pair(f"_dsfunet_{name}", gemmi.cif.quote("." if setting is None else str(setting)))
+        # Without quotes a dot is CIF's word for what does not apply.
+        text = "." if setting is None else gemmi.cif.quote(str(setting))
+        block.set_pair(f"_dsfunet_{name}", text)
     block.set_pair("_dsfunet_sro_scale", with_uncertainty(refinement.scale, refinement.scale_uncertainty))
     for name, number in _quality(refinement).items():
         block.set_pair(
@@ -160,8 +162,11 @@ def draw_refinement(
         ("Observed \N{MINUS SIGN} calculated", misfit, zone, residual_scale(misfit), "RdBu_r"),
         ("Residual of the plane", residual, grid, residual_scale(residual), "RdBu_r"),
     ]
+    corners = Frame.of(zone, zone.shape).corners
+    width, height = np.ptp(corners, axis=0)
+    aspect = float(np.clip(height / width, 0.3, 2.0))
     figure = Figure(
-        figsize=(_PANEL_WIDTH_INCH * len(panels), _PANEL_WIDTH_INCH + 1.4),
+        figsize=(_PANEL_WIDTH_INCH * len(panels), 0.86 * _PANEL_WIDTH_INCH * aspect + 1.6),
         layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02),
     )
     FigureCanvasAgg(figure)
