@@ -86,7 +86,7 @@ def test_vectors_out_of_the_plane_between_integer_layers() -> None:
 def coverage(laue: str, noise: Callable[[np.random.Generator, tuple[int, int]], Array], errors: str) -> Array:
     """Share of 200 draws in which each alpha lies within one standard uncertainty of the truth."""
     grid = make_grid(CELLS[laue], "hk1", 4.5, (56, 60))
-    orbits, _, zones = shells_of(laue, grid, 3)
+    orbits, _, zones = shells_of(laue, grid, 2)
     alphas = np.linspace(-0.2, 0.1, len(orbits))
     truth = series(alphas, orbits, grid)
     weights = np.ones(grid.shape)
@@ -102,7 +102,8 @@ def coverage(laue: str, noise: Callable[[np.random.Generator, tuple[int, int]], 
 
 
 def independent(random: np.random.Generator, shape: tuple[int, int]) -> Array:
-    return random.normal(size=shape)
+    draws: Array = random.normal(size=shape)
+    return draws
 
 
 def correlated(random: np.random.Generator, shape: tuple[int, int]) -> Array:
