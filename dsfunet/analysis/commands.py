@@ -110,8 +110,9 @@ def refine_file(file: Path, prefix: Path | None, settings: RefinementSettings) -
     reduced = refinement.chi_squared / max(1, refinement.degrees_of_freedom)
     if reduced > _LARGE_CHI_SQUARED:
         notes.append(
-            f"chi-squared is {reduced:.3g} for each degree of freedom: errors that repeat in every zone, or vectors"
-            " that are missing, shift the alphas by more than their uncertainties say"
+            f"chi-squared is {reduced:.3g} for each degree of freedom: vectors are missing, or I_SRO is off alike in"
+            " every zone, which the uncertainties hold as if it were random"
+            + ("; --fit-to measured may be free of it" if settings.fit_to != "measured" else "")
         )
     record = {
         "source": file.name,

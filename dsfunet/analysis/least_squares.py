@@ -96,14 +96,14 @@ def fit(design: Array, values: Array, weights: Array, windows: csr_array | None)
     return LinearFit(solution / norms, influence / norms, residuals / root)
 
 
-def fit_within_bounds(
+def ratios_at_bounds(
     design: Array, values: Array, weights: Array, low: float, high: float
-) -> tuple[Array, npt.NDArray[np.int_]]:
-    """The fit with low <= coefficients[1:] / coefficients[0] <= high, and which ratios lie at a bound.
+) -> npt.NDArray[np.int_]:
+    """Which ratios lie at a bound in the fit with low <= coefficients[1:] / coefficients[0] <= high.
 
     For a given scale, coefficients[0], the bounds are a box (`scipy.optimize.lsq_linear`); the misfit that is left
-    is a convex function of the scale alone. Returns coefficients (k,) and -1, 0, 1 (k - 1,) for a ratio at its lower
-    bound, at none, at its upper bound.
+    is a convex function of the scale alone. Returns -1, 0, 1 for a ratio at its lower bound, at none, at its upper
+    bound, shape (k - 1,).
 
     Raises:
         InputError: no positive scale describes the values.
@@ -112,10 +112,10 @@ def fit_within_bounds(
     triangle = np.linalg.qr(np.column_stack([root[:, None] * design, root * values])).R
     columns, target = triangle[:, :-1], triangle[:, -1]
 
-    def at(scale: float) -> tuple[float, Array, npt.NDArray[np.int_]]:
+    def at(scale: float) -> tuple[float, npt.NDArray[np.int_]]:
         rest = target - scale * columns[:, 0]
         found = lsq_linear(columns[:, 1:], rest, (low * scale, high * scale), method="bvls", tol=1e-14)
-        return float(found.cost), found.x, found.active_mask.astype(int)
+        return float(found.cost), found.active_mask.astype(int)
 
     free = float(np.linalg.lstsq(columns, target, rcond=None)[0][0])
     top = 4 * max(abs(free), float(np.abs(values).max()))
@@ -124,8 +124,7 @@ def fit_within_bounds(
     best = minimize_scalar(
         lambda scale: at(scale)[0], bounds=(1e-9 * top, top), method="bounded", options={"xatol": 1e-10 * top}
     )
-    _, rest, active = at(float(best.x))
-    return np.concatenate([[best.x], rest]), active
+    return at(float(best.x))[1]
 
 
 def _window_scores(columns: Array, residuals: Array, windows: csr_array) -> Array:

@@ -4,8 +4,9 @@ I_SRO(Q) = s (1 + sum_orbits alpha_o sum_{v in o} cos 2 pi (h i + k j + l k)) is
 alphas are ratios of coefficients and their covariances follow by propagation. The fit is to the raw pixels: folding
 first would blur each bin and gain nothing, because the normal equations add up the zones by themselves. Zones are
 what is independent: pixels of one zone share the errors of whatever produced them, so covariances come from the
-scatter between zones (`least_squares.fit`). Only errors that differ from zone to zone are seen that way: one that
-repeats in every zone shifts the alphas and shows nowhere.
+scatter between zones (`least_squares.fit`). Errors that repeat in every zone do not scatter, but what of them
+is no cosine of the series stays behind in the folded map: that misfit, beyond what scatter explains, is taken for a
+sample of as much in the harmonics that are fitted, and added (as if each bin of the zone were off at random).
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.analysis.least_squares import check_rank, fit, fit_within_bounds
+from dsfunet.analysis.least_squares import check_rank, fit, ratios_at_bounds
 from dsfunet.analysis.symmetry import Integers, Orbit
 from dsfunet.analysis.zones import Zones, fold_bins, fold_numbers, hkl_of
 from dsfunet.errors import InputError
@@ -117,8 +118,8 @@ def refine(
         grid: where the pixels lie.
         orbits: what to refine, one or more.
         zones: of the same grid.
-        errors_from: zones takes uncertainties from the scatter between groups of equivalent zones; pixels takes
-            every pixel for independent and scales by the misfit.
+        errors_from: zones takes uncertainties from the scatter between groups of equivalent zones and from the
+            misfit that all zones share; pixels takes every pixel for independent and scales by the misfit.
         weights_are_inverse_variances: weights are 1 / sigma^2 of the pixels.
         floor_influence: what each group of zones adds to the error of the floor in the values, shape (groups,) with
             its variance the sum of squares; from pixels, independent contributions of any number.
@@ -154,7 +155,7 @@ def refine(
     at_bound = np.zeros(len(orbits), dtype=int)
     fixed = np.zeros(len(orbits))
     if alpha_bounds is not None:
-        _, at_bound = fit_within_bounds(design, observed, weight, *alpha_bounds)
+        at_bound = ratios_at_bounds(design, observed, weight, *alpha_bounds)
         fixed = np.choose(at_bound + 1, (alpha_bounds[0], 0.0, alpha_bounds[1]))
     free = np.flatnonzero(at_bound == 0)
     merged = np.column_stack([design[:, 0] + design[:, 1:] @ fixed, design[:, 1 + free]])
@@ -174,14 +175,18 @@ def refine(
         follows = np.linalg.lstsq(merged * np.sqrt(weight)[:, None], np.sqrt(weight), rcond=None)[0]
         more = np.outer(floor_influence, follows)
         influence = influence + more if errors_from == "zones" else np.concatenate([influence, more])
+    residuals = found.residuals
+    repeated, scatter, bins = _misfit(residuals, weight, zone, hkl_of(grid)[used], grid)
+    degrees = bins - merged.shape[1]
+    if errors_from == "zones" and degrees > 0:
+        normal = np.linalg.inv((merged * weight[:, None]).T @ merged)
+        beyond = np.sqrt(max(0.0, repeated / degrees - scatter))
+        influence = np.concatenate([influence, beyond * np.linalg.cholesky(normal).T])
     # d alpha = (d(s alpha) - alpha ds) / s
     spread = np.zeros((len(influence), 1 + len(orbits)))
     spread[:, 0] = influence[:, 0]
     spread[:, 1 + free] = (influence[:, 1:] - np.outer(influence[:, 0], alphas[free])) / scale
-    residuals = found.residuals
-    chi_squared, bins = _lack_of_fit(residuals, weight, zone, hkl_of(grid)[used], grid)
-    if np.std(residuals) < _ROUNDING * np.abs(observed).max():
-        chi_squared = np.nan
+    scatters = scatter > float(np.mean(weight)) * (_ROUNDING * float(np.abs(observed).max())) ** 2
     return Refinement(
         orbits=tuple(orbits),
         scale=scale,
@@ -192,18 +197,18 @@ def refine(
         pixels=int(used.sum()),
         zones=len(np.unique(zone)),
         groups=groups,
-        degrees_of_freedom=bins - 1 - len(free),
-        chi_squared=chi_squared,
+        degrees_of_freedom=degrees,
+        chi_squared=repeated / scatter if scatters else np.nan,
         pixel_chi_squared=float(weight @ residuals**2) if weights_are_inverse_variances else None,
         r_factor=float(np.abs(residuals).sum() / np.abs(observed).sum()),
         weighted_r_factor=float(np.sqrt(weight @ residuals**2 / (weight @ observed**2))),
     )
 
 
-def _lack_of_fit(
+def _misfit(
     residuals: Array, weights: Array, zone: Integers, hkl: Array, grid: PlaneGrid
-) -> tuple[float, int]:
-    """Chi-squared of the folded residuals against the scatter of the zones within bins, and the number of bins."""
+) -> tuple[float, float, int]:
+    """sum over bins of w (mean residual)^2, variance for unit weight from the scatter of zones within bins, bins."""
     bins = fold_bins(grid)
     number = np.unique(fold_numbers(hkl, grid.name.axes, bins), return_inverse=True)[1]
     cell, where = np.unique(number * (int(zone.max()) + 1) + zone, return_inverse=True)
@@ -214,5 +219,5 @@ def _lack_of_fit(
     bin_weight = np.bincount(bin_of_cell, weight)
     bin_mean = np.bincount(bin_of_cell, weight * mean) / bin_weight
     within = len(cell) - count
-    variance = float(weight @ (mean - bin_mean[bin_of_cell]) ** 2) / within if within else 0.0
-    return (float(bin_weight @ bin_mean**2) / variance if variance > 0 else np.nan), count
+    scatter = float(weight @ (mean - bin_mean[bin_of_cell]) ** 2) / within if within else 0.0
+    return float(bin_weight @ bin_mean**2), scatter, count

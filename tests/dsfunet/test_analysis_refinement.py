@@ -139,6 +139,23 @@ def test_error_bars_of_averaged_planes_and_of_pixels_taken_for_independent() -> 
     assert (independent_found > 0.58).all() and (independent_found < 0.78).all()
 
 
+def test_error_bars_hold_what_is_wrong_alike_in_every_zone() -> None:
+    grid = PlaneGrid(CELLS["mmm"], parse_plane_name("hk1"), np.arange(-36, 37) / 9, np.arange(-36, 37) / 9)
+    orbits, _, zones = shells_of("mmm", grid, 3)
+    alphas = np.array([-0.2, 0.1, 0.05])
+    truth, weights = series(alphas, orbits, grid), np.ones(grid.shape)
+    inside = []
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        everywhere = np.tile(random.normal(size=(9, 9)), (9, 9))[:73, :73]
+        values = truth + 0.03 * everywhere + 0.01 * random.normal(size=grid.shape)
+        found = refine(values, weights, grid, orbits, zones)
+        inside.append(np.abs(found.alphas - alphas) < found.uncertainties)
+        assert found.chi_squared > 10 * found.degrees_of_freedom
+    shares = np.mean(inside, axis=0)
+    assert (shares > 0.58).all() and (shares < 0.8).all(), shares
+
+
 def noisy(**options: object) -> tuple[Refinement, Array, PlaneGrid, Integers]:
     grid = make_grid(CELLS["4/m"], "hk0", 3.49)
     orbits, rotations, zones = shells_of("4/m", grid, 3)
