@@ -100,7 +100,8 @@ def refine(
         shells: number of nearest shells to refine; 5 unless vectors are given.
         vectors: lattice vectors to refine instead, "1 0 0, 1 1 0", one of each orbit.
         unique_axis: by default b for 2/m and c for tetragonal, trigonal and hexagonal classes.
-        out_of_plane: also refine vectors with a component along the plane's third axis.
+        out_of_plane: also refine vectors with a component along the plane's third axis; without, they are taken for
+            uncorrelated.
         exclude_below: share of the brightest pixel below which pixels do not count.
         fit_to: short-range-order, or measured to fit I itself with the form factor of the result.
         floor: what normalisation took from I_SRO, taken for exact; by default as recorded in the file, with its

@@ -166,7 +166,7 @@ def draw_refinement(
     width, height = np.ptp(corners, axis=0)
     aspect = float(np.clip(height / width, 0.3, 2.0))
     figure = Figure(
-        figsize=(_PANEL_WIDTH_INCH * len(panels), 0.86 * _PANEL_WIDTH_INCH * aspect + 1.6),
+        figsize=(_PANEL_WIDTH_INCH * len(panels), 0.86 * _PANEL_WIDTH_INCH * aspect + 1.8),
         layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02),
     )
     FigureCanvasAgg(figure)
