@@ -3,8 +3,8 @@
 I_SRO(Q) = s (1 + sum_orbits alpha_o sum_{v in o} cos 2 pi (h i + k j + l k)) is linear in s and s alpha_o, so
 alphas are ratios of coefficients and their covariances follow by propagation. On one layer l, vectors that differ
 only along the third axis are one and the same cosine: with none of them but those in the plane, as in the paper, a
-coefficient is the sum of alpha cos(2 pi k l) over k and the constant term 1 + sum alpha_00k cos(2 pi k l), so that their
-ratio is the in-plane alpha where correlations along the third axis vanish. The fit is to the raw pixels: folding
+coefficient is the sum of alpha cos(2 pi k l) over k and the constant term 1 + sum alpha_00k cos(2 pi k l), so that
+their ratio is the in-plane alpha where correlations along the third axis vanish. The fit is to the raw pixels: folding
 first would blur each bin and gain nothing, because the normal equations add up the zones by themselves. Zones are
 what is independent: pixels of one zone share the errors of whatever produced them, so covariances come from the
 scatter between zones (`least_squares.fit`). Errors that repeat in every zone do not scatter, but what of them
