@@ -1,4 +1,4 @@
-"""`dsfunet factorize | fit | validate | test | export`: each command one function that takes its arguments."""
+"""`dsfunet factorize | refine | fit | validate | test | export`: each command one function that takes its arguments."""
 
 import sys
 import warnings
@@ -14,6 +14,9 @@ TRAINING_COMMANDS = ("fit", "validate", "test")
 
 ExportFormat = Literal["safetensors", "torch-export", "onnx"]
 """What `dsfunet export` writes."""
+
+UniqueAxis = Literal["a", "b", "c"]
+"""The axis that a Laue class singles out."""
 
 
 def run() -> None:
@@ -72,6 +75,63 @@ def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None
     export_weights(weights, Path(out), format)
 
 
+def refine(
+    file: str,
+    laue: str,
+    output: str | None = None,
+    cell: str | None = None,
+    shells: int | None = None,
+    vectors: str | None = None,
+    unique_axis: UniqueAxis | None = None,
+    out_of_plane: bool = False,
+    exclude_below: float = 0.05,
+    fit_to: Literal["short-range-order", "measured"] = "short-range-order",
+    floor: float | None = None,
+    errors_from: Literal["zones", "pixels"] = "zones",
+    bounds: bool = False,
+    concentration: float | None = None,
+) -> None:
+    """Refine Warren-Cowley parameters, with uncertainties, from the short-range order of a result.
+
+    Args:
+        file: NeXus file of `dsfunet factorize`, made from a plane with its axes.
+        laue: Laue class: -1, 2/m, mmm, 4/m, 4/mmm, -3, -3m1, -31m, 6/m, 6/mmm, m-3, m-3m, on rhombohedral axes -3:R
+            and -3m:R.
+        output: prefix of PREFIX.refine.json, .csv, .cif and .png; by default the file's name without its suffix.
+        cell: "a b c alpha beta gamma" [Angstrom, degrees]; by default the file's.
+        shells: number of nearest shells to refine; 5 unless vectors are given.
+        vectors: lattice vectors to refine instead, "1 0 0, 1 1 0", one of each orbit.
+        unique_axis: by default b for 2/m and c for tetragonal, trigonal and hexagonal classes.
+        out_of_plane: also refine vectors with a component along the plane's third axis; without, they are taken for
+            uncorrelated.
+        exclude_below: share of the brightest pixel below which pixels do not count.
+        fit_to: short-range-order, or measured to fit I itself with the form factor of the result.
+        floor: what normalisation took from I_SRO, taken for exact; by default as recorded in the file, with its
+            uncertainty.
+        errors_from: zones takes uncertainties from the scatter between Brillouin zones; pixels takes every pixel for
+            independent.
+        bounds: keep alphas feasible for the concentration.
+        concentration: m_A, share of one species, between 0 and 1.
+    """
+    from dsfunet.analysis.commands import RefinementSettings, refine_file
+
+    settings = RefinementSettings(
+        laue,
+        cell,
+        shells,
+        vectors,
+        unique_axis,
+        out_of_plane,
+        exclude_below,
+        fit_to,
+        floor,
+        errors_from,
+        bounds,
+        concentration,
+    )
+    refine_file(Path(file), None if output is None else Path(output), settings)
+
+
 def _parse_and_run(arguments: list[str]) -> int:
     from jsonargparse import ArgumentParser
 
@@ -94,18 +154,49 @@ def _parse_and_run(arguments: list[str]) -> int:
     )
     export_parser.add_function_arguments(export, skip={"weights"})
     commands.add_subcommand("export", export_parser, help=_first_line(export))
+    refine_parser = ArgumentParser(description=_first_line(refine))
+    refine_parser.add_argument("file", type=str, help="result of `dsfunet factorize` (.nxs)")
+    refine_parser.add_argument(
+        "-o", "--output", type=str, help="prefix of PREFIX.refine.json, .csv, .cif, .png"
+    )
+    refine_parser.add_function_arguments(refine, skip={"file", "output"})
+    commands.add_subcommand("refine", refine_parser, help=_first_line(refine))
     for name in TRAINING_COMMANDS:
         # Only their names: LightningCLI parses them itself, and importing it takes ten seconds.
         commands.add_subcommand(
             name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
         )
+    if arguments and arguments[0] == "refine":
+        arguments = _with_underscores(_with_laue_joined(arguments))
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
     if namespace.command == "factorize":
         factorize(**values)
+    elif namespace.command == "refine":
+        refine(**values)
     else:
         export(**values)
     return 0
+
+
+def _with_laue_joined(arguments: list[str]) -> list[str]:
+    """Laue classes such as -3m1 begin like an option; joined to --laue they are taken for what they are."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--laue":
+            joined[-1] = f"--laue={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _with_underscores(arguments: list[str]) -> list[str]:
+    """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
+    split = [argument.partition("=") for argument in arguments]
+    return [
+        f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else name + equals + value
+        for name, equals, value in split
+    ]
 
 
 def _first_line(function: object) -> str:

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 
 from dsfunet.io.files import replacing
+from dsfunet.io.measured import PlaneGrid
 from dsfunet.io.nexus import TITLES, Result
 
 Array = npt.NDArray[np.float64]
@@ -34,20 +35,20 @@ def draw_components(result: Result) -> Figure:
     linear about zero. Missing pixels are grey. The figure belongs to no window and touches no global state of
     matplotlib.
     """
-    frame = _Frame.of(result)
+    frame = Frame.of(result.grid, result.input.shape)
     low, high = frame.corners.min(axis=0), frame.corners.max(axis=0)
     aspect = float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.3, 2.0))
     size = (_PANEL_WIDTH_INCH * len(_PANELS), _PANEL_WIDTH_INCH * 0.86 * aspect + 1.6)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02))
     FigureCanvasAgg(figure)
-    measured_scale = _intensity_scale(result.input)
+    measured_scale = intensity_scale(result.input)
     for number, name in enumerate(_PANELS):
         axes = figure.add_subplot(1, len(_PANELS), number + 1)
         values = getattr(result, name)
         if name == "residual":
-            norm, colours = _residual_scale(values), "RdBu_r"
+            norm, colours = residual_scale(values), "RdBu_r"
         else:
-            norm = measured_scale if name in ("input", "product") else _intensity_scale(values)
+            norm = measured_scale if name in ("input", "product") else intensity_scale(values)
             colours = "inferno"
         image = frame.draw(axes, values, norm, colours)
         axes.set_title(TITLES[name].capitalize(), fontsize=11)
@@ -55,7 +56,7 @@ def draw_components(result: Result) -> Figure:
             image,
             ax=axes,
             location="bottom",
-            ticks=_colour_ticks(norm),
+            ticks=colour_ticks(norm),
             extend="both" if name == "residual" else "max",
             shrink=0.82,
             aspect=24,
@@ -79,7 +80,7 @@ def save_png(figure: Figure, path: Path | str, dots_per_inch: int = 150) -> None
 
 
 @dataclass(frozen=True, eq=False)
-class _Frame:
+class Frame:
     """Where things go on paper: point = row coordinate * row_axis + column coordinate * column_axis.
 
     `rows` and `columns` are the first and last pixel *edges*; the row axis is labelled along the edge at
@@ -95,10 +96,10 @@ class _Frame:
     column_edge: float
 
     @classmethod
-    def of(cls, result: Result) -> "_Frame":
-        grid = result.grid
+    def of(cls, grid: PlaneGrid | None, shape: tuple[int, ...]) -> "Frame":
+        """True angle and lengths [r.l.u.] of a grid, or without one the pixels of a plane of that shape."""
         if grid is None:
-            n, m = result.input.shape
+            n, m = shape
             rows, columns = (-0.5, n - 0.5), (-0.5, m - 0.5)
             down, right = np.array([0.0, -1.0]), np.array([1.0, 0.0])
             return cls(rows, columns, ("row", "column"), down, right, columns[0], rows[1])
@@ -201,20 +202,21 @@ class _Frame:
         )
 
 
-def _intensity_scale(values: npt.NDArray[np.floating[Any]]) -> Normalize:
+def intensity_scale(values: npt.NDArray[np.floating[Any]]) -> Normalize:
     """Square-root scale from 0 to what all but the brightest 0.2 % of the pixels stay under."""
     finite = values[np.isfinite(values)]
     top = float(np.percentile(finite, 99.8)) if finite.size else 0.0
     return PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0, clip=True)
 
 
-def _residual_scale(values: npt.NDArray[np.floating[Any]]) -> Normalize:
+def residual_scale(values: npt.NDArray[np.floating[Any]]) -> Normalize:
+    """Linear scale about zero that all but the largest 0.2 % of the pixels stay within."""
     finite = values[np.isfinite(values)]
     top = float(np.percentile(np.abs(finite), 99.8)) if finite.size else 0.0
     return Normalize(-top if top > 0 else -1.0, top if top > 0 else 1.0)
 
 
-def _colour_ticks(norm: Normalize) -> list[float]:
+def colour_ticks(norm: Normalize) -> list[float]:
     """Round values that do not crowd one another on a colour bar, whatever its scale."""
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 1.0)
     ticks: list[float] = []

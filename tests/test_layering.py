@@ -15,6 +15,7 @@ FORBIDDEN = {
     "evaluate": {"simulate"},
     "dsfunet/physics": {"torch", "lightning"},
     "dsfunet/io": {"torch", "lightning"},
+    "dsfunet/analysis": {"torch", "lightning"},
     "dsfunet/preprocessing.py": {"torch", "lightning"},
     "dsfunet/shards.py": {"torch", "lightning"},
     "dsfunet/errors.py": {"torch", "lightning"},
@@ -81,7 +82,7 @@ def test_parts_import_only_what_lies_below_them(part: str) -> None:
 
 def test_no_torch_reaches_the_physics_by_way_of_another_module() -> None:
     """What those parts import of dsfunet, and that in turn, is free of torch as well."""
-    parts = ("dsfunet/physics", "dsfunet/io", "dsfunet/preprocessing.py")
+    parts = ("dsfunet/physics", "dsfunet/io", "dsfunet/analysis", "dsfunet/preprocessing.py")
     waiting = [path for part in parts for path in python_files(part)]
     seen = set()
     while waiting:

@@ -338,7 +338,14 @@ def test_bad_exports(
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "command"), (["refine"], "refine"), (["factorize"], "file"), (["factorize", "a.npy"], "output")],
+    [
+        ([], "command"),
+        (["refine"], "file"),
+        (["refine", "a.nxs"], "laue"),
+        (["improve"], "improve"),
+        (["factorize"], "file"),
+        (["factorize", "a.npy"], "output"),
+    ],
 )
 def test_incomplete_command_lines(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
@@ -351,8 +358,9 @@ def test_incomplete_command_lines(
 
 def test_help_names_all_commands_and_explains_their_options(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, expected in (
-        (["--help"], ["factorize", "export", "fit", "validate", "test"]),
+        (["--help"], ["factorize", "refine", "export", "fit", "validate", "test"]),
         (["factorize", "--help"], ["--plane", "hk1", "--weights", "--png", "--device", ".npy"]),
+        (["refine", "--help"], ["--laue", "6/m", "--shells", "--vectors", "--cell", "--output", "zones"]),
         (["export", "--help"], ["checkpoint", "release", "--out", "--format", "torch-export", "onnx"]),
     ):
         with pytest.raises(SystemExit) as caught:

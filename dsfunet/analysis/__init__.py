@@ -1,0 +1,1 @@
+"""From components to the numbers a crystallographer publishes. Nothing here needs torch."""
