@@ -102,6 +102,7 @@ def scan_file(
         {
             **_record(file, observation, resamples, seed),
             "model": pair.name,
+            "formulas": [pair.first.formula, pair.second.formula],
             "turned": label,
             "torsions_at_angle_0_deg": in_file,
             "species": species,
@@ -112,7 +113,8 @@ def scan_file(
     write_csv(targets[1], scan_records(scan))
     save_png(draw_scan(scan, label, pair.name), targets[2])
     best = float(scan.angles_deg[scan.fits.index(scan.best)])
-    save_png(draw_fit(result, scan.best, observation, f"{pair.name} at {best:g}°"), targets[3])
+    title = f"{pair.name} at {best:g}°".replace(" -", " \N{MINUS SIGN}")
+    save_png(draw_fit(result, scan.best, observation, title), targets[3])
 
     _print_read(file, observation, [pair])
     print(f"scanned    {label}, {angles_deg[0]:g} to {angles_deg[-1]:g}: 0 is the structure as in its file")
@@ -164,6 +166,8 @@ def _print_read(file: Path, observation: Observation, pairs: Sequence[ModelPair]
         "with its sigma" if observation.sigma is not None else "without sigma: errors even in 2 sqrt(y) - 1"
     )
     print(f"read       {file}: {observation.used.sum()} pixels in {observation.block_count} blocks, {sigma}")
+    for pair in pairs:
+        print(f"model      {pair.name}: A = {pair.first.formula}, B = {pair.second.formula}")
     for note in dict.fromkeys(note for pair in pairs for note in pair.notes):
         print(f"           note: {note}")
 
@@ -188,7 +192,7 @@ def _minima_lines(scan: Scan) -> list[str]:
         for minimum in scan.minima
     ]
     misfits = scan.misfits
-    if misfits.argmin() in (0, len(misfits) - 1):
+    if misfits.argmin() in (0, len(misfits) - 1) and not scan.is_full_circle:
         end = scan.angles_deg[misfits.argmin()]
         lines.append(
             f"           note: the misfit is smallest at {end:g}°, an end of the range: scan beyond it"

@@ -38,6 +38,8 @@ def comparison_records(comparison: Comparison) -> list[Record]:
         {
             "rank": number + 1,
             "model": fit.name,
+            "formula_a": fit.model.first.formula,
+            "formula_b": fit.model.second.formula,
             **_fit_record(fit, comparison.intervals[number]),
             "better_than_next": _number(comparison.better_than_next[number])
             if number < len(comparison.better_than_next)

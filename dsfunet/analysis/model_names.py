@@ -52,7 +52,7 @@ def read_model(text: str, cell: Cell) -> ModelPair:
     Raises:
         InputError: the name is anything else, or a file in it cannot be used.
     """
-    names = [text] if Path(text).exists() else [name.strip() for name in text.split("+")]
+    names = [text] if _exists(Path(text)) else [name.strip() for name in text.split("+")]
     if len(names) > 2:  # a + inside a file name or a number
         names = next(
             ([left, right] for left, right in _splits(text) if _is_species(left) and _is_species(right)),
@@ -97,6 +97,13 @@ def parse_axis(text: str, cell: Cell) -> Array:
     return np.asarray(axis / np.linalg.norm(axis))
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # what is no file may be too long for the name of one
+        return False
+
+
 def _splits(text: str) -> list[tuple[str, str]]:
     places = [number for number, letter in enumerate(text) if letter == "+"]
     return [(text[:place].strip(), text[place + 1 :].strip()) for place in places]
@@ -104,7 +111,7 @@ def _splits(text: str) -> list[tuple[str, str]]:
 
 def _is_species(text: str) -> bool:
     file = _species_parts(text)[1]
-    return bool(text) and (file is None or file.exists())
+    return bool(text) and (file is None or _exists(file))
 
 
 def _shown(text: str) -> str:
@@ -115,12 +122,12 @@ def _shown(text: str) -> str:
 def _species_parts(text: str) -> tuple[str, Path | None, str | None, list[str]]:
     """What to show, the file (None for a vacancy), the disorder group and the moves of one species."""
     stem, *moves = [part.strip() for part in text.split("@")]
-    if Path(text).exists():
+    if _exists(Path(text)):
         stem, moves = text, []
     if stem.lower() == "vacancy":
         return "vacancy", None, None, moves
     file, group = Path(stem), None
-    if not file.exists() and (match := re.fullmatch(r"(.+):([^:/\\]+)", stem)):
+    if not _exists(file) and (match := re.fullmatch(r"(.+):([^:/\\]+)", stem)):
         file, group = Path(match[1]), match[2]
     shown = "@".join([file.name + (f":{group}" if group else ""), *moves])
     return shown, file, group, moves

@@ -52,6 +52,11 @@ class Scan:
         return np.array([fit.misfit for fit in self.fits])
 
     @property
+    def is_full_circle(self) -> bool:
+        """Whether the range closes on itself after 360 degrees."""
+        return _is_full_circle(self.angles_deg)
+
+    @property
     def best(self) -> Fit:
         """The fit at the scanned angle of the smallest misfit."""
         return self.fits[int(np.argmin(self.misfits))]
@@ -145,8 +150,15 @@ def scan_model(
 def find_minima(angles_deg: Array, misfits: Array, curves: Array) -> tuple[Minimum, ...]:
     """Local minima of a curve (k,) inside its range, from the deepest up; `curves` (resamples, k) its bootstrap.
 
-    In each resample a minimum is looked for between the maxima on either side of it in the curve itself.
+    In each resample a minimum is looked for between the maxima on either side of it in the curve itself. A range of
+    360 degrees has no ends: it is cut open at its highest point.
     """
+    start = angles_deg[0]
+    if _is_full_circle(angles_deg):
+        top = int(np.argmax(misfits[:-1]))
+        order = np.r_[top : len(misfits) - 1, 0 : top + 1]
+        misfits, curves = misfits[order], curves[:, order]
+        angles_deg = angles_deg + (angles_deg[top] - start)
     inner = np.arange(1, len(misfits) - 1)
     bottoms = inner[(misfits[inner] < misfits[inner - 1]) & (misfits[inner] <= misfits[inner + 1])]
     overall = curves.min(axis=1)
@@ -164,8 +176,13 @@ def find_minima(angles_deg: Array, misfits: Array, curves: Array) -> tuple[Minim
         rows = np.arange(len(curves))
         angle, misfit = _vertex(angles_deg, misfits, int(bottom))
         share = float((curves[rows, lowest] == overall).mean())
+        angle = float(start + (angle - start) % 360.0) if angle > start + 360.0 else angle
         found.append(Minimum(angle, float(np.std(places, ddof=1)), misfit, share))
     return tuple(sorted(found, key=lambda minimum: minimum.misfit))
+
+
+def _is_full_circle(angles_deg: Array) -> bool:
+    return bool(abs(angles_deg[-1] - angles_deg[0] - 360.0) < 1e-6)
 
 
 def _vertex(angles_deg: Array, curve: Array, point: int) -> tuple[float, float]:

@@ -40,6 +40,13 @@ class LabelledMolecule(Molecule):
         return LabelledMolecule(self.elements, positions_angstrom, self.labels)
 
     @property
+    def formula(self) -> str:
+        """Elements and their counts, carbon and hydrogen first and then by the alphabet (Hill): C11 N O."""
+        order = sorted({*self.elements}, key=lambda element: (element not in ("C", "H"), element))
+        counts = ((element, self.elements.count(element)) for element in order)
+        return " ".join(f"{element}{count if count > 1 else ''}" for element, count in counts) or "vacancy"
+
+    @property
     def centroid(self) -> Array:
         """The unweighted mean of all atoms, hydrogen included [Angstrom], shape (3,); the origin for a vacancy."""
         return self.positions_angstrom.mean(axis=0) if self.elements else np.zeros(3)

@@ -140,6 +140,10 @@ def test_minima_of_a_curve_come_deepest_first() -> None:
     first, second = find_minima(angles, curve, curves)
     assert first.angle_deg == pytest.approx(45.0) and first.lowest == 0.5 and first.misfit < 0.5
     assert second.angle_deg == pytest.approx(10 + 10 / 6) and second.lowest == 0.5
+    circle = np.arange(-180.0, 181.0, 20.0)
+    wave = -np.cos(np.radians(2 * (circle - 3)))
+    at = [minimum.angle_deg for minimum in find_minima(circle, wave, np.stack([wave, wave]))]
+    assert sorted(at) == pytest.approx([-177, 3], abs=0.2)
     assert find_minima(angles, angles, np.stack([angles, angles])) == ()
 
 

@@ -215,6 +215,7 @@ def test_files_that_are_no_structures(tmp_path: Path, content: str, message: str
         ("{0}+{0}+{0}", "expected FILE.FILE"),
         ("vacancy+vacancy", "both species are vacancies"),
         ("vacancy", "found one species"),
+        (f"{'x' * 300}+vacancy", "cannot be read"),
         ("{}@rotate 10 0 0 1", "found one species"),
         ("{}+nothing.xyz", "nothing.xyz: no such file"),
         ("{0}+{0}@turn 10 0 0 1", "found '@turn 10 0 0 1', expected FILE@rotate ANGLE AXIS"),

@@ -47,8 +47,10 @@ def test_models_are_ranked(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     with Path("out/c.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["model"] for row in rows] == [models[2], models[0], models[1]]
+    assert (rows[2]["formula_a"], rows[2]["formula_b"]) == ("C11 N O", "vacancy")
     assert float(rows[1]["misfit"]) == second["misfit"] and rows[2]["better_than_next"] == ""
     printed = capsys.readouterr().out
+    assert "model      right.xyz+vacancy: A = C11 N O, B = vacancy" in printed
     assert f"right.cif fits better than {models[0]} in" in printed and "tell the two apart" not in printed
     before = Path("out/c.json").read_bytes()
     assert main(arguments) == 0 and Path("out/c.json").read_bytes() == before
