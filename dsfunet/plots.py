@@ -1,5 +1,6 @@
 """A result as a picture: measured plane, its two factors, their product and what is left over."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,29 +36,49 @@ def draw_components(result: Result) -> Figure:
     linear about zero. Missing pixels are grey. The figure belongs to no window and touches no global state of
     matplotlib.
     """
+    measured_scale = intensity_scale(result.input)
+    panels = []
+    for name in _PANELS:
+        values = getattr(result, name)
+        if name == "residual":
+            norm = residual_scale(values)
+        else:
+            norm = measured_scale if name in ("input", "product") else intensity_scale(values)
+        panels.append(Panel(TITLES[name].capitalize(), values, norm))
+    return draw_panels(result, panels, _title(result))
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One plane of a row: its title, its values (n, m), NaN where there is none, and its colour scale.
+
+    A scale that reaches below zero is drawn in diverging colours.
+    """
+
+    title: str
+    values: npt.NDArray[np.floating[Any]]
+    norm: Normalize
+
+
+def draw_panels(result: Result, panels: Sequence[Panel], title: str) -> Figure:
+    """Planes on a result's grid, side by side, each with its colour bar; axes as in `draw_components`."""
     frame = Frame.of(result.grid, result.input.shape)
     low, high = frame.corners.min(axis=0), frame.corners.max(axis=0)
     aspect = float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.3, 2.0))
-    size = (_PANEL_WIDTH_INCH * len(_PANELS), _PANEL_WIDTH_INCH * 0.86 * aspect + 1.6)
+    size = (_PANEL_WIDTH_INCH * len(panels), _PANEL_WIDTH_INCH * 0.86 * aspect + 1.6)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02))
     FigureCanvasAgg(figure)
-    measured_scale = intensity_scale(result.input)
-    for number, name in enumerate(_PANELS):
-        axes = figure.add_subplot(1, len(_PANELS), number + 1)
-        values = getattr(result, name)
-        if name == "residual":
-            norm, colours = residual_scale(values), "RdBu_r"
-        else:
-            norm = measured_scale if name in ("input", "product") else intensity_scale(values)
-            colours = "inferno"
-        image = frame.draw(axes, values, norm, colours)
-        axes.set_title(TITLES[name].capitalize(), fontsize=11)
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), number + 1)
+        diverging = (panel.norm.vmin or 0.0) < 0
+        image = frame.draw(axes, panel.values, panel.norm, "RdBu_r" if diverging else "inferno")
+        axes.set_title(panel.title, fontsize=11)
         bar = figure.colorbar(
             image,
             ax=axes,
             location="bottom",
-            ticks=colour_ticks(norm),
-            extend="both" if name == "residual" else "max",
+            ticks=colour_ticks(panel.norm),
+            extend="both" if diverging else "max",
             shrink=0.82,
             aspect=24,
             pad=0.04,
@@ -65,7 +86,7 @@ def draw_components(result: Result) -> Figure:
         bar.ax.tick_params(labelsize=8)
         bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
         bar.ax.xaxis.get_offset_text().set_fontsize(8)
-    figure.suptitle(_title(result), fontsize=13)
+    figure.suptitle(title, fontsize=13)
     return figure
 
 

@@ -1,1 +1,1 @@
-"""From components to the numbers a crystallographer publishes. Nothing here needs torch."""
+"""From components to numbers that are published: correlations, and models judged by I_FF. No torch in here."""
