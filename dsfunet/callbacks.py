@@ -123,11 +123,11 @@ class StartFrom(Callback):
 
     def __init__(self, weights: str = "release") -> None:
         self.weights = weights
-        self._digest: str | None = None
+        self._begun: dict[str, Any] = {"started_from": None, "species": None}
 
-    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Fill the generators, and their averages, before any checkpoint is restored."""
-        if stage != "fit" or trainer.ckpt_path is not None:
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Fill the generators, and their averages, unless a checkpoint was restored."""
+        if trainer.ckpt_path is not None:
             return
         assert isinstance(pl_module, DSFUNet)
         given = load_release() if self.weights == "release" else load_generators(self.weights)
@@ -141,15 +141,24 @@ class StartFrom(Callback):
             own.load_state_dict(network.state_dict())
             if pl_module.averages is not None:
                 pl_module.averages[name].load_state_dict(network.state_dict())
-        self._digest = given.digest
+        self._begun = {
+            "started_from": given.digest,
+            "species": given.card.get("data", {}).get("species"),
+        }
+
+    @property
+    def species(self) -> list[str] | None:
+        """Names of the species that the first weights were trained on; None where they do not say."""
+        species: list[str] | None = self._begun["species"]
+        return species
 
     def state_dict(self) -> dict[str, Any]:
-        """The digest of the weights that training began with: a card must be able to say it."""
-        return {"started_from": self._digest}
+        """Digest and species of the weights that training began with: a card must be able to say them."""
+        return dict(self._begun)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it over from the checkpoint that training goes on from."""
-        self._digest = state_dict["started_from"]
+        """Take them over from the checkpoint that training goes on from."""
+        self._begun = {**self._begun, **state_dict}
 
 
 class Gauges(Callback):
@@ -211,8 +220,14 @@ class RunRecord(Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Put it in, in plain types."""
-        checkpoint["data"] = getattr(trainer.datamodule, "trained_on", {})  # type: ignore[attr-defined]
+        """Put it in, in plain types, with the species that the weights knew when training began."""
+        trained_on = dict(getattr(trainer.datamodule, "trained_on", {}))  # type: ignore[attr-defined]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, StartFrom) and "species" in trained_on:
+                both = (trained_on["species"], callback.species)
+                # Where one is not known, all of them are not.
+                trained_on["species"] = None if None in both else sorted({*both[0], *both[1]})  # type: ignore[misc]
+        checkpoint["data"] = trained_on
 
 
 def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, Any]:

@@ -9,6 +9,8 @@ Array = npt.NDArray[np.float64]
 
 _ROUNDS = 50
 _CONVERGED = 1e-6
+# Columns whose squared sine is less are told apart by rounding only.
+_ALIKE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,9 @@ def _scale_and_floor(gram: Array, target: Array, columns: Array) -> tuple[float,
     (aa, ab), (_, bb) = columns @ gram @ columns.T
     a, b = columns @ target
     determinant = aa * bb - ab * ab
-    scale, scaled_floor = 0.0, 0.0
-    if (
-        determinant > 1e-14 * aa * bb
-    ):  # else the columns are alike, and the scale alone explains what both would
+    if determinant > _ALIKE * aa * bb:
         scale, scaled_floor = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
-    if scale <= 0 or scaled_floor < 0 or determinant <= 1e-14 * aa * bb:
-        scale, scaled_floor = (a / aa if aa > 0 else 0.0), 0.0
-    # No scale at all: the component explains nothing, and a floor without it has no meaning.
-    return (float(scale), float(scaled_floor / scale)) if scale > 0 else (0.0, 0.0)
+        if scale > 0 and scaled_floor >= 0:
+            return float(scale), float(scaled_floor / scale)
+    # The columns are alike, or a floor would be negative: the scale alone.
+    return float(a / aa) if aa > 0 else 0.0, 0.0

@@ -300,8 +300,15 @@ class Store:
         return floors
 
     def metadata(self, name: str) -> npt.NDArray[Any]:
-        """A whole per-sample metadata array, such as species, cell or order_kind."""
-        return np.asarray(self.array(name)[:])
+        """A whole per-sample metadata array, such as species, cell or order_kind.
+
+        Raises:
+            InputError: what is stored of it is damaged.
+        """
+        try:
+            return np.asarray(self.array(name)[:])
+        except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
+            raise InputError(f"{self.path}: {name} is damaged ({error})") from error
 
 
 def write_json(path: Path, content: Any) -> None:

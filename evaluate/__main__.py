@@ -116,8 +116,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, or a file taken away
+        print(f"evaluate: {error}; expected files that can be read and written", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("evaluate: stopped; the same command goes on from here", file=sys.stderr)
+        going_on = "" if arguments and arguments[0] == COMPARE else "; the same command goes on from here"
+        print(f"evaluate: stopped{going_on}", file=sys.stderr)
         return 130
     return 0
 
@@ -166,13 +170,17 @@ def _evaluate(options: Namespace) -> None:
     )
     device = checked_device(options.device)
     processes = options.processes or default_processes(device)
-    report = evaluate(request, parts_of(out), device, processes, options.progress)
+    parts = parts_of(out)
+    report = evaluate(request, parts, device, processes, options.progress)
     write(report, out)
-    shutil.rmtree(parts_of(out))
+    shutil.rmtree(parts)
     for warning in report.plain["warnings"]:
         print(f"Warning: {warning}")
     print("\n".join([*paper_table(report.plain), "", *score_table(report.plain)]))
-    print(f"the report is in {out}")
+    spent = report.timing["seconds_per_plane"]["validation"]["network"]
+    print(
+        f"a plane took the networks {spent:.3f} s on one {'core' if device == 'cpu' else 'GPU'}; the report is in {out}"
+    )
 
 
 def _named_weights(checkpoint: str | None, weights: str | None) -> str:
@@ -186,9 +194,12 @@ def _named_weights(checkpoint: str | None, weights: str | None) -> str:
 def _compare(options: Namespace) -> None:
     from dataclasses import asdict
 
+    from dsfunet.io.files import check_writable
     from dsfunet.shards import write_json
     from evaluate.comparison import compare, comparison_table
 
+    if options.out is not None:
+        check_writable(Path(options.out))
     methods = (options.first_method, options.second_method)
     found = compare(
         Path(options.first),

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser
 
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
-from dsfunet.shards import open_store, write_json
+from dsfunet.shards import Store, open_store, write_json
 from evaluate.tables import paper_table, rivals_table, score_table
 from evaluate.training_log import log_versions, read_log
 
@@ -86,7 +86,7 @@ def build_card(
     config = yaml.safe_load((versions[-1] / "config.yaml").read_text(encoding="utf-8"))
     batches = int(checkpoint["state_dict"]["batches_seen"])
     return {
-        "data": store.description(),
+        "data": _trained_on(checkpoint, store),
         "training": {
             "config": {key: config[key] for key in ("seed_everything", "model", "data")},
             "batches": batches,
@@ -99,6 +99,17 @@ def build_card(
         "scores": {key: report[key] for key in _OF_THE_REPORT},
         "note": note,
     }
+
+
+def _trained_on(checkpoint: dict[str, Any], store: Store) -> dict[str, Any]:
+    """What the store says of itself, with the species that weights training began with had seen before."""
+    description = store.description()
+    earlier = _kept(checkpoint, "species")
+    return (
+        description
+        if earlier is None
+        else {**description, "species": sorted({*description["species"], *earlier})}
+    )
 
 
 def _ranks(version: Path) -> int:

@@ -128,5 +128,5 @@ class CaseReader:
 
 def _counted(clean: Planes, counts: float, seed: list[int]) -> Planes:
     noisy = np.random.default_rng(seed).poisson(clean.astype(np.float64) * counts)
-    shown: Planes = (noisy / noisy.max()).astype(np.float32)
+    shown: Planes = (noisy / max(int(noisy.max()), 1)).astype(np.float32)
     return shown

@@ -180,7 +180,7 @@ class MeanPlane:
         short_range_order: likewise.
     """
 
-    title = "mean plane of the truths"
+    title = "mean plane of these very truths"
     description: Mapping[str, Any] = {"method": "mean_plane"}
 
     def __init__(self, form_factor: Planes, short_range_order: Planes) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
+from evaluate.evaluation import FORMAT
 from evaluate.measures import MEASURES, PRODUCT_MEASURES, Measure
 from evaluate.report import PLANES_FILE, REPORT_FILE
 from evaluate.tables import NETWORK, TITLES
@@ -82,13 +83,12 @@ def compare(
             (planes_one, planes_two), predictors, (first, second), strict=True
         )
     ]
-    rng_seed = seed
     found = []
     for key in (key for key in both[0] if key in both[1]):
         component, name = key.split("/")
         measure = (PRODUCT_MEASURES if component == "product" else MEASURES)[name]
         found += _differences(
-            component, name, measure, both[0][key], both[1][key], resamples, confidence, rng_seed
+            component, name, measure, both[0][key], both[1][key], resamples, confidence, seed
         )
     return found
 
@@ -96,6 +96,8 @@ def compare(
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Values]]:
     try:
         plain = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+            raise ValueError(f"its report.json is not of format {FORMAT}")
         return plain, read_arrays(folder / PLANES_FILE)
     except (OSError, ValueError) as error:
         raise InputError(

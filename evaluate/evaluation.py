@@ -27,7 +27,13 @@ from evaluate.planning import (
     planes_of,
 )
 from evaluate.predictors import KNOWS_THE_LATTICE, NETWORK, NOISE, make_predictors
-from evaluate.provenance import check_unseen, describe_store, describe_surroundings, recipe_warnings
+from evaluate.provenance import (
+    check_trained,
+    check_unseen,
+    describe_store,
+    describe_surroundings,
+    recipe_warnings,
+)
 from evaluate.running import digest_of, digest_of_code, gather, one_thread, run
 from evaluate.units import Arrays, Plan
 
@@ -92,7 +98,9 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
         warnings.append(said)
     plan = make_plan(request, stores, parts, device, space)
     provenance = _provenance(request, stores, network, space, device)
-    key = digest_of([provenance, dataclasses.asdict(plan), digest_of_code()])
+    # The digest of the code stands for its commit, which changes with every word of documentation.
+    decided = {**provenance, "surroundings": {**provenance["surroundings"], "code": digest_of_code()}}
+    key = digest_of([decided, dataclasses.asdict(plan)])
     done_before = run(
         plan, parts, processes, progress, key, lambda: _write_mean_planes(plan, stores[VALIDATION])
     )
@@ -127,6 +135,8 @@ def _warnings(request: Request, stores: dict[str, Store], trained: dict[str, Any
     planes = planes_of(request, stores, VALIDATION)
     found = check_unseen(trained, store, planes, request.allow_trained_species)
     found += recipe_warnings(trained, store)
+    if TRAINING in stores:
+        found += check_trained(trained, stores[TRAINING], planes_of(request, stores, TRAINING))
     split = store.attributes.get("split")
     if split != VALIDATION:
         found.append(
@@ -168,7 +178,8 @@ def _report(
     ways = summary.breakdowns(stores[VALIDATION], arrays["missing_share"], arrays["signal"])
     predictors = make_predictors(plan.settings, stage.predictors)
     measured = {name: summary.measures_of(arrays, name) for name in stage.predictors}
-    table = {name: summary.main_table(gathered[name], NETWORK, plan.seed) for name in stores}
+    equal = min(len(gathered[name]["missing_share"]) for name in stores)
+    table = {name: summary.main_table(gathered[name], NETWORK, plan.seed, equal) for name in stores}
     rivals = [name for name in stage.predictors if name not in (NOISE, "input")]
     plain: dict[str, Any] = {
         "format": FORMAT,
@@ -176,7 +187,7 @@ def _report(
         "provenance": provenance,
         "missing_share": float(arrays["missing_share"].mean()),
         "table": table,
-        "limits": summary.limits(measured[NETWORK], table[VALIDATION]),
+        "limits": summary.limits(measured[NETWORK], table[VALIDATION], inception=plan.space == "inception"),
         "predictors": {
             name: {
                 "title": predictors[name].title,
@@ -206,7 +217,10 @@ def _report(
 
 
 def _noise_curve(plan: Plan, gathered: dict[str, Arrays]) -> list[dict[str, Any]]:
-    """MSE against counts in the brightest pixel, the noisiest first, and last without noise on the same planes."""
+    """MSE against counts in the brightest pixel, the noisiest first, and last of the same planes as they are stored.
+
+    Counts are of the exact product: where a store has background or Bragg residue, the counted planes have none.
+    """
     noisy = [stage for stage in plan.stages if stage.counts is not None]
     points: list[dict[str, Any]] = [
         {

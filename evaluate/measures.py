@@ -44,8 +44,8 @@ MEASURES: dict[str, Measure] = {
     "ssim": Measure("SSIM", smaller_is_better=False),
     "psnr": Measure("PSNR [dB]", smaller_is_better=False),
     "r1": Measure("R1"),
-    "correlation_rms": Measure("error of the correlations"),
-    "correlation_nearest": Measure("error of the nearest correlations"),
+    "correlation_rms": Measure("relative error of the correlations"),
+    "correlation_nearest": Measure("relative error of the nearest correlations"),
 }
 """Measures of one component against its truth, by name:
 
@@ -53,13 +53,13 @@ MEASURES: dict[str, Measure] = {
 - `mse_unit`: the same of sqrt(x) in [0, 1], a quarter of it;
 - `mse_linear`: the same of the linear intensity x in [0, 1];
 - `mse_measured`, `mse_missing`: `mse` over the pixels that were measured, and over those that were not;
-- `ssim`: structural similarity of the planes in s, Gaussian window of 1.5 pixels, data range 2 (Wang et al. 2004);
+- `ssim`: structural similarity of sqrt(x) in [0, 1], Gaussian window of 1.5 pixels (Wang et al. 2004);
 - `psnr`: peak signal-to-noise ratio, 10 log10(4 / mse) [dB];
 - `r1`: sum ||F_o| - |F_c|| / sum |F_o| with |F| = sqrt(x), as of structure amplitudes; no scale is fitted;
 - `correlation_rms`, `correlation_nearest`, of short-range order alone: rms error of the correlation coefficients
   that a cosine series on the known lattice gives, over all 60 independent in-plane vectors |m|, |n| <= 5 and over
-  the four with |m|, |n| <= 1. Both planes are fitted alike and both are divided by the mean of the true I_SRO, so
-  that coefficients are those of equation 3 (summed along the third axis) up to the clipping at zero.
+  the four with |m|, |n| <= 1. Both planes are fitted alike, and both divided by the mean of the true I_SRO over the
+  layer: the errors are of correlations summed along the third axis, relative to that of the vector 0.
 """
 
 PRODUCT_MEASURES: dict[str, Measure] = {
@@ -120,10 +120,10 @@ def structural_similarity(
     for start in range(0, len(outputs), _SSIM_AT_ONCE):
         # As channels of one picture: a convolution of many channels takes a third of the time of many of one.
         first, second = (
-            torch.from_numpy(spread(planes[start : start + _SSIM_AT_ONCE].astype(np.float32)))[None]
+            torch.from_numpy(np.sqrt(planes[start : start + _SSIM_AT_ONCE].astype(np.float32)))[None]
             for planes in (outputs, truths)
         )
-        _, pixels = structural_similarity_index_measure(first, second, data_range=2.0, return_full_image=True)
+        _, pixels = structural_similarity_index_measure(first, second, data_range=1.0, return_full_image=True)
         found.append(pixels[0].double().mean(dim=(1, 2)).numpy())
     return np.concatenate(found)
 

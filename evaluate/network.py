@@ -115,7 +115,9 @@ class NetworkPredictor:
             InputError: a plane has nothing to factorise.
         """
         if self._last is None or self._last[0] is not cases:
-            self._last = cases, self._split(cases)
+            # On a GPU exact and repeatable, whichever does the work; on a CPU this changes nothing.
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+                self._last = cases, self._split(cases)
         return self._last[1]
 
     def _split(self, cases: Sequence[Case]) -> Prediction:
@@ -123,9 +125,17 @@ class NetworkPredictor:
         if self.mode.way == "deterministic":
             answer = self._factorizer(planes, mask=masks)
             return Prediction(answer.form_factor, answer.short_range_order)
-        passes = np.stack([self._pass(number, planes, masks, cases) for number in range(self.mode.passes)])
-        mean, deviation = passes.mean(axis=0), passes.std(axis=0, ddof=1)
-        return Prediction(*unspread(mean), *deviation)
+        # Mean and sum of squared differences pass by pass (Welford), for any number of them in little memory.
+        mean = np.zeros((2, *planes.shape))
+        squares = np.zeros_like(mean)
+        for number in range(self.mode.passes):
+            found = self._pass(number, planes, masks, cases)
+            difference = found - mean
+            mean += difference / (number + 1)
+            squares += difference * (found - mean)
+        deviation = np.sqrt(squares / (self.mode.passes - 1))
+        form_factor, short_range_order = unspread(mean).astype(np.float32)
+        return Prediction(form_factor, short_range_order, *deviation.astype(np.float32))
 
     def _pass(
         self, number: int, planes: Planes, masks: npt.NDArray[np.bool_], cases: Sequence[Case]

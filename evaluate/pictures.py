@@ -16,9 +16,8 @@ from evaluate.metrics import PAPER_MARKS
 from evaluate.predictors import NETWORK
 
 TITLES = {"form_factor": "form factor", "short_range_order": "short-range order"}
-# Two colours that stay apart for the colour-blind (Okabe and Ito), and six for what is drawn beside the networks.
+# Two colours that stay apart for the colour-blind (Okabe and Ito).
 COLOURS = {"form_factor": "#0072B2", "short_range_order": "#D55E00"}
-_OTHERS = ("#000000", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
 # Scores of zero have no place on a logarithmic axis: they are counted in its first bin.
 _SMALLEST = 1e-6
 
@@ -82,7 +81,7 @@ def curves(report: Report) -> Figure:
     grid: npt.NDArray[Any] = figure.subplots(2, 2, squeeze=False)
     names = list(missing[0]["mse"])
     titles = {name: report.plain["predictors"][name]["title"] for name in names}
-    colours = dict(zip(names, _OTHERS, strict=False))
+    colours = {name: f"C{number}" for number, name in enumerate(names)}
     for (left, right), component in zip(grid, COMPONENTS, strict=True):
         shares = [50 * (point["from"] + point["to"]) for point in missing]
         for name in names:

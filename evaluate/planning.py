@@ -54,7 +54,8 @@ class Request:
             raise InputError(f"baseline {unknown[0]!r}: expected some of {', '.join(BASELINES)}")
         if NOISE not in self.baselines:
             raise InputError(f"baselines {', '.join(self.baselines)}: expected {NOISE} among them")
-        if min(self.counts, default=1.0) < 1 or max(self.counts, default=1.0) > 1e15:
+        # Written so that NaN, for which every comparison is false, is refused.
+        if not all(1 <= counts <= 1e15 for counts in self.counts):
             raise InputError(f"counts {self.counts}: expected 1 to 1e15 in the brightest pixel")
 
 
@@ -66,6 +67,13 @@ def open_stores(request: Request) -> dict[str, Store]:
     """
     paths = {VALIDATION: request.shards, TRAINING: request.training_shards}
     stores = {name: open_store(path) for name, path in paths.items() if path is not None}
+    for store in stores.values():
+        lacking = sorted({"species_names", "species_groups", "order_kinds"} - set(store.attributes))
+        if lacking or not len(store):
+            found = f"its attributes name no {lacking[0]}" if lacking else "it holds no planes"
+            raise InputError(
+                f"{store.path}: {found}; expected a store of `python -m simulate` with planes in it"
+            )
     if request.samples is not None and not 1 <= request.samples <= len(stores[VALIDATION]):
         raise InputError(
             f"{request.samples} planes asked of {stores[VALIDATION].path.name}: expected 1 to {len(stores[VALIDATION])}"
@@ -104,8 +112,8 @@ def make_plan(
     few = min(request.curve_samples, planes[VALIDATION])
     if few:
         stages += [
-            Stage(f"counts-{counts:g}", paths[VALIDATION], few, rivals, (), counts=counts)
-            for counts in request.counts
+            Stage(f"counts-{number}", paths[VALIDATION], few, rivals, (), counts=counts)
+            for number, counts in enumerate(request.counts)
         ]
     few = min(request.uncertainty_samples, planes[VALIDATION])
     if few:
@@ -123,7 +131,7 @@ def make_plan(
         stages=tuple(stages),
         settings=settings,
         # As many as make a unit of seconds: what a stop can cost.
-        planes_per_unit=8 * request.batch_size,
+        planes_per_unit=max(1, 8 // Mode.parse(request.mode).passes) * request.batch_size,
         seed=request.seed,
         space="statistics" if isinstance(space, StatisticsSpace) else "inception",
         inception_weights=request.inception_weights,

@@ -68,6 +68,16 @@ def check_unseen(trained: Mapping[str, Any], store: Store, planes: int, allowed:
     ]
 
 
+def check_trained(trained: Mapping[str, Any], store: Store, planes: int) -> list[str]:
+    """Warn where planes that are given as training planes are not of what the weights were trained on."""
+    known, split = trained.get("species"), store.attributes.get("split")
+    others = [] if known is None else sorted({*store.species(planes)} - {*known})
+    if split == "train" and not others:
+        return []
+    found = f"shows species they never saw, such as {others[0]}" if others else f"is of the split {split!r}"
+    return [f"{store.path.name}, given as planes the weights were trained on, {found}."]
+
+
 def recipe_warnings(trained: Mapping[str, Any], store: Store) -> list[str]:
     """Warn where planes were made by another recipe than the weights' training data."""
     given, used = store.attributes.get("recipe"), trained.get("recipe")
@@ -84,8 +94,11 @@ def recipe_warnings(trained: Mapping[str, Any], store: Store) -> list[str]:
 
 def _differences(used: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> list[str]:
     found = []
-    # A recipe of an older version has no entry for what came later, and what that was then is not known here.
-    for name in {*used} & {*given} - (set() if prefix else _NOT_THE_WORLD):
+    for name in {*used, *given} - (set() if prefix else _NOT_THE_WORLD):
+        if name not in used or name not in given:
+            # A recipe of an older version has no entry for what came later.
+            found.append(f"{prefix}{name} (not on record for both)")
+            continue
         before, after = used[name], given[name]
         if isinstance(before, dict) and isinstance(after, dict):
             found += _differences(before, after, f"{prefix}{name}.")

@@ -45,6 +45,8 @@ def check_destination(out: Path) -> None:
         InputError: the folder cannot be made or written, or holds anything but an earlier report.
     """
     out = out.resolve()
+    if out == Path.cwd() or out in Path.cwd().parents:
+        raise InputError(f"{out}: is where this runs; expected a folder of its own for the report")
     if out.exists():
         if not out.is_dir():
             raise InputError(f"{out}: is a file; expected a folder to put the report in")

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -32,14 +33,15 @@ def run(
 
     Args:
         plan: what to measure.
-        folder: where units are kept; what it holds of another key is removed.
+        folder: where units are kept.
         processes: how many work at once; with one, that is this process.
         progress: show a progress bar.
         key: of all that decides the numbers.
         prepare: makes what units need beside the plan, once the folder is there.
 
     Raises:
-        InputError: a unit cannot be done, or a process was killed. What is done is kept.
+        InputError: a unit cannot be done, a process was killed, or the folder holds anything but units of the same key.
+            What is done is kept.
     """
     _open_folder(folder, key)
     prepare()
@@ -60,12 +62,11 @@ def _open_folder(folder: Path, key: str) -> None:
         fits = json.loads(kept.read_text(encoding="utf-8")) == key
     except (OSError, ValueError):
         fits = False
-    if folder.exists() and not fits:
-        if any(path.name != KEY_FILE and path.suffix not in (".npz", ".part") for path in folder.iterdir()):
-            raise InputError(
-                f"{folder}: expected the parts of an evaluation or nothing, found other files in it"
-            )
-        shutil.rmtree(folder)
+    if folder.exists() and not fits and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(
+            f"{folder}: found something else than the parts of this very evaluation (same weights, planes, options and"
+            " code); remove it, or choose another --out"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if not fits:
         write_json(kept, key)
@@ -80,7 +81,8 @@ def _done(plan: Plan, folder: Path, waiting: list[Unit], processes: int) -> Iter
         return
     context = get_context("spawn")  # torch and numba keep threads, which do not survive a fork
     with ProcessPoolExecutor(processes, context, _start_process, (plan, folder)) as pool:
-        futures = [pool.submit(_do_unit, unit) for unit in waiting]
+        with _no_interrupts():  # the processes begin now, and leave Ctrl-C to this one
+            futures = [pool.submit(_do_unit, unit) for unit in waiting]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -91,6 +93,19 @@ def _done(plan: Plan, folder: Path, waiting: list[Unit], processes: int) -> Iter
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C, from their first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _workshop: Workshop | None = None

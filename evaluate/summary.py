@@ -114,8 +114,11 @@ def _summary(values: Values, component: str | None) -> dict[str, Any]:
     return plain
 
 
-def main_table(arrays: Arrays, predictor: str, seed: int) -> dict[str, dict[str, Any]]:
-    """The paper's Table 1 for one set of planes: component -> distances, mean MSE, and those of noise."""
+def main_table(arrays: Arrays, predictor: str, seed: int, distance_planes: int) -> dict[str, dict[str, Any]]:
+    """The paper's Table 1 for one set of planes: component -> distances, mean MSE, and those of noise.
+
+    Distances are taken over the first `distance_planes` planes: only those of equal numbers can be compared.
+    """
     table = {}
     for component in COMPONENTS:
         truth, answer, noise = (
@@ -129,15 +132,22 @@ def main_table(arrays: Arrays, predictor: str, seed: int) -> dict[str, dict[str,
                 ("noise_against_noise", f"{NOISE}/against_noise/mse"),
             )
         }
-        if truth is not None and answer is not None and noise is not None and len(truth) > 1:
+        if truth is not None and answer is not None and noise is not None and distance_planes > 1:
             other = arrays[f"features/{NOISE}/{COMPONENTS[1 - COMPONENTS.index(component)]}"]
             for name, pair in (
                 ("score", (answer, truth)),
                 ("noise_against_truth", (noise, truth)),
                 ("noise_against_noise", (noise, other)),
             ):
-                found = distance(*pair, seed)
-                rows[name] |= {"fid": found.frechet, "kid": found.kernel_mean, "kid_std": found.kernel_std}
+                first, second = (each[:distance_planes] for each in pair)
+                found = distance(first, second, seed)
+                rows[name] |= {
+                    "fid": found.frechet,
+                    "kid": found.kernel_mean,
+                    "kid_std": found.kernel_std,
+                    "distance_planes": len(first),
+                    "kid_subset_planes": found.subset_size,
+                }
         table[component] = rows
     return table
 
@@ -228,15 +238,20 @@ def ranked(values: Values) -> Mapping[str, int]:
     return {"best": int(order[0]), "median": int(order[(len(order) - 1) // 2]), "worst": int(order[-1])}
 
 
-def limits(report_measures: Mapping[str, Any], table: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the paper states of its scores, and whether ours keep to it: name, ours, mark, kept."""
+def limits(
+    report_measures: Mapping[str, Any], table: Mapping[str, Any], inception: bool
+) -> list[dict[str, Any]]:
+    """What the paper states of its scores, and whether ours keep to it: name, ours, mark, kept.
+
+    Of distances only those in the paper's own feature space, Inception's.
+    """
     found = []
     for component in COMPONENTS:
         mse = report_measures[component]["mse"]
         found.append(
             _limit(f"{component}: 90th percentile of the MSE", mse["percentile_90"], PAPER_MARKS[component])
         )
-        for name in ("mse", "fid", "kid"):
+        for name in ("mse", "fid", "kid") if inception else ("mse",):
             if name in table[component]["score"]:
                 ratio = table[component]["score"][name] / table[component]["noise_against_truth"][name]
                 found.append(_limit(f"{component}: {name.upper()} over that of noise", ratio, 0.1))

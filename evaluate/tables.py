@@ -9,6 +9,7 @@ from evaluate.metrics import COMMON_MARK, PAPER_MARKS
 
 TITLES = {"form_factor": "I_FF", "short_range_order": "I_SRO", "product": "both"}
 NETWORK = "network"
+_PAPER_ROWS = {"fid": "FID", "kid": "KID", "mse": "mean MSE, [-1, 1]", "unit": "mean MSE, [0, 1]"}
 _HEADLINES = {"mean": "the mean", "median": "the median", "percentile_90": "the 90th percentile"}
 _SCORE_HEADER = ("mean", "median", "90th percentile", "under the paper's mark", f"under {COMMON_MARK:g}")
 
@@ -23,6 +24,8 @@ def markdown(plain: dict[str, Any]) -> str:
     )
     space = plain["provenance"]["feature_space"]["name"]
     mode = plain["provenance"]["weights"]["mode"]
+    counted = plain["table"]["validation"]["form_factor"]["score"].get("distance_planes")
+    distances = "too few planes for any" if counted is None else f"the first {counted} planes of each set"
     lines = [
         f"# {store['planes']} planes of {store['name']}{some}",
         "",
@@ -33,7 +36,8 @@ def markdown(plain: dict[str, Any]) -> str:
         "",
         "## The paper's Table 1",
         "",
-        f"FID and KID are in the feature space of **{space}**: compare them with others of that space only.",
+        f"FID and KID are in the feature space of **{space}**, over {distances}: compare them with others of that"
+        " space and number only. The deviation of KID is that of its subsets, which share planes.",
         "",
         *paper_table(plain),
         "",
@@ -69,34 +73,38 @@ def markdown(plain: dict[str, Any]) -> str:
 
 
 def paper_table(plain: dict[str, Any]) -> list[str]:
-    """The layout of the paper's Table 1: a row a metric and component, a column a set of planes, then noise."""
+    """The layout of the paper's Table 1: a row a metric and component, a column a set of planes, then noise.
+
+    The titles of distances say in which feature space they are.
+    """
     validation = plain["table"]["validation"]
-    training = plain["table"].get("training")
+    columns = {name: plain["table"][name] for name in ("training", "validation") if name in plain["table"]}
     planes = {name: store["planes"] for name, store in plain["provenance"]["stores"].items()}
-    columns = [("validation", validation)]
-    if training is not None:
-        columns.insert(0, ("training", training))
+    space = plain["provenance"]["feature_space"]["name"]
+    rows = []
+    for metric, title in _PAPER_ROWS.items():
+        for component in COMPONENTS:
+            sets = [table[component]["score"] for table in columns.values()]
+            sets += [validation[component][name] for name in ("noise_against_truth", "noise_against_noise")]
+            cells = [_paper_cell(each, metric) for each in sets]
+            where = f" in {space}" if metric in ("fid", "kid") else ""
+            rows.append([f"{title}, {TITLES[component]}{where}", *cells])
     header = [
         "",
-        *(f"{name} ({planes[name]} planes)" for name, _ in columns),
+        *(f"{name} ({planes[name]} planes)" for name in columns),
         "noise vs truth",
         "noise vs noise",
     ]
-    rows = []
-    for metric, title in (
-        ("fid", "FID"),
-        ("kid", "KID"),
-        ("mse", "mean MSE, [-1, 1]"),
-        ("unit", "mean MSE, [0, 1]"),
-    ):
-        for component in COMPONENTS:
-            key, factor = ("mse", 0.25) if metric == "unit" else (metric, 1.0)
-            sets = [table[component]["score"] for _, table in columns]
-            sets += [validation[component][name] for name in ("noise_against_truth", "noise_against_noise")]
-            if key in sets[0]:
-                cells = [f"{factor * each[key]:.4g}" for each in sets]
-                rows.append([f"{title}, {TITLES[component]}", *cells])
     return table(header, rows)
+
+
+def _paper_cell(scores: dict[str, float], metric: str) -> str:
+    if metric == "unit":
+        return f"{scores['mse'] / 4:.4g}"
+    if metric not in scores:  # one plane has no distribution
+        return "-"
+    spread = f" \N{PLUS-MINUS SIGN} {scores['kid_std']:.2g}" if metric == "kid" else ""
+    return f"{scores[metric]:.4g}{spread}"
 
 
 def score_table(plain: dict[str, Any]) -> list[str]:
@@ -158,7 +166,8 @@ def _rivals_in_words(plain: dict[str, Any]) -> list[str]:
         for name, each in plain["predictors"].items():
             theirs, ours = each["measures"][component]["mse"], own[component]["mse"]
             better = [title for key, title in _HEADLINES.items() if theirs[key] < ours[key]]
-            if name != NETWORK and better:
+            # The mean plane is made of the truths it is scored on: no method.
+            if name not in (NETWORK, "mean_plane") and better:
                 lines.append(
                     f"- **{TITLES[component]}: {each['title']} beats the networks alone** in {' and '.join(better)}"
                     f" ({theirs['mean']:.4f} against {ours['mean']:.4f} on average)."

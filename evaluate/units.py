@@ -6,6 +6,7 @@ order of units, and not from where an interrupted run went on.
 
 import time
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def read_arrays(path: Path) -> Arrays:
         # Opened here: numpy leaves a file open whose beginning it does not like.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, EOFError, AttributeError) as error:  # a lone array has no `files`
+    except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:  # a lone array has no `files`
         raise ValueError(str(error)) from error
 
 

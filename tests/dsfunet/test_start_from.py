@@ -3,10 +3,12 @@
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
+import lightning.pytorch as lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from dsfunet.callbacks import RunRecord, StartFrom
 from dsfunet.data import PlaneDataModule
@@ -34,9 +36,9 @@ def weights(tmp_path: Path) -> Path:
     return folder
 
 
-def begin(callback: StartFrom, system: DSFUNet, checkpoint: str | None = None, stage: str = "fit") -> None:
+def begin(callback: StartFrom, system: DSFUNet, checkpoint: str | None = None) -> None:
     trainer: Any = SimpleNamespace(ckpt_path=checkpoint)
-    callback.setup(trainer, system, stage)
+    callback.on_fit_start(trainer, system)
 
 
 def test_generators_and_averages_begin_with_the_weights(weights: Path) -> None:
@@ -48,19 +50,62 @@ def test_generators_and_averages_begin_with_the_weights(weights: Path) -> None:
         for name, value in getattr(given, component).state_dict().items():
             assert torch.equal(system.generators[component].state_dict()[name], value)
             assert torch.equal(system.averages[component].state_dict()[name], value)
-    assert callback.state_dict() == {"started_from": given.digest}
+    assert callback.state_dict() == {"started_from": given.digest, "species": None}
 
 
-@pytest.mark.parametrize(("checkpoint", "stage"), [("last.ckpt", "fit"), (None, "validate")])
-def test_a_run_that_goes_on_takes_its_weights_from_its_checkpoint(checkpoint: str | None, stage: str) -> None:
-    """The weights need not even be there any more, and the checkpoint says which they were."""
-    system, callback = module(), StartFrom("gone")
-    before = {name: value.clone() for name, value in system.state_dict().items()}
-    begin(callback, system, checkpoint, stage)
-    for name, value in system.state_dict().items():
-        assert torch.equal(value, before[name])
-    callback.load_state_dict({"started_from": "d" * 64})
-    assert callback.state_dict() == {"started_from": "d" * 64}
+class OneStep(lightning.LightningDataModule):
+    """One batch an epoch of small planes that say nothing."""
+
+    trained_on: ClassVar[dict[str, Any]] = {"species": ["ether"]}
+
+    def train_dataloader(self) -> list[dict[str, torch.Tensor]]:
+        names = ("clean", *COMPONENTS)
+        return [{"input": torch.zeros(1, 2, 64, 64), **{name: torch.zeros(1, 1, 64, 64) for name in names}}]
+
+
+def fit(callback: StartFrom, folder: Path, epochs: int, resume: Path | None = None) -> DSFUNet:
+    system = module()
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[callback, RunRecord(), ModelCheckpoint(folder, save_last=True)],
+    )
+    trainer.fit(system, datamodule=OneStep(), ckpt_path=resume)
+    return system
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*the number of training batches.*"
+)
+@pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*", "ignore:.*_log.*")
+def test_a_run_that_goes_on_takes_its_weights_from_its_checkpoint(weights: Path, tmp_path: Path) -> None:
+    """The weights it began with need not even be there any more, and its checkpoint says which they were."""
+    fit(StartFrom(str(weights)), tmp_path / "run", 1)
+    saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    # What the first weights were trained on is not known: then nothing is.
+    assert saved["data"] == {"species": None}
+    digest = load_folder(weights).digest
+    callback = StartFrom(str(tmp_path / "gone"))
+    fit(callback, tmp_path / "run", 2, tmp_path / "run" / "last.ckpt")
+    assert callback.state_dict()["started_from"] == digest
+    assert (
+        int(torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]["batches_seen"]) == 2
+    )
+
+
+def test_the_species_of_the_first_weights_are_not_forgotten(tmp_path: Path) -> None:
+    card = {"data": {"species": ["benzene"]}}
+    folder = tmp_path / "given"
+    save_folder(Generators(network(3), network(4), "given", "", card), folder, card)
+    callback = StartFrom(str(folder))
+    begin(callback, module())
+    trainer: Any = SimpleNamespace(datamodule=OneStep(), callbacks=[callback])
+    checkpoint: dict[str, Any] = {}
+    RunRecord().on_save_checkpoint(trainer, module(), checkpoint)
+    assert checkpoint["data"]["species"] == ["benzene", "ether"]
 
 
 def test_weights_of_other_networks_are_refused(weights: Path) -> None:
@@ -85,7 +130,7 @@ def test_checkpoints_say_which_species_were_trained_on(tiny_store: Path, tmp_pat
     checkpoint["networks"] = {
         name: {"network": "SpectralUNet", "settings": system.generators[name].settings} for name in COMPONENTS
     }
-    trainer: Any = SimpleNamespace(datamodule=data)
+    trainer: Any = SimpleNamespace(datamodule=data, callbacks=[])
     RunRecord().on_save_checkpoint(trainer, system, checkpoint)
     torch.save(checkpoint, tmp_path / "last.ckpt")
     read = load_checkpoint(tmp_path / "last.ckpt")
@@ -95,6 +140,6 @@ def test_checkpoints_say_which_species_were_trained_on(tiny_store: Path, tmp_pat
 
 def test_a_run_without_our_data_module_says_nothing() -> None:
     checkpoint: dict[str, Any] = {}
-    trainer: Any = SimpleNamespace(datamodule=None)
+    trainer: Any = SimpleNamespace(datamodule=None, callbacks=[])
     RunRecord().on_save_checkpoint(trainer, module(), checkpoint)
     assert checkpoint["data"] == {}

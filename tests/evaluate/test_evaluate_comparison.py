@@ -17,7 +17,7 @@ def make_report(
     folder: Path, scores: dict[str, np.ndarray], digest: str = "a" * 64, planes: int = PLANES
 ) -> Path:
     folder.mkdir(parents=True)
-    plain = {"provenance": {"stores": {"validation": {"digest": digest, "planes": planes}}}}
+    plain = {"format": 2, "provenance": {"stores": {"validation": {"digest": digest, "planes": planes}}}}
     (folder / "report.json").write_text(json.dumps(plain), encoding="utf-8")
     np.savez(folder / "planes.npz", missing_share=np.zeros(planes), **scores)  # type: ignore[arg-type]
     return folder

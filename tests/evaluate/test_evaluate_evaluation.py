@@ -10,6 +10,7 @@ import pytest
 from dsfunet.errors import InputError
 from evaluate.evaluation import Report, evaluate
 from evaluate.planning import Request
+from evaluate.tables import paper_table
 from tests.evaluate.conftest import RECIPE, KnownFactorizer, make_store
 
 FEW = {
@@ -77,6 +78,8 @@ def test_distances_tell_the_networks_from_noise(report: Report) -> None:
         # Twelve planes make subsets of six: little for a kernel distance, but noise is farther still.
         assert abs(rows["score"]["kid"]) < 0.5 * rows["noise_against_truth"]["kid"]
     limits = {each["name"]: each["kept"] for each in report.plain["limits"]}
+    # The paper's distances are Inception's: these are held against none of them.
+    assert not any("FID" in name or "KID" in name for name in limits)
     assert limits["form_factor: 90th percentile of the MSE"]
     assert not limits["short_range_order: 90th percentile of the MSE"]  # 4e-4 * 98.1 = 0.039
 
@@ -134,10 +137,24 @@ def test_training_planes_make_a_column_of_their_own(
 ) -> None:
     known_networks()
     training = make_store(tmp_path / "train.zarr", "train")
+    known_networks({"data": {"species": ["adamantane"], "recipe": RECIPE}})
     report = run(store_path, tmp_path / "parts", training_shards=str(training), training_samples=6)
     score = report.plain["table"]["training"]["form_factor"]["score"]
     assert score["mse"] == pytest.approx(55e-4 / 6, rel=1e-4)  # 0 + 1 + 4 + 9 + 16 + 25
     assert report.plain["provenance"]["stores"]["training"]["planes"] == 6
+    # Distances only over equal numbers of planes; these training planes are not of what was trained on.
+    sets = report.plain["table"].values()
+    assert {each["form_factor"]["score"]["distance_planes"] for each in sets} == {6}
+    assert "given as planes the weights were trained on" in report.plain["warnings"][0]
+
+
+def test_one_plane_has_an_error_and_no_distance(
+    store_path: Path, tmp_path: Path, known_networks: Callable[..., None]
+) -> None:
+    known_networks()
+    report = run(store_path, tmp_path / "parts", samples=1)
+    assert "fid" not in report.plain["table"]["validation"]["form_factor"]["score"]
+    assert any(line.startswith("| FID") and "| - " in line for line in paper_table(report.plain))
 
 
 def test_where_a_report_comes_from(report: Report, store_path: Path) -> None:
@@ -161,6 +178,7 @@ def test_where_a_report_comes_from(report: Report, store_path: Path) -> None:
         (None, {"baselines": ("magic", "noise")}, "expected some of"),
         (None, {"baselines": ("series",)}, "expected noise among them"),
         (None, {"counts": (0.5,)}, "expected 1 to 1e15"),
+        (None, {"counts": (float("nan"),)}, "expected 1 to 1e15"),
     ],
 )
 def test_what_cannot_be_evaluated(

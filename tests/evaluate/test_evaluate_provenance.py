@@ -6,7 +6,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.shards import Store, open_store
-from evaluate.provenance import check_unseen, describe_store, recipe_warnings
+from evaluate.provenance import check_trained, check_unseen, describe_store, recipe_warnings
 from tests.evaluate.conftest import RECIPE, make_store
 
 
@@ -33,10 +33,18 @@ def test_another_recipe_is_named_entry_by_entry(tmp_path: Path, store: Store) ->
     other = {"rotated_share": 0.7, "seed": 4, "signal": {"share_counts": 0.3}, "new": 1}
     changed = open_store(make_store(tmp_path / "other.zarr", recipe=other))
     [warning] = recipe_warnings({"recipe": RECIPE}, changed)
-    # Neither the seed, nor what the other recipe did not know yet.
-    assert warning.endswith("they differ in rotated_share, signal.share_counts.")
+    # Not the seed; what the first recipe did not know yet is named as such.
+    assert "they differ in new (not on record for both), rotated_share, signal.share_counts." in warning
     assert recipe_warnings({"recipe": RECIPE}, store) == []
     assert recipe_warnings({}, store) == []
+
+
+def test_training_planes_that_are_none(store: Store, tmp_path: Path) -> None:
+    known = {"species": ["benzene", "ethanol", "ether", "toluene", "adamantane"]}
+    assert "is of the split 'validation'" in check_trained(known, store, 12)[0]
+    training = open_store(make_store(tmp_path / "train.zarr", "train"))
+    assert check_trained(known, training, 12) == []
+    assert "such as benzene" in check_trained({"species": ["ether", "ethanol"]}, training, 12)[0]
 
 
 def test_the_store_in_a_report(store: Store) -> None:

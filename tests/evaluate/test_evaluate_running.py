@@ -72,14 +72,17 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
         np.testing.assert_array_equal(resumed.planes[name], values)
 
 
-def test_parts_of_another_evaluation_are_not_used(
+def test_parts_of_another_evaluation_are_neither_used_nor_removed(
     store_path: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     few = {"curve_samples": 0, "uncertainty_samples": 0, "samples": 2}
     evaluate(request(store_path, small_weights, **few), tmp_path / "parts", "cpu", 1, progress=False)
-    other = request(store_path, small_weights, **few, seed=1)
-    again = evaluate(other, tmp_path / "parts", "cpu", 1, progress=False)
-    assert again.timing["units_done_before"] == 0
+    kept = sorted(path.name for path in (tmp_path / "parts").iterdir())
+    with pytest.raises(InputError, match="than the parts of this very evaluation"):
+        evaluate(
+            request(store_path, small_weights, **few, seed=1), tmp_path / "parts", "cpu", 1, progress=False
+        )
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == kept
 
 
 def test_a_folder_of_other_things_is_left_alone(
@@ -88,7 +91,7 @@ def test_a_folder_of_other_things_is_left_alone(
     parts = tmp_path / "parts"
     parts.mkdir()
     (parts / "thesis.tex").write_text("x", encoding="utf-8")
-    with pytest.raises(InputError, match="found other files in it"):
+    with pytest.raises(InputError, match="than the parts of this very evaluation"):
         evaluate(request(store_path, small_weights), parts, "cpu", 1, progress=False)
     assert (parts / "thesis.tex").exists()
 
