@@ -9,6 +9,7 @@ import lightning.pytorch as lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
 
 from dsfunet.callbacks import RunRecord, StartFrom
 from dsfunet.data import PlaneDataModule
@@ -22,7 +23,7 @@ from dsfunet.weights import Generators, load_checkpoint, load_folder, save_folde
 
 def network(seed: int, width: int = 8) -> SpectralUNet:
     torch.manual_seed(seed)
-    return SpectralUNet(channels=(width, 16), blocks=(1, 1), fourier_channels=(4, 8)).eval()
+    return SpectralUNet(channels=(width, 16), blocks=(1, 1), fourier_channels=(4, 8))
 
 
 def module(width: int = 8) -> DSFUNet:
@@ -58,9 +59,9 @@ class OneStep(lightning.LightningDataModule):
 
     trained_on: ClassVar[dict[str, Any]] = {"species": ["ether"]}
 
-    def train_dataloader(self) -> list[dict[str, torch.Tensor]]:
-        names = ("clean", *COMPONENTS)
-        return [{"input": torch.zeros(1, 2, 64, 64), **{name: torch.zeros(1, 1, 64, 64) for name in names}}]
+    def train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
+        planes = {name: torch.zeros(1, 64, 64) for name in ("clean", *COMPONENTS)}
+        return DataLoader([{"input": torch.zeros(2, 64, 64), **planes}])  # type: ignore[arg-type]
 
 
 def fit(callback: StartFrom, folder: Path, epochs: int, resume: Path | None = None) -> DSFUNet:
@@ -80,7 +81,7 @@ def fit(callback: StartFrom, folder: Path, epochs: int, resume: Path | None = No
 @pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*the number of training batches.*"
 )
-@pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*", "ignore:.*_log.*")
+@pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*", "ignore:Checkpoint directory .* exists")
 def test_a_run_that_goes_on_takes_its_weights_from_its_checkpoint(weights: Path, tmp_path: Path) -> None:
     """The weights it began with need not even be there any more, and its checkpoint says which they were."""
     fit(StartFrom(str(weights)), tmp_path / "run", 1)
