@@ -141,7 +141,8 @@ def test_the_bombs_are_live(tmp_path: Path) -> None:
         if hide is in_a_plain_pickle:
             pickle.loads(path.read_bytes())
         elif hide is in_an_exported_program:
-            with path.open("rb") as stream, suppress(AssertionError):  # it misses its sample, too late
+            # It misses its sample, too late; or its log of that is malformed, which pytest does not let pass.
+            with path.open("rb") as stream, suppress(AssertionError, TypeError):
                 torch.export.load(stream)
         else:
             torch.load(path, weights_only=False)
