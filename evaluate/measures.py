@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from dsfunet.errors import InputError
 from dsfunet.physics.cosine_series import fit_cosine_series
@@ -116,6 +114,10 @@ def structural_similarity(
     outputs: npt.NDArray[np.floating[Any]], truths: npt.NDArray[np.floating[Any]]
 ) -> npt.NDArray[np.float64]:
     """The measure `ssim` of n planes (n, 256, 256), linear in [0, 1]; shape (n,), each value in [-1, 1]."""
+    # Imported here: tables and cards want the names of the measures alone, and torch takes seconds.
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     found = []
     for start in range(0, len(outputs), _SSIM_AT_ONCE):
         # As channels of one picture: a convolution of many channels takes a third of the time of many of one.

@@ -144,6 +144,7 @@ class Workshop:
         reader = self._reader(stage.store)
         pairs = [reader(number, stage.counts, self._plan.seed) for number in range(unit.start, unit.stop)]
         cases, truths = [case for case, _ in pairs], [truth for _, truth in pairs]
+        true = _stacked(truths)
         arrays: Arrays = {
             "missing_share": np.array([1 - case.mask.mean() for case in cases]),
             "signal": np.array([case.scattering[case.mask].mean() for case in cases], np.float64),
@@ -153,7 +154,9 @@ class Workshop:
             arrays[f"{SECONDS}{name}"] = np.array([seconds])
             arrays |= {
                 f"{name}/{key}": values
-                for key, values in _scores(answers, cases, truths, name in stage.full).items()
+                for key, values in _scores(
+                    answers, cases, truths, true if name in stage.full else None
+                ).items()
             }
             if name == NOISE:
                 arrays[f"{name}/against_noise/mse"] = spread_mse(
@@ -162,7 +165,7 @@ class Workshop:
             if stage.features and name in (stage.predictors[0], NOISE):
                 arrays |= self._features(name, answers)
         if stage.features:
-            arrays |= self._features("truth", _stacked(truths))
+            arrays |= self._features("truth", true)
         return arrays
 
     def _answers(self, name: str, cases: Sequence[Case], stage: Stage) -> tuple[Prediction, float]:
@@ -195,13 +198,18 @@ def _stacked(truths: Sequence[Truth]) -> Prediction:
     return Prediction(*(np.stack([getattr(truth, name) for truth in truths]) for name in COMPONENTS))
 
 
-def _scores(answers: Prediction, cases: Sequence[Case], truths: Sequence[Truth], full: bool) -> Arrays:
-    """All measures of n answers, each (n,), and where they know how sure they are, (n, bins) of that."""
+def _scores(
+    answers: Prediction, cases: Sequence[Case], truths: Sequence[Truth], stacked: Prediction | None
+) -> Arrays:
+    """Measures of n answers, each (n,), and where they know how sure they are, (n, bins) of that.
+
+    With the truths `stacked` as well, it is every measure.
+    """
     rows: list[dict[str, Any]] = []
     for place, (case, truth) in enumerate(zip(cases, truths, strict=True)):
         outputs = {name: getattr(answers, name)[place] for name in COMPONENTS}
         form_factor, short_range_order = outputs.values()
-        row: dict[str, Any] = measure_answer(form_factor, short_range_order, case, truth, full)
+        row: dict[str, Any] = measure_answer(form_factor, short_range_order, case, truth, stacked is not None)
         for name, output in outputs.items():
             deviation = getattr(answers, f"{name}_deviation")
             if deviation is not None:
@@ -209,8 +217,7 @@ def _scores(answers: Prediction, cases: Sequence[Case], truths: Sequence[Truth],
                 row |= {f"{name}/deviation_{key}": value for key, value in sums.items()}
         rows.append(row)
     scores: Arrays = {key: np.array([row[key] for row in rows], np.float64) for key in rows[0]}
-    if full:
+    if stacked is not None:
         for name in COMPONENTS:
-            true = np.stack([getattr(truth, name) for truth in truths])
-            scores[f"{name}/ssim"] = structural_similarity(getattr(answers, name), true)
+            scores[f"{name}/ssim"] = structural_similarity(getattr(answers, name), getattr(stacked, name))
     return scores

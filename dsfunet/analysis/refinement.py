@@ -24,6 +24,7 @@ from dsfunet.analysis.symmetry import Integers, Orbit
 from dsfunet.analysis.zones import Zones, fold_bins, fold_numbers, hkl_of
 from dsfunet.errors import InputError
 from dsfunet.io.measured import PlaneGrid
+from dsfunet.physics.cosine_series import check_weights
 from dsfunet.physics.lattice import Array
 
 ErrorsFrom = Literal["zones", "pixels"]
@@ -132,12 +133,7 @@ def refine(
         InputError: shapes differ, the pixels do not settle the parameters (which is said by name), the zones are too
             few, or the constant term is not positive.
     """
-    if values.shape != grid.shape or weights.shape != grid.shape:
-        raise InputError(
-            f"values of shape {values.shape} and weights of shape {weights.shape}: expected {grid.shape}"
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise InputError("weights: found a negative or not finite number, expected 0 or more")
+    check_weights(values, weights, grid.shape)
     used = weights > 0
     if not np.isfinite(values[used]).all():
         raise InputError("values: found NaN or infinity where the weight is positive, expected finite ones")

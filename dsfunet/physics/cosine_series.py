@@ -145,14 +145,23 @@ def _third_axis(axes: tuple[int, int]) -> int:
     return 3 - axes[0] - axes[1]
 
 
-def _weighted(values: npt.NDArray[Any], weights: npt.NDArray[Any], plane: Plane) -> tuple[Array, Array]:
-    """(weights * values, weights) in float64, 0 where nothing counts; raises as `fit_cosine_series` says."""
-    if values.shape != plane.shape or weights.shape != plane.shape:
+def check_weights(values: npt.NDArray[Any], weights: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Check that values and their weights have the shape of a plane, and that weights are finite and 0 or more.
+
+    Raises:
+        InputError: they do not, or are not.
+    """
+    if values.shape != shape or weights.shape != shape:
         raise InputError(
-            f"values of shape {values.shape} and weights of shape {weights.shape}: expected {plane.shape}"
+            f"values of shape {values.shape} and weights of shape {weights.shape}: expected {shape}"
         )
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise InputError("weights: found a negative or not finite number, expected 0 or more")
+
+
+def _weighted(values: npt.NDArray[Any], weights: npt.NDArray[Any], plane: Plane) -> tuple[Array, Array]:
+    """(weights * values, weights) in float64, 0 where nothing counts; raises as `fit_cosine_series` says."""
+    check_weights(values, weights, plane.shape)
     counts = weights > 0
     if not counts.any():
         raise InputError("plane has no measured pixel: expected a positive weight somewhere")
