@@ -36,6 +36,11 @@ ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "recipe.md"
 
 _PILOT = (
+    # What came to the recipe after this table.
+    "--model.form_factor_generator.init_args.in_channels=2",
+    "--model.form_factor_generator.init_args.blocks=[1,1,2]",
+    "--model.order_shown=0",
+    "--model.squared_weight=0",
     "--model.form_factor_generator.init_args.channels=[16,32,64]",
     "--model.form_factor_generator.init_args.fourier_channels=[8,16,32]",
     "--model.short_range_order_generator.init_args.channels=[32,64,128]",
@@ -96,11 +101,16 @@ class SharedEncoder(DSFUNet):
         for part in ("stem", "encoder", "down", "bottom"):
             setattr(self.averages["form_factor"], part, getattr(self.averages["short_range_order"], part))
 
-    def _generate(self, generators: nn.ModuleDict, planes: Tensor) -> tuple[Tensor, Tensor]:
+    def _generate(
+        self,
+        generators: nn.ModuleDict,
+        planes: Tensor,
+        order: Tensor | None = None,
+        names: tuple[str, ...] = COMPONENTS,
+    ) -> dict[str, Tensor]:
         planes = planes.contiguous(memory_format=torch.channels_last)
         features, skips = generators["short_range_order"].encode(planes)
-        first, second = (generators[name].decode(features, skips) for name in COMPONENTS)
-        return first, second
+        return {name: generators[name].decode(features, skips) for name in names}
 
 
 class Clock(Callback):
@@ -177,7 +187,7 @@ def score(module: DSFUNet, planes: PlaneDataModule) -> dict[str, float]:
     for which, generators in (("averaged", module.averages), ("live", module.generators)):
         assert generators is not None
         for batch in planes.val_dataloader():
-            for name, output in zip(COMPONENTS, module._generate(generators, batch["input"]), strict=True):
+            for name, output in module._generate(generators, batch["input"]).items():
                 module.errors.add(name, (output - batch[name]).square().mean(dim=(1, 2, 3)))
         result |= {f"{which}/{name}": float(value) for name, value in module.errors.summary().items()}
     return result

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from dsfunet.errors import InputError
 from dsfunet.machine import describe_code, describe_machine
 from dsfunet.module import DSFUNet
+from dsfunet.networks import SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.stepping import Batch
 from dsfunet.weights import describe_network, load_generators, load_release
@@ -112,7 +113,8 @@ def named_optimizers(trainer: lightning.Trainer) -> list[tuple[str, torch.optim.
 class StartFrom(Callback):
     """Begins training with weights that are there instead of random ones: to train on, or to fit data of one's own.
 
-    A run that goes on from a checkpoint takes its weights from there.
+    The configuration's networks may have more input channels or blocks (`SpectralUNet.grow_from`). A run that goes on
+    from a checkpoint takes its weights from there.
 
     Args:
         weights: `release` for the weights in the package, or a checkpoint or folder of safetensors.
@@ -133,14 +135,22 @@ class StartFrom(Callback):
         given = load_release() if self.weights == "release" else load_generators(self.weights)
         for name in COMPONENTS:
             network, own = getattr(given, name), pl_module.generators[name]
-            if describe_network(network) != describe_network(own):
+            if isinstance(network, SpectralUNet) and isinstance(own, SpectralUNet):
+                try:
+                    own.grow_from(network)
+                except InputError as error:
+                    raise InputError(
+                        f"{self.weights}: its {name} does not fit the configuration's: {error}"
+                    ) from error
+            elif describe_network(network) == describe_network(own):
+                own.load_state_dict(network.state_dict())
+            else:
                 raise InputError(
                     f"{self.weights}: its {name} is a {describe_network(network)}, expected the network of the"
                     f" configuration, {describe_network(own)}"
                 )
-            own.load_state_dict(network.state_dict())
             if pl_module.averages is not None:
-                pl_module.averages[name].load_state_dict(network.state_dict())
+                pl_module.averages[name].load_state_dict(own.state_dict())
         self._begun = {
             "started_from": given.digest,
             "species": given.card.get("data", {}).get("species"),

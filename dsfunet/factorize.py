@@ -1,5 +1,6 @@
 """Planes in, components out: `Factorizer` is what users call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import torch
 
 from dsfunet.errors import InputError
 from dsfunet.lattice_mode import LatticeAnswer, split_on_lattice
+from dsfunet.networks.inputs import shown_to
+from dsfunet.networks.spectral_unet import MOST_CHANNELS
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.preprocessing import PIXELS, measured_pixels, network_input, unspread
+from dsfunet.preprocessing import PIXELS, measured_pixels, network_input, spread, unspread
 from dsfunet.weights import Generators, load_generators, load_release
 
 Planes = npt.NDArray[np.float32]
@@ -112,14 +115,14 @@ class Factorizer:
             part = slice(start, start + self.batch_size)
             pairs = zip(stack[part], measured[part], strict=True)
             shown = np.stack([_shown(*pair, number) for number, pair in enumerate(pairs, start)])
-            outputs[:, part] = self._infer(torch.from_numpy(shown))
+            outputs[:, part] = self._infer(torch.from_numpy(shown), self._networks)
         form_factor, short_range_order = np.clip(unspread(outputs), 0.0, 1.0)
         shape = np.shape(planes)
         networks = form_factor.reshape(shape), short_range_order.reshape(shape)
         if lattice is None:
             return Components(*networks, measured.reshape(shape))
         answers = tuple(
-            split_on_lattice(*each[:2], lattice, *each[2:])
+            self.split_on_lattice(*each[:2], lattice, *each[2:])
             for each in zip(stack, measured, form_factor, short_range_order, strict=True)
         )
         chosen = np.stack([form_factor, short_range_order])
@@ -130,11 +133,40 @@ class Factorizer:
             chosen[0].reshape(shape), chosen[1].reshape(shape), measured.reshape(shape), answers, networks
         )
 
+    def split_on_lattice(
+        self,
+        scattering: npt.NDArray[np.floating[Any]],
+        mask: npt.NDArray[np.bool_],
+        lattice: LatticePlane,
+        form_factor: Planes,
+        short_range_order: Planes,
+    ) -> LatticeAnswer:
+        """`dsfunet.lattice_mode.split_on_lattice` of one plane with these networks and what they answered to it.
+
+        Raises:
+            InputError: no pixel was measured.
+        """
+        network = self._networks[0]
+        if int(network.in_channels) < MOST_CHANNELS:  # type: ignore[arg-type]
+            return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order)
+
+        def look_again(order: Planes) -> Planes:
+            shown = torch.from_numpy(network_input(scattering, mask)[None])
+            answer = self._infer(shown, [network], torch.from_numpy(spread(order)[None, None]))
+            seen: Planes = np.clip(unspread(answer[0, 0]), 0.0, 1.0)
+            return seen
+
+        return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order, look_again)
+
     @torch.inference_mode()
-    def _infer(self, shown: torch.Tensor) -> npt.NDArray[np.float32]:
-        """Both spread components (2, n, 256, 256) of what the networks are shown (n, 2, 256, 256)."""
-        shown = shown.to(self.device, memory_format=torch.channels_last)
-        outputs = [network(shown[:, : network.in_channels])[:, 0] for network in self._networks]
+    def _infer(
+        self, shown: torch.Tensor, networks: Sequence[torch.nn.Module], order: torch.Tensor | None = None
+    ) -> npt.NDArray[np.float32]:
+        """What each network answers, spread (networks, n, 256, 256), to planes (n, 2, 256, 256) and their I_SRO."""
+        outputs = [
+            network(shown_to(network, shown, order).to(self.device, memory_format=torch.channels_last))[:, 0]
+            for network in networks
+        ]
         result: npt.NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
         return result
 

@@ -6,6 +6,7 @@ says how I_FF runs across the plane, which is what the fit has to divide by; wha
 out of the measured plane, and corrects the network's I_FF wherever there are data.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,10 @@ CORRECTION_SCALES = (0.25, 0.5, 1.0)
 """Widths of those that correct the network's form factor, likewise."""
 
 CORRECTION_WEAK = 0.003
-"""Share of the mean weight below which the data yield to a wider Gaussian, and in the end to the network."""
+"""Share of the mean weight below which the data yield to a wider Gaussian, and in the end to the network, ..."""
+
+PRIOR_VARIANCE = 0.04
+"""... more where the plane is noisy: relative variance of I_FF that each of these Gaussians is expected to correct."""
 
 CLIPPED_FITS = 4
 """How often the series is fitted again without the pixels at which it is below zero."""
@@ -68,13 +72,16 @@ def split_on_lattice(
     lattice: LatticePlane,
     form_factor: Planes,
     short_range_order: Planes,
+    look_again: Callable[[Planes], Planes] | None = None,
 ) -> LatticeAnswer:
     """Components of a plane on its lattice, from the networks' two answers.
 
-    1. the series, fitted to the plane levelled by its own low pass (`levelled`);
+    1. the series, fitted to the plane levelled by its own low pass (`levelled`), and shown to the network where it
+       takes it;
     2. the network's I_FF brought to the scale and floor with which its product with that series explains the plane;
     3. the series again, to the plane divided by that I_FF, the weight of each pixel being that I_FF;
-    4. I_FF corrected by what the second series leaves of the plane, smoothed where there are data.
+    4. I_FF corrected by what the second series leaves of the plane, smoothed where there are data, the more so the
+       noisier they are.
 
     Where the plane holds -Q beside Q, both components are made centrosymmetric.
 
@@ -84,14 +91,16 @@ def split_on_lattice(
         lattice: the cell and where the plane lies.
         form_factor: the network's I_FF, linear, in [0, 1].
         short_range_order: the network's I_SRO, for judging the lattice only.
+        look_again: gives the network's I_FF anew, shown I_SRO (256, 256), linear, its maximum 1 and its minimum not
+            taken away; None for a network that is shown none.
 
     Raises:
         InputError: no pixel was measured.
     """
     shown = np.where(mask, scattering, 0).astype(np.float32)
     shown /= max(float(shown.max()), 1e-30)
-    smooth = _centred(form_factor, lattice)
     order = fit_order(shown, mask, levelled(shown, mask, lattice), lattice)
+    smooth = _centred(form_factor if look_again is None else look_again(order), lattice)
     prior = _scaled(shown, mask, smooth, order)
     series = _fit(shown, mask, prior, lattice, CLIPPED_FITS)
     order = _clipped(series, lattice)
@@ -186,10 +195,27 @@ def _correction(
     """What to multiply I_FF by: the least-squares factor of prior x order around each pixel, 1 far from data."""
     model = mask * prior * order
     numerator, denominator = model * scattering, model * model
+    noise = _noise(scattering - model, mask, denominator) / PRIOR_VARIANCE
     if lattice.inverts_onto_itself:
         numerator, denominator = numerator + inverted(numerator), denominator + inverted(denominator)
+        noise *= 2  # per pair
     smoothers = cell_smoothers(lattice, CORRECTION_SCALES)
-    return smooth_ratio(numerator, denominator, smoothers, unseen=1.0, weak=CORRECTION_WEAK)
+    mean = max(float(denominator.mean(dtype=np.float64)), 1e-30)
+    weak = [CORRECTION_WEAK + noise / (each.pixels * mean) for each in smoothers]
+    return smooth_ratio(numerator, denominator, smoothers, unseen=1.0, weak=weak)
+
+
+def _noise(residual: Planes, mask: Mask, weight: Planes) -> float:
+    """Variance of a pixel's noise, weighted mean over the plane: half the mean square of neighbours' differences.
+
+    What the model misses is smooth beside the noise and hardly counts.
+    """
+    both = mask[:, 1:] & mask[:, :-1]
+    if not both.any():
+        return 0.0
+    shared = (weight[:, 1:] * weight[:, :-1])[both].astype(np.float64) ** 0.5
+    squares = np.diff(residual, axis=1)[both].astype(np.float64) ** 2 / 2
+    return float(shared @ squares / max(shared.sum(), 1e-300))
 
 
 def _centred(plane: Planes, lattice: LatticePlane) -> Planes:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from dsfunet.preprocessing import unspread
+from dsfunet.preprocessing import spread, unspread
 
 AdversarialObjective = Literal["vanilla", "least_squares"]
 
@@ -69,6 +69,32 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
     """
     _require_same_shape(output, target)
     return functional.l1_loss(output.float(), target.float())
+
+
+def squared_error_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared error between a generated component and the true one, which is what planes are scored by.
+
+    Where pixels are missing and several answers are possible it asks for their mean, equation 9 for their median.
+
+    Args:
+        output: Generated component, spread, in [-1, 1].
+        target: True component, spread, in [-1, 1], of the same shape.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _require_same_shape(output, target)
+    return functional.mse_loss(output.float(), target.float())
+
+
+def shown_order(short_range_order: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
+    """I_SRO as lattice mode finds it, spread: its maximum 1 and its minimum not taken away.
+
+    Args:
+        short_range_order: Normalised to its own minimum and maximum, spread, in [-1, 1], (n, 1, h, w).
+        floor: What that took away, minimum over range, 0 or more, (n, 1, 1, 1).
+    """
+    return spread((unspread(short_range_order) + floor) / (1 + floor))
 
 
 def shifted_product(form_factor: torch.Tensor, short_range_order: torch.Tensor) -> torch.Tensor:

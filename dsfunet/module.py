@@ -15,8 +15,11 @@ from dsfunet.losses import (
     explanation_loss,
     joint_product_loss,
     reconstruction_loss,
+    shown_order,
+    squared_error_loss,
 )
 from dsfunet.machine import describe_code, describe_machine
+from dsfunet.networks.inputs import shown_to
 from dsfunet.plane_errors import PlaneErrors
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.stepping import Batch, SteppedModule
@@ -24,6 +27,10 @@ from dsfunet.weights import describe_network
 
 Condition = Literal["clean", "masked"]
 JointStep = Literal["separate", "fused", "off"]
+Trained = Literal["both", "form_factor", "short_range_order"]
+
+ORDER_SHOWN = "form_factor_order_shown"
+"""Name of the errors of the form factor where its generator was shown the true I_SRO."""
 
 
 class DSFUNet(SteppedModule):
@@ -39,7 +46,8 @@ class DSFUNet(SteppedModule):
 
     One Adam over both generators and one over both discriminators equal four: Adam keeps its state per parameter.
     Batches come from `dsfunet.data`: `input` (n, 2, h, w), `clean`, `form_factor`, `short_range_order`
-    (n, 1, h, w), all in spread space [-1, 1] (the second input channel is the mask).
+    (n, 1, h, w), all in spread space [-1, 1] (the second input channel is the mask), `short_range_order_floor`
+    (n, 1, 1, 1).
 
     Args:
         form_factor_generator: network from plane to form factor.
@@ -52,9 +60,15 @@ class DSFUNet(SteppedModule):
         condition: what the discriminators see beside a component: the `clean` scattering (the paper), or the
             `masked` one that the generators see (its ablation).
         reconstruction_weight: lambda of equation 10.
+        squared_weight: factor on the mean squared error of each component, added to the generators' step; 0 leaves
+            it out.
         joint_step: `separate` recomputes both outputs after the generators' step and steps again (the paper);
             `fused` adds the joint loss to the generators' step, a third cheaper; `off` leaves it out.
         joint_weight: factor on the joint loss.
+        trained: which generators move, `both` or one; the other stays as it is, which needs a run without
+            discriminators and without what joins both: `joint_step: off`, no explanation_weight.
+        order_shown: share of training planes, drawn at random, whose true I_SRO a generator of three input channels
+            is shown; of the others it sees zeros there. Then one network serves lattice mode and planes without.
         explanation_weight: factor on `dsfunet.losses.explanation_loss`, the share of the measured scattering that
             no product of the two outputs explains, added to the generators' step; 0 leaves it out.
         micro_batches: parts of equal size into which each batch is split, their gradients accumulated: what fits
@@ -80,9 +94,12 @@ class DSFUNet(SteppedModule):
         short_range_order_discriminator: nn.Module | None = None,
         objective: AdversarialObjective = "vanilla",
         reconstruction_weight: float = 100.0,
+        squared_weight: float = 0.0,
         condition: Condition = "clean",
         joint_step: JointStep = "separate",
         joint_weight: float = 1.0,
+        trained: Trained = "both",
+        order_shown: float = 0.0,
         explanation_weight: float = 0.0,
         micro_batches: int = 1,
         gradient_clip: float | None = None,
@@ -97,12 +114,22 @@ class DSFUNet(SteppedModule):
             raise InputError(
                 "discriminators are given but no discriminator_optimizer: expected both or neither"
             )
+        if trained != "both" and (discriminators[0] is not None or joint_step != "off" or explanation_weight):
+            raise InputError(
+                f"trained is {trained}, beside discriminators, a joint step or an explanation_weight: expected none of"
+                " these, which need both"
+            )
+        if not 0 <= order_shown <= 1:
+            raise InputError(f"order_shown is {order_shown:g}: expected a share of 0 to 1")
         self.save_hyperparameters(
             "objective",
             "reconstruction_weight",
+            "squared_weight",
             "condition",
             "joint_step",
             "joint_weight",
+            "trained",
+            "order_shown",
             "explanation_weight",
             "micro_batches",
             "gradient_clip",
@@ -127,34 +154,51 @@ class DSFUNet(SteppedModule):
         self.discriminator_optimizer = discriminator_optimizer
         self.objective: AdversarialObjective = objective
         self.reconstruction_weight = reconstruction_weight
+        self.squared_weight = squared_weight
         self.condition: Condition = condition
         self.joint_step: JointStep = joint_step
         self.joint_weight = joint_weight
+        self.trained = COMPONENTS if trained == "both" else (trained,)
+        self.order_shown = order_shown
         self.explanation_weight = explanation_weight
         self.gradient_clip = gradient_clip
         self.average_decay = average_decay
-        self.errors = PlaneErrors()
+        takes_order = int(getattr(form_factor_generator, "in_channels", 1)) > 2
+        self.errors = PlaneErrors((ORDER_SHOWN,) if takes_order else ())
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimizer over both generators and, with discriminators, one over both of them."""
-        optimizers = [self.generator_optimizer(self.generators.parameters())]
+        """One optimizer over the generators that train and, with discriminators, one over both of them."""
+        moving = [each for name in self.trained for each in self.generators[name].parameters()]
+        optimizers = [self.generator_optimizer(moving)]
         if self.discriminators:
             assert self.discriminator_optimizer is not None
             optimizers.append(self.discriminator_optimizer(self.discriminators.parameters()))
         return optimizers
 
-    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        """Form factor and short-range order (n, 1, h, w), spread, of planes (n, 2, h, w), by the shipped weights."""
-        return self._generate(self.averages if self.averages is not None else self.generators, planes)
+    def forward(self, planes: Tensor, order: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Form factor and short-range order (n, 1, h, w), spread, of planes (n, 2, h, w), by the shipped weights.
 
-    def _generate(self, generators: nn.ModuleDict, planes: Tensor) -> tuple[Tensor, Tensor]:
-        if self.channels_last:
-            planes = planes.contiguous(memory_format=torch.channels_last)
-        # A generator with one input channel, as the paper's, is shown the scattering without the mask.
-        form_factor, short_range_order = (
-            generators[name](planes[:, : generators[name].in_channels]) for name in COMPONENTS
-        )
-        return form_factor.float(), short_range_order.float()
+        `order` is I_SRO where it is known, as `dsfunet.networks.inputs.shown_to` takes it.
+        """
+        averages = self.averages if self.averages is not None else self.generators
+        form_factor, short_range_order = self._generate(averages, planes, order).values()
+        return form_factor, short_range_order
+
+    def _generate(
+        self,
+        generators: nn.ModuleDict,
+        planes: Tensor,
+        order: Tensor | None = None,
+        names: tuple[str, ...] = COMPONENTS,
+    ) -> dict[str, Tensor]:
+        outputs = {}
+        for name in names:
+            # Short-range order is what the other generator is asked for, never what it is shown.
+            shown = shown_to(generators[name], planes, order if name == "form_factor" else None)
+            if self.channels_last:
+                shown = shown.contiguous(memory_format=torch.channels_last)
+            outputs[name] = generators[name](shown).float()
+        return outputs
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
         """One iteration over a batch: generators, discriminators, joint step."""
@@ -175,16 +219,21 @@ class DSFUNet(SteppedModule):
         kept = []
         with self.stepping(optimizer, self.gradient_clip):
             for part in parts:
-                outputs = dict(zip(COMPONENTS, self._generate(self.generators, part["input"]), strict=True))
+                outputs = self._generate(
+                    self.generators, part["input"], self._order_to_show(part), self.trained
+                )
                 self.descend(self._generator_losses(part, outputs))
                 kept.append({name: output.detach() for name, output in outputs.items()})
         return kept
 
     def _generator_losses(self, batch: Batch, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         losses = {}
-        for name in COMPONENTS:
+        for name in outputs:
             error = reconstruction_loss(outputs[name], batch[name])
             losses[f"{name}_l1"] = self.reconstruction_weight * error
+            if self.squared_weight:
+                squares = squared_error_loss(outputs[name], batch[name])
+                losses[f"{name}_squared"] = self.squared_weight * squares
             if self.discriminators:
                 logits = self.discriminators[name](outputs[name], self._shown(batch))
                 losses[f"{name}_adversarial"] = adversarial_loss_generator(logits, self.objective)
@@ -219,13 +268,21 @@ class DSFUNet(SteppedModule):
         """The product of both outputs, recomputed after the generators moved, against the product of the truths."""
         with self.stepping(optimizer, self.gradient_clip):
             for part in parts:
-                outputs = self._generate(self.generators, part["input"])
-                self.descend({"joint": self._joint_loss(part, *outputs)})
+                outputs = self._generate(self.generators, part["input"], self._order_to_show(part))
+                self.descend({"joint": self._joint_loss(part, *outputs.values())})
 
     def _joint_loss(self, batch: Batch, form_factor: Tensor, short_range_order: Tensor) -> Tensor:
         return self.joint_weight * joint_product_loss(
             form_factor, short_range_order, batch["form_factor"], batch["short_range_order"]
         )
+
+    def _order_to_show(self, batch: Batch) -> Tensor | None:
+        """The true I_SRO of a share of the planes, drawn anew at each call, zeros for the others."""
+        if not self.order_shown:
+            return None
+        order = shown_order(batch["short_range_order"], batch["short_range_order_floor"])
+        known = torch.rand(len(order), 1, 1, 1, device=order.device) < self.order_shown
+        return torch.where(known, order, torch.zeros_like(order))
 
     def _shown(self, batch: Batch) -> Tensor:
         """The scattering that the discriminators are shown, (n, 1, h, w)."""
@@ -244,6 +301,11 @@ class DSFUNet(SteppedModule):
         """Collect the mean squared error of every plane, in spread space."""
         for name, output in zip(COMPONENTS, self(batch["input"]), strict=True):
             self.errors.add(name, (output - batch[name]).square().mean(dim=(1, 2, 3)))
+        if ORDER_SHOWN in self.errors:
+            order = shown_order(batch["short_range_order"], batch["short_range_order_floor"])
+            averages = self.averages if self.averages is not None else self.generators
+            [output] = self._generate(averages, batch["input"], order, ("form_factor",)).values()
+            self.errors.add(ORDER_SHOWN, (output - batch["form_factor"]).square().mean(dim=(1, 2, 3)))
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         """As validation."""

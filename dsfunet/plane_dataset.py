@@ -44,9 +44,9 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     """Samples of one source as networks see them, all float32 in spread space [-1, 1].
 
     A sample is `input` (2, 256, 256): masked scattering as measured, mask (1 = measured); `clean`, the exact
-    product of the components, `form_factor`, `short_range_order` (1, 256, 256). With `augment`, planes are flipped
-    and turned by quarters at random, and masks by another such draw: all eight are planes the simulator could have
-    made.
+    product of the components, `form_factor`, `short_range_order` (1, 256, 256); and `short_range_order_floor`
+    (1, 1, 1), what normalisation took away from I_SRO, which is not spread. With `augment`, planes are flipped and
+    turned by quarters at random, and masks by another such draw: all eight are planes the simulator could have made.
 
     Indices beyond the length are later epochs' visits: `epoch * len(self) + index` is plane `index` (of a fresh
     source, a plane never seen before), turned by a draw that follows from seed, epoch and index alone, whichever
@@ -99,6 +99,7 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             "clean": clean,
             "form_factor": form_factor,
             "short_range_order": short_range_order,
+            "short_range_order_floor": torch.full((1, 1, 1), sample.short_range_order_floor),
         }
 
 

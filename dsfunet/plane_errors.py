@@ -9,14 +9,14 @@ from dsfunet.preprocessing import COMPONENTS
 
 
 class PlaneErrors(nn.ModuleDict):
-    """For each component the mean squared error of every plane, in spread space.
+    """For each component, and whatever else is named, the mean squared error of every plane, in spread space.
 
     Ranks may have seen different numbers of planes. A value that is not a number is an error, never
     dropped; it is looked for in `summary`, where all ranks see it and stop together.
     """
 
-    def __init__(self) -> None:
-        super().__init__({name: CatMetric(nan_strategy="disable") for name in COMPONENTS})
+    def __init__(self, more: tuple[str, ...] = ()) -> None:
+        super().__init__({name: CatMetric(nan_strategy="disable") for name in (*COMPONENTS, *more)})
 
     def add(self, component: str, values: Tensor) -> None:
         """Take up the errors of a batch, shape (n,)."""
@@ -35,7 +35,7 @@ class PlaneErrors(nn.ModuleDict):
         return errors
 
     def summary(self) -> dict[str, Tensor]:
-        """Mean, median and 90th percentile for each component and the mean of both means; then starts anew.
+        """Mean, median and 90th percentile under each name, and the mean of both components' means; then starts anew.
 
         With several ranks all must call this: each gets the summary over the planes of all.
 
@@ -43,7 +43,7 @@ class PlaneErrors(nn.ModuleDict):
             InputError: an error is not a finite number.
         """
         result: dict[str, Tensor] = {}
-        gathered = {name: self._gather(self._metric(name)) for name in COMPONENTS}
+        gathered = {name: self._gather(self._metric(name)) for name in self}
         for name, errors in gathered.items():
             wrong = int((~errors.isfinite()).sum())
             if wrong:

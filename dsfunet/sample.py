@@ -18,6 +18,7 @@ class Sample:
         scattering: What was measured and is shown to a network; missing pixels are not taken out yet.
         clean: The exact product of the components; the same as `scattering` unless the store is of degraded planes.
         mask: True = measured.
+        short_range_order_floor: What normalisation took away from I_SRO, minimum over range, 0 or more.
     """
 
     form_factor: npt.NDArray[np.float32]
@@ -25,6 +26,7 @@ class Sample:
     scattering: npt.NDArray[np.float32]
     clean: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
+    short_range_order_floor: float
 
 
 def scattering_plane(
@@ -54,4 +56,5 @@ def sample_from_stored(
         scattering=clean if scattering is None else scattering.astype(np.float32),
         clean=clean,
         mask=np.unpackbits(packed_mask, axis=-1).view(np.bool_),
+        short_range_order_floor=floors[1],
     )

@@ -42,6 +42,8 @@ class Smoother:
     ) -> None:
         self._rows = _gaussian_matrix(shape[0], deviation[0], periodic)
         self._columns = _gaussian_matrix(shape[1], deviation[1], periodic)
+        self.pixels = max(4 * np.pi * deviation[0] * deviation[1], 1.0)
+        """How many pixels share in a smoothed one: it has the noise of their mean."""
 
     def __call__(self, plane: Planes) -> Planes:
         """The smoothed plane, same shape."""
@@ -69,7 +71,7 @@ def smooth_ratio(
     denominator: Planes,
     smoothers: Sequence[Smoother],
     unseen: float | None = None,
-    weak: float = 1e-4,
+    weak: float | Sequence[float] = 1e-4,
 ) -> Planes:
     """Normalised convolution, numerator over denominator, both smoothed; finite everywhere.
 
@@ -82,15 +84,16 @@ def smooth_ratio(
         denominator: 0 or more, such as w S^2. All zero is allowed: the ratio is then 1.
         smoothers: narrow to wide.
         unseen: the ratio far from all data; None takes that of the means.
-        weak: e, as a share of the mean denominator: data of less weight yield to the next wider Gaussian.
+        weak: e, as a share of the mean denominator: data of less weight yield to the next wider Gaussian. One for all
+            smoothers, or one for each.
     """
     mean = float(denominator.mean(dtype=np.float64))
     if mean <= 0:
         return np.ones_like(denominator)
-    floor = np.float32(weak)
+    floors = np.broadcast_to(np.asarray(weak, np.float32), len(smoothers))
     # Scaled to mean 1, so that nothing under- or overflows.
     numerator, denominator = numerator / np.float32(mean), denominator / np.float32(mean)
     ratio = np.full_like(numerator, numerator.mean(dtype=np.float64) if unseen is None else unseen)
-    for smoother in reversed(smoothers):
+    for smoother, floor in zip(smoothers[::-1], floors[::-1], strict=True):
         ratio = (smoother(numerator) + floor * ratio) / (smoother(denominator) + floor)
     return ratio

@@ -10,7 +10,6 @@ import torch
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
-from dsfunet.lattice_mode import split_on_lattice
 from dsfunet.networks.pix2pix_generator import NoiseDropout
 from dsfunet.plane_dataset import turned
 from dsfunet.preprocessing import spread, unspread
@@ -75,7 +74,7 @@ class NetworkPredictor:
     """
 
     def __init__(self, factorizer: Factorizer, mode: Mode | None = None, seed: int = 0) -> None:
-        self._factorizer = factorizer
+        self.factorizer = factorizer
         self.mode = mode or Mode()
         self._seed = seed
         self._last: tuple[Sequence[Case], Prediction] | None = None
@@ -101,11 +100,11 @@ class NetworkPredictor:
     def description(self) -> Mapping[str, Any]:
         """Which weights, how asked, and on what kind of device."""
         return {
-            "weights": self._factorizer.generators.source,
-            "digest": self._factorizer.generators.digest,
+            "weights": self.factorizer.generators.source,
+            "digest": self.factorizer.generators.digest,
             "mode": str(self.mode),
-            "device": self._factorizer.device.type,
-            "batch_size": self._factorizer.batch_size,
+            "device": self.factorizer.device.type,
+            "batch_size": self.factorizer.batch_size,
         }
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
@@ -123,7 +122,7 @@ class NetworkPredictor:
     def _split(self, cases: Sequence[Case]) -> Prediction:
         planes, masks = np.stack([case.scattering for case in cases]), np.stack([case.mask for case in cases])
         if self.mode.way == "deterministic":
-            answer = self._factorizer(planes, mask=masks)
+            answer = self.factorizer(planes, mask=masks)
             return Prediction(answer.form_factor, answer.short_range_order)
         # Mean and sum of squared differences pass by pass (Welford), for any number of them in little memory.
         mean = np.zeros((2, *planes.shape))
@@ -142,13 +141,13 @@ class NetworkPredictor:
     ) -> Planes:
         """Both components (2, n, 256, 256), in spread space, of one pass."""
         if self.mode.way == "turns":
-            answer = self._factorizer(turned(planes, number), mask=turned(masks, number))
+            answer = self.factorizer(turned(planes, number), mask=turned(masks, number))
             both = np.stack([answer.form_factor, answer.short_range_order])
             return spread(turned_back(both, number))
         return spread(np.stack([self._dropout_pass(number, case) for case in cases], axis=1))
 
     def _dropout_pass(self, number: int, case: Case) -> Planes:
-        device = self._factorizer.device
+        device = self.factorizer.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             # One number for each plane and pass: streams of torch take no more.
             seeds = np.random.SeedSequence([self._seed, case.number, number])
@@ -156,7 +155,7 @@ class NetworkPredictor:
             for layer in self._dropouts:
                 layer.sampling = True
             try:
-                answer = self._factorizer(case.scattering[None], mask=case.mask[None])
+                answer = self.factorizer(case.scattering[None], mask=case.mask[None])
             finally:
                 for layer in self._dropouts:
                     layer.sampling = False
@@ -164,7 +163,7 @@ class NetworkPredictor:
 
 
 class LatticeModePredictor:
-    """The networks, and then the lattice: `dsfunet.lattice_mode.split_on_lattice`, where it accepts the lattice.
+    """The networks, and then the lattice: `Factorizer.split_on_lattice`, where it accepts the lattice.
 
     Args:
         network: the networks; what they answered to the same cases just before is not asked again.
@@ -185,7 +184,7 @@ class LatticeModePredictor:
         answer = self._network(cases)
         form_factors, orders = answer.form_factor.copy(), answer.short_range_order.copy()
         for place, case in enumerate(cases):
-            found = split_on_lattice(
+            found = self._network.factorizer.split_on_lattice(
                 case.scattering, case.mask, case.lattice, form_factors[place], orders[place]
             )
             if found.accepted:

@@ -29,10 +29,21 @@ TITLES = {
     "mask": "mask (1 measured, 0 missing)",
     "sigma_form_factor": "standard uncertainty of the form factor",
     "sigma_short_range_order": "standard uncertainty of the short-range order",
+    "form_factor_of_networks": "form factor, networks alone",
+    "short_range_order_of_networks": "short-range order, networks alone",
+    "form_factor_on_lattice": "form factor, lattice mode",
+    "short_range_order_on_lattice": "short-range order, lattice mode",
 }
 """The planes of a result, in order, and what each is called on a label."""
 
-_OPTIONAL = ("sigma_form_factor", "sigma_short_range_order")
+_SIGMAS = ("sigma_form_factor", "sigma_short_range_order")
+_OPTIONAL = (
+    *_SIGMAS,
+    "form_factor_of_networks",
+    "short_range_order_of_networks",
+    "form_factor_on_lattice",
+    "short_range_order_on_lattice",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +55,9 @@ class Result:
     `mask` is True where measured. `grid` is None when the pixels' place is unknown. `process` says how it was
     made: seed, digest of the weights, scale numbers, recipe as JSON, whatever belongs on record, under the
     names it is to have in the file.
+
+    Where a lattice was tried there are two answers: `form_factor` and `short_range_order` are the one that is believed,
+    and the other stands beside it, `..._of_networks` or `..._on_lattice`.
 
     Raises:
         InputError: the planes differ in shape from one another or from the grid.
@@ -59,6 +73,10 @@ class Result:
     process: Mapping[str, Scalar] = field(default_factory=dict)
     sigma_form_factor: Float32 | None = None
     sigma_short_range_order: Float32 | None = None
+    form_factor_of_networks: Float32 | None = None
+    short_range_order_of_networks: Float32 | None = None
+    form_factor_on_lattice: Float32 | None = None
+    short_range_order_on_lattice: Float32 | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.input) if self.grid is None else self.grid.shape
@@ -97,7 +115,7 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
         axes = _write_axes(entry, result)
         for name, plane in result.planes().items():
             _write_plane(entry, name, plane, axes)
-        for name in _OPTIONAL:
+        for name in _SIGMAS:
             if name in entry:  # the name under which NeXus looks for the uncertainty of a signal
                 entry[f"{name.removeprefix('sigma_')}/data_errors"] = entry[name]["data"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,11 @@ from torch import Tensor, nn
 from dsfunet.errors import InputError
 
 NORM_GROUPS = 8
+
+SHOWN = ("scattering", "mask", "short_range_order")
+"""What a network can be shown, in the order of its input channels."""
+
+MOST_CHANNELS = len(SHOWN)
 
 
 class FourierBlock(nn.Module):
@@ -27,9 +33,12 @@ class FourierBlock(nn.Module):
         self.activation = nn.GELU()
         self.mix_out = nn.Conv2d(2 * hidden_channels, 2 * hidden_channels, 1)
         self.expand = nn.Conv2d(hidden_channels, channels, 1)
-        nn.init.zeros_(self.expand.weight)
-        assert self.expand.bias is not None
-        nn.init.zeros_(self.expand.bias)
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Become the identity, from which training may start."""
+        for parameter in self.expand.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
         """The features with their spectrum mixed, of the same shape."""
@@ -56,6 +65,11 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1),
         )
 
+    def vanish(self) -> None:
+        """Become the identity, from which training may start."""
+        for parameter in self.body[-1].parameters():
+            nn.init.zeros_(parameter)
+
     def forward(self, features: Tensor) -> Tensor:
         """The features after both convolutions, of the same shape."""
         change: Tensor = self.body(features)
@@ -78,14 +92,28 @@ def logarithm_channel(plane: Tensor, floor: float = 1e-3) -> Tensor:
     return (centred * torch.rsqrt(variance + 1e-6)).to(plane.dtype)
 
 
+def quotient_channel(plane: Tensor, floor: float = 0.05) -> Tensor:
+    """The root of the scattering divided by the short-range order shown beside it, (n, 1, h, w), 0 or more.
+
+    sqrt(I S) / (S + floor): where I_SRO is bright that is the root of the form factor, where it is dark 0; 0 too where
+    nothing was measured, and in planes whose I_SRO is not shown (channel 2 all zero, see `SpectralUNet`).
+    """
+    intensity, order = (((plane[:, channel].float() + 1) / 2).square() for channel in (0, 2))
+    known = plane[:, 2].flatten(1).any(dim=1)[:, None, None]
+    quotient = torch.sqrt(intensity * order) / (order + floor) * plane[:, 1].float() * known
+    return quotient[:, None].to(plane.dtype)
+
+
 class SpectralUNet(nn.Module):
     """One component from a plane: pixels folded into channels, a U-Net with a Fourier block per stage.
 
     Beside its input the stem is given the input's logarithm (`logarithm_channel`).
 
-    Input (n, in_channels, h, w): channel 0 the spread scattering in [-1, 1], channel 1 the mask (1 = measured)
-    where `in_channels` is 2. Output (n, 1, h, w) in [-1, 1], the spread component. `channels` are those of the
-    stages, the first at h/`fold`, each next at half the side; h and w must be divisible by fold * 2^(stages - 1).
+    Input (n, in_channels, h, w): channel 0 the spread scattering in [-1, 1]; channel 1, with 2 channels or more, the
+    mask (1 = measured); channel 2, with 3, the spread I_SRO where it is known, its maximum 1 and its minimum not
+    taken away, and 0 everywhere where it is not (`dsfunet.networks.inputs`). With it the stem is given the quotient of
+    both as well (`quotient_channel`). Output (n, 1, h, w) in [-1, 1], the spread component. `channels` are those of
+    the stages, the first at h/`fold`, each next at half the side; h and w must be divisible by fold * 2^(stages - 1).
 
     Raises:
         InputError: settings that make no network, or an input whose sides are not divisible as above.
@@ -106,10 +134,12 @@ class SpectralUNet(nn.Module):
             )
         if min(in_channels, fold, *channels, *blocks, *fourier_channels) < 1:
             raise InputError("SpectralUNet: found a number of channels, blocks or pixels below 1")
+        if in_channels > MOST_CHANNELS:
+            raise InputError(f"SpectralUNet: in_channels {in_channels}: expected 1 to {MOST_CHANNELS}")
         if any(count % NORM_GROUPS for count in channels):
             raise InputError(f"SpectralUNet: channels {list(channels)}: expected multiples of {NORM_GROUPS}")
         self.in_channels = in_channels
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "in_channels": in_channels,
             "channels": list(channels),
             "blocks": list(blocks),
@@ -118,7 +148,10 @@ class SpectralUNet(nn.Module):
         }
         self.divisor = fold * 2 ** (len(channels) - 1)
         self.unfold = nn.PixelUnshuffle(fold)
-        self.stem = nn.Conv2d((in_channels + 1) * fold**2, channels[0], 3, padding=1)
+        self.stem_channels = [*SHOWN[:in_channels], "logarithm"]
+        if in_channels == MOST_CHANNELS:
+            self.stem_channels.append("quotient")
+        self.stem = nn.Conv2d(len(self.stem_channels) * fold**2, channels[0], 3, padding=1)
 
         def stage(depth: int) -> nn.Sequential:
             width, hidden = channels[depth], fourier_channels[depth]
@@ -156,7 +189,10 @@ class SpectralUNet(nn.Module):
 
     def encode(self, plane: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features of the deepest stage and, outermost first, of those above it, of planes (n, in_channels, h, w)."""
-        features = self.stem(self.unfold(torch.cat([plane, logarithm_channel(plane)], dim=1)))
+        shown = [plane, logarithm_channel(plane)]
+        if self.in_channels == MOST_CHANNELS:
+            shown.append(quotient_channel(plane))
+        features = self.stem(self.unfold(torch.cat(shown, dim=1)))
         skips = []
         for stage, down in zip(self.encoder, self.down, strict=True):
             features = stage(features)
@@ -170,3 +206,31 @@ class SpectralUNet(nn.Module):
             features = stage(fuse(torch.cat([up(features), skip], dim=1)))
         output: Tensor = self.head(features)
         return output
+
+    @torch.no_grad()
+    def grow_from(self, smaller: "SpectralUNet") -> None:
+        """Take over the weights of a network with fewer input channels or blocks, so that both answer alike.
+
+        What is new starts as nothing: blocks as the identity, channels with weight 0.
+
+        Raises:
+            InputError: the other network is not a smaller one of this kind.
+        """
+        settings, given = self.settings, smaller.settings
+        may_differ = {"in_channels": smaller.in_channels, "blocks": given["blocks"]}
+        fits = {**settings, **may_differ} == given and self.in_channels >= smaller.in_channels
+        if not fits or any(more < few for more, few in zip(settings["blocks"], given["blocks"], strict=True)):
+            raise InputError(
+                f"SpectralUNet of {given}: expected one of at most the blocks and input channels of {settings}, and"
+                " else the same"
+            )
+        state = smaller.state_dict()
+        known = dict(
+            zip(smaller.stem_channels, state["stem.weight"].split(given["fold"] ** 2, dim=1), strict=True)
+        )
+        nothing = torch.zeros_like(known["scattering"])
+        state["stem.weight"] = torch.cat([known.get(name, nothing) for name in self.stem_channels], dim=1)
+        for module in self.modules():
+            if isinstance(module, ResidualBlock | FourierBlock):
+                module.vanish()
+        self.load_state_dict({**self.state_dict(), **state})

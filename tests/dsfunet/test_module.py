@@ -215,7 +215,7 @@ def test_discriminators_see_their_condition_and_their_own_component(condition: s
 def expected_losses(module: DSFUNet, batch: Batch, objective: Any = "vanilla") -> dict[str, Tensor]:
     """The losses of SPEC section 4, from the module's networks as they are."""
     losses = {}
-    outputs = dict(zip(COMPONENTS, module._generate(module.generators, batch["input"]), strict=True))
+    outputs = module._generate(module.generators, batch["input"])
     for name in COMPONENTS:
         losses[f"train/{name}_l1"] = reconstruction_loss(outputs[name], batch[name])
         if module.discriminators:
@@ -245,7 +245,9 @@ def test_explanation_is_weighed_and_logged() -> None:
     module = system(discriminators=False, joint_step="off", explanation_weight=0.5)
     batch: Batch = next(iter(loader()))
     with torch.no_grad():
-        expected = explanation_loss(*module._generate(module.generators, batch["input"]), batch["input"])
+        expected = explanation_loss(
+            *module._generate(module.generators, batch["input"]).values(), batch["input"]
+        )
     run = fit(module)
     assert run.logged_metrics["train/explanation"].item() == pytest.approx(0.5 * expected.item(), rel=1e-5)
 
@@ -339,7 +341,7 @@ def test_average_of_the_generators_follows_its_recurrence(monkeypatch: pytest.Mo
     assert int(module.batches_seen) == 3
     batch = next(iter(loader()))
     with torch.no_grad():
-        averaged = module._generate(module.averages, batch["input"])
+        averaged = module._generate(module.averages, batch["input"]).values()
         assert all(map(torch.equal, module(batch["input"]), averaged))  # what is validated and shipped
 
 

@@ -45,7 +45,10 @@ def test_samples_are_the_stores(dataset: PlaneDataset, tiny_store: Path) -> None
     shares = set()
     for index in range(len(dataset)):
         stored, shown = store.sample(index), dataset[index]
-        assert set(shown) == {"input", "clean", "form_factor", "short_range_order"}
+        assert set(shown) == {"input", "clean", "form_factor", "short_range_order", "short_range_order_floor"}
+        floor = store.metadata("short_range_order_floor")[index]
+        assert shown["short_range_order_floor"].shape == (1, 1, 1)
+        assert shown["short_range_order_floor"].item() == pytest.approx(floor)
         for name, plane in (
             ("clean", stored.clean),
             ("form_factor", stored.form_factor),
@@ -139,7 +142,7 @@ class OneSample:
         component = np.linspace(0, 1, 256 * 256, dtype=np.float32).reshape(256, 256)
         scattering = np.zeros((256, 256), np.float32)
         scattering[:8, :8] = component[-8:, -8:]
-        return Sample(component, component, scattering, scattering, self.mask)
+        return Sample(component, component, scattering, scattering, self.mask, 0.0)
 
 
 def test_a_turned_mask_that_hides_all_that_scatters_is_turned_with_the_plane(tiny_store: Path) -> None:
