@@ -103,20 +103,22 @@ def _save(generators: Generators, folder: Path, suffix: str, write: _Writer) -> 
 
 
 def _trial_planes(channels: int) -> Tensor:
-    """Three planes as networks are shown them: noise in [-1, 1] with missing pixels at -1, then their mask."""
+    """Three planes as networks are shown them: noise in [-1, 1] with missing pixels at -1, mask, noise for I_SRO."""
     # Not two, the number that the graph is traced with.
     random = torch.rand(3, channels, PIXELS, PIXELS, generator=torch.Generator().manual_seed(0))
-    masks = (random[:, 1:] > 0.4).float()
+    masks = (random[:, 1:2] > 0.4).float()
     noise = 2 * random[:, :1] - 1
-    missing = masks[:, :1] == 0 if channels > 1 else torch.zeros_like(noise, dtype=torch.bool)
-    return torch.cat([noise.masked_fill(missing, -1.0), masks], dim=1)
+    missing = masks == 0 if channels > 1 else torch.zeros_like(noise, dtype=torch.bool)
+    return torch.cat([noise.masked_fill(missing, -1.0), masks, 2 * random[:, 2:] - 1], dim=1)
 
 
 def _describe(generators: Generators, component: str) -> dict[str, str]:
     network: nn.Module = getattr(generators, component)
-    channels = "spread scattering in [-1, 1], missing pixels at -1"
-    if network.in_channels == 2:
-        channels = f"channel 0: {channels}; channel 1: 1 where measured, 0 where missing"
+    channels = [
+        "spread scattering in [-1, 1], missing pixels at -1",
+        "1 where measured, 0 where missing",
+        "spread short-range order of maximum intensity 1, its minimum not taken away, or 0 everywhere if not known",
+    ][: int(network.in_channels)]  # type: ignore[arg-type]
     return {
         "program": "dsfunet",
         "version": __version__,
@@ -124,7 +126,8 @@ def _describe(generators: Generators, component: str) -> dict[str, str]:
         "network": json.dumps(describe_network(network), sort_keys=True),
         "weights": generators.source,
         "weights_sha256": generators.digest,
-        "input": f"float32 (n, {network.in_channels}, {PIXELS}, {PIXELS}), {channels}",
+        "input": f"float32 (n, {network.in_channels}, {PIXELS}, {PIXELS}), "
+        + "; ".join(f"channel {number}: {channel}" for number, channel in enumerate(channels)),
         "output": f"float32 (n, 1, {PIXELS}, {PIXELS}), spread component s in [-1, 1]; intensity ((s + 1) / 2)^2",
     }
 

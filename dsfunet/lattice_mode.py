@@ -28,7 +28,7 @@ CORRECTION_SCALES = (0.25, 0.5, 1.0)
 CORRECTION_WEAK = 0.003
 """Share of the mean weight below which the data yield to a wider Gaussian, and in the end to the network, ..."""
 
-PRIOR_VARIANCE = 0.04
+PRIOR_VARIANCE = 0.1
 """... more where the plane is noisy: relative variance of I_FF that each of these Gaussians is expected to correct."""
 
 CLIPPED_FITS = 4

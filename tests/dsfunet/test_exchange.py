@@ -41,17 +41,20 @@ def plane() -> npt.NDArray[np.float64]:
 
 @pytest.fixture(scope="module")
 def shown(plane: npt.NDArray[np.float64]) -> torch.Tensor:
-    """What networks see of that plane, and of it turned and flipped: (5, 2, 256, 256)."""
+    """What networks see of that plane, and of it turned and flipped: (5, 3, 256, 256), I_SRO unknown in two."""
     stack, measured = check_planes(plane, None)
     first = torch.from_numpy(network_input(stack[0], measured[0]))[None]
-    return torch.cat([first, *(first.rot90(turns, (2, 3)) for turns in (1, 2, 3)), first.flip(2)])
+    planes = torch.cat([first, *(first.rot90(turns, (2, 3)) for turns in (1, 2, 3)), first.flip(2)])
+    order = planes[:, :1].roll(40, 3)
+    order[:2] = 0
+    return torch.cat([planes, order], dim=1)
 
 
 def small() -> Generators:
-    """The paper's kind of network, which sees one channel, and ours, which sees two."""
+    """The paper's kind of network, which sees one channel, and ours at its widest, which sees three."""
     torch.manual_seed(3)
     paper = Pix2PixGenerator(in_channels=1, channels=(4, 8, 8), dropout=0.5)
-    spectral = SpectralUNet(channels=(8, 16), blocks=(1, 1), fourier_channels=(4, 8))
+    spectral = SpectralUNet(in_channels=3, channels=(8, 16), blocks=(1, 1), fourier_channels=(4, 8))
     for network in (paper, spectral):
         for parameter in network.parameters():  # Fourier blocks start at zero, and would hide their errors
             parameter.data += 0.1 * torch.randn_like(parameter)
