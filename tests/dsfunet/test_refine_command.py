@@ -81,7 +81,6 @@ def test_known_alphas_come_out_in_all_files(
     assert found["parameters"] == ["scale", "1 0 0", "2 1 0", "2 0 0", "3 1 0", "1 3 0", "3 0 0"]
     assert np.all(np.abs(alphas - [*ALPHAS, 0, 0, 0]) < 4 * sigmas) and 0 < sigmas.max() < 0.01
     assert np.shape(found["correlations"]) == (7, 7)
-    assert found["settings"]["floor"] > 0.1 and found["settings"]["floor_uncertainty"] > 0
     # Nine by nine zones less two under the mask; of the groups of six some are cut by the edge of the plane.
     assert found["quality"]["zones"] == 79 and found["quality"]["independent_zones"] == 21
     assert found["quality"]["r_factor"] < 0.05
@@ -131,9 +130,12 @@ def test_chosen_vectors_bounds_and_other_options(tmp_path: Path, result_file: Pa
     assert bounded["alphas"][0]["at_bound"] == "at lower bound"
     assert bounded["alphas"][0]["standard_uncertainty"] is None and bounded["correlations"][1][2] is None
     assert "at lower bound" in (tmp_path / "x.refine.csv").read_text(encoding="utf-8")
-    fixed = refined("--laue", "6/m", "--floor", 0.5)
+    order = ["--fit-to", "short-range-order", "--laue", "6/m"]
+    recorded = refined(*order)["settings"]
+    assert recorded["floor"] > 0.1 and recorded["floor_uncertainty"] > 0
+    fixed = refined(*order, "--floor", 0.5)
     assert (fixed["settings"]["floor"], fixed["settings"]["floor_uncertainty"]) == (0.5, 0)
-    fewer = refined("--laue", "6/m", "--exclude-below", 0.3, "--errors-from", "pixels")
+    fewer = refined(*order, "--exclude-below", 0.3, "--errors-from", "pixels")
     assert fewer["quality"]["pixels"] < 0.6 * fixed["quality"]["pixels"]
 
 
@@ -141,7 +143,7 @@ def test_uncertainties_of_pixels_are_used(tmp_path: Path) -> None:
     sigma = np.full((73, 73), 0.01)
     sigma[40:] = np.inf
     write_result(tmp_path / "a.nxs", make_result(noise=0.01, sigma_short_range_order=sigma))
-    assert refine(tmp_path / "a.nxs", "--laue", "6/m") == 0
+    assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--fit-to", "short-range-order") == 0
     found = json.loads((tmp_path / "a.refine.json").read_text(encoding="utf-8"))
     pixels = found["quality"]["pixels"]
     assert found["settings"]["weights"] == "1/sigma^2" and pixels <= 40 * 73
@@ -180,8 +182,11 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "no share": (["--laue", "6/m", "--bounds", "true", "--concentration", "1.5"], "concentration 1.5"),
     "share without bounds": (["--laue", "6/m", "--concentration", "0.5"], "expected --bounds true"),
     "all excluded": (["--laue", "6/m", "--exclude-below", "1.5"], "expected a share of the brightest pixel"),
-    "negative floor": (["--laue", "6/m", "--floor=-1"], "floor -1: expected zero or a positive number"),
-    "floor of I": (["--laue", "6/m", "--floor", "0.1", "--fit-to", "measured"], "goes with --fit-to"),
+    "negative floor": (
+        ["--laue", "6/m", "--fit-to", "short-range-order", "--floor=-1"],
+        "floor -1: expected zero or a positive number",
+    ),
+    "floor of I": (["--laue", "6/m", "--floor", "0.1"], "goes with --fit-to"),
     "no axis": (["--laue", "6/m", "--unique-axis", "a"], "or unique axis c, which fits"),
     "no folder": (["--laue", "6/m", "-o", "nowhere/x"], "does not exist"),
 }
@@ -209,7 +214,7 @@ def test_bad_requests(
         ({"grid": None}, "its pixels have no place in reciprocal space"),
         ({"short_range_order": np.full((73, 73), 0.25)}, "I_SRO is 0.25 in every pixel"),
         ({"mask": np.zeros((73, 73), bool)}, "no pixel was measured"),
-        ({"form_factor": np.zeros((73, 73)), "process": {}}, "the plane does not see"),
+        ({"form_factor": np.zeros((73, 73)), "process": {}}, "the form factor is 0 where anything"),
     ],
 )
 def test_results_that_cannot_be_refined(
