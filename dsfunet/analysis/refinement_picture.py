@@ -33,10 +33,10 @@ def draw_refinement(
         scale = intensity_scale(each.observed)
         misfit = each.observed - each.calculated
         residual = np.where(plane.used, plane.values, np.nan) - fitted.calculated
-        name = f"{grid.name}: " if len(planes) > 1 else ""
+        of_which = f" {grid.name}" if len(planes) > 1 else ""
         rows.append(
             [
-                (f"{name}observed, folded".capitalize(), each.observed, zone, scale, "inferno"),
+                (f"Observed{of_which}, folded", each.observed, zone, scale, "inferno"),
                 ("Calculated", each.calculated, zone, scale, "inferno"),
                 ("Observed \N{MINUS SIGN} calculated", misfit, zone, residual_scale(misfit), "RdBu_r"),
                 ("Residual of the plane", residual, grid, residual_scale(residual), "RdBu_r"),

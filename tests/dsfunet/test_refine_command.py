@@ -234,3 +234,32 @@ def test_no_result_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert refine(tmp_path / "text.nxs", "--laue", "6/m") == 2
     first, second = capsys.readouterr().err.splitlines()
     assert "no such file" in first and "not a result of dsfunet" in second
+
+
+def test_a_form_factor_that_the_plane_corrected_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = make_result(noise=0.01)
+    process = {**result.process, "lattice_mode": "used (wR2 0.1 on the lattice, 0.2 by the networks alone)"}
+    write_result(tmp_path / "a.nxs", make_result(noise=0.01, process=process))
+    assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--shells", 3) == 0
+    assert "two to four times too small" in capsys.readouterr().out
+
+
+def test_what_is_dark_in_the_plane_counts_unless_its_form_factor_is(tmp_path: Path) -> None:
+    """Leaving out dark pixels of what is fitted would leave out low values of I_SRO and take noise for order."""
+    write_result(tmp_path / "a.nxs", make_result(noise=0.05))
+
+    def refined(share: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
+        assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--shells", 3, "--exclude-below", share) == 0
+        found = json.loads((tmp_path / "a.refine.json").read_text(encoding="utf-8"))
+        values, sigmas = (
+            np.array([each[name] for each in found["alphas"]]) for name in ("value", "standard_uncertainty")
+        )
+        return values, sigmas, found["quality"]["pixels"]
+
+    all_values, all_sigmas, all_pixels = refined(0)
+    values, sigmas, pixels = refined(0.6)
+    assert pixels < 0.7 * all_pixels and all_pixels > 0.96 * 73**2
+    for found, sigma in ((all_values, all_sigmas), (values, sigmas)):
+        assert np.all(np.abs(found - [*ALPHAS, *[0] * (len(found) - 3)]) < 4 * sigma)
