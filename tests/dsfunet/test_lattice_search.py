@@ -17,7 +17,7 @@ LATTICES = {
     "hexagonal": (7.0, 7.0, 120.0, 0.0),
     "oblique": (6.3, 8.1, 104.0, 11.0),
 }
-EVEN_PAIRS = ((1, 0, -0.5), (0, 1, 0.4), (1, 1, 0.3), (2, 0, 0.3), (1, -2, -0.2))
+ORDER = ((1, 0, -0.5), (0, 1, 0.4), (1, 1, 0.3), (2, 0, 0.3), (1, -2, -0.2))
 
 
 def plane_of(step: float = 14 / 256) -> Plane:
@@ -33,7 +33,7 @@ def made(
     direct = np.array([first, second])[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     q = plane_of().q_points()[..., 1:]
     h, k = (q @ each / (2 * np.pi) for each in direct)
-    order = 1.6 + sum(value * np.cos(2 * np.pi * (m * h + n * k)) for m, n, value in EVEN_PAIRS)
+    order = 1.6 + sum(value * np.cos(2 * np.pi * (m * h + n * k)) for m, n, value in ORDER)
     form_factor = np.exp(-(q**2).sum(-1) / 20) + 0.02
     scattering = order * form_factor
     if counts is not None:
