@@ -115,6 +115,11 @@ def prepare_data(
             "short_range_order_floor": product.short_range_order_floor,
         }
     form_factor = result.form_factor.astype(np.float64) + recorded["form_factor_floor"]
+    if fit_to == "measured" and result.form_factor_of_networks is not None:
+        # Lattice mode corrected the form factor by the plane itself, which takes a share of the residuals away.
+        alone = result.form_factor_of_networks.astype(np.float64)
+        product = fit_product(intensity, alone, periodic, result.mask)
+        form_factor, recorded["scale"] = alone + product.form_factor_floor, product.scale
     if fit_to == "measured":
         if floor is not None:
             raise InputError(
@@ -131,7 +136,8 @@ def prepare_data(
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.where(envelope > 0, intensity / envelope, np.nan)
         weights = (envelope / max(float(envelope.max()), 1e-300)) ** 2
-        if str(result.process.get("lattice_mode", "")).startswith("used"):
+        corrected = str(result.process.get("lattice_mode", "")).startswith("used")
+        if corrected and result.form_factor_of_networks is None:
             notes += (_CORRECTED,)
         return PlaneData(grid, zones, values, weights, notes=notes)
     used = measured & (result.input >= exclude_below * result.input[measured].max())

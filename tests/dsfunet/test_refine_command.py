@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,27 @@ def test_a_form_factor_that_the_plane_corrected_is_named(
     write_result(tmp_path / "a.nxs", make_result(noise=0.01, process=process))
     assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--shells", 3) == 0
     assert "two to four times too small" in capsys.readouterr().out
+
+
+def test_the_plane_is_fitted_with_the_form_factor_of_the_networks_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lattice mode made of it, here something else, is left aside, whatever its scale and floors."""
+    result = make_result(noise=0.01)
+    other = np.sqrt(result.form_factor)
+    process = {**result.process, "scale": 1e9, "lattice_mode": "used"}
+    both = replace(result, form_factor=other, form_factor_of_networks=result.form_factor, process=process)
+    for name, each in (("alone", result), ("both", both)):
+        write_result(tmp_path / f"{name}.nxs", each)
+        assert refine(tmp_path / f"{name}.nxs", "--laue", "6/m", "--shells", 3) == 0
+    assert "too small" not in capsys.readouterr().out
+    alone, of_both = (
+        json.loads((tmp_path / f"{name}.refine.json").read_text(encoding="utf-8"))["alphas"]
+        for name in ("alone", "both")
+    )
+    for one, other_one in zip(alone, of_both, strict=True):
+        assert other_one["value"] == pytest.approx(one["value"], abs=1e-6)
+        assert other_one["standard_uncertainty"] == pytest.approx(one["standard_uncertainty"], rel=1e-3)
 
 
 def test_what_is_dark_in_the_plane_counts_unless_its_form_factor_is(tmp_path: Path) -> None:
