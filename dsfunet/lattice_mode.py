@@ -34,7 +34,7 @@ PRIOR_VARIANCE = 0.1
 CLIPPED_FITS = 4
 """How often the series is fitted again without the pixels at which it is below zero."""
 
-WORST_RATIO = 1.02
+WORST_RATIO = 1.05
 """The lattice is accepted where its wR2 is at most so many times that of the networks' components, ..."""
 
 GOOD_RESIDUAL = 0.03

@@ -17,8 +17,11 @@ from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.physics.short_range_order import MAX_INDEX
 from dsfunet.smoothing import Planes
 
-ACCEPTED_CONFIDENCE = 0.95
-"""A lattice of less confidence is not used."""
+ACCEPTED_CONFIDENCE = 0.96
+"""A lattice of less confidence is not used; nor is one that lattice mode then does not accept.
+
+Of 360 simulated training planes, exact and at 100 and 30 counts, all had more; planes on which nothing repeats less.
+"""
 
 _NOMINAL_STEP = 0.05
 """What stands for the pixel of a plane without axes [1/Angstrom]: Q to 6.4 on 256 pixels."""

@@ -163,6 +163,7 @@ def _measured(
     outcome, ours = "refused", alone
     if found is not None and found.accepted:
         mine = split(found.lattice)
+    if found is not None and found.accepted and mine.accepted:
         ours = _errors(mine.form_factor, mine.short_range_order, truth)
         as_good = ours["short_range_order"] <= on_true["short_range_order"] + AS_GOOD
         right = spans_the_same(np.asarray(np.linalg.inv(found.reciprocal_pixels).T, np.float64), vectors)

@@ -221,7 +221,8 @@ class LatticeFoundPredictor:
                 split = self._network.factorizer.split_on_lattice(
                     plane, mask, found.lattice, form_factors[place], orders[place]
                 )
-                form_factors[place], orders[place] = split.form_factor, split.short_range_order
+                if split.accepted:
+                    form_factors[place], orders[place] = split.form_factor, split.short_range_order
         return Prediction(form_factors, orders)
 
 

@@ -1,72 +1,155 @@
-"""`python -m examples.worked --out FOLDER`: measures three crystals and finds their parameters again."""
+"""`python -m examples.worked --out example`: three crystals, measured, taken apart, refined and held against the truth.
 
+Writes tables.md, numbers.json, the figures and, for use with `dsfunet refine`, `compare` and `scan`, the three results
+of seed 0 and the two columns of the tricarboxamide: whole or not at all.
+"""
+
+import json
+import os
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
-from jsonargparse import CLI
-from tqdm import tqdm
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
 
+from dsfunet import Factorizer
+from dsfunet.analysis.structures import LabelledMolecule
 from dsfunet.errors import InputError
-from dsfunet.factorize import Factorizer
 from dsfunet.io import write_result
-from dsfunet.io.files import replacing
 from dsfunet.plots import save_png
 from dsfunet.separation import separate
-from dsfunet.shards import write_json
-from examples.worked.crystals import CRYSTALS
-from examples.worked.figures import draw_planes, draw_pulls, draw_torsion
-from examples.worked.recovery import recover
-from examples.worked.report import Recoveries, as_markdown, as_plain
-from examples.worked.torsion import TorsionFound, find_torsion
+from examples.worked import tables
+from examples.worked.crystals import all_crystals
+from examples.worked.figures import draw_alphas, draw_planes, draw_pulls, draw_torsion
+from examples.worked.recovery import WAYS, answer, many_trials, pulls_of
+from examples.worked.torsion import scan_torsion
+
+NUMBERS = "numbers.json"
+_SHOWN_SEED = 0
 
 
-def run(out: str = "example", seeds: int = 100) -> None:
-    """Simulate three crystals, factorise them in lattice mode, refine their correlations and find a torsion.
-
-    Args:
-        out: folder for report.md, report.json, a NeXus file a crystal, and pictures.
-        seeds: noise seeds a crystal, two or more.
-    """
-    if seeds < 2:
-        raise InputError(f"seeds is {seeds}: expected 2 or more, a distribution")
-    folder = Path(out)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do as the command line says; a user's mistake is one sentence and exit status 1."""
+    parser = ArgumentParser(
+        prog="python -m examples.worked", description="The worked examples of docs/examples.md."
+    )
+    parser.add_argument(
+        "--out", type=str, required=True, help="folder to write: new, empty, or an earlier one"
+    )
+    parser.add_argument("--seeds", type=PositiveInt, default=100, help="seeds of counting noise, 2 or more")
+    parser.add_argument(
+        "--torsion-seeds", type=PositiveInt, default=20, help="of these in the torsion, 2 or more"
+    )
+    parser.add_argument(
+        "--processes",
+        type=PositiveInt,
+        default=os.cpu_count() or 1,
+        help="that work at once; numbers are the same",
+    )
+    settings = parser.parse_args(arguments)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror})") from error
-    factorizer = Factorizer.from_pretrained()
-    recoveries: list[Recoveries] = []
-    torsion: TorsionFound | None = None
-    for make in CRYSTALS:
-        crystal = make()
-        layer = crystal.layers[0]
-        result = separate(layer.measured(0), factorizer, source=crystal.name).result
-        write_result(folder / f"{crystal.name}.nxs", result)
-        save_png(draw_planes(layer, result), folder / f"{crystal.name}.png", dots_per_inch=90)
-        found = recover(crystal, factorizer, tqdm(range(seeds), crystal.name, unit="plane"))
-        save_png(draw_pulls(found), folder / f"{crystal.name}_pulls.png", dots_per_inch=90)
-        recoveries.append(found)
-        if torsion is None:
-            torsion = find_torsion(result)
-            save_png(draw_torsion(torsion), folder / "torsion.png", dots_per_inch=90)
-    assert torsion is not None
-    digest = factorizer.generators.digest
-    write_json(folder / "report.json", as_plain(recoveries, torsion, digest))
-    with replacing(folder / "report.md") as temporary:
-        temporary.write_text(as_markdown(recoveries, torsion, digest), encoding="utf-8")
-    print((folder / "report.md").read_text(encoding="utf-8"))
-
-
-def main(args: Any = None) -> int:
-    """Run; returns 0, or 2 with one sentence on standard error when the request is at fault."""
-    try:
-        CLI(run, args=args, as_positional=False)
+        work_through(Path(settings.out), settings.seeds, settings.torsion_seeds, settings.processes)
     except InputError as error:
-        print(f"examples.worked: {error}", file=sys.stderr)
-        return 2
-    return 0
+        sys.exit(f"error: {error}")
+
+
+def work_through(out: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
+    """Compute everything and put it at `out`.
+
+    Raises:
+        InputError: fewer than two seeds, more seeds in the torsion than at all, or `out` holds something else.
+    """
+    if not 2 <= torsion_seeds <= seeds:
+        raise InputError(
+            f"{seeds} seeds, {torsion_seeds} in the torsion: expected 2 or more, and no more than all"
+        )
+    out = out.resolve()
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / NUMBERS).is_file())):
+        raise InputError(
+            f"{out}: found something else than worked examples, expected a new or an empty folder"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        folder = Path(temporary) / "done"
+        folder.mkdir()
+        _fill(folder, seeds, torsion_seeds, processes)
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    print((out / "tables.md").read_text(encoding="utf-8"))
+    print(f"wrote {out.name}/")
+
+
+def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
+    crystals = all_crystals()
+    organic = crystals[0]
+    trials = many_trials(crystals, seeds, torsion_seeds, processes)
+    pulls = {
+        crystal.name: {way: pulls_of(trials[crystal.name], way, crystal.refined_truth) for way in WAYS}
+        for crystal in crystals
+    }
+    factorizer = Factorizer.from_pretrained("cpu")
+    results = {
+        crystal.name: separate(crystal.measured(_SHOWN_SEED), factorizer).result for crystal in crystals
+    }
+    curves = {
+        "lattice mode": scan_torsion(organic, answer(results[organic.name], organic, "lattice")),
+        "networks alone": scan_torsion(organic, answer(results[organic.name], organic, "networks")),
+        "put in": scan_torsion(organic, answer(results[organic.name], organic, "truth")),
+        "lattice mode, both columns turned alike": scan_torsion(
+            organic, answer(results[organic.name], organic, "lattice"), alike=True
+        ),
+    }
+    errors = {crystal.name: tables.component_errors(crystal, results[crystal.name]) for crystal in crystals}
+    unseen = {crystal.name: tables.unseen(crystal, results[crystal.name]) for crystal in crystals[1:]}
+    pairs = {crystal.name: tables.pair_record(crystal, results[crystal.name]) for crystal in crystals}
+    torsion = tables.torsion_record(curves, trials[organic.name][:torsion_seeds])
+    numbers = {
+        "seeds": seeds,
+        "torsion_seeds": torsion_seeds,
+        "weights": {name: factorizer.description[name] for name in ("name", "digest")},
+        "lattice_mode": {name: result.process["lattice_mode"] for name, result in results.items()},
+        "components": errors,
+        "pulls": tables.pulls_record(pulls, crystals),
+        "torsion": torsion,
+        "unseen": unseen,
+        "debye_waller": pairs,
+    }
+    text = json.dumps(numbers, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
+    parts = {
+        "Components": tables.components_table(crystals, errors, trials),
+        **{
+            f"Correlations: {crystal.name}": tables.alphas_table(crystal, pulls[crystal.name])
+            for crystal in crystals
+        },
+        "Pulls": tables.pulls_table(crystals, pulls),
+        "Torsion": tables.torsion_table(curves, torsion),
+        "What one plane gives": tables.unseen_table(crystals[1:], unseen),
+        "Debye-Waller": tables.pair_table(crystals, pairs),
+    }
+    title = f"# Worked examples: {seeds} seeds, weights {factorizer.description['digest'][:12]}"
+    sections = [title, *(f"## {name}\n\n{table}" for name, table in parts.items())]
+    (folder / "tables.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    for crystal in crystals:
+        result = results[crystal.name]
+        write_result(folder / f"{crystal.name}.nxs", result)
+        save_png(draw_planes(crystal, result), folder / f"example_{crystal.name}.png", 70)
+    save_png(draw_alphas(crystals, pulls), folder / "example_alphas.png", 90)
+    save_png(draw_pulls(crystals, trials), folder / "example_pulls.png", 90)
+    save_png(draw_torsion(curves, trials[organic.name]), folder / "example_torsion.png", 90)
+    for name, species in (("up", organic.pair.first), ("down", organic.pair.second)):
+        _write_xyz(folder / f"column_{name}.xyz", species)
+
+
+def _write_xyz(path: Path, molecule: LabelledMolecule) -> None:
+    atoms = zip(molecule.elements, molecule.positions_angstrom, strict=True)
+    rows = [f"{element} {x:.4f} {y:.4f} {z:.4f}" for element, (x, y, z) in atoms]
+    path.write_text("\n".join([str(len(rows)), molecule.formula, *rows]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -1,207 +1,276 @@
-"""The three crystals of the worked examples, and what a diffractometer would bring home of each."""
+"""Three crystals whose truth is known, and planes of them as an experiment would bring them.
 
+Each plane is a layer of a reconstruction, oblique where the cell is: I_FF I_SRO with a Debye-Waller factor, scaled to
+so many counts in its brightest pixel, Poisson noise, and NaN where the detector of a rotation scan saw nothing.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.analysis.symmetry import Orbit, laue_rotations, orbits_of
-from dsfunet.io import MeasuredPlane, PlaneGrid
-from dsfunet.io.plane_names import PlaneName
-from dsfunet.physics import (
-    ALPHA_SHAPE,
-    MAX_INDEX,
-    Cell,
-    Molecule,
-    form_factor_intensity,
-    short_range_order_intensity,
+from dsfunet.analysis.model_names import ModelPair
+from dsfunet.analysis.structures import Array, LabelledMolecule
+from dsfunet.analysis.symmetry import (
+    Integers,
+    Orbit,
+    laue_rotations,
+    nearest_shells,
+    orbits_of,
+    symmetric_metric,
 )
-from examples.worked.molecule import STACKING_ANGSTROM, column
+from dsfunet.io import MeasuredPlane, PlaneGrid, PlaneName
+from dsfunet.physics import ALPHA_SHAPE, MAX_INDEX, Cell, form_factor_intensity, short_range_order_intensity
+from examples.worked.molecule import column
 from simulate.artefacts import MaskRecipe, draw_mask
 
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 Vector = tuple[int, int, int]
 
-PIXELS_ALONG_AXIS = 301
-Q_MAX_INV_ANGSTROM = 7.0
-_EQUAL_SHARES = 0.5
+UNSEEN_BY_COPPER_GOLD: Vector = (2, 2, 2)
+"""On hk0 its cosine is that of 2 2 0, of which 2 0 0 and the scale in turn make up the rest."""
+
+TERT_BUTYL_DEG = -7.0
+"""What the published structure has, as the paper's section 3.2 quotes it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crystal:
-    """A crystal, the order put into it, and how it was measured.
+    """A crystal, one plane of it, how that was measured, and what is refined.
 
     Attributes:
-        name: short, fit for a file name.
-        title: in words.
-        species: A and B of equation (1).
-        cell: of the lattice that the species share [Angstrom, degrees].
-        planes: the layers that are measured, refined together.
-        laue: Laue class, which ties the alphas.
-        alphas: Warren-Cowley parameters by one vector of each orbit; all others are 0.
-        out_of_plane: whether vectors with a component along the layers' third axis are correlated too.
-        share: of species A.
-        debye_waller_b: B of both species [Angstrom^2].
-        counts: expected in the brightest pixel.
-        mask_seed: of the detector's gaps and the wedges that a scan leaves.
+        name: short, for files and tables.
+        title: a line for a person.
+        cell: of the lattice on which the correlations live.
+        pair: species A and B.
+        concentration_first: m_A.
+        alphas_put_in: one lattice vector of each orbit and its Warren-Cowley parameter; all others are 0.
+        columns: whether alphas are the same for every component along c, as where whole columns are one or the other.
+        laue: Laue class.
+        plane: which layer.
+        largest_index: of the two axes of the reconstruction [r.l.u.].
+        step: of them [r.l.u.].
+        q_max_inv_angstrom: resolution of the experiment [1/Angstrom].
+        debye_waller_b_angstrom2: B of I_FF.
+        brightest_counts: expected counts in the brightest measured pixel.
+        shells: how many shells are refined, in the plane alone; None refines the vectors put in, out of the plane too.
+        mask_seed: of the detector's shadows.
     """
 
     name: str
     title: str
-    species: tuple[Molecule, Molecule]
     cell: Cell
-    planes: tuple[PlaneName, ...]
+    pair: ModelPair
+    concentration_first: float
+    alphas_put_in: Mapping[Vector, float]
     laue: str
-    alphas: dict[Vector, float]
-    out_of_plane: bool
-    share: float
-    debye_waller_b: float
-    counts: float
-    mask_seed: int = 1
-
-    @cached_property
-    def orbits(self) -> list[Orbit]:
-        """The orbits that carry the alphas, in their order; refined as they are."""
-        fixed = None if self.out_of_plane else self.planes[0].fixed_axis
-        metric = self.cell.direct @ self.cell.direct.T
-        return orbits_of(list(self.alphas), laue_rotations(self.laue), metric, fixed)
-
-    @cached_property
-    def alpha_set(self) -> Array:
-        """All alphas, shape (11, 11, 11)."""
-        full = np.zeros(ALPHA_SHAPE)
-        full[MAX_INDEX, MAX_INDEX, MAX_INDEX] = 1.0
-        for orbit, alpha in zip(self.orbits, self.alphas.values(), strict=True):
-            full[tuple((orbit.vectors + MAX_INDEX).T)] = alpha
-        return full
-
-    @cached_property
-    def layers(self) -> "tuple[Layer, ...]":
-        """One of each plane."""
-        return tuple(Layer(self, plane, number) for number, plane in enumerate(self.planes))
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One plane of a crystal, and what a Pilatus 2M sees of it."""
-
-    crystal: Crystal
     plane: PlaneName
-    number: int
+    largest_index: float
+    step: float
+    q_max_inv_angstrom: float
+    debye_waller_b_angstrom2: float
+    brightest_counts: float
+    mask_seed: int
+    shells: int | None = None
+    columns: bool = False
+
+    @cached_property
+    def rotations(self) -> Integers:
+        """Operations of the Laue class."""
+        return laue_rotations(self.laue)
 
     @cached_property
     def grid(self) -> PlaneGrid:
-        """The pixels, oblique as the cell is, out to `Q_MAX_INV_ANGSTROM` along both axes."""
-        # The distance between lattice lines, so that the circle of Q_max fits into the parallelogram.
-        lengths = np.linalg.norm(self.crystal.cell.direct[list(self.plane.axes)], axis=1)
-        reach = Q_MAX_INV_ANGSTROM / (2 * np.pi) * lengths
-        rows, columns = (np.linspace(-each, each, PIXELS_ALONG_AXIS) for each in reach)
-        return PlaneGrid(self.crystal.cell, self.plane, rows, columns)
+        """Where the pixels lie."""
+        count = round(self.largest_index / self.step)
+        axis = self.step * np.arange(-count, count + 1, dtype=np.float64)
+        return PlaneGrid(self.cell, self.plane, axis, axis)
+
+    @cached_property
+    def alphas(self) -> Array:
+        """The full set of Warren-Cowley parameters, shape (11, 11, 11)."""
+        alphas = np.zeros(ALPHA_SHAPE)
+        alphas[(MAX_INDEX,) * 3] = 1.0
+        for vector, alpha in self.alphas_put_in.items():
+            for image in self.rotations @ np.array(vector):
+                alphas[tuple(image + MAX_INDEX)] = alpha
+        if self.columns:
+            alphas[:] = alphas[:, :, [MAX_INDEX]]
+        return alphas
+
+    @cached_property
+    def orbits(self) -> list[Orbit]:
+        """What is refined."""
+        metric = symmetric_metric(self.cell, self.laue)
+        if self.shells is None:
+            return orbits_of(list(self.alphas_put_in), self.rotations, metric)
+        return nearest_shells(self.shells, self.rotations, metric, self.plane.fixed_axis)
+
+    @cached_property
+    def refined_truth(self) -> Array:
+        """What a refinement should find, shape (k,): the alphas put in, or the sums of them that the plane sees.
+
+        In the plane alone a parameter is sum_k alpha_ijk cos 2 pi k l over sum_k alpha_00k cos 2 pi k l, with k along
+        the plane's normal.
+        """
+        if self.shells is None:
+            return np.array(list(self.alphas_put_in.values()))
+        sums = self.sums_along_normal
+        places = [orbit.vectors[0][list(self.plane.axes)] + MAX_INDEX for orbit in self.orbits]
+        seen: Array = np.array([sums[tuple(place)] for place in places]) / sums[MAX_INDEX, MAX_INDEX]
+        return seen
+
+    @cached_property
+    def sums_along_normal(self) -> Array:
+        """sum_k alpha_ijk cos 2 pi k l, shape (11, 11), indexed [i + 5, j + 5] along the plane's two axes."""
+        along = np.cos(2 * np.pi * self.plane.offset * (np.arange(ALPHA_SHAPE[0]) - MAX_INDEX))
+        third = self.plane.fixed_axis
+        sums: Array = np.moveaxis(self.alphas, third, -1) @ along
+        return sums
 
     @cached_property
     def form_factor(self) -> Array:
-        """I_FF, with its Debye-Waller factor, on the grid [electrons squared]."""
-        crystal = self.crystal
-        return form_factor_intensity(*crystal.species, self.grid.plane, crystal.share, crystal.debye_waller_b)
+        """I_FF on the grid, Debye-Waller factor included [electrons^2]."""
+        return form_factor_intensity(
+            self.pair.first,
+            self.pair.second,
+            self.grid.plane,
+            self.concentration_first,
+            self.debye_waller_b_angstrom2,
+        )
 
     @cached_property
-    def order(self) -> Array:
-        """I_SRO on the grid."""
-        return short_range_order_intensity(self.crystal.alpha_set, self.crystal.cell, self.grid.plane)
+    def short_range_order(self) -> Array:
+        """I_SRO on the grid, not clipped: the crystals here need none."""
+        return short_range_order_intensity(self.alphas, self.cell, self.grid.plane, clip=False)
 
     @cached_property
-    def mask(self) -> Mask:
-        """True where the detector saw anything."""
-        plane = self.grid.plane
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """True where measured, shape of the grid."""
         recipe = MaskRecipe(
             detectors=("pilatus_2m",), share_unmasked=0.0, missing_fraction=(0.1, 0.45), share_swung=0.0
         )
-        rng = np.random.default_rng([self.crystal.mask_seed, self.number])
-        seen: Mask = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe)
-        # The experiment's resolution, in the plane.
-        return seen & (plane.q_squared() - plane.origin @ plane.origin <= Q_MAX_INV_ANGSTROM**2)
+        plane = self.grid.plane
+        rng = np.random.default_rng(self.mask_seed)
+        seen = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe)
+        inside: npt.NDArray[np.bool_] = plane.q_squared() <= self.q_max_inv_angstrom**2
+        measured: npt.NDArray[np.bool_] = seen & inside
+        return measured
 
-    def measured(self, seed: int | None = None) -> MeasuredPlane:
-        """The plane as it was counted, NaN where it was not; without a seed, without noise."""
-        intensity = self.form_factor * self.order
-        intensity *= self.crystal.counts / intensity[self.mask].max()
-        if seed is not None:
-            rng = np.random.default_rng([self.crystal.mask_seed, self.number, seed])
-            intensity = rng.poisson(intensity).astype(np.float64)
-        return MeasuredPlane(np.where(self.mask, intensity, np.nan), self.grid)
+    @cached_property
+    def expected_counts(self) -> Array:
+        """The plane without noise, shape of the grid."""
+        intensity = self.form_factor * self.short_range_order
+        counts: Array = intensity * (self.brightest_counts / intensity[self.mask].max())
+        return counts
 
-
-TORSION_DEG = 12.0
-"""The tert-butyl torsion put in."""
+    def measured(self, seed: int) -> MeasuredPlane:
+        """The plane with the counting noise of a seed."""
+        counts = np.random.default_rng(seed).poisson(self.expected_counts)
+        return MeasuredPlane(np.where(self.mask, counts, np.nan), self.grid)
 
 
 def tricarboxamide() -> Crystal:
-    """Columns that point up or down, unlike neighbours preferred; along c all of a column is one species.
-
-    The correlations along c are complete, so that there is diffuse scattering in layers of integer l alone, where they
-    multiply I_SRO by a number. At l = 0 mirror images scatter alike, which leaves hk1.
-    """
+    """Columns of the tricarboxamide, up or down, each constant along c; neighbours prefer to differ."""
+    cell, azimuth_deg = Cell(14.12, 14.12, 6.934, 90.0, 90.0, 120.0), 50.0
+    pair = ModelPair(
+        "up+down",
+        column(cell.c, azimuth_deg, TERT_BUTYL_DEG),
+        column(cell.c, azimuth_deg, TERT_BUTYL_DEG, up=False),
+    )
     return Crystal(
         name="tricarboxamide",
-        title="tris-tert-butyl-1,3,5-benzene tricarboxamide, hk1",
-        species=(column(TORSION_DEG), column(TORSION_DEG, up=False)),
-        cell=Cell(14.12, 14.12, STACKING_ANGSTROM, 90, 90, 120),
-        planes=(PlaneName((0, 1), 1.0),),
+        title="Tris-tert-butyl-1,3,5-benzene tricarboxamide: columns up or down",
+        cell=cell,
+        pair=pair,
+        concentration_first=0.5,
+        alphas_put_in={
+            (1, 0, 0): -0.17,
+            (2, 1, 0): 0.09,
+            (2, 0, 0): 0.02,
+            (3, 1, 0): -0.02,
+            (3, 2, 0): -0.02,
+        },
+        columns=True,
         laue="6/m",
-        alphas={(1, 0, 0): -0.18, (2, 1, 0): 0.06, (2, 0, 0): 0.03, (3, 1, 0): -0.02, (3, 0, 0): 0.01},
-        out_of_plane=False,
-        share=_EQUAL_SHARES,
-        debye_waller_b=3.0,
-        counts=1000,
+        plane=PlaneName((0, 1), 1.0),
+        largest_index=15.5,
+        step=0.1,
+        q_max_inv_angstrom=6.9,
+        debye_waller_b_angstrom2=2.0,
+        brightest_counts=5000.0,
+        shells=5,
+        mask_seed=7,
     )
 
 
 def copper_gold() -> Crystal:
-    """An alloy like Cu3Au above its transition: unlike first, like second neighbours on fcc.
+    """Cu3Au above its ordering temperature, with alphas of about 0.85 times what Cowley (1950) found at 405 Celsius.
 
-    I_SRO is written on integer vectors, so the cell is half the cubic one, a / 2 = 1.875 Angstrom; of its sites only those
-    of even i + j + k exist.
+    Sites are face-centred cubic. They are all integer vectors of even sum on a simple cubic lattice of half the edge,
+    on which equation 3 holds with all other alphas zero; so indices here are half of the usual ones. That of (2 2 2),
+    small there, is 0 here: beside the others hk0 cannot settle it (`UNSEEN_BY_COPPER_GOLD`).
     """
-    copper, gold = (Molecule((element,), np.zeros((1, 3))) for element in ("Cu", "Au"))
+    gold, copper = (LabelledMolecule((name,), np.zeros((1, 3)), (f"{name}1",)) for name in ("Au", "Cu"))
     return Crystal(
         name="copper_gold",
-        title="Cu3Au-like alloy, hk0",
-        species=(copper, gold),
+        title="Cu3Au above the transition",
         cell=Cell(1.875, 1.875, 1.875),
-        planes=(PlaneName((0, 1), 0.0),),
+        pair=ModelPair("Au+Cu", gold, copper),
+        concentration_first=0.25,
+        alphas_put_in={
+            (1, 1, 0): -0.13,
+            (2, 0, 0): 0.16,
+            (2, 1, 1): 0.01,
+            (2, 2, 0): 0.08,
+            (3, 1, 0): -0.045,
+            (3, 2, 1): -0.015,
+            (4, 0, 0): 0.04,
+        },
         laue="m-3m",
-        alphas={(1, 1, 0): -0.13, (2, 0, 0): 0.16, (2, 1, 1): 0.01, (2, 2, 0): 0.05},
-        out_of_plane=True,
-        share=0.75,
-        debye_waller_b=0.6,
-        counts=1000,
-        mask_seed=2,
+        plane=PlaneName((0, 1), 0.0),
+        largest_index=2.4,
+        step=0.02,
+        q_max_inv_angstrom=7.9,
+        debye_waller_b_angstrom2=1.2,
+        brightest_counts=1000.0,
+        mask_seed=11,
     )
 
 
 def perovskite() -> Crystal:
-    """Magnesium and niobium on the B sites of a perovskite, unlike neighbours preferred: maxima at h k l of 1/2.
+    """A perovskite with Mg and Nb on its B site, one to two, alternating as in rock salt over short distances.
 
-    In h k 1/2 alone [1 0 0] and [1 1 0] make the same waves, and `refine` says that it cannot tell them apart.
+    Each B atom brings its octahedron: oxygen goes where its two neighbours push it, to first order in the shifts.
     """
-    magnesium, niobium = (Molecule((element,), np.zeros((1, 3))) for element in ("Mg", "Nb"))
+    magnesium, niobium = (
+        LabelledMolecule(
+            (element, *["O"] * 6),
+            np.vstack([np.zeros(3), bond * np.concatenate([np.eye(3), -np.eye(3)])]),
+            (element, *(f"O{number}" for number in range(1, 7))),
+        )
+        for element, bond in (("Mg", 2.08), ("Nb", 1.99))
+    )
     return Crystal(
         name="perovskite",
-        title="B sites of a perovskite, h k 1/2 and hk0 together",
-        species=(magnesium, niobium),
+        title="Pb(Mg1/3Nb2/3)O3-like B-site order",
         cell=Cell(4.05, 4.05, 4.05),
-        planes=(PlaneName((0, 1), 0.5), PlaneName((0, 1), 0.0)),
+        pair=ModelPair("MgO6+NbO6", magnesium, niobium),
+        concentration_first=1 / 3,
+        alphas_put_in={(1, 0, 0): -0.24, (1, 1, 0): 0.12, (1, 1, 1): -0.07, (2, 0, 0): 0.05},
         laue="m-3m",
-        alphas={(1, 0, 0): -0.14, (1, 1, 0): 0.07, (1, 1, 1): -0.05, (2, 0, 0): 0.03},
-        out_of_plane=True,
-        share=1 / 3,
-        debye_waller_b=0.6,
-        counts=1000,
+        plane=PlaneName((0, 1), 0.5),
+        largest_index=4.8,
+        step=0.04,
+        q_max_inv_angstrom=7.0,
+        debye_waller_b_angstrom2=0.8,
+        brightest_counts=1000.0,
+        shells=4,
         mask_seed=3,
     )
 
 
-CRYSTALS = (tricarboxamide, copper_gold, perovskite)
-"""All of them, in the order of the report."""
+def all_crystals() -> tuple[Crystal, ...]:
+    """The three, in the order of the page."""
+    return tricarboxamide(), copper_gold(), perovskite()

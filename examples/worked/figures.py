@@ -1,64 +1,124 @@
-"""Pictures of the worked examples."""
+"""The pictures of the page: planes, correlations found and put in, pulls, and the torsion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import stats
+from matplotlib.ticker import MaxNLocator
 
-from dsfunet.analysis.model_files import draw_scan
-from dsfunet.analysis.refinement_data import FitTo
+from dsfunet.analysis.scan import Scan
 from dsfunet.io import Result
 from dsfunet.plots import Panel, draw_panels, intensity_scale
-from examples.worked.crystals import TORSION_DEG, Layer
-from examples.worked.recovery import Recovery
-from examples.worked.torsion import TorsionFound
+from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
+from examples.worked.recovery import WAYS, Pulls, Trial, answer
 
-_COLOURS = ("tab:blue", "tab:orange")
-
-
-def draw_planes(layer: Layer, result: Result) -> Figure:
-    """Measured plane, and both components as they are and as they were found."""
-    form_factor = layer.form_factor / layer.form_factor[layer.mask].max()
-    low, high = layer.order.min(), layer.order.max()
-    order = (layer.order - low) / (high - low)
-    planes = {
-        "Measured": result.input,
-        "Form factor put in": form_factor,
-        "Form factor found": result.form_factor,
-        "Short-range order put in": order,
-        "Short-range order found": result.short_range_order,
-    }
-    # Truth and answer share a scale.
-    scales = [intensity_scale(planes[name]) for name in list(planes)[:2]]
-    norms = [*scales, scales[1], *2 * [intensity_scale(order)]]
-    panels = [Panel(name, values, norm) for (name, values), norm in zip(planes.items(), norms, strict=True)]
-    return draw_panels(result, panels, layer.crystal.title)
+_COLOURS = dict(zip(WAYS, ("tab:grey", "tab:brown", "tab:orange", "tab:blue", "tab:green"), strict=True))
+_DRAWN = ("lattice, I_SRO", "lattice, measured", "true I_FF, measured")
+_LABELS = {
+    "lattice, I_SRO": "to I_SRO (default)",
+    "lattice, measured": "to the measured plane",
+    "true I_FF, measured": "to the measured plane, I_FF known",
+}
 
 
-def draw_pulls(recoveries: Mapping[FitTo, Recovery]) -> Figure:
-    """Pulls of all alphas over the noise seeds, beside the normal distribution that honest error bars give."""
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+def draw_planes(crystal: Crystal, result: Result) -> Figure:
+    """Measured plane, I_FF put in, and I_FF of the networks alone and of lattice mode, on one scale."""
+    seen = result.mask & np.isfinite(result.form_factor)
+    true = np.where(
+        np.isfinite(result.form_factor), crystal.form_factor / crystal.form_factor[seen].max(), np.nan
+    )
+    scale = intensity_scale(true)
+    panels = [
+        Panel("Measured (counts)", result.input, intensity_scale(result.input)),
+        Panel("$I_{FF}$ put in", true, scale),
+        Panel("$I_{FF}$, networks alone", answer(result, crystal, "networks").form_factor, scale),
+        Panel("$I_{FF}$, lattice mode", answer(result, crystal, "lattice").form_factor, scale),
+    ]
+    return draw_panels(result, panels, f"{crystal.title}, plane {crystal.plane}")
+
+
+def draw_alphas(crystals: Sequence[Crystal], pulls: Mapping[str, Mapping[str, Pulls]]) -> Figure:
+    """Found less put in, averaged over seeds, a panel for each crystal; bars are the mean standard uncertainty."""
+    figure, panels = _row(crystals)
+    for crystal, axes in zip(crystals, panels, strict=True):
+        for number, way in enumerate(_DRAWN):
+            one = pulls[crystal.name][way]
+            place = np.arange(len(one.truth)) + 0.22 * (number - 1)
+            style: dict[str, Any] = {"color": _COLOURS[way], "markersize": 4, "capsize": 2, "linewidth": 1}
+            axes.errorbar(place, one.mean - one.truth, one.uncertainty, fmt="o", label=_LABELS[way], **style)
+        axes.axhline(0.0, color="0.4", linewidth=0.8)
+        _name_parameters(axes, crystal)
+    panels[0].set_ylabel(r"$\alpha$ found $-$ put in")
+    panels[0].legend(fontsize=8, loc="best")
+    figure.suptitle("Mean over seeds; bars: mean standard uncertainty given by the refinement", fontsize=11)
+    return figure
+
+
+def draw_pulls(crystals: Sequence[Crystal], trials: Mapping[str, Sequence[Trial]]) -> Figure:
+    """Pulls of all seeds, a panel for each crystal; grey is where two standard uncertainties reach."""
+    figure, panels = _row(crystals)
+    for crystal, axes in zip(crystals, panels, strict=True):
+        axes.axhspan(-2, 2, color="0.9", zorder=0)
+        for number, way in enumerate(_DRAWN):
+            alphas = np.array([trial.alphas[way] for trial in trials[crystal.name]])
+            errors = np.array([trial.uncertainties[way] for trial in trials[crystal.name]])
+            pulls = ((alphas - crystal.refined_truth) / errors)[np.isfinite(alphas).all(axis=1)]
+            jitter = np.random.default_rng(number).uniform(-0.08, 0.08, pulls.shape)
+            place = np.arange(pulls.shape[1]) + 0.25 * (number - 1) + jitter
+            axes.plot(place, pulls, ".", color=_COLOURS[way], markersize=2.5, alpha=0.7)
+            axes.plot([], [], "o", color=_COLOURS[way], markersize=4, label=_LABELS[way])
+        axes.set_yscale("symlog", linthresh=4)
+        axes.set_yticks([-100, -30, -10, -4, -2, 0, 2, 4, 10, 30, 100], minor=False)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        _name_parameters(axes, crystal)
+    panels[0].set_ylabel("pull = (found $-$ put in) / s.u.")
+    panels[-1].legend(fontsize=8, loc="best")
+    figure.suptitle("One point a seed of counting noise; 95 % should lie in the grey band", fontsize=11)
+    return figure
+
+
+def draw_torsion(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Figure:
+    """Misfit against the tert-butyl angle, and the minima of many seeds."""
+    figure = Figure(figsize=(11.0, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
-    for number, (fit, recovery) in enumerate(recoveries.items()):
-        axes = figure.add_subplot(1, len(recoveries), number + 1)
-        edge = max(4.0, float(np.ceil(np.abs(recovery.pulls).max())))
-        edges = np.linspace(-edge, edge, 33)
-        axes.hist(recovery.pulls.ravel(), edges, density=True, color=_COLOURS[number], alpha=0.6)
-        at = np.linspace(-edge, edge, 300)
-        axes.plot(at, stats.norm.pdf(at), color="black", linewidth=1)
-        axes.set_xlabel("(found \N{MINUS SIGN} put in) / standard uncertainty")
-        axes.set_ylabel("density")
-        axes.set_title(f"fitted to {fit}: {100 * recovery.coverage:.0f} % within one", fontsize=10)
-    figure.suptitle(f"{next(iter(recoveries.values())).crystal.title}, {len(recovery.found)} noise seeds")
+    axes = figure.add_subplot(1, 2, 1)
+    for name, scan in curves.items():
+        [line] = axes.plot(scan.angles_deg, scan.misfits, "o-", markersize=3, linewidth=1.1, label=name)
+        axes.fill_between(scan.angles_deg, *scan.intervals.T, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.axvline(TERT_BUTYL_DEG, color="0.4", linestyle="--", linewidth=0.9)
+    axes.set_xlabel("turn of the tert-butyl groups about N$-$C (°)")
+    axes.set_ylabel("misfit (mean square error of $2\\sqrt{I_{FF}} - 1$)")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+    axes = figure.add_subplot(1, 2, 2)
+    angles = np.array([trial.torsion_deg for trial in trials])
+    errors = np.array([trial.torsion_su_deg for trial in trials])
+    found = np.isfinite(angles)
+    seeds = np.flatnonzero(found)
+    axes.errorbar(seeds, angles[found], errors[found], fmt="o", markersize=4, capsize=2, linewidth=1)
+    axes.axhline(TERT_BUTYL_DEG, color="0.4", linestyle="--", linewidth=0.9, label="put in")
+    axes.set_xlabel("seed of the counting noise")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("minimum in lattice mode, with its s.u. (°)")
+    axes.legend(fontsize=8)
     return figure
 
 
-def draw_torsion(found: TorsionFound) -> Figure:
-    """Misfit against torsion, and where the torsion was that was put in."""
-    figure = draw_scan(found.scan, "torsion of the tert-butyl groups (°)", "Columns up and down")
-    axes = figure.axes[0]
-    axes.axvline(TORSION_DEG, color="tab:blue", linewidth=1.4, label=f"put in: {TORSION_DEG:g}°")
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
-    return figure
+def _row(crystals: Sequence[Crystal]) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(4.2 * len(crystals), 4.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = []
+    for number, crystal in enumerate(crystals):
+        axes = figure.add_subplot(1, len(crystals), number + 1)
+        axes.set_title(f"{crystal.title.split(':')[0]}, {crystal.plane}", fontsize=9)
+        panels.append(axes)
+    return figure, panels
+
+
+def _name_parameters(axes: Axes, crystal: Crystal) -> None:
+    axes.set_xticks(range(len(crystal.orbits)), [orbit.name for orbit in crystal.orbits], fontsize=8)
+    axes.set_xlabel("lattice vector of the orbit")

@@ -1,101 +1,112 @@
-"""Tris-tert-butyl-1,3,5-benzene tricarboxamide from standard bond lengths and angles, and its columns, up and down.
+"""Tris-tert-butyl-1,3,5-benzene tricarboxamide, C21 H33 N3 O3, from standard bond lengths and angles.
 
-The coordinates are of our own making, not those of a crystal structure: a molecule of symmetry C3 about z whose amide
-groups are tilted out of the ring, all oxygens to one side, so that a column of them has a direction.
+The coordinates are of our own making: a flat benzene ring in the xy plane with three equal arms about z, each a flat
+trans amide, turned out of the plane of the ring, and a staggered tert-butyl group. What a hexagonal crystal repeats is
+a column: two molecules, c/2 and 60 degrees apart (a 6_3 axis), whose carbonyls all point up c, so that the N-H of one
+points to the oxygen of the one below. The mirror across c makes the column that points down. Positions in Angstrom.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-import numpy.typing as npt
 
-from dsfunet.analysis.structures import LabelledMolecule
-
-Array = npt.NDArray[np.float64]
-
-STACKING_ANGSTROM = 6.934
-"""Two molecules, turned by 60 degrees against one another (a 6_3 axis)."""
+from dsfunet.analysis.structures import Array, LabelledMolecule, Torsion
 
 AMIDE_TILT_DEG = 40.0
+"""Between the plane of an amide and that of the ring; at a stack of 3.47 Angstrom it makes N...O 2.9 Angstrom."""
 
-_RING, _RING_H = 1.39, 1.08
-_RING_CARBONYL, _CARBONYL_O, _CARBONYL_N, _N_BUTYL, _BUTYL_METHYL = 1.50, 1.23, 1.34, 1.48, 1.53
-_N_H, _METHYL_H = 1.01, 1.09
-_TETRAHEDRAL = 109.47
+# Bonds [Angstrom] and angles [degrees] as tables of mean values give them; C-H and N-H as neutrons see them.
+_RING, _RING_H, _RING_CARBONYL = 1.39, 1.08, 1.50
+_CARBONYL_O, _CARBONYL_N, _N_H, _N_QUATERNARY = 1.23, 1.34, 1.01, 1.48
+_QUATERNARY_METHYL, _METHYL_H = 1.53, 1.09
+_RING_C_O, _RING_C_N, _C_N_QUATERNARY, _C_N_H, _TETRAHEDRAL = 120.5, 117.0, 125.0, 118.0, 109.47
+
+ARMS = (1, 2, 3)
+STOREYS = ("a", "b")
+"""The two molecules of a column within one cell."""
 
 
-def molecule(torsion_deg: float = 0.0) -> LabelledMolecule:
-    """One molecule C21 H33 N3 O3 about the origin, its ring in the xy plane.
+def place(i: Array, j: Array, k: Array, bond: float, angle_deg: float, torsion_deg: float) -> Array:
+    """The atom l bonded to k with angle j-k-l and torsion i-j-k-l (IUPAC's sign), a Cartesian position (3,)."""
+    back = (k - j) / np.linalg.norm(k - j)
+    normal = np.cross(j - i, back)
+    normal /= np.linalg.norm(normal)
+    angle, torsion = np.radians([angle_deg, torsion_deg])
+    across = np.cos(torsion) * np.cross(normal, back) + np.sin(torsion) * normal
+    position: Array = k + bond * (-np.cos(angle) * back + np.sin(angle) * across)
+    return position
 
-    `torsion_deg` turns all three tert-butyl groups about their C-N bonds [degrees]; at 0 one methyl carbon is trans to
-    the carbonyl carbon and two stand either side of the oxygen, at 60 one eclipses it.
+
+def molecule(
+    tert_butyl_deg: float = 0.0, tilt_deg: float = AMIDE_TILT_DEG, storey: str = "a"
+) -> LabelledMolecule:
+    """One molecule about the origin, its 3-fold axis along z, carbonyls up.
+
+    `tert_butyl_deg` is how far all three tert-butyl groups are turned about N-C from where one methyl is anti to the
+    carbonyl carbon: the torsion C-N-C-C less 180 degrees. At 60 degrees a methyl eclipses the oxygen. Labels end in
+    the storey and the number of the arm, as in Cq.a1.
     """
-    elements: list[str] = []
-    positions: list[Array] = []
-    labels: list[str] = []
-    for number in range(3):
-        turn = _about_z(120.0 * number)
-        for element, position, label in _third(torsion_deg):
-            elements.append(element)
-            positions.append(turn @ position)
-            labels.append(f"{label}{'abc'[number]}")
-    return LabelledMolecule(tuple(elements), np.array(positions), tuple(labels))
+    names, elements, positions = zip(*_arm(tert_butyl_deg, tilt_deg), strict=True)
+    one = np.array(positions)
+    labels = tuple(f"{name}.{storey}{arm}" for arm in ARMS for name in names)
+    three = np.concatenate([one @ _about_z(120.0 * number).T for number in range(3)])
+    return LabelledMolecule(elements * 3, three, labels)
 
 
-def column(torsion_deg: float = 0.0, up: bool = True) -> LabelledMolecule:
-    """The two molecules of one period of a column along z; a column that points down is its mirror image in z."""
-    one = molecule(torsion_deg)
-    other = one.positions_angstrom @ _about_z(60.0).T + [0.0, 0.0, STACKING_ANGSTROM / 2]
-    labels = [*(f"{label}1" for label in one.labels), *(f"{label}2" for label in one.labels)]
-    positions = np.concatenate([one.positions_angstrom, other])
-    if not up:
-        positions = positions * [1.0, 1.0, -1.0]
-    return LabelledMolecule(one.elements * 2, positions, tuple(labels))
+def column(
+    c_angstrom: float, azimuth_deg: float, tert_butyl_deg: float = 0.0, up: bool = True
+) -> LabelledMolecule:
+    """What one cell holds of a column: a molecule at z = 0 and, turned by 60 degrees, at c/2; carbonyls up or down.
+
+    `azimuth_deg` turns the column about z: from the a axis to the arm of the lower molecule, seen from above. Down is
+    the mirror image across z = 0, so that its torsions have the other sign.
+    """
+    storeys = []
+    for number, storey in enumerate(STOREYS):
+        one = molecule(tert_butyl_deg, storey=storey)
+        turned = one.positions_angstrom @ _about_z(azimuth_deg + 60.0 * number).T
+        storeys.append(one.at(turned + np.array([0.0, 0.0, number * c_angstrom / 2])))
+    positions = np.concatenate([one.positions_angstrom for one in storeys])
+    elements = tuple(element for one in storeys for element in one.elements)
+    labels = tuple(label for one in storeys for label in one.labels)
+    return LabelledMolecule(elements, positions * [1, 1, 1 if up else -1], labels)
 
 
-def _third(torsion_deg: float) -> list[tuple[str, Array, str]]:
-    """A third of the molecule: two ring carbons and the arm along x."""
-    ring, next_in_ring = _RING * np.array([1.0, 0, 0]), _RING * np.array([0.5, np.sqrt(3) / 2, 0])
-    carbonyl = ring + np.array([_RING_CARBONYL, 0.0, 0.0])
-    # The torsion next in ring - ring - carbonyl - O is the tilt.
-    oxygen = _place((next_in_ring, ring, carbonyl), _CARBONYL_O, 120.5, AMIDE_TILT_DEG)
-    nitrogen = _place((next_in_ring, ring, carbonyl), _CARBONYL_N, 115.5, AMIDE_TILT_DEG + 180)
-    butyl = _place((ring, carbonyl, nitrogen), _N_BUTYL, 125.0, 180.0)
+def tert_butyl_torsions() -> tuple[Torsion, ...]:
+    """The six torsions of a column, one an arm, all alike by symmetry."""
+    return tuple(
+        Torsion((f"Co.{arm}", f"N.{arm}", f"Cq.{arm}", f"Cm1.{arm}"))
+        for arm in (f"{storey}{number}" for storey in STOREYS for number in ARMS)
+    )
+
+
+def _arm(tert_butyl_deg: float, tilt_deg: float) -> list[tuple[str, str, Array]]:
+    """A third of the molecule: name, element and position of each atom, the arm along x."""
+    up = np.array([0.0, np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))])
+    ring, carbonyl = np.array([_RING, 0.0, 0.0]), np.array([_RING + _RING_CARBONYL, 0.0, 0.0])
+    half_turn = _about_z(60.0)
+    # In the plane of the amide a torsion is 0 or 180 degrees; `up` stands for a fourth atom there.
+    oxygen = place(ring + up, ring, carbonyl, _CARBONYL_O, _RING_C_O, 0.0)
+    nitrogen = place(ring + up, ring, carbonyl, _CARBONYL_N, _RING_C_N, 180.0)
+    quaternary = place(oxygen, carbonyl, nitrogen, _N_QUATERNARY, _C_N_QUATERNARY, 0.0)
     atoms = [
-        ("C", ring, "C1"),
-        ("C", next_in_ring, "C2"),
-        ("H", next_in_ring * (1 + _RING_H / _RING), "H2"),
-        ("C", carbonyl, "C3"),
-        ("O", oxygen, "O1"),
-        ("N", nitrogen, "N1"),
-        ("H", _place((ring, carbonyl, nitrogen), _N_H, 117.5, 0.0), "H1"),
-        ("C", butyl, "C4"),
+        ("Cr", "C", ring),
+        ("Ch", "C", half_turn @ ring),
+        ("Hh", "H", half_turn @ (ring * (1 + _RING_H / _RING))),
+        ("Co", "C", carbonyl),
+        ("O", "O", oxygen),
+        ("N", "N", nitrogen),
+        ("Hn", "H", place(oxygen, carbonyl, nitrogen, _N_H, _C_N_H, 180.0)),
+        ("Cq", "C", quaternary),
     ]
     for number in range(3):
-        methyl = _place(
-            (carbonyl, nitrogen, butyl), _BUTYL_METHYL, _TETRAHEDRAL, 180.0 + torsion_deg + 120.0 * number
-        )
-        atoms.append(("C", methyl, f"C{5 + number}"))
+        angle = 180.0 + tert_butyl_deg + 120.0 * number
+        methyl = place(carbonyl, nitrogen, quaternary, _QUATERNARY_METHYL, _TETRAHEDRAL, angle)
+        atoms.append((f"Cm{number + 1}", "C", methyl))
         for hydrogen in range(3):
-            position = _place((nitrogen, butyl, methyl), _METHYL_H, _TETRAHEDRAL, 60.0 + 120.0 * hydrogen)
-            atoms.append(("H", position, f"H{5 + number}{'xyz'[hydrogen]}"))
+            place_h = place(nitrogen, quaternary, methyl, _METHYL_H, _TETRAHEDRAL, 60.0 + 120.0 * hydrogen)
+            atoms.append((f"H{number + 1}{hydrogen + 1}", "H", place_h))
     return atoms
 
 
-def _place(chain: Sequence[Array], length: float, angle_deg: float, torsion_deg: float) -> Array:
-    """The atom after a chain of three, from its bond length [Angstrom], bond angle and torsion angle [degrees]."""
-    first, second, third = chain
-    along = (third - second) / np.linalg.norm(third - second)
-    normal = np.cross(second - first, along)
-    normal /= np.linalg.norm(normal)
-    angle, torsion = np.radians(angle_deg), np.radians(torsion_deg)
-    offset: Array = length * (
-        -np.cos(angle) * along
-        + np.sin(angle) * (np.cos(torsion) * np.cross(normal, along) + np.sin(torsion) * normal)
-    )
-    return third + offset
-
-
 def _about_z(angle_deg: float) -> Array:
-    cosine, sine = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    sine, cosine = np.sin(np.radians(angle_deg)), np.cos(np.radians(angle_deg))
     return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])

@@ -1,107 +1,210 @@
-"""Correlations found again: plane -> networks and lattice -> refinement, once and over many noise seeds."""
+"""Are the error bars right? The same plane with many seeds of counting noise, factorised and refined each time.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+Over seeds what the networks get wrong about a crystal stays the same, so that a pull (found - true) / s.u. has two
+sides: its mean, which is that constant error, and its standard deviation, which is counting noise. Uncertainties that
+hold both are right when the root mean square is about 1, and too small when it is far above.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
-from dsfunet.analysis.refinement import refine
+from dsfunet import Factorizer
+from dsfunet.analysis.refinement import Refinement, refine
 from dsfunet.analysis.refinement_data import FitTo, prepare_data
-from dsfunet.analysis.symmetry import laue_rotations
-from dsfunet.analysis.zones import zones_of
-from dsfunet.factorize import Factorizer
+from dsfunet.analysis.structures import Array
+from dsfunet.analysis.symmetry import Orbit
+from dsfunet.analysis.zones import Zones, zones_of
+from dsfunet.errors import InputError
 from dsfunet.io import Result
-from dsfunet.preprocessing import normalise, spread
 from dsfunet.separation import separate
-from examples.worked.crystals import Crystal, Layer
+from examples.worked.crystals import Crystal, all_crystals
+from examples.worked.torsion import near_minimum
 
-Array = npt.NDArray[np.float64]
+Answer = Literal["networks", "lattice", "truth"]
+"""Whose I_FF: that of the networks alone, of lattice mode (believed or not), or the one put in, as a control."""
 
-FITS: tuple[FitTo, ...] = ("measured", "short-range-order")
-"""What the series is fitted to; the first is what `dsfunet refine` does unless told otherwise."""
+WAYS: dict[str, tuple[Answer, FitTo]] = {
+    "networks, I_SRO": ("networks", "short-range-order"),
+    "networks, measured": ("networks", "measured"),
+    "lattice, I_SRO": ("lattice", "short-range-order"),
+    "lattice, measured": ("lattice", "measured"),
+    "true I_FF, measured": ("truth", "measured"),
+}
+"""Ways to Warren-Cowley parameters: whose components, and `dsfunet refine --fit-to`."""
+
+EXCLUDE_BELOW = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Recovery:
-    """Alphas found n times, from planes that differ in their counting noise alone.
+class Trial:
+    """One seed: alphas and standard uncertainties by way, each (k,), NaN where the refinement found no answer.
 
-    Attributes:
-        crystal: what was put in.
-        found: shape (n, orbits).
-        uncertainty: standard uncertainty of each, likewise.
-        lattice_used: share of the planes that lattice mode accepted.
-        errors: mean squared error of I_FF and of I_SRO over all pixels of the plane that the networks see, spread
-            space, mean over the planes.
+    `believed` says whether lattice mode's answer is the one shown; `torsion_deg` and its uncertainty are NaN where the
+    crystal has none or the seed was not asked for it.
     """
 
-    crystal: Crystal
-    found: Array
+    believed: bool
+    alphas: dict[str, Array]
+    uncertainties: dict[str, Array]
+    torsion_deg: float = np.nan
+    torsion_su_deg: float = np.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Pulls:
+    """What many seeds say about one way: all (k,), one entry a parameter; over seeds that gave an answer.
+
+    `mean` and `scatter` of the alphas, `uncertainty` their mean s.u., `pull_mean` and `pull_deviation` (standard
+    deviation) of (found - true) / s.u., `pull_rms`; `within_two` the share of all pulls between -2 and 2; `failed` the
+    number of seeds without an answer.
+    """
+
+    truth: Array
+    mean: Array
+    scatter: Array
     uncertainty: Array
-    lattice_used: float
-    errors: tuple[float, float]
-
-    @property
-    def true(self) -> Array:
-        """Alphas put in, shape (orbits,)."""
-        return np.array(list(self.crystal.alphas.values()))
-
-    @property
-    def pulls(self) -> Array:
-        """(found - true) / uncertainty, shape (n, orbits); normal with mean 0 and deviation 1 if all is right."""
-        pulls: Array = (self.found - self.true) / self.uncertainty
-        return pulls
-
-    @property
-    def coverage(self) -> float:
-        """Share of the pulls within one standard uncertainty; 0.68 if all is right."""
-        return float(np.mean(np.abs(self.pulls) < 1))
+    pull_mean: Array
+    pull_deviation: Array
+    pull_rms: Array
+    within_two: float
+    failed: int
 
 
-def recover(crystal: Crystal, factorizer: Factorizer, seeds: Iterable[int]) -> dict[FitTo, Recovery]:
-    """Measure a crystal once for every noise seed, factorise, and refine in each way of `FITS`."""
-    found: dict[FitTo, list[tuple[Array, Array]]] = {fit: [] for fit in FITS}
-    used, errors = [], []
-    for seed in seeds:
-        results = [separate(layer.measured(seed), factorizer).result for layer in crystal.layers]
-        for layer, result in zip(crystal.layers, results, strict=True):
-            used.append(result.form_factor_of_networks is not None)
-            errors.append(component_errors(layer, result))
-        for fit in FITS:
-            found[fit].append(refined(crystal, results, fit))
-    form_factor, order = np.mean(errors, axis=0).tolist()
-    return {
-        fit: Recovery(
-            crystal,
-            np.array([alphas for alphas, _ in each]),
-            np.array([uncertainty for _, uncertainty in each]),
-            float(np.mean(used)),
-            (form_factor, order),
-        )
-        for fit, each in found.items()
-    }
+def answer(result: Result, crystal: Crystal, whose: Answer) -> Result:
+    """A result with the components of one answer as the believed ones; floors are then fitted anew.
+
+    `dsfunet` shows lattice mode's answer only where it accepts it, and keeps the other one beside it.
+    """
+    if whose == "truth":
+        true = crystal.form_factor / crystal.form_factor[crystal.mask].max()
+        return replace(result, form_factor=true.astype(np.float32), form_factor_of_networks=None, process={})
+    kept = {"networks": "of_networks", "lattice": "on_lattice"}[whose]
+    form_factor = getattr(result, f"form_factor_{kept}")
+    if form_factor is None:
+        return result
+    order = getattr(result, f"short_range_order_{kept}")
+    # Without the networks' beside it, which `dsfunet refine` would take for a fit to the measured plane.
+    return replace(
+        result,
+        form_factor=form_factor,
+        short_range_order=order,
+        form_factor_of_networks=None,
+        process={},
+    )
 
 
-def refined(crystal: Crystal, results: Sequence[Result], fit_to: FitTo) -> tuple[Array, Array]:
-    """Alphas of the crystal's orbits from results of its layers, and their standard uncertainties, each (orbits,).
+def refine_result(
+    crystal: Crystal, result: Result, zones: Zones, fit_to: FitTo, orbits: Sequence[Orbit] | None = None
+) -> Refinement:
+    """What `dsfunet refine` does with a result, less the files; the crystal's own orbits unless others are given.
 
     Raises:
-        InputError: the planes do not settle them.
+        InputError: as `refine` and `prepare_data`.
     """
-    rotations = laue_rotations(crystal.laue)
-    planes = [
-        prepare_data(result, layer.grid, zones_of(layer.grid, rotations), fit_to=fit_to)
-        for layer, result in zip(crystal.layers, results, strict=True)
+    data = prepare_data(result, crystal.grid, zones, EXCLUDE_BELOW, fit_to)
+    return refine([data], crystal.orbits if orbits is None else orbits)
+
+
+def one_trial(
+    crystal: Crystal, zones: Zones, factorizer: Factorizer, seed: int, with_torsion: bool = False
+) -> Trial:
+    """Measure with one seed, factorise, and refine in every way."""
+    result = separate(crystal.measured(seed), factorizer).result
+    alphas, uncertainties = {}, {}
+    nothing = np.full(len(crystal.orbits), np.nan)
+    for way, (whose, fit_to) in WAYS.items():
+        try:
+            found = refine_result(crystal, answer(result, crystal, whose), zones, fit_to)
+        except InputError:
+            alphas[way], uncertainties[way] = nothing, nothing
+        else:
+            alphas[way], uncertainties[way] = found.alphas, found.uncertainties
+    minimum = near_minimum(crystal, answer(result, crystal, "lattice")) if with_torsion else None
+    return Trial(
+        believed=result.form_factor_on_lattice is None,
+        alphas=alphas,
+        uncertainties=uncertainties,
+        torsion_deg=minimum.angle_deg if minimum else np.nan,
+        torsion_su_deg=minimum.su_deg if minimum else np.nan,
+    )
+
+
+def many_trials(
+    crystals: Sequence[Crystal], seeds: int, torsion_seeds: int, processes: int, progress: bool = True
+) -> dict[str, list[Trial]]:
+    """Trials of all seeds from 0, by the crystal's name; the torsion is looked for in the first `torsion_seeds`.
+
+    Each process computes with one thread, so that the numbers do not depend on how many there are.
+    """
+    jobs = [
+        (crystal.name, seed, crystal.name == crystals[0].name and seed < torsion_seeds)
+        for crystal in crystals
+        for seed in range(seeds)
     ]
-    refinement = refine(planes, crystal.orbits)
-    return refinement.alphas, refinement.uncertainties
+    trials: dict[str, list[Trial]] = {crystal.name: [] for crystal in crystals}
+    # torch keeps threads, which do not survive a fork
+    with ProcessPoolExecutor(processes, get_context("spawn"), _start_process) as pool:
+        done = pool.map(_do, jobs)
+        for (name, _, _), trial in zip(
+            jobs, tqdm(done, total=len(jobs), unit="plane", disable=not progress), strict=True
+        ):
+            trials[name].append(trial)
+    return trials
 
 
-def component_errors(layer: Layer, result: Result) -> tuple[float, float]:
-    """Mean squared errors of I_FF and I_SRO where the plane was measured, in spread space, each normalised there."""
-    errors = []
-    for found, true in ((result.form_factor, layer.form_factor), (result.short_range_order, layer.order)):
-        found_here, true_here = (normalise(each.astype(np.float64), layer.mask)[0] for each in (found, true))
-        difference = spread(found_here)[layer.mask] - spread(true_here)[layer.mask]
-        errors.append(float(np.mean(difference**2)))
-    return errors[0], errors[1]
+def pulls_of(trials: Sequence[Trial], way: str, truth: Array) -> Pulls:
+    """Mean, scatter and pulls of one way over seeds."""
+    alphas = np.array([trial.alphas[way] for trial in trials])
+    uncertainties = np.array([trial.uncertainties[way] for trial in trials])
+    answered = np.isfinite(alphas).all(axis=1)
+    alphas, uncertainties = alphas[answered], uncertainties[answered]
+    pulls = (alphas - truth) / uncertainties
+    return Pulls(
+        truth=truth,
+        mean=alphas.mean(axis=0),
+        scatter=alphas.std(axis=0, ddof=1),
+        uncertainty=uncertainties.mean(axis=0),
+        pull_mean=pulls.mean(axis=0),
+        pull_deviation=pulls.std(axis=0, ddof=1),
+        pull_rms=np.sqrt((pulls**2).mean(axis=0)),
+        within_two=float((np.abs(pulls) < 2).mean()),
+        failed=int((~answered).sum()),
+    )
+
+
+class _Workshop:
+    """What a process keeps between its jobs."""
+
+    def __init__(self) -> None:
+        self.crystals = {crystal.name: crystal for crystal in all_crystals()}
+        self.zones: dict[str, Zones] = {}
+        self.factorizer = Factorizer.from_pretrained("cpu")
+
+    def do(self, name: str, seed: int, with_torsion: bool) -> Trial:
+        crystal = self.crystals[name]
+        if name not in self.zones:
+            self.zones[name] = zones_of(crystal.grid, crystal.rotations)
+        return one_trial(crystal, self.zones[name], self.factorizer, seed, with_torsion)
+
+
+_workshop: _Workshop | None = None
+
+
+def _start_process() -> None:
+    global _workshop
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    _workshop = _Workshop()
+
+
+def _do(job: tuple[str, int, bool]) -> Trial:
+    assert _workshop is not None
+    return _workshop.do(*job)

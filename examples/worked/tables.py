@@ -1,0 +1,247 @@
+"""The numbers of the page: everything as a record for JSON, and the tables as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dsfunet.analysis.model_names import ModelPair
+from dsfunet.analysis.models import compare_models
+from dsfunet.analysis.numbers import with_uncertainty
+from dsfunet.analysis.observation import Observation
+from dsfunet.analysis.scan import Scan
+from dsfunet.analysis.structures import Array
+from dsfunet.analysis.symmetry import orbits_of, symmetric_metric
+from dsfunet.analysis.zones import zones_of
+from dsfunet.errors import InputError
+from dsfunet.io import Result
+from examples.worked.crystals import TERT_BUTYL_DEG, UNSEEN_BY_COPPER_GOLD, Crystal
+from examples.worked.recovery import WAYS, Pulls, Trial, answer, refine_result
+
+Record = dict[str, Any]
+PullsOf = Mapping[str, Mapping[str, Pulls]]
+
+
+def component_errors(crystal: Crystal, result: Result) -> dict[str, dict[str, float]]:
+    """Mean squared error in spread space, by answer and component, over the measured pixels."""
+    errors = {}
+    for whose in ("networks", "lattice"):
+        found = answer(result, crystal, whose)
+        seen = result.mask & np.isfinite(found.form_factor)
+        errors[whose] = {
+            "I_FF": _spread_error(found.form_factor[seen], crystal.form_factor[seen]),
+            "I_SRO": _spread_error(found.short_range_order[seen], crystal.short_range_order[seen]),
+        }
+    return errors
+
+
+def _spread_error(found: np.ndarray, true: Array) -> float:
+    unit = (true - true.min()) / (true.max() - true.min())
+    return float(4 * np.mean((np.sqrt(np.clip(found, 0, 1)) - np.sqrt(unit)) ** 2))
+
+
+def pulls_record(pulls: PullsOf, crystals: Sequence[Crystal]) -> Record:
+    """Everything about pulls, by crystal, way and parameter."""
+    return {
+        crystal.name: {
+            way: {
+                "failed": one.failed,
+                "within_two": one.within_two,
+                "parameters": {
+                    orbit.name: {
+                        name: float(getattr(one, name)[place])
+                        for name in (
+                            "truth",
+                            "mean",
+                            "scatter",
+                            "uncertainty",
+                            "pull_mean",
+                            "pull_deviation",
+                            "pull_rms",
+                        )
+                    }
+                    for place, orbit in enumerate(crystal.orbits)
+                },
+            }
+            for way, one in pulls[crystal.name].items()
+        }
+        for crystal in crystals
+    }
+
+
+def alphas_table(crystal: Crystal, pulls: Mapping[str, Pulls]) -> str:
+    """Put in, and found with mean uncertainty in each way."""
+    lines = [f"| vector | put in | {' | '.join(WAYS)} |", f"|---|---|{'---|' * len(WAYS)}"]
+    for place, orbit in enumerate(crystal.orbits):
+        found = [
+            with_uncertainty(float(pulls[way].mean[place]), float(pulls[way].uncertainty[place]))
+            for way in WAYS
+        ]
+        lines.append(f"| {orbit.name} | {crystal.refined_truth[place]:.4g} | {' | '.join(found)} |")
+    return _with_minus("\n".join(lines))
+
+
+def pulls_table(crystals: Sequence[Crystal], pulls: PullsOf) -> str:
+    """Over all parameters of a crystal: mean size of the mean pull, mean deviation, rms, and share within two s.u."""
+    lines = [
+        "| crystal | way | mean pull (largest) | standard deviation over seeds | rms | within 2 s.u. |",
+        "|---|---|---|---|---|---|",
+    ]
+    for crystal in crystals:
+        for way, one in pulls[crystal.name].items():
+            within = f"{100 * one.within_two:.0f} %"
+            largest = one.pull_mean[np.argmax(np.abs(one.pull_mean))]
+            deviation = np.sqrt(np.mean(one.pull_deviation**2))
+            rms = np.sqrt(np.mean(one.pull_rms**2))
+            lines.append(
+                f"| {crystal.name} | {way} | {largest:+.1f} | {deviation:.2f} | {rms:.1f} | {within} |"
+            )
+    return _with_minus("\n".join(lines))
+
+
+def components_table(
+    crystals: Sequence[Crystal], errors: Mapping[str, Any], trials: Mapping[str, Any]
+) -> str:
+    """Errors of both components in seed 0, and how often lattice mode was believed."""
+    lines = [
+        "| crystal | missing | lattice mode believed | networks: I_FF | I_SRO | lattice: I_FF | I_SRO |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for crystal in crystals:
+        one = errors[crystal.name]
+        believed = sum(trial.believed for trial in trials[crystal.name])
+        numbers = [one[whose][part] for whose in ("networks", "lattice") for part in ("I_FF", "I_SRO")]
+        lines.append(
+            f"| {crystal.name} | {100 * (1 - crystal.mask.mean()):.0f} % | {believed} of {len(trials[crystal.name])} | "
+            + " | ".join(f"{number:.4f}" for number in numbers)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def torsion_table(curves: Mapping[str, Scan], record: Record) -> str:
+    """Minima of each curve, B at the best angle, and a line on the minima over seeds."""
+    lines = ["| I_FF | minimum (°) | misfit | B (Å²) |", "|---|---|---|---|"]
+    for name, scan in curves.items():
+        best = scan.best
+        b = with_uncertainty(best.debye_waller_b_angstrom2, best.debye_waller_b_su)
+        for minimum in scan.minima:
+            angle = with_uncertainty(minimum.angle_deg, minimum.su_deg)
+            lines.append(f"| {name} | {angle} | {minimum.misfit:.5f} | {b} |")
+    lines += [
+        "",
+        f"Lattice mode, {record['seeds']} seeds: mean {record['mean_deg']:.2f}°, scatter {record['scatter_deg']:.2f}°,"
+        f" mean s.u. {record['mean_su_deg']:.2f}°; pulls of mean {record['pull_mean']:+.2f} and standard deviation"
+        f" {record['pull_deviation']:.2f}.",
+    ]
+    return _with_minus("\n".join(lines))
+
+
+def torsion_record(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Record:
+    """Curves with their minima, and the minima over seeds with their pulls."""
+    angles = np.array([trial.torsion_deg for trial in trials])
+    errors = np.array([trial.torsion_su_deg for trial in trials])
+    found = np.isfinite(angles)
+    pulls = (angles[found] - TERT_BUTYL_DEG) / errors[found]
+    return {
+        "put_in_deg": TERT_BUTYL_DEG,
+        "curves": {
+            name: {
+                "angles_deg": scan.angles_deg.tolist(),
+                "misfits": scan.misfits.tolist(),
+                "minima": [
+                    {
+                        "angle_deg": each.angle_deg,
+                        "su_deg": each.su_deg,
+                        "misfit": each.misfit,
+                        "lowest": each.lowest,
+                    }
+                    for each in scan.minima
+                ],
+                "debye_waller_b_angstrom2": scan.best.debye_waller_b_angstrom2,
+                "debye_waller_b_su": scan.best.debye_waller_b_su,
+            }
+            for name, scan in curves.items()
+        },
+        "seeds": int(found.sum()),
+        "mean_deg": float(angles[found].mean()),
+        "scatter_deg": float(angles[found].std(ddof=1)),
+        "mean_su_deg": float(errors[found].mean()),
+        "pull_mean": float(pulls.mean()),
+        "pull_deviation": float(pulls.std(ddof=1)),
+        "pull_rms": float(np.sqrt((pulls**2).mean())),
+    }
+
+
+def unseen(crystal: Crystal, result: Result) -> Record:
+    """What one plane of this crystal cannot settle: the answer to asking for it, and sums that go under plain names.
+
+    `refused` is the sentence that refining too many vectors out of the plane gives; `in_plane` has, for vectors in
+    the plane, alpha itself and what a refinement without any vector out of the plane takes for it.
+    """
+    others = [vector for vector in [*crystal.alphas_put_in, UNSEEN_BY_COPPER_GOLD] if any(vector)]
+    metric = symmetric_metric(crystal.cell, crystal.laue)
+    orbits = orbits_of(list(dict.fromkeys(others)), crystal.rotations, metric)
+    zones = zones_of(crystal.grid, crystal.rotations)
+    refused = ""
+    try:
+        refine_result(crystal, answer(result, crystal, "truth"), zones, "measured", orbits)
+    except InputError as error:
+        refused = str(error)
+    sums = crystal.sums_along_normal / crystal.sums_along_normal[5, 5]
+    in_plane = {
+        f"{i} {j} 0": {
+            "alpha": float(crystal.alphas[i + 5, j + 5, 5]),
+            "of_the_plane": float(sums[i + 5, j + 5]),
+        }
+        for i, j in ((1, 0), (1, 1), (2, 0), (2, 1))
+    }
+    return {"refused": refused, "in_plane": in_plane}
+
+
+def unseen_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
+    """alpha beside the ratio of sums that one plane gives for it."""
+    lines = ["| crystal | vector | alpha | what the plane alone gives |", "|---|---|---|---|"]
+    for crystal in crystals:
+        for vector, one in records[crystal.name]["in_plane"].items():
+            lines.append(f"| {crystal.name} | {vector} | {one['alpha']:.4g} | {one['of_the_plane']:.4g} |")
+    for crystal in crystals:
+        lines += ["", f"{crystal.name}, all vectors asked for: {records[crystal.name]['refused']}"]
+    return _with_minus("\n".join(lines))
+
+
+def pair_record(crystal: Crystal, result: Result) -> Record:
+    """The right pair of species held against I_FF of both answers: misfit, B and scale, with uncertainties."""
+    records = {}
+    for whose in ("networks", "lattice"):
+        pair = ModelPair(crystal.pair.name, crystal.pair.first, crystal.pair.second)
+        [fit] = compare_models([pair], Observation.of(answer(result, crystal, whose)), resamples=100).fits
+        records[whose] = {
+            "misfit": fit.misfit,
+            "debye_waller_b_angstrom2": fit.debye_waller_b_angstrom2,
+            "debye_waller_b_su": fit.debye_waller_b_su if np.isfinite(fit.debye_waller_b_su) else None,
+        }
+    return {"put_in": crystal.debye_waller_b_angstrom2, **records}
+
+
+def pair_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
+    """Debye-Waller B put in and refined with the right model against I_FF of both answers."""
+    lines = ["| crystal | B put in (Å²) | networks alone | lattice mode |", "|---|---|---|---|"]
+    for crystal in crystals:
+        one = records[crystal.name]
+        cells = [
+            with_uncertainty(
+                one[whose]["debye_waller_b_angstrom2"], one[whose]["debye_waller_b_su"] or float("nan")
+            )
+            for whose in ("networks", "lattice")
+        ]
+        lines.append(f"| {crystal.name} | {one['put_in']:g} | {' | '.join(cells)} |")
+    return _with_minus("\n".join(lines))
+
+
+def _with_minus(text: str) -> str:
+    """Numbers with a true minus sign, but no rule of a table."""
+    return "\n".join(
+        line if line.startswith("|---") else line.replace(" -", " \N{MINUS SIGN}")
+        for line in text.splitlines()
+    )
