@@ -1,8 +1,11 @@
 """How often the right lattice is found, what an answer on it is worth, and what becomes of wrong lattices."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,17 @@ from evaluate.cases import Case, CaseReader, Planes, Truth
 from evaluate.metrics import spread_mse
 from evaluate.network import NetworkPredictor
 from evaluate.provenance import check_unseen, describe_store, describe_surroundings
-from evaluate.running import one_thread
+from evaluate.running import default_processes, one_thread
 from evaluate.summary import lattice_index, missing_index
 
 COUNTS = (1000.0, 100.0, 30.0)
 """Noise levels beside the planes as stored, counts expected in the brightest pixel."""
+
+LEVELS: dict[str, float | None] = {"as stored": None, **{f"{each:g} counts": each for each in COUNTS}}
+"""All noise levels by name."""
+
+SECONDS = ("networks", "find_lattice", "split_on_lattice")
+"""What is timed."""
 
 OUTCOMES = ("right", "equivalent", "wrong", "refused")
 """What became of a plane: the lattice found spans what the true one spans; or another does no worse; or neither; or
@@ -84,6 +93,9 @@ class Record:
     """By name of WRONG: whether lattice mode accepts it, and the MSE of its I_SRO."""
 
 
+_OfPlane = tuple[list[Record], float, dict[str, float]]
+
+
 def plane_numbers(store: Store, samples: int) -> npt.NDArray[np.intp]:
     """So many planes spread evenly over a store.
 
@@ -103,23 +115,23 @@ def evaluate_lattices(request: LatticeRequest) -> tuple[dict[str, Any], dict[str
     """
     store = open_store(request.shards)
     numbers = plane_numbers(store, request.samples)
-    from dsfunet.commands import load_factorizer
-
-    factorizer = load_factorizer(request.weights, request.device, 1)
-    trained = factorizer.generators.card.get("data", {})
+    bench = _Bench(request)
+    generators = bench.network.factorizer.generators
+    trained = generators.card.get("data", {})
     warnings = check_unseen(trained, store, len(store), request.allow_trained_species)
-    network = NetworkPredictor(factorizer)
-    reader = CaseReader(store)
-    levels: dict[str, float | None] = {"as stored": None, **{f"{each:g} counts": each for each in COUNTS}}
     records: list[Record] = []
     missing: list[float] = []
-    seconds = dict.fromkeys(("networks", "find_lattice", "split_on_lattice"), 0.0)
-    with one_thread():
-        for number in tqdm(numbers.tolist(), desc="lattices", unit="plane", disable=not request.progress):
-            for noise, counts in levels.items():
-                case, truth = reader(number, counts, request.seed)
-                records.append(_measured(noise, case, truth, network, seconds))
-            missing.append(float(1 - case.mask.mean()))
+    seconds = dict.fromkeys(SECONDS, 0.0)
+    processes = 1 if request.device == "cuda" else default_processes(request.device)
+    with _measuring(bench, request, processes) as measure:
+        progress = tqdm(total=len(numbers), desc="lattices", unit="plane", disable=not request.progress)
+        for found, share, spent in measure(numbers.tolist()):
+            records += found
+            missing.append(share)
+            for name, value in spent.items():
+                seconds[name] += value
+            progress.update()
+        progress.close()
     classes = {
         "lattice": (("orthogonal", "hexagonal", "oblique"), lattice_index(store.metadata("cell")[numbers])),
         "order kind": (tuple(store.attributes["order_kinds"]), store.metadata("order_kind")[numbers]),
@@ -129,14 +141,61 @@ def evaluate_lattices(request: LatticeRequest) -> tuple[dict[str, Any], dict[str
         ),
     }
     plain = {
-        "weights": network.description,
+        "weights": bench.network.description,
         "store": describe_store(store, len(numbers)),
         "surroundings": describe_surroundings(request.device),
         "seed": request.seed,
         "warnings": warnings,
-        **summarise_records(records, list(levels), classes),
+        **summarise_records(records, list(LEVELS), classes),
     }
     return plain, {name: value / len(records) for name, value in seconds.items()}
+
+
+class _Bench:
+    """What a process keeps from plane to plane: the networks and the store."""
+
+    def __init__(self, request: LatticeRequest) -> None:
+        from dsfunet.commands import load_factorizer
+
+        self._seed = request.seed
+        self._reader = CaseReader(open_store(request.shards))
+        self.network = NetworkPredictor(load_factorizer(request.weights, request.device, 1))
+
+    def measure(self, number: int) -> _OfPlane:
+        """Records of a plane, one a noise level, its share of missing pixels, and the seconds that were spent."""
+        seconds = dict.fromkeys(SECONDS, 0.0)
+        records = []
+        with one_thread():
+            for noise, counts in LEVELS.items():
+                case, truth = self._reader(number, counts, self._seed)
+                records.append(_measured(noise, case, truth, self.network, seconds))
+        return records, float(1 - case.mask.mean()), seconds
+
+
+_bench: _Bench | None = None
+
+
+def _start_process(request: LatticeRequest) -> None:
+    global _bench
+    _bench = _Bench(request)
+
+
+def _measure(number: int) -> _OfPlane:
+    assert _bench is not None
+    return _bench.measure(number)
+
+
+@contextmanager
+def _measuring(
+    bench: _Bench, request: LatticeRequest, processes: int
+) -> Iterator[Callable[[list[int]], Iterable[_OfPlane]]]:
+    """Measures planes in order, here or in several processes: each computes with one thread, so alike."""
+    if processes < 2:
+        yield lambda numbers: map(bench.measure, numbers)
+        return
+    # torch keeps threads, which do not survive a fork.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _start_process, (request,)) as pool:
+        yield lambda numbers: pool.map(_measure, numbers)
 
 
 def _measured(

@@ -24,6 +24,7 @@ from dsfunet.analysis.symmetry import Orbit
 from dsfunet.analysis.zones import Zones, zones_of
 from dsfunet.errors import InputError
 from dsfunet.io import Result
+from dsfunet.preprocessing import COMPONENTS
 from dsfunet.separation import separate
 from examples.worked.crystals import Crystal, all_crystals
 from examples.worked.torsion import near_minimum
@@ -87,10 +88,9 @@ def answer(result: Result, crystal: Crystal, whose: Answer) -> Result:
         true = crystal.form_factor / crystal.form_factor[crystal.mask].max()
         return replace(result, form_factor=true.astype(np.float32), form_factor_of_networks=None, process={})
     kept = {"networks": "of_networks", "lattice": "on_lattice"}[whose]
-    form_factor = getattr(result, f"form_factor_{kept}")
-    if form_factor is None:
-        return result
-    order = getattr(result, f"short_range_order_{kept}")
+    form_factor, order = (getattr(result, f"{name}_{kept}") for name in COMPONENTS)
+    if form_factor is None:  # it is the one that is shown
+        form_factor, order = result.form_factor, result.short_range_order
     # Without the networks' beside it, which `dsfunet refine` would take for a fit to the measured plane.
     return replace(
         result,
