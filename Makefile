@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := runs/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke benchmark half-hour train-release clean clean-all
+.PHONY: help demo test lint smoke example benchmark half-hour train-release clean clean-all
 # One environment, few cores: targets take turns even under make -j.
 .NOTPARALLEL:
 
@@ -43,6 +43,12 @@ smoke: $(BIN)/.dev ## simulate, fit, evaluate, factorise: the whole path in unde
 	  --curve-samples 8 --uncertainty-samples 4
 	$(BIN)/dsfunet factorize examples/cresol_benzene.h5 --plane hk1 -o runs/smoke/example.nxs --png --weights runs/smoke/last.ckpt
 
+example: $(BIN)/.dev ## three crystals and 500 lattices found again: example/, a quarter of an hour; docs/examples.md explains
+	mkdir -p example
+	$(BIN)/python -m examples.worked --out example/crystals
+	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
+	$(BIN)/python -m evaluate lattices --shards data/benchmark/validation.zarr --samples 500 --out example/lattices
+
 benchmark: $(BIN)/.dev ## make the fixed benchmark planes and score the shipped weights on them: report/, half an hour
 	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
 	$(BIN)/python -m evaluate --weights release --shards data/benchmark/validation.zarr \
@@ -66,7 +72,7 @@ half-hour: $(BIN)/.dev ## thirty minutes of the release recipe, and their curve:
 	$(BIN)/python -m evaluate.curve runs/half_hour/csv -o runs/half_hour/curve.png
 
 clean: ## remove demo, reports and builds
-	rm -rf demo report report.parts build dist runs/smoke
+	rm -rf demo example report report.parts build dist runs/smoke
 
 clean-all: clean ## also data sets, training runs and the environment
 	rm -rf data runs $(VENV)

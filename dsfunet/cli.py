@@ -76,7 +76,7 @@ def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None
 
 
 def refine(
-    file: str,
+    files: list[str],
     laue: str,
     output: str | None = None,
     cell: str | None = None,
@@ -85,7 +85,7 @@ def refine(
     unique_axis: UniqueAxis | None = None,
     out_of_plane: bool = False,
     exclude_below: float = 0.05,
-    fit_to: Literal["short-range-order", "measured"] = "short-range-order",
+    fit_to: Literal["measured", "short-range-order"] = "measured",
     floor: float | None = None,
     errors_from: Literal["zones", "pixels"] = "zones",
     bounds: bool = False,
@@ -94,26 +94,30 @@ def refine(
     """Refine Warren-Cowley parameters, with uncertainties, from the short-range order of a result.
 
     Args:
-        file: NeXus file of `dsfunet factorize`, made from a plane with its axes.
+        files: NeXus files of `dsfunet factorize`, made from a plane with its axes; several, of different planes of one
+            crystal, are refined together: one set of alphas, a scale for each plane.
         laue: Laue class: -1, 2/m, mmm, 4/m, 4/mmm, -3, -3m1, -31m, 6/m, 6/mmm, m-3, m-3m, on rhombohedral axes -3:R
             and -3m:R.
-        output: prefix of PREFIX.refine.json, .csv, .cif and .png; by default the file's name without its suffix.
-        cell: "a b c alpha beta gamma" [Angstrom, degrees]; by default the file's.
+        output: prefix of PREFIX.refine.json, .csv, .cif and .png; by default the first file's name without its suffix,
+            with .joint for several.
+        cell: "a b c alpha beta gamma" [Angstrom, degrees]; by default the first file's.
         shells: number of nearest shells to refine; 5 unless vectors are given.
         vectors: lattice vectors to refine instead, "1 0 0, 1 1 0", one of each orbit.
         unique_axis: by default b for 2/m and c for tetragonal, trigonal and hexagonal classes.
         out_of_plane: also refine vectors with a component along the plane's third axis; without, they are taken for
-            uncorrelated.
-        exclude_below: share of the brightest pixel below which pixels do not count.
-        fit_to: short-range-order, or measured to fit I itself with the form factor of the result.
-        floor: what normalisation took from I_SRO, taken for exact; by default as recorded in the file, with its
-            uncertainty.
+            uncorrelated. Planes of different orientation always see them.
+        exclude_below: share of the largest form factor (of the brightest pixel for short-range-order) below which
+            pixels do not count.
+        fit_to: measured fits I itself with the form factor of the result, short-range-order the I_SRO of the result.
+        floor: for short-range-order, what normalisation took from I_SRO, taken for exact; by default as recorded in
+            the file, with its uncertainty.
         errors_from: zones takes uncertainties from the scatter between Brillouin zones; pixels takes every pixel for
             independent.
         bounds: keep alphas feasible for the concentration.
         concentration: m_A, share of one species, between 0 and 1.
     """
-    from dsfunet.analysis.commands import RefinementSettings, refine_file
+    from dsfunet.analysis.commands import refine_files
+    from dsfunet.analysis.refinement_request import RefinementSettings
 
     settings = RefinementSettings(
         laue,
@@ -129,7 +133,7 @@ def refine(
         bounds,
         concentration,
     )
-    refine_file(Path(file), None if output is None else Path(output), settings)
+    refine_files([Path(file) for file in files], None if output is None else Path(output), settings)
 
 
 def compare(file: str, models: list[str], output: str, resamples: int = 2000, seed: int = 0) -> None:
@@ -242,11 +246,16 @@ def _parse_and_run(arguments: list[str]) -> int:
     export_parser.add_function_arguments(export, skip={"weights"})
     commands.add_subcommand("export", export_parser, help=_first_line(export))
     refine_parser = ArgumentParser(description=_first_line(refine))
-    refine_parser.add_argument("file", type=str, help="result of `dsfunet factorize` (.nxs)")
+    refine_parser.add_argument(
+        "files",
+        type=str,
+        nargs="+",
+        help="results of `dsfunet factorize` (.nxs); several are refined together",
+    )
     refine_parser.add_argument(
         "-o", "--output", type=str, help="prefix of PREFIX.refine.json, .csv, .cif, .png"
     )
-    refine_parser.add_function_arguments(refine, skip={"file", "output"})
+    refine_parser.add_function_arguments(refine, skip={"files", "output"})
     commands.add_subcommand("refine", refine_parser, help=_first_line(refine))
     _model_parsers(commands)
     for name in TRAINING_COMMANDS:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import torch
 
 from dsfunet.errors import InputError
 from dsfunet.lattice_mode import LatticeAnswer, split_on_lattice
+from dsfunet.lattice_search import FoundLattice, find_lattice
 from dsfunet.networks.inputs import shown_to
 from dsfunet.networks.spectral_unet import MOST_CHANNELS
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -30,13 +31,16 @@ class Components:
 
     With a lattice, `lattice_answers` has one `LatticeAnswer` a plane. Where it is accepted, its components are those
     given here; `of_networks` has what the networks alone said of every plane, form factor and short-range order.
+    Where the lattice had to be found, `found_lattices` has what was found, None for a plane on which nothing repeats or
+    nothing convinces; its answer is then None, too.
     """
 
     form_factor: Planes
     short_range_order: Planes
     mask: npt.NDArray[np.bool_]
-    lattice_answers: tuple[LatticeAnswer, ...] = ()
+    lattice_answers: tuple[LatticeAnswer | None, ...] = ()
     of_networks: tuple[Planes, Planes] | None = None
+    found_lattices: tuple[FoundLattice | None, ...] = ()
 
 
 class Factorizer:
@@ -93,19 +97,19 @@ class Factorizer:
         self,
         planes: npt.NDArray[Any],
         mask: npt.NDArray[np.bool_] | None = None,
-        lattice: LatticePlane | None = None,
+        lattice: LatticePlane | Literal["find"] | None = None,
     ) -> Components:
         """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
 
         NaN, infinite and negative pixels are missing, and so are those where `mask` (True = measured, shape of
         one plane or of all) is False, and those that a numpy masked array hides. `lattice` says where the pixels of
-        all the planes lie in reciprocal space, and on which cell.
+        all the planes lie in reciprocal space, and on which cell; "find" finds one for each from the plane itself.
 
         Raises:
             InputError: wrong shape or type, a lattice of another shape of planes, or a plane with nothing to factorise:
                 no measured pixel, or all of them equal.
         """
-        if lattice is not None and lattice.plane.shape != (PIXELS, PIXELS):
+        if isinstance(lattice, LatticePlane) and lattice.plane.shape != (PIXELS, PIXELS):
             raise InputError(
                 f"lattice of planes of {lattice.plane.shape} pixels: expected {(PIXELS, PIXELS)}"
             )
@@ -121,17 +125,40 @@ class Factorizer:
         networks = form_factor.reshape(shape), short_range_order.reshape(shape)
         if lattice is None:
             return Components(*networks, measured.reshape(shape))
+        each_plane = list(zip(stack, measured, form_factor, short_range_order, strict=True))
+        found: tuple[FoundLattice | None, ...] = ()
+        lattices: list[LatticePlane | None] = []
+        if isinstance(lattice, LatticePlane):
+            lattices = [lattice] * len(stack)
+        else:
+            found = tuple(self._convincing(*each) for each in each_plane)
+            lattices = [each.lattice if each else None for each in found]
         answers = tuple(
-            self.split_on_lattice(*each[:2], lattice, *each[2:])
-            for each in zip(stack, measured, form_factor, short_range_order, strict=True)
+            self.split_on_lattice(*each[:2], its_lattice, *each[2:]) if its_lattice else None
+            for each, its_lattice in zip(each_plane, lattices, strict=True)
         )
         chosen = np.stack([form_factor, short_range_order])
         for place, answer in enumerate(answers):
-            if answer.accepted:
+            if answer is not None and answer.accepted:
                 chosen[:, place] = answer.form_factor, answer.short_range_order
         return Components(
-            chosen[0].reshape(shape), chosen[1].reshape(shape), measured.reshape(shape), answers, networks
+            chosen[0].reshape(shape),
+            chosen[1].reshape(shape),
+            measured.reshape(shape),
+            answers,
+            networks,
+            found,
         )
+
+    @staticmethod
+    def _convincing(
+        scattering: npt.NDArray[np.float64],
+        mask: npt.NDArray[np.bool_],
+        form_factor: Planes,
+        short_range_order: Planes,
+    ) -> FoundLattice | None:
+        found = find_lattice(scattering, mask, form_factor, short_range_order)
+        return found if found is not None and found.accepted else None
 
     def split_on_lattice(
         self,

@@ -35,7 +35,7 @@ CLIPPED_FITS = 4
 """How often the series is fitted again without the pixels at which it is below zero."""
 
 WORST_RATIO = 1.05
-"""The lattice is accepted where its wR2 is at most so many times that of the networks alone, ..."""
+"""The lattice is accepted where its wR2 is at most so many times that of the networks' components, ..."""
 
 GOOD_RESIDUAL = 0.03
 """... or at most this, whatever the networks reach."""
@@ -52,8 +52,9 @@ class LatticeAnswer:
         form_factor: I_FF, (256, 256), linear, in [0, 1].
         short_range_order: I_SRO, likewise; its own minimum and maximum are 0 and 1.
         series: the cosine series of I_SRO before clipping, in units in which its maximum on the plane is 1.
-        residual: wR2 of series times the network's form factor against the measured plane, 0 is perfect.
-        residual_of_networks: wR2 of the networks' two components.
+        residual: wR2 of both components against the measured plane, 0 is perfect.
+        residual_of_networks: wR2 of the networks' two components, their I_FF corrected by the plane in the same way,
+            since that alone lowers it.
         accepted: whether the first is at most WORST_RATIO times the second, or GOOD_RESIDUAL; if not, the networks'
             own answer is the better one.
     """
@@ -106,8 +107,8 @@ def split_on_lattice(
     order = _clipped(series, lattice)
     prior = _scaled(shown, mask, smooth, order)
     corrected = prior * _correction(shown, mask, prior, order, lattice)
-    residual = _residual(shown, mask, prior, order)
-    of_networks = _residual(shown, mask, form_factor, short_range_order)
+    residual = _residual(shown, mask, corrected, order)
+    of_networks = _residual_of_networks(shown, mask, form_factor, short_range_order, lattice)
     return LatticeAnswer(
         form_factor=unit_range(corrected),
         short_range_order=unit_range(order),
@@ -231,6 +232,18 @@ def inverted(plane: Planes) -> Planes:
     result: Planes = np.array(partner)
     result[0], result[:, 0] = plane[0], plane[:, 0]
     return result
+
+
+def _residual_of_networks(
+    scattering: Planes, mask: Mask, form_factor: Planes, short_range_order: Planes, lattice: LatticePlane
+) -> float:
+    plane, first, second = (each.astype(np.float64) for each in (scattering, form_factor, short_range_order))
+    found = fit_product(plane, first, second, mask)
+    smooth = (found.scale * (form_factor + found.form_factor_floor)).astype(np.float32)
+    smooth = np.maximum(smooth, 1e-6 * max(float(smooth.max()), 1e-30))
+    order = (short_range_order + found.short_range_order_floor).astype(np.float32)
+    corrected = smooth * _correction(scattering, mask, smooth, order, lattice)
+    return _residual(scattering, mask, corrected, order)
 
 
 def _residual(scattering: Planes, mask: Mask, form_factor: Planes, order: Planes) -> float:

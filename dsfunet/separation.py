@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from dsfunet import __version__
 from dsfunet.errors import InputError
 from dsfunet.factorize import Components, Factorizer
 from dsfunet.io import MeasuredPlane, Result
+from dsfunet.lattice_search import FoundLattice
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import measured_pixels
@@ -50,7 +52,7 @@ def separate(
     source: str = "",
     asked_for: str = "",
 ) -> Separation:
-    """Factorise one measured plane; where its cell and axes are known, on the lattice.
+    """Factorise one measured plane, on the lattice of its cell and axes or, without these, on the one that is found.
 
     Args:
         measured: as a reader gives it; NaN and negative are missing.
@@ -68,8 +70,9 @@ def separate(
     _check_range(intensity[mask])
     start = time.perf_counter()
     shown, plane = to_network_grid(measured)
-    grid = measured.grid if use_lattice else None
-    lattice = LatticePlane(grid.cell, plane, grid.name.axes) if grid and plane else None
+    lattice: LatticePlane | Literal["find"] | None = "find" if use_lattice else None
+    if use_lattice and measured.grid and plane:
+        lattice = LatticePlane(measured.grid.cell, plane, measured.grid.name.axes)
     components = factorizer(shown, lattice=lattice)
     seconds = time.perf_counter() - start
 
@@ -134,9 +137,9 @@ def _check_range(values: Array) -> None:
 
 def _other_answer(components: Components) -> dict[str, npt.NDArray[np.float32]]:
     """The answer that is not shown, under its names in a result."""
-    if not components.lattice_answers:
+    answer = components.lattice_answers[0] if components.lattice_answers else None
+    if answer is None:
         return {}
-    [answer] = components.lattice_answers
     assert components.of_networks is not None
     if answer.accepted:
         names, planes = "of_networks", components.of_networks
@@ -150,6 +153,8 @@ def _lattice_in_words(components: Components) -> str:
     if not components.lattice_answers:
         return "not used: the networks alone"
     [answer] = components.lattice_answers
+    if answer is None:
+        return "none found that convinces: the networks alone"
     residuals = (
         f"wR2 {answer.residual:.3f} on the lattice, {answer.residual_of_networks:.3f} by the networks alone"
     )
@@ -160,7 +165,19 @@ def _lattice_in_words(components: Components) -> str:
             ("I_FF", "I_SRO"), shown, _other_answer(components).values(), strict=True
         )
     ]
+    where = _found_in_words(components.found_lattices[0]) if components.found_lattices else ""
     differ = f"they differ in {' and '.join(differences)} (rms of square roots)"
     if not answer.accepted:
-        return f"does not explain the plane, the networks alone are shown ({residuals}); {differ}"
-    return f"used ({residuals}); {differ}"
+        return f"{where}does not explain the plane, the networks alone are shown ({residuals}); {differ}"
+    return f"{where}used ({residuals}); {differ}"
+
+
+def _found_in_words(found: FoundLattice | None) -> str:
+    assert found is not None
+    first, second = found.reciprocal_pixels
+    lengths = np.linalg.norm(found.reciprocal_pixels, axis=1)
+    angle = np.degrees(np.arccos(first @ second / np.prod(lengths)))
+    return (
+        f"found from the plane itself, periods of {lengths[0]:.2f} and {lengths[1]:.2f} pixels at {angle:.1f}°"
+        f" (confidence {found.confidence:.2f}), "
+    )

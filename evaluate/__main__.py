@@ -1,4 +1,4 @@
-"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, and `compare`."""
+"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, `compare` and `lattices`."""
 
 import shutil
 import sys
@@ -12,6 +12,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from dsfunet.errors import InputError
 
 COMPARE = "compare"
+LATTICES = "lattices"
 
 
 def build_parser() -> ArgumentParser:
@@ -19,7 +20,8 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="python -m evaluate",
         description="Score weights on simulated planes whose truth is known, beside methods that need no network."
-        " `python -m evaluate compare A B` compares two reports.",
+        " `python -m evaluate compare A B` compares two reports; `python -m evaluate lattices` judges lattices"
+        " found from the planes themselves.",
     )
     add = parser.add_argument
     add("--config", action=ActionConfigFile, help="a YAML file with any of these options")
@@ -105,12 +107,37 @@ def build_compare_parser() -> ArgumentParser:
     return parser
 
 
+def build_lattices_parser() -> ArgumentParser:
+    """The command line of the report on lattices found."""
+    parser = ArgumentParser(
+        prog="python -m evaluate lattices",
+        description="How often the right lattice is found from a plane itself, and what an answer on it is worth.",
+    )
+    add = parser.add_argument
+    add("--weights", type=str, default="release", help="release, a checkpoint or a folder of safetensors")
+    add("--shards", type=str, required=True, help="a store of planes, such as data/validation.zarr")
+    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
+    add("--samples", type=PositiveInt, default=600, help="so many planes, spread evenly over the store")
+    add("--seed", type=NonNegativeInt, default=0, help="of the noise")
+    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+    add(
+        "--allow-trained-species",
+        type=bool,
+        default=False,
+        help="judge on planes of species that the weights were trained on, with a warning",
+    )
+    add("--progress", type=bool, default=True, help="show a progress bar")
+    return parser
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         if arguments and arguments[0] == COMPARE:
             _compare(build_compare_parser().parse_args(arguments[1:]))
+        elif arguments and arguments[0] == LATTICES:
+            _lattices(build_lattices_parser().parse_args(arguments[1:]))
         else:
             _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
@@ -120,7 +147,11 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"evaluate: {error}; expected files that can be read and written", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        going_on = "" if arguments and arguments[0] == COMPARE else "; the same command goes on from here"
+        going_on = (
+            ""
+            if arguments and arguments[0] in (COMPARE, LATTICES)
+            else "; the same command goes on from here"
+        )
         print(f"evaluate: stopped{going_on}", file=sys.stderr)
         return 130
     return 0
@@ -212,6 +243,31 @@ def _compare(options: Namespace) -> None:
     if options.out is not None:
         write_json(Path(options.out), [asdict(each) for each in found])
     print("\n".join(comparison_table(found, options.confidence)))
+
+
+def _lattices(options: Namespace) -> None:
+    from dsfunet.shards import open_store
+    from evaluate.report import check_destination
+
+    out = Path(options.out)
+    check_destination(out)
+    open_store(options.shards)
+    from evaluate.lattices import LatticeRequest, evaluate_lattices
+    from evaluate.lattices_report import lattice_tables, write_lattices
+    from evaluate.running import checked_device
+
+    request = LatticeRequest(
+        weights=options.weights,
+        shards=options.shards,
+        samples=options.samples,
+        device=checked_device(options.device),
+        seed=options.seed,
+        allow_trained_species=options.allow_trained_species,
+        progress=options.progress,
+    )
+    plain, timing = evaluate_lattices(request)
+    write_lattices(plain, timing, out)
+    print("\n".join([*lattice_tables(plain), "", f"the report is in {out}"]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
+from dsfunet.lattice_search import find_lattice
 from dsfunet.networks.pix2pix_generator import NoiseDropout
 from dsfunet.plane_dataset import turned
 from dsfunet.preprocessing import spread, unspread
@@ -189,6 +190,39 @@ class LatticeModePredictor:
             )
             if found.accepted:
                 form_factors[place], orders[place] = found.form_factor, found.short_range_order
+        return Prediction(form_factors, orders)
+
+
+class LatticeFoundPredictor:
+    """The networks, and then lattice mode on the lattice found from the plane: they are told Q, but not the cell.
+
+    Args:
+        network: the networks; what they answered to the same cases just before is not asked again.
+    """
+
+    title = "the networks and the lattice they find"
+
+    def __init__(self, network: NetworkPredictor) -> None:
+        self._network = network
+        self.description: Mapping[str, Any] = {"method": "lattice_found", "network": network.description}
+
+    def __call__(self, cases: Sequence[Case]) -> Prediction:
+        """Split planes; where no lattice convinces, the networks' answer stands.
+
+        Raises:
+            InputError: a plane has nothing to factorise.
+        """
+        answer = self._network(cases)
+        form_factors, orders = answer.form_factor.copy(), answer.short_range_order.copy()
+        for place, case in enumerate(cases):
+            plane, mask = case.scattering, case.mask
+            found = find_lattice(plane, mask, form_factors[place], orders[place], case.plane)
+            if found is not None and found.accepted:
+                split = self._network.factorizer.split_on_lattice(
+                    plane, mask, found.lattice, form_factors[place], orders[place]
+                )
+                if split.accepted:
+                    form_factors[place], orders[place] = split.form_factor, split.short_range_order
         return Prediction(form_factors, orders)
 
 

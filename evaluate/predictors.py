@@ -17,11 +17,12 @@ from evaluate.classical import (
     ShellAverageAndFolding,
     UniformNoise,
 )
-from evaluate.network import LatticeModePredictor, Mode, NetworkPredictor
+from evaluate.network import LatticeFoundPredictor, LatticeModePredictor, Mode, NetworkPredictor
 
 NETWORK = "network"
 NOISE = "noise"
 LATTICE_MODE = "lattice_mode"
+LATTICE_FOUND = "lattice_found"
 SERIES = "series"
 LEVELLED = "series_levelled"
 BASELINES = (
@@ -76,10 +77,10 @@ def make_predictors(settings: PredictorSettings, names: Iterable[str]) -> dict[s
 
 
 def _make(settings: PredictorSettings, name: str, made: Mapping[str, Predictor]) -> Predictor:
-    if name == LATTICE_MODE:
+    if name in (LATTICE_MODE, LATTICE_FOUND):
         network = made.get(NETWORK) or _make(settings, NETWORK, made)
         assert isinstance(network, NetworkPredictor)
-        return LatticeModePredictor(network)
+        return (LatticeModePredictor if name == LATTICE_MODE else LatticeFoundPredictor)(network)
     kind, _, mode = name.partition(" ")
     if kind == NETWORK:
         from dsfunet.commands import load_factorizer

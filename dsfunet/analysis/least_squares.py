@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import lsq_linear, minimize_scalar
 from scipy.sparse import csr_array
 
 from dsfunet.errors import InputError
@@ -96,37 +94,6 @@ def fit(design: Array, values: Array, weights: Array, windows: csr_array | None)
     return LinearFit(solution / norms, influence / norms, residuals / root)
 
 
-def ratios_at_bounds(
-    design: Array, values: Array, weights: Array, low: float, high: float
-) -> npt.NDArray[np.int_]:
-    """Which ratios lie at a bound in the fit with low <= coefficients[1:] / coefficients[0] <= high.
-
-    For a given scale, coefficients[0], the bounds are a box (`scipy.optimize.lsq_linear`); the misfit that is left
-    is a convex function of the scale alone. Returns -1, 0, 1 for a ratio at its lower bound, at none, at its upper
-    bound, shape (k - 1,).
-
-    Raises:
-        InputError: no positive scale describes the values.
-    """
-    root = np.sqrt(weights)
-    triangle = np.linalg.qr(np.column_stack([root[:, None] * design, root * values])).R
-    columns, target = triangle[:, :-1], triangle[:, -1]
-
-    def at(scale: float) -> tuple[float, npt.NDArray[np.int_]]:
-        rest = target - scale * columns[:, 0]
-        found = lsq_linear(columns[:, 1:], rest, (low * scale, high * scale), method="bvls", tol=1e-14)
-        return float(found.cost), found.active_mask.astype(int)
-
-    free = float(np.linalg.lstsq(columns, target, rcond=None)[0][0])
-    top = 4 * max(abs(free), float(np.abs(values).max()))
-    if top <= 0:
-        raise InputError("short-range order is 0 in every pixel that counts: expected some intensity")
-    best = minimize_scalar(
-        lambda scale: at(scale)[0], bounds=(1e-9 * top, top), method="bounded", options={"xatol": 1e-10 * top}
-    )
-    return at(float(best.x))[1]
-
-
 def _window_scores(columns: Array, residuals: Array, windows: csr_array) -> Array:
     """Corrected u_g of each window, for orthonormal columns (n, k): shape (g, k)."""
     scores = np.zeros((len(windows.indptr) - 1, columns.shape[1]))
@@ -136,11 +103,11 @@ def _window_scores(columns: Array, residuals: Array, windows: csr_array) -> Arra
         once, twice = rows.T @ (height[:, None] * rows), rows.T @ (height[:, None] ** 2 * rows)
         # Independent errors make E[u u'] = twice - once^2 of `twice`: the rest went into the fit.
         score = rows.T @ (height * residuals[mine])
-        scores[number] = _root(twice) @ (_root(twice - once @ once, inverse=True) @ score)
+        scores[number] = root_of(twice) @ (root_of(twice - once @ once, inverse=True) @ score)
     return scores
 
 
-def _root(matrix: Array, inverse: bool = False) -> Array:
+def root_of(matrix: Array, inverse: bool = False) -> Array:
     """Symmetric square root of a matrix without negative eigenvalues, or the inverse of it."""
     values, vectors = np.linalg.eigh(matrix)
     # A window that decides a combination alone leaves no residual in it, so nothing is to be scaled up.

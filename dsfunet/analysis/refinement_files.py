@@ -1,29 +1,21 @@
-"""A refinement as people and programs read it: a table, JSON, CSV, CIF-like text and a picture."""
+"""A refinement as people and programs read it: a table, JSON, CSV and CIF-like text."""
 
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
 import gemmi
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dsfunet.analysis.numbers import with_uncertainty
-from dsfunet.analysis.refinement import Refinement
+from dsfunet.analysis.refinement import FittedPlane, Refinement
 from dsfunet.analysis.zones import FoldedMap
-from dsfunet.io.measured import PlaneGrid
 from dsfunet.physics import Cell
-from dsfunet.physics.lattice import Array
-from dsfunet.plots import Frame, colour_ticks, intensity_scale, residual_scale
 
 AT_BOUND = {-1: "at lower bound", 0: "", 1: "at upper bound"}
-
-_PANEL_WIDTH_INCH = 3.6
 
 
 def as_table(refinement: Refinement) -> str:
@@ -39,16 +31,39 @@ def as_table(refinement: Refinement) -> str:
 
 
 def as_json(
-    refinement: Refinement, folded: FoldedMap, cell: Cell, settings: Mapping[str, object], notes: list[str]
+    refinement: Refinement,
+    folded: Sequence[FoldedMap],
+    cell: Cell,
+    settings: Mapping[str, object],
+    sources: Sequence[Mapping[str, object]],
+    notes: list[str],
 ) -> str:
-    """Everything, the correlation matrix and the folded map among it; null where there is no number."""
+    """Everything, the correlation matrix and the folded maps among it; null where there is no number.
+
+    `folded` and `sources` (what is on record of each file) are in the order of the planes. What belongs to a plane
+    stands at the top where there is one, and under "planes" where there are several.
+    """
+    planes = []
+    scales = zip(refinement.planes, refinement.scale_uncertainties.tolist(), folded, strict=True)
+    for plane, sigma, each in scales:
+        planes.append(
+            {
+                "scale": {"value": plane.scale, "standard_uncertainty": sigma},
+                "quality": _quality(plane),
+                "folded": {
+                    "centres": each.centres.tolist(),
+                    "observed": each.observed.tolist(),
+                    "calculated": each.calculated.tolist(),
+                },
+            }
+        )
+    one = len(planes) == 1
     content = {
         "program": "dsfunet refine",
-        "settings": dict(settings),
+        "settings": {**(sources[0] if one else {}), **settings},
         "notes": notes,
         "cell": dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), cell.parameters, strict=True)),
-        "parameters": ["scale", *(orbit.name for orbit in refinement.orbits)],
-        "scale": {"value": refinement.scale, "standard_uncertainty": refinement.scale_uncertainty},
+        "parameters": [*_scale_names(sources), *(orbit.name for orbit in refinement.orbits)],
         "alphas": [
             {
                 "vector": orbit.representative,
@@ -67,13 +82,12 @@ def as_json(
             )
         ],
         "correlations": refinement.correlations.tolist(),
-        "quality": _quality(refinement),
-        "folded": {
-            "centres": folded.centres.tolist(),
-            "observed": folded.observed.tolist(),
-            "calculated": folded.calculated.tolist(),
-        },
     }
+    if one:
+        content |= planes[0]
+    else:
+        content["quality"] = _joint_quality(refinement)
+        content["planes"] = [{**source, **plane} for source, plane in zip(sources, planes, strict=True)]
     return json.dumps(_finite(content), indent=1) + "\n"
 
 
@@ -109,22 +123,36 @@ def as_csv(refinement: Refinement) -> str:
     return stream.getvalue()
 
 
-def as_cif(refinement: Refinement, cell: Cell, settings: Mapping[str, object]) -> str:
+def as_cif(
+    refinement: Refinement,
+    cell: Cell,
+    settings: Mapping[str, object],
+    sources: Sequence[Mapping[str, object]],
+) -> str:
     """CIF-like text: the standard names for the cell, and names of our own (_dsfunet_...) for the rest."""
+    one = len(sources) == 1
     document = gemmi.cif.Document()
     block = document.add_new_block("short_range_order")
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     for name, value in zip(names, cell.parameters, strict=True):
         block.set_pair(f"_cell_{name}", f"{value:g}")
-    for name, setting in settings.items():
+    for name, setting in {**(sources[0] if one else {}), **settings}.items():
         # Without quotes a dot is CIF's word for what does not apply.
         text = "." if setting is None else gemmi.cif.quote(str(setting))
         block.set_pair(f"_dsfunet_{name}", text)
-    block.set_pair("_dsfunet_sro_scale", with_uncertainty(refinement.scale, refinement.scale_uncertainty))
-    for name, number in _quality(refinement).items():
-        block.set_pair(
-            f"_dsfunet_sro_{name}", "." if number is None or not math.isfinite(number) else f"{number:.6g}"
-        )
+    scales = [
+        with_uncertainty(plane.scale, sigma)
+        for plane, sigma in zip(refinement.planes, refinement.scale_uncertainties.tolist(), strict=True)
+    ]
+    if one:
+        block.set_pair("_dsfunet_sro_scale", scales[0])
+    for name, number in (_quality(refinement.planes[0]) if one else _joint_quality(refinement)).items():
+        block.set_pair(f"_dsfunet_sro_{name}", _cif_number(number))
+    if not one:
+        table = block.init_loop("_dsfunet_plane_", [*sources[0], "scale", *_quality(refinement.planes[0])])
+        for source, scale, plane in zip(sources, scales, refinement.planes, strict=True):
+            recorded = [gemmi.cif.quote(str(value)) for value in source.values()]
+            table.add_row([*recorded, scale, *map(_cif_number, _quality(plane).values())])
     loop = block.init_loop(
         "_dsfunet_sro_",
         ["vector_i", "vector_j", "vector_k", "multiplicity", "vector_length", "alpha", "at_bound"],
@@ -144,60 +172,33 @@ def as_cif(refinement: Refinement, cell: Cell, settings: Mapping[str, object]) -
     return document.as_string()
 
 
-def draw_refinement(
-    folded: FoldedMap, refinement: Refinement, observed: Array, grid: PlaneGrid, cell: Cell
-) -> Figure:
-    """Four panels: observed and calculated in one Brillouin zone, their difference, and the residual of the plane.
-
-    `observed` is the plane the fit was made to, shape of the grid, NaN where a pixel did not count. Units are those of
-    the normalised I_SRO. The figure belongs to no window and touches no global state of matplotlib.
-    """
-    zone = PlaneGrid(cell, grid.name, folded.centres, folded.centres)
-    scale = intensity_scale(folded.observed)
-    misfit = folded.observed - folded.calculated
-    residual = observed - refinement.calculated
-    panels: list[tuple[str, Array, PlaneGrid, Any, str]] = [
-        ("Observed, folded", folded.observed, zone, scale, "inferno"),
-        ("Calculated", folded.calculated, zone, scale, "inferno"),
-        ("Observed \N{MINUS SIGN} calculated", misfit, zone, residual_scale(misfit), "RdBu_r"),
-        ("Residual of the plane", residual, grid, residual_scale(residual), "RdBu_r"),
-    ]
-    corners = Frame.of(zone, zone.shape).corners
-    width, height = np.ptp(corners, axis=0)
-    aspect = float(np.clip(height / width, 0.3, 2.0))
-    figure = Figure(
-        figsize=(_PANEL_WIDTH_INCH * len(panels), 0.86 * _PANEL_WIDTH_INCH * aspect + 1.8),
-        layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02),
-    )
-    FigureCanvasAgg(figure)
-    for number, (title, values, place, norm, colours) in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), number + 1)
-        image = Frame.of(place, place.shape).draw(axes, values, norm, colours)
-        axes.set_title(title, fontsize=11)
-        bar = figure.colorbar(
-            image, ax=axes, location="bottom", ticks=colour_ticks(norm), shrink=0.82, aspect=24, pad=0.04
-        )
-        bar.ax.tick_params(labelsize=8)
-        bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
-    figure.suptitle(
-        f"Short-range order in {grid.name}: {len(refinement.orbits)} parameters,"
-        f" R = {100 * refinement.r_factor:.1f} %",
-        fontsize=13,
-    )
-    return figure
+def _scale_names(sources: Sequence[Mapping[str, object]]) -> list[str]:
+    return ["scale"] if len(sources) == 1 else [f"scale {source['plane']}" for source in sources]
 
 
-def _quality(refinement: Refinement) -> dict[str, float | None]:
+def _quality(plane: FittedPlane) -> dict[str, float | None]:
+    return {
+        "chi_squared": plane.chi_squared,
+        "degrees_of_freedom": plane.degrees_of_freedom,
+        "pixel_chi_squared": plane.pixel_chi_squared,
+        "r_factor": plane.r_factor,
+        "weighted_r_factor": plane.weighted_r_factor,
+        "pixels": plane.pixels,
+        "zones": plane.zones,
+        "independent_zones": plane.groups,
+    }
+
+
+def _joint_quality(refinement: Refinement) -> dict[str, float | None]:
     return {
         "chi_squared": refinement.chi_squared,
         "degrees_of_freedom": refinement.degrees_of_freedom,
-        "pixel_chi_squared": refinement.pixel_chi_squared,
-        "r_factor": refinement.r_factor,
-        "weighted_r_factor": refinement.weighted_r_factor,
-        "pixels": refinement.pixels,
-        "zones": refinement.zones,
         "independent_zones": refinement.groups,
     }
+
+
+def _cif_number(number: float | None) -> str:
+    return "." if number is None or not math.isfinite(number) else f"{number:.6g}"
 
 
 def _finite(content: Any) -> Any:

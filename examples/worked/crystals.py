@@ -118,7 +118,8 @@ class Crystal:
             return np.array(list(self.alphas_put_in.values()))
         sums = self.sums_along_normal
         places = [orbit.vectors[0][list(self.plane.axes)] + MAX_INDEX for orbit in self.orbits]
-        return np.array([sums[tuple(place)] for place in places]) / sums[MAX_INDEX, MAX_INDEX]
+        seen: Array = np.array([sums[tuple(place)] for place in places]) / sums[MAX_INDEX, MAX_INDEX]
+        return seen
 
     @cached_property
     def sums_along_normal(self) -> Array:

@@ -24,6 +24,7 @@ from dsfunet.analysis.symmetry import Orbit
 from dsfunet.analysis.zones import Zones, zones_of
 from dsfunet.errors import InputError
 from dsfunet.io import Result
+from dsfunet.preprocessing import COMPONENTS
 from dsfunet.separation import separate
 from examples.worked.crystals import Crystal, all_crystals
 from examples.worked.torsion import near_minimum
@@ -85,13 +86,19 @@ def answer(result: Result, crystal: Crystal, whose: Answer) -> Result:
     """
     if whose == "truth":
         true = crystal.form_factor / crystal.form_factor[crystal.mask].max()
-        return replace(result, form_factor=true.astype(np.float32), process={})
+        return replace(result, form_factor=true.astype(np.float32), form_factor_of_networks=None, process={})
     kept = {"networks": "of_networks", "lattice": "on_lattice"}[whose]
-    form_factor = getattr(result, f"form_factor_{kept}")
-    if form_factor is None:
-        return result
-    order = getattr(result, f"short_range_order_{kept}")
-    return replace(result, form_factor=form_factor, short_range_order=order, process={})
+    form_factor, order = (getattr(result, f"{name}_{kept}") for name in COMPONENTS)
+    if form_factor is None:  # it is the one that is shown
+        form_factor, order = result.form_factor, result.short_range_order
+    # Without the networks' beside it, which `dsfunet refine` would take for a fit to the measured plane.
+    return replace(
+        result,
+        form_factor=form_factor,
+        short_range_order=order,
+        form_factor_of_networks=None,
+        process={},
+    )
 
 
 def refine_result(
@@ -102,15 +109,8 @@ def refine_result(
     Raises:
         InputError: as `refine` and `prepare_data`.
     """
-    data = prepare_data(result, zones, EXCLUDE_BELOW, fit_to)
-    return refine(
-        data.values,
-        data.weights,
-        crystal.grid,
-        crystal.orbits if orbits is None else orbits,
-        zones,
-        floor_influence=data.floor_influence,
-    )
+    data = prepare_data(result, crystal.grid, zones, EXCLUDE_BELOW, fit_to)
+    return refine([data], crystal.orbits if orbits is None else orbits)
 
 
 def one_trial(

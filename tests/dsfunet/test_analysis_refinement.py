@@ -1,6 +1,7 @@
 """Refinement of alphas: exact on exact planes of every Laue class, honest error bars, clear refusals."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from dsfunet.analysis.least_squares import fit
 from dsfunet.analysis.numbers import with_uncertainty
 from dsfunet.analysis.refinement import Refinement, orbit_series, refine
+from dsfunet.analysis.refinement_data import PlaneData
 from dsfunet.analysis.symmetry import (
     LAUE_CLASSES,
     Integers,
@@ -57,12 +59,14 @@ def test_exact_planes_give_exact_alphas(laue: str, plane: str) -> None:
     weights = np.ones(grid.shape)
     weights[10:20, 30:44] = 0
     values = np.where(weights > 0, series(alphas, orbits, grid), np.nan)
-    found = refine(values, weights, grid, orbits, zones)
+    found = refine([PlaneData(grid, zones, values, weights)], orbits)
     np.testing.assert_allclose(found.alphas, alphas, atol=1e-12)
-    assert found.scale == pytest.approx(0.4, abs=1e-12)
-    np.testing.assert_allclose(found.calculated[weights > 0], values[weights > 0], atol=1e-12)
-    assert found.uncertainties.max() < 1e-12 and found.r_factor < 1e-12 and np.isnan(found.chi_squared)
-    assert found.pixels == weights.sum()
+    assert found.planes[0].scale == pytest.approx(0.4, abs=1e-12)
+    np.testing.assert_allclose(found.planes[0].calculated[weights > 0], values[weights > 0], atol=1e-12)
+    assert (
+        found.uncertainties.max() < 1e-12 and found.planes[0].r_factor < 1e-12 and np.isnan(found.chi_squared)
+    )
+    assert found.planes[0].pixels == weights.sum()
 
 
 def test_series_is_the_sum_over_lattice_vectors() -> None:
@@ -79,7 +83,8 @@ def test_vectors_out_of_the_plane_between_integer_layers() -> None:
     rotations, metric = laue_rotations("m-3m"), symmetric_metric(grid.cell, "m-3m")
     orbits = orbits_of([(1, 0, 0), (1, 1, 0)], rotations, metric)
     alphas = np.array([-0.1, 0.07])
-    found = refine(series(alphas, orbits, grid), np.ones(grid.shape), grid, orbits, zones_of(grid, rotations))
+    plane = PlaneData(grid, zones_of(grid, rotations), series(alphas, orbits, grid), np.ones(grid.shape))
+    found = refine([plane], orbits)
     np.testing.assert_allclose(found.alphas, alphas, atol=1e-12)
 
 
@@ -94,9 +99,8 @@ def coverage(laue: str, noise: Callable[[np.random.Generator, tuple[int, int]], 
     inside = []
     for seed in range(200):
         values = truth + 0.03 * noise(np.random.default_rng(seed), grid.shape)
-        found = refine(
-            values, weights, grid, orbits, zones, errors_from="zones" if errors == "zones" else "pixels"
-        )
+        plane = PlaneData(grid, zones, values, weights)
+        found = refine([plane], orbits, errors_from="zones" if errors == "zones" else "pixels")
         inside.append(np.abs(found.alphas - alphas) < found.uncertainties)
     return np.mean(inside, axis=0)
 
@@ -149,42 +153,47 @@ def test_error_bars_hold_what_is_wrong_alike_in_every_zone() -> None:
         random = np.random.default_rng(seed)
         everywhere = np.tile(random.normal(size=(9, 9)), (9, 9))[:73, :73]
         values = truth + 0.03 * everywhere + 0.01 * random.normal(size=grid.shape)
-        found = refine(values, weights, grid, orbits, zones)
+        found = refine([PlaneData(grid, zones, values, weights)], orbits)
         inside.append(np.abs(found.alphas - alphas) < found.uncertainties)
         assert found.chi_squared > 10 * found.degrees_of_freedom
     shares = np.mean(inside, axis=0)
     assert (shares > 0.58).all() and (shares < 0.8).all(), shares
 
 
-def noisy(**options: object) -> tuple[Refinement, Array, PlaneGrid, Integers]:
+def noisy(
+    inverse_variances: bool = False, floor_influence: Array | None = None, **options: Any
+) -> tuple[Refinement, Array, PlaneGrid, Integers]:
     grid = make_grid(CELLS["4/m"], "hk0", 3.49)
     orbits, rotations, zones = shells_of("4/m", grid, 3)
     alphas = np.array([-0.2, 0.1, 0.05])
     values = series(alphas, orbits, grid) + 0.02 * np.random.default_rng(8).normal(size=grid.shape)
-    found = refine(values, np.full(grid.shape, 0.02**-2), grid, orbits, zones, **options)  # type: ignore[arg-type]
+    weights = np.full(grid.shape, 0.02**-2)
+    plane = PlaneData(grid, zones, values, weights, inverse_variances, floor_influence=floor_influence)
+    found = refine([plane], orbits, **options)
     return found, values, grid, rotations
 
 
 def test_quality_and_correlations() -> None:
-    found, values, _, _ = noisy(weights_are_inverse_variances=True)
-    assert found.pixel_chi_squared is not None
-    assert found.pixel_chi_squared / (found.pixels - 4) == pytest.approx(1, abs=0.1)
+    found, values, _, _ = noisy(inverse_variances=True)
+    (plane,) = found.planes
+    assert plane.pixel_chi_squared is not None
+    assert plane.pixel_chi_squared / (plane.pixels - 4) == pytest.approx(1, abs=0.1)
     assert found.chi_squared / found.degrees_of_freedom == pytest.approx(1, abs=0.4)
-    residual = values - found.calculated
-    assert found.r_factor == pytest.approx(np.abs(residual).sum() / np.abs(values).sum())
-    assert found.weighted_r_factor == pytest.approx(np.sqrt((residual**2).sum() / (values**2).sum()))
+    residual = values - plane.calculated
+    assert plane.r_factor == pytest.approx(np.abs(residual).sum() / np.abs(values).sum())
+    assert plane.weighted_r_factor == pytest.approx(np.sqrt((residual**2).sum() / (values**2).sum()))
     correlations = found.correlations
     np.testing.assert_allclose(correlations, correlations.T)
     np.testing.assert_allclose(np.diag(correlations), 1)
     assert np.linalg.eigvalsh(correlations).min() > 0
     np.testing.assert_allclose(found.uncertainties**2, np.diag(found.covariance)[1:])
     # Seven by seven zones: the one in the middle, and twelve times four that the fourfold axis relates.
-    assert (found.zones, found.groups) == (49, 13)
+    assert (plane.zones, plane.groups) == (49, 13)
 
 
 def test_the_folded_map_is_symmetric_and_holds_the_mean() -> None:
     found, values, grid, rotations = noisy()
-    folded = fold(values, found.calculated, np.ones(grid.shape), grid, rotations)
+    folded = fold(values, found.planes[0].calculated, np.ones(grid.shape), grid, rotations)
     assert len(folded.centres) % 2 == 1 and abs(folded.centres).max() < 0.5
     np.testing.assert_allclose(folded.observed, folded.observed[::-1, ::-1], atol=0.01)
     assert np.nanmax(np.abs(folded.observed - folded.calculated)) < 0.02
@@ -193,7 +202,7 @@ def test_the_folded_map_is_symmetric_and_holds_the_mean() -> None:
 def test_an_uncertain_floor_moves_all_alphas_together() -> None:
     sharp, _, _, _ = noisy(errors_from="pixels")
     blurred, _, _, _ = noisy(errors_from="pixels", floor_influence=np.array([0.01]))
-    expected = np.sqrt(sharp.uncertainties**2 + (sharp.alphas * 0.01 / sharp.scale) ** 2)
+    expected = np.sqrt(sharp.uncertainties**2 + (sharp.alphas * 0.01 / sharp.planes[0].scale) ** 2)
     np.testing.assert_allclose(blurred.uncertainties, expected, rtol=1e-6)
     np.testing.assert_allclose(blurred.alphas, sharp.alphas)
 
@@ -207,9 +216,9 @@ def test_bounds_hold_and_say_so() -> None:
     assert tight.at_bound.tolist() == [-1, 1, 0]
     assert tight.alphas[:2].tolist() == [-0.15, 0.09]
     assert np.isnan(tight.uncertainties[:2]).all() and tight.uncertainties[2] > 0
-    misfit = np.sum((values - tight.calculated) ** 2)
+    misfit = np.sum((values - tight.planes[0].calculated) ** 2)
     for scale in (0.99, 1.01):
-        moved = series(tight.alphas, list(tight.orbits), grid, tight.scale * scale)
+        moved = series(tight.alphas, list(tight.orbits), grid, tight.planes[0].scale * scale)
         assert np.sum((values - moved) ** 2) > misfit
 
 
@@ -242,7 +251,7 @@ def test_vectors_that_the_plane_cannot_see(
     rotations = laue_rotations("4/mmm")
     orbits = orbits_of(vectors, rotations, symmetric_metric(TETRAGONAL, "4/mmm"))
     with pytest.raises(InputError, match=message):
-        refine(np.ones(grid.shape), np.ones(grid.shape), grid, orbits, zones_of(grid, rotations))
+        refine([PlaneData(grid, zones_of(grid, rotations), np.ones(grid.shape), np.ones(grid.shape))], orbits)
 
 
 def test_more_parameters_than_pixels_too_few_zones_and_no_constant_term() -> None:
@@ -251,14 +260,15 @@ def test_more_parameters_than_pixels_too_few_zones_and_no_constant_term() -> Non
     values, weights = np.ones(grid.shape), np.zeros(grid.shape)
     weights[25, :10] = 1
     with pytest.raises(InputError, match="13 parameters but only 10 pixels"):
-        refine(values, weights, grid, orbits, zones)
+        refine([PlaneData(grid, zones, values, weights)], orbits)
     weights[25, :10], weights[22:28, 24:30] = 0, 1
     with pytest.raises(InputError, match=r"independent zones of the plane count.*--errors-from pixels"):
-        refine(values, weights, grid, orbits[:2], zones)
+        refine([PlaneData(grid, zones, values, weights)], orbits[:2])
     with pytest.raises(InputError, match="constant term of the series comes out as"):
-        refine(orbit_series(orbits[0], grid) - 1, np.ones(grid.shape), grid, orbits[:2], zones)
+        negative = orbit_series(orbits[0], grid) - 1
+        refine([PlaneData(grid, zones, negative, np.ones(grid.shape))], orbits[:2])
     with pytest.raises(InputError, match="values: found NaN"):
-        refine(np.full(grid.shape, np.nan), weights, grid, orbits[:2], zones)
+        refine([PlaneData(grid, zones, np.full(grid.shape, np.nan), weights)], orbits[:2])
 
 
 @pytest.mark.parametrize(

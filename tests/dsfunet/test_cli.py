@@ -98,7 +98,7 @@ def test_plane_becomes_nexus_and_picture(
     mask = plane >= 0
     assert np.array_equal(result.mask, mask) and result.grid is None
     np.testing.assert_allclose(result.input, np.where(mask, plane, np.nan), rtol=1e-6)
-    components = Factorizer.from_checkpoint(weights, device="cpu")(plane)
+    components = Factorizer.from_checkpoint(weights, device="cpu")(plane, lattice="find")
     np.testing.assert_allclose(result.form_factor, components.form_factor, rtol=0, atol=1e-5)
     np.testing.assert_allclose(result.short_range_order, components.short_range_order, rtol=0, atol=1e-5)
     np.testing.assert_allclose((result.product + result.residual)[mask], plane[mask], rtol=1e-5, atol=1e-3)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,6 @@ def test_known_alphas_come_out_in_all_files(
     assert found["parameters"] == ["scale", "1 0 0", "2 1 0", "2 0 0", "3 1 0", "1 3 0", "3 0 0"]
     assert np.all(np.abs(alphas - [*ALPHAS, 0, 0, 0]) < 4 * sigmas) and 0 < sigmas.max() < 0.01
     assert np.shape(found["correlations"]) == (7, 7)
-    assert found["settings"]["floor"] > 0.1 and found["settings"]["floor_uncertainty"] > 0
     # Nine by nine zones less two under the mask; of the groups of six some are cut by the edge of the plane.
     assert found["quality"]["zones"] == 79 and found["quality"]["independent_zones"] == 21
     assert found["quality"]["r_factor"] < 0.05
@@ -131,9 +131,12 @@ def test_chosen_vectors_bounds_and_other_options(tmp_path: Path, result_file: Pa
     assert bounded["alphas"][0]["at_bound"] == "at lower bound"
     assert bounded["alphas"][0]["standard_uncertainty"] is None and bounded["correlations"][1][2] is None
     assert "at lower bound" in (tmp_path / "x.refine.csv").read_text(encoding="utf-8")
-    fixed = refined("--laue", "6/m", "--floor", 0.5)
+    order = ["--fit-to", "short-range-order", "--laue", "6/m"]
+    recorded = refined(*order)["settings"]
+    assert recorded["floor"] > 0.1 and recorded["floor_uncertainty"] > 0
+    fixed = refined(*order, "--floor", 0.5)
     assert (fixed["settings"]["floor"], fixed["settings"]["floor_uncertainty"]) == (0.5, 0)
-    fewer = refined("--laue", "6/m", "--exclude-below", 0.3, "--errors-from", "pixels")
+    fewer = refined(*order, "--exclude-below", 0.3, "--errors-from", "pixels")
     assert fewer["quality"]["pixels"] < 0.6 * fixed["quality"]["pixels"]
 
 
@@ -141,7 +144,7 @@ def test_uncertainties_of_pixels_are_used(tmp_path: Path) -> None:
     sigma = np.full((73, 73), 0.01)
     sigma[40:] = np.inf
     write_result(tmp_path / "a.nxs", make_result(noise=0.01, sigma_short_range_order=sigma))
-    assert refine(tmp_path / "a.nxs", "--laue", "6/m") == 0
+    assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--fit-to", "short-range-order") == 0
     found = json.loads((tmp_path / "a.refine.json").read_text(encoding="utf-8"))
     pixels = found["quality"]["pixels"]
     assert found["settings"]["weights"] == "1/sigma^2" and pixels <= 40 * 73
@@ -180,8 +183,11 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "no share": (["--laue", "6/m", "--bounds", "true", "--concentration", "1.5"], "concentration 1.5"),
     "share without bounds": (["--laue", "6/m", "--concentration", "0.5"], "expected --bounds true"),
     "all excluded": (["--laue", "6/m", "--exclude-below", "1.5"], "expected a share of the brightest pixel"),
-    "negative floor": (["--laue", "6/m", "--floor=-1"], "floor -1: expected zero or a positive number"),
-    "floor of I": (["--laue", "6/m", "--floor", "0.1", "--fit-to", "measured"], "goes with --fit-to"),
+    "negative floor": (
+        ["--laue", "6/m", "--fit-to", "short-range-order", "--floor=-1"],
+        "floor -1: expected zero or a positive number",
+    ),
+    "floor of I": (["--laue", "6/m", "--floor", "0.1"], "goes with --fit-to"),
     "no axis": (["--laue", "6/m", "--unique-axis", "a"], "or unique axis c, which fits"),
     "no folder": (["--laue", "6/m", "-o", "nowhere/x"], "does not exist"),
 }
@@ -209,7 +215,7 @@ def test_bad_requests(
         ({"grid": None}, "its pixels have no place in reciprocal space"),
         ({"short_range_order": np.full((73, 73), 0.25)}, "I_SRO is 0.25 in every pixel"),
         ({"mask": np.zeros((73, 73), bool)}, "no pixel was measured"),
-        ({"form_factor": np.zeros((73, 73)), "process": {}}, "the plane does not see"),
+        ({"form_factor": np.zeros((73, 73)), "process": {}}, "the form factor is 0 where anything"),
     ],
 )
 def test_results_that_cannot_be_refined(
@@ -229,3 +235,53 @@ def test_no_result_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert refine(tmp_path / "text.nxs", "--laue", "6/m") == 2
     first, second = capsys.readouterr().err.splitlines()
     assert "no such file" in first and "not a result of dsfunet" in second
+
+
+def test_a_form_factor_that_the_plane_corrected_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = make_result(noise=0.01)
+    process = {**result.process, "lattice_mode": "used (wR2 0.1 on the lattice, 0.2 by the networks alone)"}
+    write_result(tmp_path / "a.nxs", make_result(noise=0.01, process=process))
+    assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--shells", 3) == 0
+    assert "two to four times too small" in capsys.readouterr().out
+
+
+def test_the_plane_is_fitted_with_the_form_factor_of_the_networks_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lattice mode made of it, here something else, is left aside, whatever its scale and floors."""
+    result = make_result(noise=0.01)
+    other = np.sqrt(result.form_factor)
+    process = {**result.process, "scale": 1e9, "lattice_mode": "used"}
+    both = replace(result, form_factor=other, form_factor_of_networks=result.form_factor, process=process)
+    for name, each in (("alone", result), ("both", both)):
+        write_result(tmp_path / f"{name}.nxs", each)
+        assert refine(tmp_path / f"{name}.nxs", "--laue", "6/m", "--shells", 3) == 0
+    assert "too small" not in capsys.readouterr().out
+    alone, of_both = (
+        json.loads((tmp_path / f"{name}.refine.json").read_text(encoding="utf-8"))["alphas"]
+        for name in ("alone", "both")
+    )
+    for one, other_one in zip(alone, of_both, strict=True):
+        assert other_one["value"] == pytest.approx(one["value"], abs=1e-6)
+        assert other_one["standard_uncertainty"] == pytest.approx(one["standard_uncertainty"], rel=1e-3)
+
+
+def test_what_is_dark_in_the_plane_counts_unless_its_form_factor_is(tmp_path: Path) -> None:
+    """Leaving out dark pixels of what is fitted would leave out low values of I_SRO and take noise for order."""
+    write_result(tmp_path / "a.nxs", make_result(noise=0.05))
+
+    def refined(share: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], int]:
+        assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--shells", 3, "--exclude-below", share) == 0
+        found = json.loads((tmp_path / "a.refine.json").read_text(encoding="utf-8"))
+        values, sigmas = (
+            np.array([each[name] for each in found["alphas"]]) for name in ("value", "standard_uncertainty")
+        )
+        return values, sigmas, found["quality"]["pixels"]
+
+    all_values, all_sigmas, all_pixels = refined(0)
+    values, sigmas, pixels = refined(0.6)
+    assert pixels < 0.7 * all_pixels and all_pixels > 0.96 * 73**2
+    for found, sigma in ((all_values, all_sigmas), (values, sigmas)):
+        assert np.all(np.abs(found - [*ALPHAS, *[0] * (len(found) - 3)]) < 4 * sigma)

@@ -4,13 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
 from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result, write_result
 from dsfunet.physics import Cell
-from dsfunet.separation import separate
+from dsfunet.resampling import resample, to_network_grid
+from dsfunet.separation import half_side, separate
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cresol_benzene.h5"
 
@@ -23,6 +25,13 @@ def factorizer() -> Factorizer:
 @pytest.fixture(scope="module")
 def measured() -> MeasuredPlane:
     return read_plane(EXAMPLE, "hk1")
+
+
+def to_network_order(order: npt.NDArray[np.float32], measured: MeasuredPlane) -> npt.NDArray[np.float64]:
+    """I_SRO on the user's grid, brought to the networks'."""
+    _, plane = to_network_grid(measured)
+    assert measured.grid is not None and plane is not None
+    return resample(order.astype(np.float64), measured.grid.plane, plane)
 
 
 def test_on_a_lattice_that_fits_the_networks_answer_stands_beside(
@@ -62,6 +71,31 @@ def test_on_a_lattice_that_does_not_fit_the_networks_are_shown_and_its_answer_st
     assert found.result.form_factor_of_networks is None
     assert found.result.short_range_order_on_lattice is not None
     assert np.nanmax(np.abs(found.result.short_range_order_on_lattice - alone.short_range_order)) > 0.1
+
+
+def test_without_axes_the_lattice_is_found(factorizer: Factorizer, measured: MeasuredPlane) -> None:
+    shown, _ = to_network_grid(measured)
+    known = separate(MeasuredPlane(shown), factorizer)
+    assert (
+        known.lattice.startswith("found from the plane itself, periods of ") and "used (wR2" in known.lattice
+    )
+    # The lines of a hexagonal lattice, 14 1/Angstrom over 256 pixels.
+    period = 4 * np.pi / (np.sqrt(3) * 8.4) / half_side(to_network_grid(measured)[1]) * 128
+    assert f"periods of {period:.1f}" in known.lattice.replace(f"{period:.2f}", f"{period:.1f}")
+    on_cell = to_network_order(separate(measured, factorizer).result.short_range_order, measured)
+    alone = separate(MeasuredPlane(shown), factorizer, use_lattice=False).result.short_range_order
+    seen = np.isfinite(on_cell)
+    found = known.result.short_range_order
+    errors = [np.mean((np.sqrt(each[seen]) - np.sqrt(on_cell[seen])) ** 2) for each in (found, alone)]
+    assert errors[0] < 0.1 * errors[1]
+
+
+def test_a_plane_on_which_nothing_repeats_has_no_lattice(factorizer: Factorizer) -> None:
+    rows, columns = np.indices((256, 256)) - 128
+    smooth = np.exp(-(rows**2 + columns**2) / 5000) * (1 + 0.3 * np.cos(rows / 40 + columns / 30))
+    found = separate(MeasuredPlane(smooth), factorizer)
+    assert found.lattice == "none found that convinces: the networks alone"
+    assert found.result.short_range_order_on_lattice is None
 
 
 @pytest.mark.parametrize("unit", [1e-40, 1e35])
