@@ -104,7 +104,9 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
         ),
     }
     errors = {crystal.name: tables.component_errors(crystal, results[crystal.name]) for crystal in crystals}
-    unseen = {crystal.name: tables.unseen(crystal, results[crystal.name]) for crystal in crystals[1:]}
+    unseen = {
+        crystal.name: tables.unseen(crystal, results[crystal.name], factorizer) for crystal in crystals[1:]
+    }
     pairs = {crystal.name: tables.pair_record(crystal, results[crystal.name]) for crystal in crystals}
     torsion = tables.torsion_record(curves, trials[organic.name][:torsion_seeds])
     numbers = {
@@ -129,6 +131,7 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
         "Pulls": tables.pulls_table(crystals, pulls),
         "Torsion": tables.torsion_table(curves, torsion),
         "What one plane gives": tables.unseen_table(crystals[1:], unseen),
+        "Two planes together": tables.joint_table(crystals[1:], unseen),
         "Debye-Waller": tables.pair_table(crystals, pairs),
     }
     title = f"# Worked examples: {seeds} seeds, weights {factorizer.description['digest'][:12]}"

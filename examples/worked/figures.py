@@ -15,12 +15,13 @@ from dsfunet.plots import Panel, draw_panels, intensity_scale
 from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
 from examples.worked.recovery import WAYS, Pulls, Trial, answer
 
-_COLOURS = dict(zip(WAYS, ("tab:grey", "tab:brown", "tab:orange", "tab:blue", "tab:green"), strict=True))
-_DRAWN = ("lattice, I_SRO", "lattice, measured", "true I_FF, measured")
+_COLOURS = dict(zip(WAYS, ("tab:red", "tab:grey", "tab:orange", "tab:blue", "tab:green"), strict=True))
+_DRAWN = ("default", "lattice, I_SRO", "lattice, measured", "true I_FF, measured")
 _LABELS = {
-    "lattice, I_SRO": "to I_SRO (default)",
-    "lattice, measured": "to the measured plane",
-    "true I_FF, measured": "to the measured plane, I_FF known",
+    "default": "default: measured plane over the networks' $I_{FF}$",
+    "lattice, I_SRO": "$I_{SRO}$ of lattice mode",
+    "lattice, measured": "measured plane over $I_{FF}$ of lattice mode",
+    "true I_FF, measured": "measured plane over $I_{FF}$ put in",
 }
 
 
@@ -46,13 +47,15 @@ def draw_alphas(crystals: Sequence[Crystal], pulls: Mapping[str, Mapping[str, Pu
     for crystal, axes in zip(crystals, panels, strict=True):
         for number, way in enumerate(_DRAWN):
             one = pulls[crystal.name][way]
-            place = np.arange(len(one.truth)) + 0.22 * (number - 1)
+            place = np.arange(len(one.truth)) + 0.2 * (number - 1.5)
             style: dict[str, Any] = {"color": _COLOURS[way], "markersize": 4, "capsize": 2, "linewidth": 1}
             axes.errorbar(place, one.mean - one.truth, one.uncertainty, fmt="o", label=_LABELS[way], **style)
         axes.axhline(0.0, color="0.4", linewidth=0.8)
         _name_parameters(axes, crystal)
     panels[0].set_ylabel(r"$\alpha$ found $-$ put in")
-    panels[0].legend(fontsize=8, loc="best")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=len(_DRAWN)
+    )
     figure.suptitle("Mean over seeds; bars: mean standard uncertainty given by the refinement", fontsize=11)
     return figure
 
@@ -66,8 +69,8 @@ def draw_pulls(crystals: Sequence[Crystal], trials: Mapping[str, Sequence[Trial]
             alphas = np.array([trial.alphas[way] for trial in trials[crystal.name]])
             errors = np.array([trial.uncertainties[way] for trial in trials[crystal.name]])
             pulls = ((alphas - crystal.refined_truth) / errors)[np.isfinite(alphas).all(axis=1)]
-            jitter = np.random.default_rng(number).uniform(-0.08, 0.08, pulls.shape)
-            place = np.arange(pulls.shape[1]) + 0.25 * (number - 1) + jitter
+            jitter = np.random.default_rng(number).uniform(-0.06, 0.06, pulls.shape)
+            place = np.arange(pulls.shape[1]) + 0.22 * (number - 1.5) + jitter
             axes.plot(place, pulls, ".", color=_COLOURS[way], markersize=2.5, alpha=0.7)
             axes.plot([], [], "o", color=_COLOURS[way], markersize=4, label=_LABELS[way])
         axes.set_yscale("symlog", linthresh=4)
@@ -76,7 +79,9 @@ def draw_pulls(crystals: Sequence[Crystal], trials: Mapping[str, Sequence[Trial]
         axes.minorticks_off()
         _name_parameters(axes, crystal)
     panels[0].set_ylabel("pull = (found $-$ put in) / s.u.")
-    panels[-1].legend(fontsize=8, loc="best")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), fontsize=9, loc="outside lower center", ncols=len(_DRAWN)
+    )
     figure.suptitle("One point a seed of counting noise; 95 % should lie in the grey band", fontsize=11)
     return figure
 
@@ -109,7 +114,7 @@ def draw_torsion(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Figure:
 
 
 def _row(crystals: Sequence[Crystal]) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(4.2 * len(crystals), 4.0), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(crystals), 4.3), layout="constrained")
     FigureCanvasAgg(figure)
     panels = []
     for number, crystal in enumerate(crystals):

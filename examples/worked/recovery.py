@@ -29,17 +29,19 @@ from dsfunet.separation import separate
 from examples.worked.crystals import Crystal, all_crystals
 from examples.worked.torsion import near_minimum
 
-Answer = Literal["networks", "lattice", "truth"]
-"""Whose I_FF: that of the networks alone, of lattice mode (believed or not), or the one put in, as a control."""
+Answer = Literal["shown", "networks", "lattice", "truth"]
+"""Whose I_FF: what `dsfunet factorize` shows, with all it keeps beside it; that of the networks alone; of lattice mode,
+believed or not; or the one put in, as a control."""
 
 WAYS: dict[str, tuple[Answer, FitTo]] = {
+    "default": ("shown", "measured"),
     "networks, I_SRO": ("networks", "short-range-order"),
-    "networks, measured": ("networks", "measured"),
     "lattice, I_SRO": ("lattice", "short-range-order"),
     "lattice, measured": ("lattice", "measured"),
     "true I_FF, measured": ("truth", "measured"),
 }
-"""Ways to Warren-Cowley parameters: whose components, and `dsfunet refine --fit-to`."""
+"""Ways to Warren-Cowley parameters: whose components, and `dsfunet refine --fit-to`. The default divides the plane by
+the networks' I_FF; "lattice, measured" by that which lattice mode has corrected."""
 
 EXCLUDE_BELOW = 0.05
 
@@ -84,6 +86,8 @@ def answer(result: Result, crystal: Crystal, whose: Answer) -> Result:
 
     `dsfunet` shows lattice mode's answer only where it accepts it, and keeps the other one beside it.
     """
+    if whose == "shown":
+        return result
     if whose == "truth":
         true = crystal.form_factor / crystal.form_factor[crystal.mask].max()
         return replace(result, form_factor=true.astype(np.float32), form_factor_of_networks=None, process={})

@@ -1,22 +1,28 @@
 """The numbers of the page: everything as a record for JSON, and the tables as Markdown."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from dsfunet import Factorizer
 from dsfunet.analysis.model_names import ModelPair
 from dsfunet.analysis.models import compare_models
 from dsfunet.analysis.numbers import with_uncertainty
 from dsfunet.analysis.observation import Observation
+from dsfunet.analysis.refinement import refine
+from dsfunet.analysis.refinement_data import prepare_data
 from dsfunet.analysis.scan import Scan
 from dsfunet.analysis.structures import Array
 from dsfunet.analysis.symmetry import orbits_of, symmetric_metric
 from dsfunet.analysis.zones import zones_of
 from dsfunet.errors import InputError
-from dsfunet.io import Result
+from dsfunet.io import PlaneName, Result
+from dsfunet.physics import MAX_INDEX
+from dsfunet.separation import separate
 from examples.worked.crystals import TERT_BUTYL_DEG, UNSEEN_BY_COPPER_GOLD, Crystal
-from examples.worked.recovery import WAYS, Pulls, Trial, answer, refine_result
+from examples.worked.recovery import EXCLUDE_BELOW, WAYS, Pulls, Trial, answer
 
 Record = dict[str, Any]
 PullsOf = Mapping[str, Mapping[str, Pulls]]
@@ -173,30 +179,51 @@ def torsion_record(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Recor
     }
 
 
-def unseen(crystal: Crystal, result: Result) -> Record:
-    """What one plane of this crystal cannot settle: the answer to asking for it, and sums that go under plain names.
+def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
+    """What one plane of this crystal cannot settle, and what two together do.
 
     `refused` is the sentence that refining too many vectors out of the plane gives; `in_plane` has, for vectors in
-    the plane, alpha itself and what a refinement without any vector out of the plane takes for it.
+    the plane, alpha itself and what a refinement without any vector out of the plane takes for it; `joint` what
+    the refinement of this plane and another one finds, with its standard uncertainty.
     """
-    others = [vector for vector in [*crystal.alphas_put_in, UNSEEN_BY_COPPER_GOLD] if any(vector)]
-    metric = symmetric_metric(crystal.cell, crystal.laue)
-    orbits = orbits_of(list(dict.fromkeys(others)), crystal.rotations, metric)
-    zones = zones_of(crystal.grid, crystal.rotations)
-    refused = ""
+    rotations, metric = crystal.rotations, symmetric_metric(crystal.cell, crystal.laue)
+    vectors = list(crystal.alphas_put_in)
+    if crystal.shells is None:
+        vectors.append(UNSEEN_BY_COPPER_GOLD)
+    orbits = orbits_of(vectors, rotations, metric)
+    # A quarter: with zeros and halves alone, steps of two along the normal look like none.
+    other = replace(crystal, plane=PlaneName(crystal.plane.axes, 0.25))
+    planes = [
+        prepare_data(each, one.grid, zones_of(one.grid, rotations), EXCLUDE_BELOW)
+        for one, each in ((crystal, result), (other, separate(other.measured(0), factorizer).result))
+    ]
     try:
-        refine_result(crystal, answer(result, crystal, "truth"), zones, "measured", orbits)
+        refine(planes[:1], orbits)
     except InputError as error:
         refused = str(error)
-    sums = crystal.sums_along_normal / crystal.sums_along_normal[5, 5]
-    in_plane = {
-        f"{i} {j} 0": {
-            "alpha": float(crystal.alphas[i + 5, j + 5, 5]),
-            "of_the_plane": float(sums[i + 5, j + 5]),
-        }
-        for i, j in ((1, 0), (1, 1), (2, 0), (2, 1))
+    else:
+        refused = "found"
+    joint = refine(planes, orbits)
+    sums = crystal.sums_along_normal / crystal.sums_along_normal[MAX_INDEX, MAX_INDEX]
+    return {
+        "refused": refused,
+        "planes": [str(crystal.plane), str(other.plane)],
+        "in_plane": {
+            f"{i} {j} 0": {
+                "alpha": float(crystal.alphas[i + MAX_INDEX, j + MAX_INDEX, MAX_INDEX]),
+                "of_the_plane": float(sums[i + MAX_INDEX, j + MAX_INDEX]),
+            }
+            for i, j in ((1, 0), (1, 1), (2, 0), (2, 1))
+        },
+        "joint": {
+            orbit.name: {
+                "alpha": float(crystal.alphas_put_in.get(vector, 0.0)),
+                "found": float(joint.alphas[place]),
+                "su": float(joint.uncertainties[place]),
+            }
+            for place, (vector, orbit) in enumerate(zip(vectors, orbits, strict=True))
+        },
     }
-    return {"refused": refused, "in_plane": in_plane}
 
 
 def unseen_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
@@ -205,8 +232,22 @@ def unseen_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> 
     for crystal in crystals:
         for vector, one in records[crystal.name]["in_plane"].items():
             lines.append(f"| {crystal.name} | {vector} | {one['alpha']:.4g} | {one['of_the_plane']:.4g} |")
+    lines += [f"\n{crystal.name}, one plane: {records[crystal.name]['refused']}" for crystal in crystals]
+    return _with_minus("\n".join(lines))
+
+
+def joint_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
+    """alpha put in and found from two planes together, in seed 0, by the default way."""
+    lines = ["| crystal | planes | vector | put in | found | pull |", "|---|---|---|---|---|---|"]
     for crystal in crystals:
-        lines += ["", f"{crystal.name}, all vectors asked for: {records[crystal.name]['refused']}"]
+        record = records[crystal.name]
+        planes = ", ".join(record["planes"])
+        for vector, one in record["joint"].items():
+            pull = (one["found"] - one["alpha"]) / one["su"]
+            found = with_uncertainty(one["found"], one["su"])
+            lines.append(
+                f"| {crystal.name} | {planes} | {vector} | {one['alpha']:.4g} | {found} | {pull:+.1f} |"
+            )
     return _with_minus("\n".join(lines))
 
 
