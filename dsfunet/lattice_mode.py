@@ -28,7 +28,7 @@ CORRECTION_SCALES = (0.25, 0.5, 1.0)
 CORRECTION_WEAK = 0.003
 """Share of the mean weight below which the data yield to a wider Gaussian, and in the end to the network, ..."""
 
-PRIOR_VARIANCE = 0.1
+PRIOR_VARIANCE = 0.01
 """... more where the plane is noisy: relative variance of I_FF that each of these Gaussians is expected to correct."""
 
 CLIPPED_FITS = 4
@@ -49,7 +49,8 @@ class LatticeAnswer:
     """Both components of a plane on its lattice, and whether the lattice explains the plane.
 
     Attributes:
-        form_factor: I_FF, (256, 256), linear, in [0, 1].
+        form_factor: I_FF, (256, 256), linear, in [0, 1], normalised as the network's is: where it was corrected its own
+            minimum and maximum are not exactly 0 and 1.
         short_range_order: I_SRO, likewise; its own minimum and maximum are 0 and 1.
         series: the cosine series of I_SRO before clipping, in units in which its maximum on the plane is 1.
         residual: wR2 of both components against the measured plane, 0 is perfect.
@@ -102,15 +103,16 @@ def split_on_lattice(
     shown /= max(float(shown.max()), 1e-30)
     order = fit_order(shown, mask, levelled(shown, mask, lattice), lattice)
     smooth = _centred(form_factor if look_again is None else look_again(order), lattice)
-    prior = _scaled(shown, mask, smooth, order)
+    prior, _, _ = _scaled(shown, mask, smooth, order)
     series = _fit(shown, mask, prior, lattice, CLIPPED_FITS)
     order = _clipped(series, lattice)
-    prior = _scaled(shown, mask, smooth, order)
+    prior, scale, floor = _scaled(shown, mask, smooth, order)
     corrected = prior * _correction(shown, mask, prior, order, lattice)
     residual = _residual(shown, mask, corrected, order)
     of_networks = _residual_of_networks(shown, mask, form_factor, short_range_order, lattice)
     return LatticeAnswer(
-        form_factor=unit_range(corrected),
+        # Not by its own extremes: these are single pixels, and the network knows better.
+        form_factor=np.clip((corrected - np.float32(floor)) / np.float32(scale), 0, 1),
         short_range_order=unit_range(order),
         series=series,
         residual=residual,
@@ -176,18 +178,18 @@ def _clipped(series: CosineSeries, lattice: LatticePlane) -> Planes:
     return _centred(order, lattice)
 
 
-def _scaled(scattering: Planes, mask: Mask, smooth: Planes, order: Planes) -> Planes:
-    """s (F + f) > 0 with the s and f >= 0 that bring s (F + f) S closest to the plane where it was measured."""
+def _scaled(scattering: Planes, mask: Mask, smooth: Planes, order: Planes) -> tuple[Planes, float, float]:
+    """s F + f > 0 with the s > 0 and f >= 0 that bring (s F + f) S closest to the plane where it was measured; s, f."""
     first, second = (smooth * order)[mask].astype(np.float64), order[mask].astype(np.float64)
     target = scattering[mask].astype(np.float64)
     gram = np.array([[first @ first, first @ second], [first @ second, second @ second]])
     right = np.array([first @ target, second @ target])
     scale, floor = np.linalg.lstsq(gram, right, rcond=None)[0]
     if scale <= 0 or floor < 0:
-        scale, floor = right[0] / gram[0, 0] if gram[0, 0] > 0 else 1.0, 0.0
+        scale, floor = right[0] / gram[0, 0] if right[0] > 0 else 1.0, 0.0
     scaled: Planes = np.float32(scale) * smooth + np.float32(floor)
     positive: Planes = np.maximum(scaled, np.float32(1e-6) * scaled.max())
-    return positive
+    return positive, float(scale), float(floor)
 
 
 def _correction(

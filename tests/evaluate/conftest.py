@@ -11,6 +11,7 @@ import torch
 
 from dsfunet import shards
 from dsfunet.factorize import Components
+from dsfunet.lattice_mode import split_on_lattice
 from dsfunet.networks import SpectralUNet
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.short_range_order import ALPHA_SHAPE, short_range_order_intensity
@@ -122,6 +123,8 @@ class KnownFactorizer:
     def __call__(self, planes: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> Components:
         outputs = np.stack([self._answer(*each) for each in zip(planes, mask, strict=True)], axis=1)
         return Components(outputs[0], outputs[1], mask)
+
+    split_on_lattice = staticmethod(split_on_lattice)
 
     def _answer(self, plane: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         # Planes come turned as well: whichever turn of whichever sample it is.

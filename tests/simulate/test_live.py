@@ -41,7 +41,7 @@ def planes(recipe_file: str) -> SimulatedPlanes:
 def assert_same_samples(first: Sample, second: Sample) -> None:
     for name in PICTURES:
         ours, theirs = getattr(first, name), getattr(second, name)
-        assert ours.dtype == theirs.dtype
+        assert np.asarray(ours).dtype == np.asarray(theirs).dtype
         assert np.array_equal(ours, theirs), name
 
 
