@@ -18,12 +18,13 @@ from jsonargparse.typing import PositiveInt
 from dsfunet import Factorizer
 from dsfunet.analysis.structures import LabelledMolecule
 from dsfunet.errors import InputError
-from dsfunet.io import write_result
+from dsfunet.io import check_writable, write_result
 from dsfunet.plots import save_png
 from dsfunet.separation import separate
 from examples.worked import tables
 from examples.worked.crystals import all_crystals
 from examples.worked.figures import draw_alphas, draw_planes, draw_pulls, draw_torsion
+from examples.worked.page import fill
 from examples.worked.recovery import WAYS, answer, many_trials, pulls_of
 from examples.worked.torsion import scan_torsion
 
@@ -49,9 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=os.cpu_count() or 1,
         help="that work at once; numbers are the same",
     )
+    parser.add_argument(
+        "--page", type=str | None, help="a page to put the tables into, and the pictures beside"
+    )
     settings = parser.parse_args(arguments)
     try:
-        work_through(Path(settings.out), settings.seeds, settings.torsion_seeds, settings.processes)
+        page = Path(settings.page) if settings.page else None
+        if page:
+            check_writable(page)
+        out = Path(settings.out).resolve()
+        work_through(out, settings.seeds, settings.torsion_seeds, settings.processes)
+        if page:
+            fill(page, out, json.loads((out / NUMBERS).read_text(encoding="utf-8"))["tables"])
+            print(f"filled {page}")
     except InputError as error:
         sys.exit(f"error: {error}")
 
@@ -66,7 +77,6 @@ def work_through(out: Path, seeds: int, torsion_seeds: int, processes: int) -> N
         raise InputError(
             f"{seeds} seeds, {torsion_seeds} in the torsion: expected 2 or more, and no more than all"
         )
-    out = out.resolve()
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / NUMBERS).is_file())):
         raise InputError(
             f"{out}: found something else than worked examples, expected a new or an empty folder"
@@ -120,8 +130,6 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
         "unseen": unseen,
         "debye_waller": pairs,
     }
-    text = json.dumps(numbers, indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
     parts = {
         "Components": tables.components_table(crystals, errors, trials),
         **{
@@ -137,6 +145,9 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
     title = f"# Worked examples: {seeds} seeds, weights {factorizer.description['digest'][:12]}"
     sections = [title, *(f"## {name}\n\n{table}" for name, table in parts.items())]
     (folder / "tables.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    numbers["tables"] = parts
+    text = json.dumps(numbers, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
     for crystal in crystals:
         result = results[crystal.name]
         write_result(folder / f"{crystal.name}.nxs", result)

@@ -13,7 +13,7 @@ from dsfunet.analysis.scan import Scan
 from dsfunet.io import Result
 from dsfunet.plots import Panel, draw_panels, intensity_scale
 from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
-from examples.worked.recovery import WAYS, Pulls, Trial, answer
+from examples.worked.recovery import WAYS, Pulls, Trial, answer, normalised
 
 _COLOURS = dict(zip(WAYS, ("tab:red", "tab:grey", "tab:orange", "tab:blue", "tab:green"), strict=True))
 _DRAWN = ("default", "lattice, I_SRO", "lattice, measured", "true I_FF, measured")
@@ -27,10 +27,7 @@ _LABELS = {
 
 def draw_planes(crystal: Crystal, result: Result) -> Figure:
     """Measured plane, I_FF put in, and I_FF of the networks alone and of lattice mode, on one scale."""
-    seen = result.mask & np.isfinite(result.form_factor)
-    true = np.where(
-        np.isfinite(result.form_factor), crystal.form_factor / crystal.form_factor[seen].max(), np.nan
-    )
+    true = normalised(crystal.form_factor, result)
     scale = intensity_scale(true)
     panels = [
         Panel("Measured (counts)", result.input, intensity_scale(result.input)),

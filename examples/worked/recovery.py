@@ -105,6 +105,13 @@ def answer(result: Result, crystal: Crystal, whose: Answer) -> Result:
     )
 
 
+def normalised(true: Array, result: Result) -> Array:
+    """A true component brought to [0, 1] over the pixels that the networks saw, as answers are; NaN elsewhere."""
+    seen = np.where(np.isfinite(result.form_factor), true, np.nan)
+    unit: Array = (seen - np.nanmin(seen)) / (np.nanmax(seen) - np.nanmin(seen))
+    return unit
+
+
 def refine_result(
     crystal: Crystal, result: Result, zones: Zones, fit_to: FitTo, orbits: Sequence[Orbit] | None = None
 ) -> Refinement:

@@ -14,7 +14,6 @@ from dsfunet.analysis.observation import Observation
 from dsfunet.analysis.refinement import refine
 from dsfunet.analysis.refinement_data import prepare_data
 from dsfunet.analysis.scan import Scan
-from dsfunet.analysis.structures import Array
 from dsfunet.analysis.symmetry import orbits_of, symmetric_metric
 from dsfunet.analysis.zones import zones_of
 from dsfunet.errors import InputError
@@ -22,7 +21,7 @@ from dsfunet.io import PlaneName, Result
 from dsfunet.physics import MAX_INDEX
 from dsfunet.separation import separate
 from examples.worked.crystals import TERT_BUTYL_DEG, UNSEEN_BY_COPPER_GOLD, Crystal
-from examples.worked.recovery import EXCLUDE_BELOW, WAYS, Pulls, Trial, answer
+from examples.worked.recovery import EXCLUDE_BELOW, WAYS, Pulls, Trial, answer, normalised
 
 Record = dict[str, Any]
 PullsOf = Mapping[str, Mapping[str, Pulls]]
@@ -33,17 +32,15 @@ def component_errors(crystal: Crystal, result: Result) -> dict[str, dict[str, fl
     errors = {}
     for whose in ("networks", "lattice"):
         found = answer(result, crystal, whose)
-        seen = result.mask & np.isfinite(found.form_factor)
+        pairs = {
+            "I_FF": (found.form_factor, crystal.form_factor),
+            "I_SRO": (found.short_range_order, crystal.short_range_order),
+        }
         errors[whose] = {
-            "I_FF": _spread_error(found.form_factor[seen], crystal.form_factor[seen]),
-            "I_SRO": _spread_error(found.short_range_order[seen], crystal.short_range_order[seen]),
+            name: float(4 * np.nanmean((np.sqrt(one) - np.sqrt(normalised(true, result)))[result.mask] ** 2))
+            for name, (one, true) in pairs.items()
         }
     return errors
-
-
-def _spread_error(found: np.ndarray, true: Array) -> float:
-    unit = (true - true.min()) / (true.max() - true.min())
-    return float(4 * np.mean((np.sqrt(np.clip(found, 0, 1)) - np.sqrt(unit)) ** 2))
 
 
 def pulls_record(pulls: PullsOf, crystals: Sequence[Crystal]) -> Record:

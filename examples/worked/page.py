@@ -1,0 +1,42 @@
+"""Puts tables into a page of prose, so that no number on it is typed by hand."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dsfunet.errors import InputError
+from dsfunet.io.files import replacing
+
+_PLACE = re.compile(r"(?<=<!-- table: )([^>]+?)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """The page with each table between `<!-- table: NAME -->` and `<!-- end of table -->` put in anew.
+
+    Raises:
+        InputError: the page names a table that there is not.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        if match[1] not in parts:
+            raise InputError(f"table {match[1]!r}: found on the page, expected one of {', '.join(parts)}")
+        return f"{match[1]}{match[2]}\n{parts[match[1]]}\n\n"
+
+    return _PLACE.sub(table, text)
+
+
+def fill(page: Path, folder: Path, parts: Mapping[str, str]) -> None:
+    """Put tables into a page, and the pictures of a folder beside it.
+
+    Raises:
+        InputError: as `filled`, or the page cannot be read or written.
+    """
+    try:
+        text = filled(page.read_text(encoding="utf-8"), parts)
+    except OSError as error:
+        raise InputError(f"{page}: cannot be read ({error.strerror})") from error
+    for picture in sorted(folder.glob("example_*.png")):
+        with replacing(page.with_name(picture.name)) as temporary:
+            temporary.write_bytes(picture.read_bytes())
+    with replacing(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
