@@ -70,6 +70,27 @@ def test_one_plane_does_not_settle_everything() -> None:
         refine([PlaneData(alloy.grid, zones, alloy.short_range_order, np.ones(alloy.grid.shape))], orbits)
 
 
+@pytest.mark.parametrize("crystal", [copper_gold(), perovskite()], ids=lambda crystal: crystal.name)
+def test_two_planes_settle_what_one_does_not(crystal: Crystal) -> None:
+    other = replace(crystal, plane=PlaneName((0, 1), 0.25))
+    vectors = [*crystal.alphas_put_in]
+    if crystal.name == "copper_gold":
+        vectors.append(UNSEEN_BY_COPPER_GOLD)
+    orbits = orbits_of(vectors, crystal.rotations, symmetric_metric(crystal.cell, crystal.laue))
+    planes = [
+        PlaneData(
+            one.grid,
+            zones_of(one.grid, one.rotations),
+            scale * one.short_range_order,
+            np.ones(one.grid.shape),
+        )
+        for one, scale in ((crystal, 1.0), (other, 3.0))
+    ]
+    found = refine(planes, orbits)
+    truth = [crystal.alphas_put_in.get(vector, 0.0) for vector in vectors]
+    np.testing.assert_allclose(found.alphas, truth, atol=1e-9)
+
+
 def test_hk0_does_not_see_whether_columns_point_up_or_down() -> None:
     zero = replace(tricarboxamide(), plane=PlaneName((0, 1), 0.0))
     assert zero.form_factor.max() < 1e-9 * tricarboxamide().form_factor.max()
