@@ -43,15 +43,15 @@ smoke: $(BIN)/.dev ## simulate, fit, evaluate, factorise: the whole path in unde
 	  --curve-samples 8 --uncertainty-samples 4
 	$(BIN)/dsfunet factorize examples/cresol_benzene.h5 --plane hk1 -o runs/smoke/example.nxs --png --weights runs/smoke/last.ckpt
 
-example: $(BIN)/.dev ## three crystals and 500 lattices found again: example/, a quarter of an hour; docs/examples.md explains
+example: $(BIN)/.dev ## three crystals and 300 lattices found again: example/, ten minutes
 	mkdir -p example
-	$(BIN)/python -m examples.worked --out example/crystals
+	$(BIN)/python -m examples.worked --out example/crystals --page docs/examples.md
 	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
-	$(BIN)/python -m evaluate lattices --shards data/benchmark/validation.zarr --samples 500 --out example/lattices
+	$(BIN)/python -m evaluate lattices --shards data/benchmark/validation.zarr --samples 300 --out example/lattices
 
-benchmark: $(BIN)/.dev ## make the fixed benchmark planes and score the shipped weights on them: report/, half an hour
+benchmark: $(BIN)/.dev ## make the fixed benchmark planes and score the shipped weights on 4,096 of them: report/, a quarter of an hour
 	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
-	$(BIN)/python -m evaluate --weights release --shards data/benchmark/validation.zarr \
+	$(BIN)/python -m evaluate --weights release --shards data/benchmark/validation.zarr --samples 4096 \
 	  --training-shards data/benchmark/train.zarr --out report
 
 train-release: $(BIN)/.dev ## make the release data set and train the release weights; run again, it goes on where it was

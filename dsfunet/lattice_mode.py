@@ -28,8 +28,8 @@ CORRECTION_SCALES = (0.25, 0.5, 1.0)
 CORRECTION_WEAK = 0.003
 """Share of the mean weight below which the data yield to a wider Gaussian, and in the end to the network, ..."""
 
-PRIOR_VARIANCE = 0.01
-"""... more where the plane is noisy: relative variance of I_FF that each of these Gaussians is expected to correct."""
+SMALLEST_PRIOR_VARIANCE = 0.01
+"""... more where the plane is noisy: relative variance of I_FF that a Gaussian is expected to correct, at least."""
 
 CLIPPED_FITS = 4
 """How often the series is fitted again without the pixels at which it is below zero."""
@@ -198,7 +198,13 @@ def _correction(
     """What to multiply I_FF by: the least-squares factor of prior x order around each pixel, 1 far from data."""
     model = mask * prior * order
     numerator, denominator = model * scattering, model * model
-    noise = _noise(scattering - model, mask, denominator) / PRIOR_VARIANCE
+    residual = (scattering - model) * mask
+    # What the model misses beyond the noise: the larger that is, the less the network's form factor is worth.
+    missed = np.sum(residual**2, dtype=np.float64) - mask.sum() * _noise(
+        residual, mask, mask.astype(np.float32)
+    )
+    variance = max(missed / max(np.sum(denominator, dtype=np.float64), 1e-30), SMALLEST_PRIOR_VARIANCE)
+    noise = _noise(residual, mask, denominator) / variance
     if lattice.inverts_onto_itself:
         numerator, denominator = numerator + inverted(numerator), denominator + inverted(denominator)
         noise *= 2  # per pair
@@ -209,16 +215,17 @@ def _correction(
 
 
 def _noise(residual: Planes, mask: Mask, weight: Planes) -> float:
-    """Variance of a pixel's noise, weighted mean over the plane: half the mean square of neighbours' differences.
+    """Variance of a pixel's noise, weighted mean over the plane, from second differences of the residual along rows.
 
-    What the model misses is smooth beside the noise and hardly counts.
+    What the model misses is smooth beside the noise and hardly counts in these. Independent noise of variance v has
+    second differences x - 2 y + z of variance 6 v.
     """
-    both = mask[:, 1:] & mask[:, :-1]
-    if not both.any():
+    three = mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2]
+    if not three.any():
         return 0.0
-    shared = (weight[:, 1:] * weight[:, :-1])[both].astype(np.float64) ** 0.5
-    squares = np.diff(residual, axis=1)[both].astype(np.float64) ** 2 / 2
-    return float(shared @ squares / max(shared.sum(), 1e-300))
+    middle = weight[:, 1:-1][three].astype(np.float64)
+    squares = np.diff(residual, 2, axis=1)[three].astype(np.float64) ** 2 / 6
+    return float(middle @ squares / max(middle.sum(), 1e-300))
 
 
 def _centred(plane: Planes, lattice: LatticePlane) -> Planes:
