@@ -59,7 +59,7 @@ train-release: $(BIN)/.dev ## make the release data set and train the release we
 	$(BIN)/dsfunet fit --config configs/release.yaml --ckpt_path last
 	$(BIN)/dsfunet export $(RUN)/last.ckpt --out $(RUN)/weights
 	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
-	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/benchmark/validation.zarr \
+	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/benchmark/validation.zarr --samples 4096 \
 	  --training-shards data/benchmark/train.zarr --out $(RUN)/report
 	$(BIN)/python -m evaluate.card --weights $(RUN)/weights --checkpoint $(RUN)/last.ckpt --log $(RUN)/csv \
 	  --store data/release/train.zarr --report $(RUN)/report/report.json

@@ -8,7 +8,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
-from dsfunet.lattice_mode import LatticeAnswer, inverted, levelled, split_on_lattice
+from dsfunet.lattice_mode import LatticeAnswer, _noise, inverted, levelled, split_on_lattice
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -173,3 +173,27 @@ def test_a_lattice_of_other_pixels_is_refused() -> None:
     lattice = LatticePlane(cell, plane_through(cell, (0, 1), 0.0, 7.0, pixels=64), (0, 1))
     with pytest.raises(InputError, match=r"lattice of planes of \(64, 64\) pixels: expected \(256, 256\)"):
         Factorizer.from_pretrained(device="cpu")(np.random.default_rng(0).random((256, 256)), lattice=lattice)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
+def test_noise_is_told_from_what_the_model_misses(share: float) -> None:
+    """Second differences of waves of 40 pixels are a 1,600th of them."""
+    rows, columns = np.indices((256, 256))
+    missed = 0.1 * np.cos(2 * np.pi * rows / 40) * np.cos(2 * np.pi * columns / 40)
+    noisy = missed + share * np.random.default_rng(3).normal(size=missed.shape)
+    mask = columns % 50 > 5
+    found = _noise(noisy.astype(np.float32), mask, np.ones((256, 256), np.float32))
+    assert found == pytest.approx(share**2, rel=0.03, abs=1e-6)
+
+
+@every_layer
+def test_few_counts_do_not_spoil_the_form_factor(layer: str) -> None:
+    lattice, scattering, smooth, _, mask = made(layer)
+    rough = normalise(smooth * (1 + 0.2 * np.sin(lattice.plane.q_points() @ [0.3, 0.2, 0.1])))[0]
+    errors = []
+    for counts in (30, 3000):
+        noisy = np.random.default_rng(4).poisson(scattering * (counts / scattering.max()))
+        answer = split_on_lattice(noisy.astype(np.float32), mask, lattice, rough, np.full_like(rough, 0.5))
+        errors.append(error(answer.form_factor, normalise(smooth)[0]))
+    before = error(rough, normalise(smooth)[0])
+    assert errors[0] < 1.1 * before and errors[1] < 0.6 * before
