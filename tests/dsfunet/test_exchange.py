@@ -216,9 +216,11 @@ def test_shipped_weights_answer_as_the_factorizer_by_the_lines_of_the_readme(
     # And both networks in both formats, before any clipping.
     release = load_release()
     for component in COMPONENTS:
+        network = getattr(release, component)
+        planes = shown[:3, : network.in_channels]  # I_SRO is known in the third
         with torch.no_grad():
-            spread = getattr(release, component)(shown[:2])
+            spread = network(planes)
         for suffix in SAVE:
             path = Path("exported") / f"{component}{suffix}"
-            torch.testing.assert_close(answer(path, shown[:2]), spread, rtol=0, atol=2e-5)
+            torch.testing.assert_close(answer(path, planes), spread, rtol=0, atol=2e-5)
             assert read_description(path)["weights_sha256"] == release.digest
