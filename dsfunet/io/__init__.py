@@ -13,13 +13,16 @@ from dsfunet.io.images import read_npy
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.nexus import Result, read_result, write_result
 from dsfunet.io.plane_names import PlaneName, parse_plane_name
+from dsfunet.io.volume import Volume
 
 __all__ = [
     "MeasuredPlane",
     "PlaneGrid",
     "PlaneName",
     "Result",
+    "Volume",
     "check_writable",
+    "open_volume",
     "parse_plane_name",
     "read_plane",
     "read_result",
@@ -48,14 +51,26 @@ def read_plane(path: Path | str, plane_name: str | None = None) -> MeasuredPlane
     # is_hdf5 also finds a signature behind a user block, but says no to some truncated files.
     if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
         raise InputError(f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume")
+    with open_volume(path) as volume:
+        return volume.plane(plane_name)
+
+
+@contextmanager
+def open_volume(path: Path | str) -> Iterator[Volume]:
+    """The volume in a user's HDF5 file, to be read while the block lasts; errors in it are told with the file's name.
+
+    Raises:
+        InputError: the file is missing, damaged or not understood.
+    """
+    path = Path(path)
     with _opened(path) as file:
         for reader in _HDF5_READERS:
             if reader.recognises(file):
                 try:
-                    measured: MeasuredPlane = reader.read_plane(file, plane_name)
-                    return measured
+                    yield reader.open_volume(file)
                 except InputError as error:
                     raise InputError(f"{path}: {error}") from error
+                return
         found = ", ".join(list(file)[:8]) or "nothing"
         expected = " or ".join(reader.EXPECTED for reader in _HDF5_READERS)
         raise InputError(f"{path}: HDF5 file with {found} at its root, expected {expected}")

@@ -76,15 +76,17 @@ class MeasuredPlane:
     """A plane as it was read: `intensity` (n, m), NaN where nothing was measured.
 
     Other values are as in the file. `grid` is None when the file does not say where its pixels lie; `notes`
-    are sentences about what a reader had to assume, for the user to see.
+    are sentences about what a reader had to assume, for the user to see. `sigma` (n, m) are the standard uncertainties
+    of the intensities, in their unit, where the file has them.
 
     Raises:
-        InputError: the intensity is not two-dimensional, or its shape is not that of the grid.
+        InputError: the intensity is not two-dimensional, its shape is not that of the grid, or sigma's not its own.
     """
 
     intensity: Array
     grid: PlaneGrid | None = None
     notes: tuple[str, ...] = ()
+    sigma: Array | None = None
 
     def __post_init__(self) -> None:
         intensity = np.asarray(self.intensity, dtype=np.float64)
@@ -93,6 +95,11 @@ class MeasuredPlane:
         if self.grid is not None and intensity.shape != self.grid.shape:
             raise InputError(f"intensity of shape {intensity.shape}: its axes have {self.grid.shape} pixels")
         object.__setattr__(self, "intensity", intensity)
+        if self.sigma is not None:
+            sigma = np.asarray(self.sigma, dtype=np.float64)
+            if sigma.shape != intensity.shape:
+                raise InputError(f"sigma of shape {sigma.shape}: the intensity has {intensity.shape}")
+            object.__setattr__(self, "sigma", sigma)
 
     @property
     def cell(self) -> Cell | None:

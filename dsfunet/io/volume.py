@@ -1,6 +1,7 @@
-"""Which layer of a volume a plane's name means, and reading that layer alone."""
+"""A volume in a user's file: where its voxels lie, which layer a plane's name means, and reading that layer alone."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
@@ -8,9 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
+from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.plane_names import AXIS_LABELS, PlaneName, parse_plane_name
+from dsfunet.physics import Cell
+from dsfunet.preprocessing import PIXELS
 
 Array = npt.NDArray[np.float64]
+
+Box = tuple[slice, slice, slice]
+"""A block of voxels: which along h, k and l; steps of 1."""
 
 
 _FARTHEST_LAYER = 0.05
@@ -102,15 +109,74 @@ class VolumeAxes:
         # float32 limits give 0.99999998 where 1 is meant.
         return index, name.offset if distance <= 1e-3 * step + 1e-6 else float(values[index])
 
-    def read_layer(self, dataset: h5py.Dataset, name: PlaneName, index: int) -> npt.NDArray[Any]:
-        """One layer of a dataset and nothing else of it, rows and columns in the order of the name."""
-        selection: list[int | slice] = [slice(None)] * 3
-        selection[self.dimensions[name.fixed_axis]] = index
-        layer = np.asarray(dataset[tuple(selection[: dataset.ndim])])
-        first, second = (self.dimensions[axis] for axis in name.axes)
-        return layer if first < second else layer.T
+    def read(self, dataset: h5py.Dataset, box: Box) -> npt.NDArray[Any]:
+        """A block of a dataset and nothing else of it, indexed [h, k, l] whatever the order on disk."""
+        selection: list[slice] = [slice(None)] * 3
+        for dimension, part in zip(self.dimensions, box, strict=True):
+            selection[dimension] = part
+        values = np.asarray(dataset[tuple(selection[: dataset.ndim])])
+        return values.reshape((*values.shape, 1)[:3]).transpose(self.dimensions)
 
     @staticmethod
     def _name(fixed_axis: int, offset: float) -> PlaneName:
         first, second = (axis for axis in range(3) if axis != fixed_axis)
         return PlaneName((first, second), offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An open volume, or a single layer, of which nothing but its description has been read yet.
+
+    Attributes:
+        layout: what kind of file it is, in words.
+        axes: where its voxels lie.
+        read: the intensities of a box, float64 [h, k, l], NaN where nothing was measured.
+        cell: the unit cell, None where the file has none that makes sense.
+        cell_trouble: what is wrong with the cell then, in words.
+        read_sigma: standard uncertainties, likewise; None where the file has none.
+        notes: sentences about what a reader had to assume, for the user to see.
+        details: what else the file says that a user may want to see, by name.
+    """
+
+    layout: str
+    axes: VolumeAxes
+    read: Callable[[Box], Array]
+    cell: Cell | None
+    cell_trouble: str = ""
+    read_sigma: Callable[[Box], Array] | None = None
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def plane(self, text: str | None = None) -> MeasuredPlane:
+        """The plane of that name, as `parse_plane_name` takes it, or the only one there is; read without the rest.
+
+        Raises:
+            InputError: no name is given and there are many planes, there is none of that name, or the volume has no
+                cell and its layers are not 256 x 256.
+        """
+        name = self.axes.choose(text)
+        index, offset = self.axes.layer(name)
+        notes = list(self.notes)
+        if offset != name.offset:
+            notes.append(f"plane {name}: the nearest layer was taken, {name.fixed_label} = {offset:g}")
+            name = PlaneName(name.axes, offset)
+        first, second = name.axes
+        shape = self.axes.counts[first], self.axes.counts[second]
+        grid = None
+        if self.cell is not None:
+            grid = PlaneGrid(self.cell, name, self.axes.coordinates(first), self.axes.coordinates(second))
+        elif shape == (PIXELS, PIXELS):
+            notes.append(f"{self.cell_trouble}: the plane is taken pixel by pixel, without axes")
+        else:
+            raise InputError(
+                f"{self.cell_trouble}, so a plane of {shape} pixels cannot be placed in reciprocal space: "
+                f"expected a unit cell, or {(PIXELS, PIXELS)} pixels"
+            )
+        parts = [slice(None)] * 3
+        parts[name.fixed_axis] = slice(index, index + 1)
+        box: Box = (parts[0], parts[1], parts[2])
+        intensity, sigma = (
+            None if read is None else read(box).reshape(shape) for read in (self.read, self.read_sigma)
+        )
+        assert intensity is not None
+        return MeasuredPlane(intensity, grid, tuple(notes), sigma)

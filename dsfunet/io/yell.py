@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
-from dsfunet.io.measured import MeasuredPlane, PlaneGrid
-from dsfunet.io.volume import VolumeAxes
+from dsfunet.io.volume import Box, Volume, VolumeAxes
 from dsfunet.physics import Cell
-from dsfunet.preprocessing import PIXELS
 
 Array = npt.NDArray[np.float64]
 
@@ -33,43 +31,36 @@ def recognises(file: h5py.File) -> bool:
     )
 
 
-def read_plane(file: h5py.File, plane_name: str | None) -> MeasuredPlane:
-    """One plane of a volume, read without the rest of it.
+def open_volume(file: h5py.File) -> Volume:
+    """The volume in an open file.
 
     Raises:
-        InputError: the file holds a real-space map, lacks something or contradicts itself, or has no such
-            plane.
+        InputError: the file holds a real-space map, lacks something or contradicts itself.
     """
     _check_reciprocal(file)
     raw = "data" not in file
     intensity = _numbers(file, "rebinned_data" if raw else "data")
     axes = _axes(file, intensity)
-    name = axes.choose(plane_name)
-    index, offset = axes.layer(name)
-    values = axes.read_layer(intensity, name, index).astype(np.float64)
-    if raw:
-        pixels = _numbers(file, "number_of_pixels_rebinned")
-        if pixels.shape != intensity.shape:
-            raise InputError(f"number_of_pixels_rebinned of shape {pixels.shape}: expected {intensity.shape}")
-        counts = axes.read_layer(pixels, name, index)
-        values = np.divide(values, counts, out=np.full(values.shape, np.nan), where=counts > 0)
-
-    notes = []
-    if offset != name.offset:
-        notes.append(f"plane {name}: the nearest layer was taken, {name.fixed_label} = {offset:g}")
-        name = type(name)(name.axes, offset)
     cell, trouble = _cell(file)
-    if cell is None:
-        if values.shape != (PIXELS, PIXELS):
-            raise InputError(
-                f"{trouble}, so a plane of {values.shape} pixels cannot be placed in reciprocal space: "
-                f"expected a unit cell, or {(PIXELS, PIXELS)} pixels"
-            )
-        return MeasuredPlane(
-            values, None, (*notes, f"{trouble}: the plane is taken pixel by pixel, without axes")
+    if not raw:
+        return Volume(
+            _layout(file), axes, lambda box: axes.read(intensity, box).astype(np.float64), cell, trouble
         )
-    grid = PlaneGrid(cell, name, axes.coordinates(name.axes[0]), axes.coordinates(name.axes[1]))
-    return MeasuredPlane(values, grid, tuple(notes))
+    pixels = _numbers(file, "number_of_pixels_rebinned")
+    if pixels.shape != intensity.shape:
+        raise InputError(f"number_of_pixels_rebinned of shape {pixels.shape}: expected {intensity.shape}")
+
+    def mean_of_pixels(box: Box) -> Array:
+        total, counts = axes.read(intensity, box).astype(np.float64), axes.read(pixels, box)
+        mean: Array = np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
+        return mean
+
+    return Volume("Meerkat raw (Yell 0.9)", axes, mean_of_pixels, cell, trouble)
+
+
+def _layout(file: h5py.File) -> str:
+    program = _text(file, "PROGRAM")
+    return (_text(file, "format") or "Yell without a format") + (f" by {program}" if program else "")
 
 
 def _check_reciprocal(file: h5py.File) -> None:
