@@ -9,6 +9,7 @@ import numpy.typing as npt
 from dsfunet.errors import InputError
 from dsfunet.io.plane_names import AnyPlaneName
 from dsfunet.physics import Cell, Plane
+from dsfunet.physics.lattice import square_plane
 
 Array = npt.NDArray[np.float64]
 
@@ -63,6 +64,14 @@ class PlaneGrid:
     def vectors(self) -> Array:
         """One unit along the rows' axis and along the columns' axis [1/Angstrom], shape (2, 3)."""
         return np.asarray(self.name.vectors @ self.cell.reciprocal)
+
+    def square(self, q_max_inv_angstrom: float) -> Plane:
+        """The square Cartesian plane of 256 x 256 pixels about the point where both coordinates are 0 [1/Angstrom].
+
+        Rows run along the first axis, columns perpendicular to it: `plane_through` for two axes of the cell.
+        """
+        first, second = self.vectors
+        return square_plane(self.name.origin @ self.cell.reciprocal, first, second, q_max_inv_angstrom)
 
     def describe(self) -> str:
         """One line for a person: axis order, ranges, cell and the 2 pi."""
