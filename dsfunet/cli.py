@@ -90,6 +90,8 @@ def refine(
     errors_from: Literal["zones", "pixels"] = "zones",
     bounds: bool = False,
     concentration: float | None = None,
+    model: str | None = None,
+    b_iso_angstrom2: float | None = None,
 ) -> None:
     """Refine Warren-Cowley parameters, with uncertainties, from the short-range order of a result.
 
@@ -115,6 +117,9 @@ def refine(
             independent.
         bounds: keep alphas feasible for the concentration.
         concentration: m_A, share of one species, between 0 and 1.
+        model: the species, where they are known, as for `dsfunet compare`: the plane is then divided by their I_FF and
+            by no network's.
+        b_iso_angstrom2: isotropic B of that I_FF [Angstrom^2]; refined with the alphas unless it is given.
     """
     from dsfunet.analysis.commands import refine_files
     from dsfunet.analysis.refinement_request import RefinementSettings
@@ -132,6 +137,8 @@ def refine(
         errors_from,
         bounds,
         concentration,
+        model,
+        b_iso_angstrom2,
     )
     refine_files([Path(file) for file in files], None if output is None else Path(output), settings)
 
