@@ -24,7 +24,7 @@ _SAME_OFFSET = 1e-3
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """What is asked of a refinement; `dsfunet.cli.refine` says what each is."""
+    """What is asked of a refinement; `dsfunet.analysis.command_line.refine` says what each is."""
 
     laue: str
     cell: str | None = None
