@@ -39,10 +39,18 @@ def plan_jobs(files: Sequence[Path], folder: Path, settings: FactorizeSettings) 
     jobs = [
         _job(file, plane, folder / beginning, settings)
         for file, beginning in zip(files, _beginnings(files), strict=True)
-        for plane in settings.plane_names()
+        for plane in planes_of(file, settings)
     ]
     check_targets(jobs, files)
     return jobs
+
+
+def planes_of(file: Path, settings: FactorizeSettings) -> tuple[str | None, ...]:
+    """Names of the planes to make of one file, (None,) for the only one it has.
+
+    The same for every file; a way of asking that depends on what a file holds belongs here.
+    """
+    return settings.plane_names()
 
 
 def job_of(file: Path, beginning: str, plane: str | None, folder: Path, settings: FactorizeSettings) -> Job:

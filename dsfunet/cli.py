@@ -137,7 +137,7 @@ def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None
 def _parse_and_run(arguments: list[str]) -> int:
     from jsonargparse import ArgumentParser
 
-    from dsfunet.analysis.command_line import add_parsers, with_dashes_understood
+    from dsfunet.analysis.command_line import add_parsers, with_dashes_understood, with_underscores
 
     parser = ArgumentParser(prog="dsfunet", description="Split diffuse scattering into its two components.")
     parser.add_argument("--version", action="version", version=f"dsfunet {__version__}")
@@ -160,6 +160,8 @@ def _parse_and_run(arguments: list[str]) -> int:
         )
     if arguments and arguments[0] == "refine":
         arguments = with_dashes_understood(arguments)
+    elif arguments and arguments[0] in _PLANE_BY_PLANE:
+        arguments = with_underscores(arguments)
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
     if namespace.command == "factorize":

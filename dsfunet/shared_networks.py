@@ -78,7 +78,9 @@ class SharedFactorizer(Factorizer):
         try:
             shown = torch.cat([each.shown for each in together])
             orders = [each.order for each in together if each.order is not None]
-            answers = super()._infer(shown, together[0].networks, torch.cat(orders) if orders else None)
+            # Full float32, as on a processor: cuDNN's convolutions would otherwise round to ten bits.
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                answers = super()._infer(shown, together[0].networks, torch.cat(orders) if orders else None)
         except BaseException as error:
             for each in together:
                 each.error = error

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 
 from dsfunet.batch import SUMMARY_FILE, PlaneWorker, Work, make_folder, one_core_each, run_jobs
-from dsfunet.batch_plan import Job, job_of
+from dsfunet.batch_plan import Job, job_of, planes_of
 from dsfunet.batch_summary import Outcome, Summary
 from dsfunet.commands import load_factorizer
 from dsfunet.errors import InputError
@@ -176,7 +176,7 @@ class Watcher:
             elif quiet >= max(self.waiting.patience, self.waiting.settle):
                 seen.done = True
                 sentence = f"{trouble}; given up {quiet:.0f} s after its last change, until it changes again"
-                for plane in self._settings.plane_names():
+                for plane in planes_of(path, self._settings):
                     job = job_of(path, path.stem, plane, self.out, self._settings)
                     self._record(job, Outcome("failed", error=sentence))
 
@@ -194,7 +194,7 @@ class Watcher:
 
     def _jobs(self, path: Path) -> Iterator[Job]:
         self._seen[path].done = True
-        for plane in self._settings.plane_names():
+        for plane in planes_of(path, self._settings):
             job = job_of(path, path.stem, plane, self.out, self._settings)
             owner = self._owners.setdefault(job.output, path)
             if owner == path:

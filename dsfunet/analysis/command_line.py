@@ -185,7 +185,7 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., None]]:
 
 def with_dashes_understood(arguments: list[str]) -> list[str]:
     """Arguments of `refine` as the parser takes them: Laue classes joined to --laue, underscores for dashes."""
-    return _with_underscores(_with_laue_joined(arguments))
+    return with_underscores(_with_laue_joined(arguments))
 
 
 def _with_laue_joined(arguments: list[str]) -> list[str]:
@@ -199,7 +199,7 @@ def _with_laue_joined(arguments: list[str]) -> list[str]:
     return joined
 
 
-def _with_underscores(arguments: list[str]) -> list[str]:
+def with_underscores(arguments: list[str]) -> list[str]:
     """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
     split = [argument.partition("=") for argument in arguments]
     return [

@@ -17,7 +17,7 @@ from dsfunet.batch_summary import Outcome, Summary
 from dsfunet.cli import main
 from dsfunet.factorize import Factorizer
 from dsfunet.io import read_result
-from dsfunet.notebook import result_html
+from dsfunet.notebook import components_html, result_html
 from dsfunet.shared_networks import SharedFactorizer
 from tests.dsfunet.batches import save_tiny_weights, write_volume
 
@@ -286,3 +286,19 @@ def test_a_result_as_html(files: list[Path], tmp_path: Path, weights: Path) -> N
         and str(result.process["weights_sha256"])[:12] in page
         and "0.0 % of the pixels" in page
     )
+
+
+def test_components_as_html(weights: Path) -> None:
+    factorizer = Factorizer.from_checkpoint(weights, "cpu")
+    planes = np.random.default_rng(0).random((2, 256, 256))
+    planes[:, :64] = np.nan
+    page = components_html(factorizer(planes))
+    assert page.count("data:image/png;base64,iVBORw0KGgo") == 1
+    assert "2, drawn is the first" in page and "25.0 % of the pixels" in page and "lattice" not in page
+    assert "lattice" in components_html(factorizer(planes[0], lattice="find"))
+
+
+def test_dashes_are_understood(files: list[Path], tmp_path: Path, weights: Path) -> None:
+    assert factorize(files[:1], tmp_path / "out", weights, "--plane", "hk1", "--batch-size", "2") == 0
+    content = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+    assert content["settings"]["batch_size"] == 2
