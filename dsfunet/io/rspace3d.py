@@ -5,6 +5,7 @@ layers have square Cartesian pixels, so where the two reciprocal vectors of the 
 first index also shifts with the second: h = H[i] + shear K[j]. Such a volume is interpolated onto a grid of h, k, l.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import h5py
@@ -27,6 +28,7 @@ from dsfunet.io.plane_names import AXIS_LABELS
 from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
 
 Array = npt.NDArray[np.float64]
+Read = Callable[[Box], Array]
 
 EXPECTED = "an rspace3d volume (datasets data, H, K, L, UB)"
 """What this reader looks for, in words."""
@@ -56,12 +58,13 @@ def open_volume(file: h5py.File) -> Volume:
     if counts is not None and shape_of(counts) != shape:
         raise InputError(f"counts of shape {shape_of(counts)}: expected {shape}")
 
-    def read(box: Box) -> Array:
+    def as_stored(box: Box) -> Array:
         found = intensities(axes.read(intensity, box))
         if counts is not None:
             found[axes.read(counts, box) == 0] = np.nan
         return found
 
+    read: Read = as_stored
     ub = _ub(file)
     cell, trouble = _cell(file, ub)
     notes = ["array order in the file: [h, k, l]"]
@@ -84,7 +87,7 @@ class _Shear:
     second: int
     ratio: float
 
-    def straightened(self, axes: VolumeAxes, read):  # type: ignore[no-untyped-def]
+    def straightened(self, axes: VolumeAxes, read: Read) -> tuple[VolumeAxes, Read]:
         """Axes wide enough for every voxel of a sheared volume, and a `read` on them.
 
         Linear between two voxels along the first index; where one of them is missing the nearer one decides.
@@ -103,8 +106,8 @@ class _Shear:
             parts = shifts[box[self.second]]
             # Where in the file each wished voxel lies: one row for each value of the second index.
             place = wished[:, None] - parts
-            begin = int(np.clip(np.floor(place.min(initial=0)), 0, count - 1))
-            end = int(np.clip(np.ceil(place.max(initial=0)) + 1, begin + 1, count))
+            begin = int(np.clip(np.floor(place.min()), 0, count - 1))
+            end = int(np.clip(np.ceil(place.max()) + 1, begin + 1, count))
             source = list(box)
             source[self.first] = slice(begin, end)
             values = np.moveaxis(read((source[0], source[1], source[2])), (self.first, self.second), (0, 1))
