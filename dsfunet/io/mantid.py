@@ -26,6 +26,7 @@ from dsfunet.io.hdf5 import (
     small,
     text,
 )
+from dsfunet.io.oblique import ObliqueGrid, Read
 from dsfunet.io.plane_names import AXIS_LABELS
 from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
 
@@ -55,7 +56,7 @@ def open_volume(file: h5py.File) -> Volume:
     if data is None:
         raise InputError(f"MDHistoWorkspace without data: expected {EXPECTED}")
     signal = numbers(data, "signal", EXPECTED)
-    axes, notes = _axes(workspace, data, signal)
+    stored, grid, notes = _axes(workspace, data, signal)
     others = {name: dataset_at(data, name, REAL + "b") for name in ("mask", "num_events", "errors_squared")}
     for name, dataset in others.items():
         if dataset is not None and shape_of(dataset) != shape_of(signal):
@@ -63,10 +64,10 @@ def open_volume(file: h5py.File) -> Volume:
 
     def values(name: str, box: Box) -> Array | None:
         dataset = others[name]
-        return None if dataset is None else intensities(axes.read(dataset, box))
+        return None if dataset is None else intensities(stored.read(dataset, box))
 
     def measured(box: Box) -> Array:
-        found = intensities(axes.read(signal, box))
+        found = intensities(stored.read(signal, box))
         mask, events = values("mask", box), values("num_events", box)
         normalised = np.isnan(found).any()
         if mask is not None:
@@ -75,26 +76,35 @@ def open_volume(file: h5py.File) -> Volume:
             found[(events == 0) & (found == 0)] = np.nan
         return found
 
-    def sigma(box: Box) -> Array:
+    def variance(box: Box) -> Array:
         squared = values("errors_squared", box)
         assert squared is not None
-        with np.errstate(invalid="ignore"):
-            return np.where(np.isnan(measured(box)), np.nan, np.sqrt(squared))
+        return np.where(np.isnan(measured(box)) | (squared < 0), np.nan, squared)
 
+    axes = stored
+    read: Read = measured
+    read_variance: Read = variance
+    if grid is not None:
+        axes = grid.straight_axes()
+        # Neighbours that share a bin share its error, so the interpolated variance is the mean one, not less.
+        read, read_variance = grid.straightened(axes, measured), grid.straightened(axes, variance)
     (cell, trouble), more = _cell(workspace)
     return Volume(
         "Mantid MDHisto workspace",
         axes,
-        measured,
+        read,
         cell,
         trouble,
-        sigma if others["errors_squared"] is not None else None,
-        (f"array order in the file: {stored_order(axes)}; bin edges, so voxels lie between", *notes, *more),
+        (lambda box: np.sqrt(read_variance(box))) if others["errors_squared"] is not None else None,
+        (*notes, "axes are edges of bins, so voxels lie between", *more),
         _details(workspace),
     )
 
 
-def _axes(workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset) -> tuple[VolumeAxes, list[str]]:
+def _axes(
+    workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset
+) -> tuple[VolumeAxes, ObliqueGrid | None, list[str]]:
+    """Axes of the array, the grid it is on where that does not run along h, k and l, and what there is to say."""
     shape = shape_of(signal) or ()
     if len(shape) < 2:
         raise InputError(
@@ -103,41 +113,61 @@ def _axes(workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset) -> tupl
     names = _dimension_names(data, signal, len(shape))
     _check_frame(workspace, data, names)
     matrix = _w_matrix(workspace)
-    along: dict[int, GridAxis] = {}
     notes: list[str] = []
+    directions: dict[int, Array] = {}
     for dimension, name in enumerate(names):
         dataset = numbers(data, name, EXPECTED)
         long_name = attribute_text(dataset, "long_name") or name
-        direction = projection(long_name)
         column = len(names) - 1 - dimension
-        if direction is None and matrix is not None and column < 3:
-            direction = matrix[:, column]
-            notes.append(f"{name} runs along {direction.tolist()}, by W_MATRIX")
-        if direction is None:
-            if shape[dimension] == 1:
-                notes.append(f"{long_name} is one bin and was left out")
-                continue
+        stated = matrix[:, column] if matrix is not None and column < 3 else None
+        direction, remark = _direction(long_name, stated)
+        if direction is not None:
+            directions[dimension] = direction
+        elif shape[dimension] != 1:
             raise InputError(f"dimension {name} of the workspace is {long_name!r}: {_WANTED}")
-        number, factor = _along_one(direction, name, long_name)
-        if matrix is not None and column < 3 and not np.allclose(matrix[:, column], direction, atol=1e-3):
-            notes.append(f"W_MATRIX has {matrix[:, column].tolist()} for {long_name}; the name was believed")
-        along[dimension] = grid_axis(
-            number, small(dataset, name), shape[dimension], f"{name} {long_name}", factor
-        )
-        if factor != 1:
-            notes.append(f"{long_name} is {factor:g} times {AXIS_LABELS[number]} a unit, turned into r.l.u.")
-    axes, more = volume_axes(shape, along)
-    return axes, notes + more
-
-
-def _along_one(direction: Array, name: str, long_name: str) -> tuple[int, float]:
-    nonzero = np.flatnonzero(np.abs(direction) > 1e-6 * np.abs(direction).max(initial=0.0))
-    if len(nonzero) != 1 or not np.isfinite(direction).all():
+        notes += remark
+    along = {
+        dimension: grid_axis(number, small(data[names[dimension]], names[dimension]), shape[dimension], label)
+        for number, dimension in enumerate(sorted(directions, reverse=True))
+        for label in [f"{names[dimension]} {attribute_text(data[names[dimension]], 'long_name')}".strip()]
+    }
+    if all(np.count_nonzero(direction) == 1 for direction in directions.values()):
+        turned = {}
+        for dimension, direction in directions.items():
+            number, axis = int(np.abs(direction).argmax()), along[dimension]
+            factor = float(direction[number])
+            turned[dimension] = GridAxis(number, factor * axis.first, factor * axis.step)
+            if factor != 1:
+                notes.append(f"{names[dimension]} counts {AXIS_LABELS[number]} in units of {factor:g}")
+        axes, more = volume_axes(shape, turned)
+        return axes, None, [f"array order in the file: {stored_order(axes)}", *notes, *more]
+    texts = [str(direction.tolist()) for _, direction in sorted(directions.items(), reverse=True)]
+    if len(directions) != 3 or any(shape[dimension] == 1 for dimension in directions):
         raise InputError(
-            f"dimension {name} of the workspace runs along {long_name}, {np.asarray(direction).tolist()} in "
-            f"h, k, l: {_WANTED}; bin it so"
+            f"workspace one bin thick, along {' and '.join(texts)} in h, k, l: expected a volume, or a plane "
+            "along two of [H,0,0], [0,K,0], [0,0,L]"
         )
-    return int(nonzero[0]), float(direction[nonzero[0]])
+    stored, _ = volume_axes(shape, along)
+    matrix = np.stack([directions[d] for d in stored.dimensions], axis=1)
+    grid = ObliqueGrid(matrix @ np.array(stored.lower), matrix * np.array(stored.steps), stored.counts)
+    return (
+        stored,
+        grid,
+        [*notes, f"the bins run along {', '.join(texts)} in h, k, l: interpolated onto a grid of h, k, l"],
+    )
+
+
+def _direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]]:
+    """What a dimension runs along in h, k, l, by its name or else by W_MATRIX, and what there is to say about it."""
+    direction = projection(name)
+    if stated is None:
+        return direction, []
+    if direction is None:
+        return stated, [f"{name} runs along {stated.tolist()}, by W_MATRIX"]
+    # Names keep three digits; but a workspace that was cut anew keeps the matrix of the one that it was cut from.
+    if np.allclose(stated, direction, atol=2e-3):
+        return stated, []
+    return direction, [f"W_MATRIX has {stated.tolist()} for {name}; the name was believed"]
 
 
 def _dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> list[str]:

@@ -5,9 +5,6 @@ layers have square Cartesian pixels, so where the two reciprocal vectors of the 
 first index also shifts with the second: h = H[i] + shear K[j]. Such a volume is interpolated onto a grid of h, k, l.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import h5py
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +21,11 @@ from dsfunet.io.hdf5 import (
     shape_of,
     small,
 )
+from dsfunet.io.oblique import ObliqueGrid, Read
 from dsfunet.io.plane_names import AXIS_LABELS
-from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
+from dsfunet.io.volume import Box, Volume, intensities
 
 Array = npt.NDArray[np.float64]
-Read = Callable[[Box], Array]
 
 EXPECTED = "an rspace3d volume (datasets data, H, K, L, UB)"
 """What this reader looks for, in words."""
@@ -53,86 +50,41 @@ def open_volume(file: h5py.File) -> Volume:
     if len(shape) != 3:
         raise InputError(f"data of shape {shape}: expected a volume, three dimensions")
     along = {number: _axis(file, number, shape) for number in range(3)}
-    axes, _ = volume_axes(shape, along)
+    stored, _ = volume_axes(shape, along)
     counts = dataset_at(file, "counts")
     if counts is not None and shape_of(counts) != shape:
         raise InputError(f"counts of shape {shape_of(counts)}: expected {shape}")
 
     def as_stored(box: Box) -> Array:
-        found = intensities(axes.read(intensity, box))
+        found = intensities(stored.read(intensity, box))
         if counts is not None:
-            found[axes.read(counts, box) == 0] = np.nan
+            found[stored.read(counts, box) == 0] = np.nan
         return found
 
+    axes = stored
     read: Read = as_stored
     ub = _ub(file)
     cell, trouble = _cell(file, ub)
     notes = ["array order in the file: [h, k, l]"]
     shear = _shear(file, ub)
     if shear is not None:
-        first, second = AXIS_LABELS[shear.first], AXIS_LABELS[shear.second]
+        first, second, ratio = shear
+        labels = AXIS_LABELS[first], AXIS_LABELS[second]
         notes.append(
-            f"the raster is sheared, {first} = {first.upper()} {shear.ratio:+.6g} {second}: "
-            f"interpolated along {first} onto a grid of h, k, l"
+            f"the raster is sheared, {labels[0]} = {labels[0].upper()} {ratio:+.6g} {labels[1]}: "
+            f"interpolated along {labels[0]} onto a grid of h, k, l"
         )
-        axes, read = shear.straightened(axes, read)
+        origin, matrix = np.array(stored.lower), np.diag([step or 1.0 for step in stored.steps])
+        origin[first] += ratio * origin[second]
+        matrix[first, second] = ratio * matrix[second, second]
+        grid = ObliqueGrid(origin, matrix, stored.counts)
+        axes = grid.straight_axes()
+        read = grid.straightened(axes, as_stored)
     return Volume("rspace3d", axes, read, cell, trouble, notes=tuple(notes), details=_details(file))
 
 
-@dataclass(frozen=True)
-class _Shear:
-    """The `first` index of a voxel is what its axis says, plus `ratio` times the `second`."""
-
-    first: int
-    second: int
-    ratio: float
-
-    def straightened(self, axes: VolumeAxes, read: Read) -> tuple[VolumeAxes, Read]:
-        """Axes wide enough for every voxel of a sheared volume, and a `read` on them.
-
-        Linear between two voxels along the first index; where one of them is missing the nearer one decides.
-        """
-        step, count = axes.steps[self.first], axes.counts[self.first]
-        shifts = self.ratio * axes.coordinates(self.second) / step  # [voxels along the first index]
-        left, right = (int(np.floor(min(shifts.min(), 0)))), (int(np.ceil(max(shifts.max(), 0))))
-        lower, counts = list(axes.lower), list(axes.counts)
-        lower[self.first] += left * step
-        counts[self.first] += right - left
-        h, k, l = counts  # noqa: E741
-        wide = VolumeAxes((lower[0], lower[1], lower[2]), axes.steps, (h, k, l), axes.dimensions)
-
-        def straight(box: Box) -> Array:
-            wished = np.arange(*box[self.first].indices(counts[self.first])) + left
-            parts = shifts[box[self.second]]
-            # Where in the file each wished voxel lies: one row for each value of the second index.
-            place = wished[:, None] - parts
-            begin = int(np.clip(np.floor(place.min()), 0, count - 1))
-            end = int(np.clip(np.ceil(place.max()) + 1, begin + 1, count))
-            source = list(box)
-            source[self.first] = slice(begin, end)
-            values = np.moveaxis(read((source[0], source[1], source[2])), (self.first, self.second), (0, 1))
-            fraction = place - np.floor(place)
-            index = np.floor(place).astype(np.int64) - begin
-            total, weight = (
-                np.zeros((*place.shape, values.shape[2])),
-                np.zeros((*place.shape, values.shape[2])),
-            )
-            column = np.arange(len(parts))[None, :]
-            for offset, share in ((0, 1 - fraction), (1, fraction)):
-                at = index + offset
-                inside = (at >= 0) & (at < end - begin)
-                found = values[np.clip(at, 0, end - begin - 1), column]
-                known = inside[..., None] & np.isfinite(found) & (share[..., None] > 0)
-                total += np.where(known, share[..., None] * found, 0.0)
-                weight += np.where(known, share[..., None], 0.0)
-            result = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0.5 - 1e-9)
-            return np.moveaxis(result, (0, 1), (self.first, self.second))
-
-        return wide, straight
-
-
-def _shear(file: h5py.File, ub: Array | None) -> _Shear | None:
-    """How the raster is sheared, None where it is not."""
+def _shear(file: h5py.File, ub: Array | None) -> tuple[int, int, float] | None:
+    """(m, n, ratio) where index m of a voxel is what its axis says plus ratio times index n; None for no shear."""
     if attribute_text(file, "grid_kind") not in ("", "unwarp_raster"):
         return None
     first, second = _IN_PLANE.get(attribute_text(file, "plane_type").upper(), (0, 1))
@@ -148,7 +100,7 @@ def _shear(file: h5py.File, ub: Array | None) -> _Shear | None:
         return None
     if not np.isfinite(ratio) or abs(ratio) > 10:
         raise InputError(f"raster with a shear of {ratio}: expected M_inv or UB that make sense")
-    return _Shear(first, second, float(ratio)) if abs(ratio) > 1e-6 else None
+    return (first, second, float(ratio)) if abs(ratio) > 1e-6 else None
 
 
 def _axis(file: h5py.File, number: int, shape: tuple[int, ...]) -> GridAxis:

@@ -68,7 +68,8 @@ def test_planes_lie_where_their_names_say(tmp_path: Path, order: tuple[int, ...]
     assert measured.sigma is not None and (measured.sigma == 3.0).all()
     assert "UB matrix, taken without the 2 pi" in " ".join(measured.notes)
     stored = ", ".join("hkl"[axis] for axis in order[::-1])
-    assert any(f"array order in the file: [{stored}]; bin edges" in note for note in measured.notes)
+    assert f"array order in the file: [{stored}]" in measured.notes
+    assert "axes are edges of bins, so voxels lie between" in measured.notes
 
 
 def test_axes_named_by_what_they_run_along(tmp_path: Path) -> None:
@@ -91,15 +92,102 @@ def test_a_scaled_and_turned_projection(tmp_path: Path) -> None:
     """[0,-2K,0] counts k in units of -2: bins at K / -2 are at K."""
     name = in_data("D1", edges(K / -2.0), long_name="[0,-2K,0]")
     measured = check(write(tmp_path / "w.nxs", change=name))
-    assert any("[0,-2K,0] is -2 times k a unit" in note for note in measured.notes)
+    assert "D1 counts k in units of -2" in measured.notes
 
 
-def test_other_projections_are_refused(tmp_path: Path) -> None:
-    change = in_data("D0", edges(H), long_name="[H,H,0]")
-    with pytest.raises(
-        InputError, match=r"D0 .* runs along \[H,H,0\], \[1.0, 1.0, 0.0\] in h, k, l: expected"
-    ):
+def projected(path: Path, matrix: np.ndarray, names: tuple[str, ...], half: int = 8) -> Path:
+    """Bins around hkl = matrix @ d, d from -2 to 2 in steps of 1/4, with the value 100 h + 10 k + l."""
+    d = 0.25 * np.arange(-half, half + 1)
+    h, k, l = np.einsum("ij,jxyz->ixyz", matrix, np.stack(np.meshgrid(d, d, d, indexing="ij")))  # noqa: E741
+
+    def change(workspace: h5py.Group) -> None:
+        shape = (len(d),) * 3
+        for name, values in (
+            ("signal", (1000 + 100 * h + 10 * k + l).transpose(2, 1, 0)),
+            ("errors_squared", np.full(shape, 4.0)),
+            ("num_events", np.ones(shape)),
+            ("mask", np.zeros(shape, np.int8)),
+        ):
+            in_data(name, values)(workspace)
+        for number, name in enumerate(names):
+            in_data(f"D{number}", edges(d), long_name=name)(workspace)
+        workspace["experiment0/logs/W_MATRIX/value"][...] = matrix.ravel()
+
+    return write(path, change=change)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "names"),
+    [
+        ([[1, 1, 0], [1, -1, 0], [0, 0, 1]], ("[H,H,0]", "[H,-H,0]", "[0,0,L]")),
+        ([[1, -1 / 3, 0], [0, 2 / 3, 0], [0, 0, 1]], ("[H,0,0]", "[-0.333K,0.667K,0]", "[0,0,L]")),
+        ([[0, 1, 0], [0, 0, 1], [1, 1, 0]], ("[0,0,L]", "[H,0,H]", "[0,K,0]")),
+    ],
+)
+def test_other_projections_are_interpolated(
+    tmp_path: Path, matrix: list[list[float]], names: tuple[str, ...]
+) -> None:
+    """Values linear in h, k, l are interpolated exactly; there are none beyond the bins."""
+    turn = np.array(matrix, float)
+    path, far = projected(tmp_path / "w.nxs", turn, names), 0
+    for name, fixed, value in (("hk1", 2, 1.0), ("h0l", 1, 0.0), ("1kl", 0, 1.0)):
+        measured = read_plane(path, name)
+        grid = measured.grid
+        assert grid is not None and str(grid.name) == name and measured.sigma is not None
+        first, second = (axis for axis in range(3) if axis != fixed)
+        hkl = np.full((3, *grid.shape), value)
+        hkl[first], hkl[second] = grid.rows[:, None], grid.columns
+        inside = (np.abs(np.einsum("ij,jxy->ixy", np.linalg.inv(turn), hkl)) <= 2 + 1e-9).all(axis=0)
+        expected = 1000 + 100 * hkl[0] + 10 * hkl[1] + hkl[2]
+        assert inside.sum() > 40
+        np.testing.assert_allclose(measured.intensity[inside], expected[inside], rtol=1e-9)
+        np.testing.assert_allclose(measured.sigma[inside], 2.0)
+        beyond = (np.abs(np.einsum("ij,jxy->ixy", np.linalg.inv(turn), hkl)) > 2.25).any(axis=0)
+        assert np.isnan(measured.intensity[beyond]).all()
+        far += int(beyond.sum())
+    assert far > 100 and any("interpolated onto a grid of h, k, l" in note for note in measured.notes)
+
+
+def test_interpolating_reads_the_layers_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """l is an axis of its own, so hk1 takes one layer of [H,H,0] and [H,-H,0], 17 x 17 bins."""
+    path = projected(
+        tmp_path / "w.nxs", np.array([[1.0, 1, 0], [1, -1, 0], [0, 0, 1]]), ("[H,H,0]", "[H,-H,0]", "[0,0,L]")
+    )
+    largest = [0]
+    plain = h5py.Dataset.__getitem__
+
+    def counted(self: h5py.Dataset, key: Any, **options: Any) -> Any:
+        values = plain(self, key, **options)
+        largest[0] = max(largest[0], int(np.size(values)))
+        return values
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    read_plane(path, "hk1")
+    assert largest[0] == 17 * 17
+
+
+def test_a_projected_plane_is_refused(tmp_path: Path) -> None:
+    def change(workspace: h5py.Group) -> None:
+        for name in ("signal", "errors_squared", "num_events", "mask"):
+            in_data(name, workspace[f"data/{name}"][()][:, :, :1])(workspace)
+        in_data("D0", np.array([-0.1, 0.1]), long_name="[H,-H,0]")(workspace)
+        in_data("D1", edges(K), long_name="[H,H,0]")(workspace)
+
+    message = (
+        r"one bin thick, along \[1.0, -1.0, 0.0\] and \[1.0, 1.0, 0.0\] and \[0.0, 0.0, 1.0\] in h, k, l"
+    )
+    with pytest.raises(InputError, match=message):
         read_plane(write(tmp_path / "w.nxs", change=change), "hk0")
+
+
+def test_directions_in_one_plane_are_refused(tmp_path: Path) -> None:
+    path = projected(
+        tmp_path / "w.nxs",
+        np.array([[1.0, 1, 0], [1, -1, 2], [0, 0, 0]]),
+        ("[H,H,0]", "[H,-H,0]", "[0,2K,0]"),
+    )
+    with pytest.raises(InputError, match="do not span three dimensions"):
+        read_plane(path, "hk0")
 
 
 def test_w_matrix_where_names_say_nothing(tmp_path: Path) -> None:
