@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from dsfunet.errors import InputError
 from dsfunet.io import disorder, mantid, nxdata, rspace3d, yell
@@ -67,7 +68,8 @@ def open_volume(path: Path | str) -> Iterator[Volume]:
     path = Path(path)
     with _opened(path) as file:
         try:
-            volume = _volume(file)
+            with np.errstate(all="ignore"):  # numbers that overflow are judged by what comes of them
+                volume = _volume(file)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         except Exception as error:  # a damaged file fails in more ways than readers can foresee

@@ -80,7 +80,7 @@ def projection(name: str) -> Array | None:
         if not match.group(3) and number != 0:  # a number without a letter varies with nothing
             return None
         direction.append(number)
-    return np.array(direction) if any(direction) else None
+    return np.array(direction) if any(direction) and max(map(abs, direction)) < 1e3 else None
 
 
 def volume_axes(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -46,11 +47,13 @@ def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
         if not isinstance(here, h5py.Group):
             return None
         try:
-            found = here.get(name)
-            link = None if found is not None else here.get(name, getlink=True)
+            link = here.get(name, getlink=True)
+            linked = isinstance(link, h5py.ExternalLink)
+            # Looked for first: HDF5 would wait for ever for a pipe to say something.
+            found = None if linked and not _other_file(here, link.filename) else here.get(name)
         except Exception:  # links that go in circles, objects that are damaged
             return None
-        if isinstance(link, h5py.ExternalLink):
+        if linked and found is None:
             raise InputError(
                 f"{name} is a link to {link.path} in the file {link.filename}, "
                 "which is not there, cannot be opened or holds nothing of that name"
@@ -118,7 +121,7 @@ def small(dataset: h5py.Dataset, name: str) -> Array:
     shape = shape_of(dataset)
     if shape is None or np.prod([float(n) for n in shape]) > _LONGEST_VECTOR:
         raise InputError(f"dataset {name} of shape {shape}: expected a few numbers")
-    check_chunks(dataset)
+    check_storage(dataset)
     with guarded(), np.errstate(all="ignore"):
         return np.asarray(dataset[()], dtype=np.float64)
 
@@ -190,23 +193,38 @@ def attribute_number(thing: h5py.Group | h5py.Dataset, name: str) -> float | Non
     return value if np.isfinite(value) else None
 
 
-def check_chunks(dataset: h5py.Dataset) -> None:
-    """Refuse a dataset of which a little cannot be read without unpacking gigabytes.
+def check_storage(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that cannot be read in part, or that HDF5 would make up.
 
     Raises:
-        InputError: a chunk takes more than 2 GiB.
+        InputError: a chunk takes more than 2 GiB, or the dataset is put together from files that are not there:
+            HDF5 fills in zeros for them.
     """
     with guarded():
         chunks, size = dataset.chunks, int(dataset.dtype.itemsize)
+        sources = {source.file_name for source in dataset.virtual_sources()} if dataset.is_virtual else set()
+        missing = sorted(name for name in sources if "%" not in name and not _other_file(dataset, name))
+    if missing:
+        raise InputError(
+            f"{dataset.name} is put together from other files, of which {missing[0]} is not there"
+        )
     if chunks and np.prod([float(n) for n in chunks]) * size > _LARGEST_CHUNK:
         raise InputError(f"{dataset.name} is stored in chunks of {chunks} numbers: expected less than 2 GiB")
 
 
 def block(dataset: h5py.Dataset, selection: Sequence[slice]) -> npt.NDArray[Any]:
     """A block of a dataset, one slice for each of its dimensions, and nothing else of it."""
-    check_chunks(dataset)
+    check_storage(dataset)
     with guarded():
         return np.asarray(dataset[tuple(selection)])
+
+
+def _other_file(here: h5py.Group | h5py.Dataset, name: str) -> bool:
+    """Whether a file that a link names is there, at its path or beside the file with the link, as HDF5 looks for it."""
+    if name == ".":
+        return True
+    beside = Path(here.file.filename).parent
+    return any(place.is_file() for place in (beside / name, beside / Path(name).name, Path(name)))
 
 
 def _as_text(value: Any) -> str:

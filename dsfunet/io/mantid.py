@@ -205,7 +205,7 @@ def _w_matrix(workspace: h5py.Group) -> Array | None:
         found = dataset_at(workspace, path)
         if found is not None and found.size == 9:
             matrix = small(found, path).reshape(3, 3)
-            if np.isfinite(matrix).all() and matrix.any():
+            if np.isfinite(matrix).all() and matrix.any() and np.abs(matrix).max() < 1e3:
                 return matrix
     return None
 

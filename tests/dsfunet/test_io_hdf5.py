@@ -1,5 +1,6 @@
 """HDF5 files that mean harm or are merely damaged, and volumes far larger than memory."""
 
+import os
 import random
 import tracemalloc
 from collections.abc import Callable
@@ -45,10 +46,13 @@ def yell_raw(path: Path) -> Path:
     return path
 
 
+PROJECTION = np.array([[1.0, 1, 0], [1, -1, 0], [0, 0, 1]])
+
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "yell": yell,
     "yell raw": yell_raw,
     "mantid": mantid.write,
+    "projection": lambda path: mantid.projected(path, PROJECTION, ("[H,H,0]", "[H,-H,0]", "[0,0,L]"), 3),
     "disorder": disorder.plain,
     "unified": disorder.unified,
     "nxrefine": nxdata.nxrefine,
@@ -151,7 +155,13 @@ def test_hostile_attributes(tmp_path: Path, layout: str, share: float) -> None:
 
 @pytest.mark.parametrize("layout", WRITERS)
 def test_files_of_other_layouts_are_not_taken_for_it(tmp_path: Path, layout: str) -> None:
-    words = {"yell": "Yell", "yell raw": "Yell", "mantid": "Mantid", "disorder": "Disorder scattering 1.0"}
+    words = {
+        "yell": "Yell",
+        "yell raw": "Yell",
+        "mantid": "Mantid",
+        "projection": "Mantid",
+        "disorder": "Disorder scattering 1.0",
+    }
     words |= {"unified": "Disorder unified", "nxrefine": "NXRefine", "chess": "CHESS", "rspace3d": "rspace3d"}
     with open_volume(WRITERS[layout](tmp_path / "v.h5")) as found:
         assert words[layout] in found.layout
@@ -249,6 +259,30 @@ def test_chunks_too_large_to_unpack(tmp_path: Path) -> None:
         del file["data"]
         one_huge_chunk(file, "data")
     with pytest.raises(InputError, match=r"/data is stored in chunks of \(900, 900, 900\) numbers"):
+        read_plane(path, "hk0")
+
+
+def test_parts_of_a_virtual_dataset_that_are_missing(tmp_path: Path) -> None:
+    """HDF5 would make them zeros, which is an intensity."""
+    path = yell(tmp_path / "v.h5")
+    with h5py.File(tmp_path / "part.h5", "w") as part:
+        part["data"] = volume()
+    with h5py.File(path, "a") as file:
+        del file["data"]
+        layout = h5py.VirtualLayout(volume().shape, "f8")
+        layout[:5] = h5py.VirtualSource("part.h5", "data", volume().shape)[:5]
+        layout[5:] = h5py.VirtualSource("part.h5", "data", volume().shape)[5:]
+        file.create_virtual_dataset("data", layout)
+    np.testing.assert_array_equal(read_plane(path, "hk0").intensity, volume()[:, :, 2])
+    (tmp_path / "part.h5").unlink()
+    with pytest.raises(InputError, match=r"/data is put together from other files, of which part.h5 is not"):
+        read_plane(path, "hk0")
+
+
+def test_a_link_to_a_pipe_does_not_wait(tmp_path: Path) -> None:
+    path = nxdata.nxrefine(tmp_path / "a.nxs", link="pipe.nxs")
+    os.mkfifo(tmp_path / "pipe.nxs")
+    with pytest.raises(InputError, match=r"data is a link to /entry/data/v in the file pipe.nxs"):
         read_plane(path, "hk0")
 
 
