@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from dsfunet.errors import InputError
-from dsfunet.io import yell
+from dsfunet.io import disorder, mantid, nxdata, rspace3d, yell
 from dsfunet.io.files import HDF5_SIGNATURE, NPY_SIGNATURE, check_writable, leading_bytes
+from dsfunet.io.hdf5 import members
 from dsfunet.io.images import read_npy
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.nexus import Result, read_result, write_result
@@ -29,7 +31,8 @@ __all__ = [
     "write_result",
 ]
 
-_HDF5_READERS = (yell,)
+# The most specific first: an MDHisto workspace is NXdata too, and a Yell file may hold anything besides.
+_HDF5_READERS = (mantid, disorder, yell, rspace3d, nxdata)
 
 
 def read_plane(path: Path | str, plane_name: str | None = None) -> MeasuredPlane:
@@ -64,22 +67,34 @@ def open_volume(path: Path | str) -> Iterator[Volume]:
     """
     path = Path(path)
     with _opened(path) as file:
-        for reader in _HDF5_READERS:
-            if reader.recognises(file):
-                try:
-                    yield reader.open_volume(file)
-                except InputError as error:
-                    raise InputError(f"{path}: {error}") from error
-                return
-        found = ", ".join(list(file)[:8]) or "nothing"
-        expected = " or ".join(reader.EXPECTED for reader in _HDF5_READERS)
-        raise InputError(f"{path}: HDF5 file with {found} at its root, expected {expected}")
+        try:
+            with np.errstate(all="ignore"):  # numbers that overflow are judged by what comes of them
+                volume = _volume(file)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except Exception as error:  # a damaged file fails in more ways than readers can foresee
+            raise InputError(f"{path}: HDF5 file that is not understood ({error})") from error
+        try:
+            yield volume
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _volume(file: h5py.File) -> Volume:
+    for reader in _HDF5_READERS:
+        if reader.recognises(file):
+            volume: Volume = reader.open_volume(file)
+            return volume
+    found = ", ".join(members(file)[:8]) or "nothing"
+    expected = ", or ".join(reader.EXPECTED for reader in _HDF5_READERS)
+    raise InputError(f"HDF5 file with {found} at its root, expected {expected}")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError) as error:  # what HDF5 raises, on opening or on reading
+        file = h5py.File(path, "r")
+    except Exception as error:  # mostly OSError, but not always
         raise InputError(f"{path}: HDF5 file that cannot be read, truncated or damaged ({error})") from error
+    with file:
+        yield file
