@@ -109,9 +109,9 @@ class CartesianGrid:
         cell = " ".join(f"{value:g}" for value in self.cell.parameters)
         rows, columns = (f"from {values[0]:g} to {values[-1]:g}" for values in (self.rows, self.columns))
         return (
-            f"plane {self.name}: rows along {_RECIPROCAL_AXES[first]}, {first} {rows} in the middle column ({n} pixels),"
-            f" columns perpendicular to it, {second} {columns} ({m} pixels); Cartesian pixels of {pixel[0]:.4g} x"
-            f" {pixel[1]:.4g} 1/Angstrom; cell {cell}; Q = 2 pi (h a* + k b* + l c*)"
+            f"plane {self.name}: rows along {_RECIPROCAL_AXES[first]}, {first} {rows} in the middle column"
+            f" ({n} pixels), columns perpendicular to it, {second} {columns} ({m} pixels); Cartesian pixels of"
+            f" {pixel[0]:.4g} x {pixel[1]:.4g} 1/Angstrom; cell {cell}; Q = 2 pi (h a* + k b* + l c*)"
         )
 
     @property

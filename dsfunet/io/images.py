@@ -45,7 +45,9 @@ _OTHER_MODES = {
     "LA": "grey with transparency",
 }
 
-_TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT, _TIFF_BITS = 262, 339, 258
+_TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 259, 262, 339
+_TIFF_PIECES = ((273, 279), (324, 325))
+"""Where strips or tiles begin and how many bytes they have."""
 
 
 def read_picture(
@@ -204,6 +206,9 @@ def _read_grey(path: Path) -> MeasuredPlane:
         _told_as(path, "cannot be read as a picture, truncated or damaged"),
         Image.open(path, formats=["PNG", "TIFF"]) as image,
     ):
+        if image.format == "PNG":
+            with Image.open(path, formats=["PNG"]) as again:
+                again.verify()  # the checksums, which are not looked at otherwise
         if image.mode not in _GREY_MODES:
             found = _OTHER_MODES.get(image.mode, f"colours ({image.mode})")
             raise InputError(f"found {found}, expected intensities: one channel of grey levels")
@@ -221,6 +226,7 @@ def _read_grey(path: Path) -> MeasuredPlane:
         size, held = image.height * image.width * max(int(bits), 8) // 8, path.stat().st_size
         if size > _MOST_COMPRESSED * held:
             raise InputError(f"found shape {shape} in a file of {held} bytes, fewer than can hold it")
+        _check_strips(tags, size, held)
         if _has_second_page(image):
             raise InputError("found several pages, expected one plane: save the page that is meant by itself")
         image.load()
@@ -235,6 +241,16 @@ def _read_grey(path: Path) -> MeasuredPlane:
         else ("8-bit grey levels: if they were scaled to be looked at, they are no intensities",)
     )
     return MeasuredPlane(np.array(array, dtype=np.float64), notes=notes)
+
+
+def _check_strips(tags: Any, size: int, held: int) -> None:
+    """All pixels of a TIFF are in the file: else Pillow makes zeros of those that are not."""
+    for first, lengths in _TIFF_PIECES:
+        begins, counts = (tuple(np.ravel(tags.get(tag, ())).tolist()) for tag in (first, lengths))
+        if len(begins) != len(counts) or any(map(lambda begin, count: begin + count > held, begins, counts)):
+            raise InputError(f"truncated: {held} bytes are fewer than its pixels take")
+        if counts and tags.get(_TIFF_COMPRESSION, 1) == 1 and sum(counts) < size:
+            raise InputError(f"damaged: its parts have {sum(counts)} bytes, its pixels take {size}")
 
 
 def _has_second_page(image: Any) -> bool:
