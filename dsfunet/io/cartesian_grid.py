@@ -92,6 +92,16 @@ class CartesianGrid:
         values.flags.writeable = False
         return values
 
+    @property
+    def vectors(self) -> Array:
+        """One unit of `rows` and one of `columns`, at right angles [1/Angstrom], shape (2, 3)."""
+        return np.stack([self.plane.step_u / self.steps[0], self.plane.step_v / self.steps[1]])
+
+    @property
+    def spanning(self) -> Array:
+        """The same two in h, k, l: (1 0 0) and (-1/2 1 0) for hk1 of a hexagonal crystal, shape (2, 3)."""
+        return self._indices(self.vectors)
+
     def hkl(self) -> Array:
         """Indices h, k, l of every pixel [r.l.u.], shape (n, m, 3)."""
         hkl = np.empty((*self.shape, 3))

@@ -46,8 +46,12 @@ _SHORT, _LONG = 254, 255
 """Bytes of TY1 that stand for an exception, kept in two or in four bytes behind all pixels."""
 
 _GAP_OF_A_CELL = 0.05
-"""Squares of zeros wider than this share of a reciprocal cell, and than three pixels, were not measured."""
-_WIDEST_GAP_PIXELS = 25
+"""Squares of zeros wider than this share of a reciprocal cell were not measured."""
+_GAP_PIXELS = (7, 25)
+"""Nor narrower and not wider than so many pixels: a few counts leave small clusters of true zeros."""
+_BRIGHT = 12.0
+"""Among pixels of this mean a zero was not measured, in a window of so many pixels: of counts exp(-12) are zero."""
+_WINDOW_PIXELS = 7
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class _Header:
 def read_layer(path: Path, plane_name: str | None = None) -> MeasuredPlane:
     """A layer with its axes: rows along the picture's x axis, the plane's first reciprocal axis, columns along y.
 
-    Pixels below zero stay so, and count as missing; squares of zeros wider than 5 % of a reciprocal cell become NaN.
+    Pixels below zero stay so, and count as missing; zeros become NaN where they fill a square wider than 5 % of a
+    reciprocal cell, or lie among pixels of more than 12 counts.
     The grid is a `CartesianGrid`, or a `PlaneGrid` where the plane's axes are perpendicular. The file's rows are taken
     to run from the bottom up, towards larger y. `plane_name` is needed only where the header does not say which layer
     it is, and must not contradict it.
@@ -223,8 +228,8 @@ def _placed(counts: npt.NDArray[np.int64], header: _Header, name: PlaneName, swa
     intensity[gaps] = np.nan
     notes = (
         (
-            f"{100 * gaps.mean():.1f} % of the pixels are in regions of zeros alone, which CrysAlisPro writes where"
-            " nothing was measured: they count as missing",
+            f"{100 * gaps.mean():.1f} % of the pixels are 0 in wide regions or among bright pixels, as"
+            " CrysAlisPro writes what was not measured: they count as missing",
         )
         if gaps.any()
         else ()
@@ -233,11 +238,17 @@ def _placed(counts: npt.NDArray[np.int64], header: _Header, name: PlaneName, swa
 
 
 def _gaps(intensity: Array, steps: tuple[float, float]) -> npt.NDArray[np.bool_]:
-    """Where zeros fill a square wider than 5 % of a reciprocal cell: a morphological opening of the zeros."""
+    """Zeros that fill a square wider than 5 % of a reciprocal cell, and zeros among bright pixels."""
     cell_pixels = 1 / min(abs(step) for step in steps)
-    width = int(np.clip(np.ceil(_GAP_OF_A_CELL * cell_pixels), 3, _WIDEST_GAP_PIXELS)) | 1
-    zeros = (intensity == 0).astype(np.uint8)
-    # Outside the picture nothing was measured either.
-    eroded = ndimage.minimum_filter(zeros, width, mode="constant", cval=1)
-    opened: npt.NDArray[np.bool_] = ndimage.maximum_filter(eroded, width, mode="constant", cval=0) > 0
-    return opened
+    width = int(np.clip(np.ceil(_GAP_OF_A_CELL * cell_pixels), *_GAP_PIXELS)) | 1
+    zero = intensity == 0
+    # A morphological opening; outside the picture nothing was measured either.
+    eroded = ndimage.minimum_filter(zero.astype(np.uint8), width, mode="constant", cval=1)
+    wide = ndimage.maximum_filter(eroded, width, mode="constant", cval=0) > 0
+    counted = intensity > 0
+    total, share = (
+        ndimage.uniform_filter(values.astype(np.float64), _WINDOW_PIXELS, mode="constant")
+        for values in (np.where(counted, intensity, 0.0), counted)
+    )
+    gaps: npt.NDArray[np.bool_] = wide | (zero & (total > _BRIGHT * share) & (share > 1e-6))
+    return gaps

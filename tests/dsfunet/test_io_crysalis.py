@@ -127,15 +127,25 @@ def test_a_header_without_directions_needs_a_name(tmp_path: Path) -> None:
     assert grid is not None and str(grid.name) == "h2l"
 
 
-def test_regions_of_zeros_are_missing_and_single_zeros_are_not(tmp_path: Path) -> None:
-    counts = np.random.default_rng(5).poisson(3.0, (200, 200))
-    lone = int((counts[60:, 60:] == 0).sum())
-    assert lone > 500
+def test_regions_of_zeros_are_missing_and_few_counts_are_not(tmp_path: Path) -> None:
+    counts = np.random.default_rng(5).poisson(0.5, (200, 200))
+    few = int((counts[60:, 60:] == 0).sum())
+    assert few > 11_000
     counts[:40, :50] = 0
     measured = read_plane(write_layer(tmp_path / "layer.img", counts, CUBIC))
     missing = np.isnan(measured.intensity)
     assert missing[:50, :40].all() and not missing[60:, 60:].any()
-    assert measured.notes[0].startswith("5.0 % of the pixels are in regions of zeros alone")
+    assert missing.mean() == pytest.approx(2000 / 200**2, rel=0.02)
+    assert measured.notes[0].startswith("5.0 % of the pixels are 0 in wide regions")
+
+
+def test_narrow_gaps_among_bright_pixels_are_missing(tmp_path: Path) -> None:
+    counts = np.random.default_rng(6).poisson(40.0, (200, 200))
+    assert counts.min() > 10
+    counts[50, :] = counts[90:93, 40:160] = counts[120:126, 10:190] = 0  # one, three and six pixels wide
+    gaps = counts.T == 0
+    missing = np.isnan(read_plane(write_layer(tmp_path / "layer.img", counts, CUBIC)).intensity)
+    np.testing.assert_array_equal(missing, gaps)
 
 
 def test_frames_of_the_detector_are_refused(tmp_path: Path) -> None:
