@@ -8,16 +8,18 @@ import h5py
 import numpy as np
 
 from dsfunet.errors import InputError
-from dsfunet.io import disorder, mantid, nxdata, rspace3d, yell
-from dsfunet.io.files import HDF5_SIGNATURE, NPY_SIGNATURE, check_writable, leading_bytes
+from dsfunet.io import disorder, images, mantid, nxdata, rspace3d, yell
+from dsfunet.io.files import HDF5_SIGNATURE, check_writable, leading_bytes
+from dsfunet.io.given_axes import GivenAxes
 from dsfunet.io.hdf5 import members
-from dsfunet.io.images import read_npy
+from dsfunet.io.images import read_picture
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.nexus import Result, read_result, write_result
 from dsfunet.io.plane_names import PlaneName, parse_plane_name
 from dsfunet.io.volume import Volume
 
 __all__ = [
+    "GivenAxes",
     "MeasuredPlane",
     "PlaneGrid",
     "PlaneName",
@@ -35,25 +37,29 @@ __all__ = [
 _HDF5_READERS = (mantid, disorder, yell, rspace3d, nxdata)
 
 
-def read_plane(path: Path | str, plane_name: str | None = None) -> MeasuredPlane:
+def read_plane(
+    path: Path | str, plane_name: str | None = None, axes: GivenAxes | None = None
+) -> MeasuredPlane:
     """The plane in a user's file, or the plane of that name out of a volume.
 
-    `plane_name` is what `parse_plane_name` takes, and is needed for volumes of more than one layer.
+    `plane_name` is what `parse_plane_name` takes, and is needed for volumes of more than one layer. `axes` say where
+    the pixels of a picture lie that has none; without them it must be 256 x 256.
 
     Raises:
         InputError: the file is missing, damaged or not understood, or holds no such plane.
     """
     path = Path(path)
     start = leading_bytes(path)
-    if start.startswith(NPY_SIGNATURE):
-        if plane_name is not None:
-            raise InputError(
-                f"{path}: a .npy file is a plane without axes, so plane {plane_name!r} means nothing in it"
-            )
-        return read_npy(path)
+    picture = read_picture(path, start, plane_name, axes)
+    if picture is not None:
+        return picture
     # is_hdf5 also finds a signature behind a user block, but says no to some truncated files.
     if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
-        raise InputError(f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume")
+        raise InputError(
+            f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume, or {images.EXPECTED}"
+        )
+    if axes is not None:
+        raise InputError(f"{path}: a volume has axes of its own, expected none from options")
     with open_volume(path) as volume:
         return volume.plane(plane_name)
 
