@@ -1,5 +1,6 @@
-"""`dsfunet factorize | refine | compare | scan | fit | validate | test | export`: one function each."""
+"""`dsfunet factorize | watch | refine | compare | scan | fit | validate | test | export`: one function each."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,17 +16,28 @@ TRAINING_COMMANDS = ("fit", "validate", "test")
 ExportFormat = Literal["safetensors", "torch-export", "onnx"]
 """What `dsfunet export` writes."""
 
-UniqueAxis = Literal["a", "b", "c"]
-"""The axis that a Laue class singles out."""
+_PLANE_BY_PLANE = ("factorize", "watch")
+_INTERRUPTED = 130
+_EXIT_CODES = (
+    "Exit code 0: every plane has its result; 1: some failed, one line each on standard error; 2: none has one, or the"
+    " command cannot be done at all; 130: stopped by Ctrl-C, what was done is kept."
+)
 
 
 def run() -> None:
     """Entry point of the `dsfunet` command."""
+    if sys.argv[1:2] and sys.argv[1] in _PLANE_BY_PLANE:
+        # Before numpy is there: its OpenBLAS spins while it waits for a core that torch or another plane has, and on
+        # two busy cores a plane took four times the processor time. Its matrices are small here.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     raise SystemExit(main())
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, or 2 with one sentence on standard error when the input is at fault."""
+    """Run one command; returns 0, or 2 with one sentence on standard error when the input is at fault.
+
+    Of many planes some may fail (1); 130 is Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         if arguments and arguments[0] in TRAINING_COMMANDS:
@@ -34,31 +46,78 @@ def main(args: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"dsfunet: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("dsfunet: interrupted", file=sys.stderr)
+        return _INTERRUPTED
 
 
 def factorize(
-    file: str,
-    output: str,
-    plane: str | None = None,
-    weights: str = "release",
-    png: bool = False,
-    device: str | None = None,
-    lattice: bool = True,
-) -> None:
-    """Split one measured plane into form factor and short-range order.
+    files: list[str],
+    output: str | None,
+    out: str | None,
+    summary: str | None,
+    redo: bool,
+    **settings: Any,
+) -> int:
+    """Split measured planes into form factor and short-range order.
 
     Args:
-        file: .npy plane of 256 x 256 pixels, or a Yell 1.0 / Meerkat HDF5 volume; NaN and negative are missing.
-        output: NeXus file to write (.nxs).
-        plane: plane of a volume, named as crystallographers do: hk1, h0l, "h k 1.5".
-        weights: `release` for those in the package, or a checkpoint or folder of safetensors.
-        png: also draw the result beside the output, as .png.
-        device: cpu or cuda; by default a GPU where there is one.
-        lattice: use the lattice where the file gives it and it explains the plane; false for the networks alone.
+        files: .npy planes of 256 x 256 pixels, or HDF5 volumes; NaN and negative are missing.
+        output: NeXus file to write (.nxs), for one plane.
+        out: folder for the results of many, made where it is not there.
+        summary: JSON file of what became of each plane; summary.json in the folder where none is named.
+        redo: make results again that are there already.
+        settings: fields of `FactorizeSettings`.
     """
+    from dsfunet.factorize_settings import FactorizeSettings
+
+    asked = FactorizeSettings(**settings)
+    if out is not None:
+        from dsfunet.batch import factorize_batch
+
+        paths = [Path(file) for file in files]
+        return factorize_batch(paths, Path(out), asked, None if summary is None else Path(summary), redo)
+    planes = len(files) * len(asked.plane_names())
+    if planes > 1:
+        raise InputError(f"--output {output}: found {planes} planes to go there, expected --out FOLDER")
     from dsfunet.commands import factorize_file
 
-    factorize_file(Path(file), Path(output), plane, weights, png, device, lattice)
+    factorize_file(Path(files[0]), Path(str(output)), asked)
+    return 0
+
+
+def watch(
+    folder: str,
+    out: str | None,
+    pattern: str,
+    once: bool,
+    interval: float,
+    settle: float,
+    patience: float,
+    **settings: Any,
+) -> int:
+    """Factorise the files of a folder as they arrive, each once it is complete; Ctrl-C ends it.
+
+    Args:
+        folder: to look in, not below it.
+        out: folder for the results; `factorized` in it where none is named.
+        pattern: which files, as a shell has it.
+        once: do what is there, wait for those that are still growing, and stop.
+        interval: between two looks [s].
+        settle: a file is complete when neither size nor time of writing have changed for so long [s].
+        patience: how long a file that does not open is tried again [s].
+        settings: fields of `FactorizeSettings`.
+    """
+    from dsfunet.factorize_settings import FactorizeSettings
+    from dsfunet.watch import WatchSettings, watch_folder
+
+    where = Path(out) if out is not None else Path(folder) / "factorized"
+    return watch_folder(
+        Path(folder),
+        where,
+        FactorizeSettings(**settings),
+        WatchSettings(pattern, once, interval, settle, patience),
+    )
 
 
 def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None:
@@ -75,222 +134,96 @@ def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None
     export_weights(weights, Path(out), format)
 
 
-def refine(
-    files: list[str],
-    laue: str,
-    output: str | None = None,
-    cell: str | None = None,
-    shells: int | None = None,
-    vectors: str | None = None,
-    unique_axis: UniqueAxis | None = None,
-    out_of_plane: bool = False,
-    exclude_below: float = 0.05,
-    fit_to: Literal["measured", "short-range-order"] = "measured",
-    floor: float | None = None,
-    errors_from: Literal["zones", "pixels"] = "zones",
-    bounds: bool = False,
-    concentration: float | None = None,
-) -> None:
-    """Refine Warren-Cowley parameters, with uncertainties, from the short-range order of a result.
-
-    Args:
-        files: NeXus files of `dsfunet factorize`, made from a plane with its axes; several, of different planes of one
-            crystal, are refined together: one set of alphas, a scale for each plane.
-        laue: Laue class: -1, 2/m, mmm, 4/m, 4/mmm, -3, -3m1, -31m, 6/m, 6/mmm, m-3, m-3m, on rhombohedral axes -3:R
-            and -3m:R.
-        output: prefix of PREFIX.refine.json, .csv, .cif and .png; by default the first file's name without its suffix,
-            with .joint for several.
-        cell: "a b c alpha beta gamma" [Angstrom, degrees]; by default the first file's.
-        shells: number of nearest shells to refine; 5 unless vectors are given.
-        vectors: lattice vectors to refine instead, "1 0 0, 1 1 0", one of each orbit.
-        unique_axis: by default b for 2/m and c for tetragonal, trigonal and hexagonal classes.
-        out_of_plane: also refine vectors with a component along the plane's third axis; without, they are taken for
-            uncorrelated. Planes of different orientation always see them.
-        exclude_below: share of the largest form factor (of the brightest pixel for short-range-order) below which
-            pixels do not count.
-        fit_to: measured fits I itself with the form factor of the result, short-range-order the I_SRO of the result.
-        floor: for short-range-order, what normalisation took from I_SRO, taken for exact; by default as recorded in
-            the file, with its uncertainty.
-        errors_from: zones takes uncertainties from the scatter between Brillouin zones; pixels takes every pixel for
-            independent.
-        bounds: keep alphas feasible for the concentration.
-        concentration: m_A, share of one species, between 0 and 1.
-    """
-    from dsfunet.analysis.commands import refine_files
-    from dsfunet.analysis.refinement_request import RefinementSettings
-
-    settings = RefinementSettings(
-        laue,
-        cell,
-        shells,
-        vectors,
-        unique_axis,
-        out_of_plane,
-        exclude_below,
-        fit_to,
-        floor,
-        errors_from,
-        bounds,
-        concentration,
-    )
-    refine_files([Path(file) for file in files], None if output is None else Path(output), settings)
-
-
-def compare(file: str, models: list[str], output: str, resamples: int = 2000, seed: int = 0) -> None:
-    """Rank structural models by how well their I_FF fits a result's; scale, floor and B are refined.
-
-    Args:
-        file: result of `dsfunet factorize` from a file with unit cell and axes.
-        models: pairs of species as FILE+FILE (XYZ or CIF), FILE+vacancy, or a CIF with disorder groups 1 and 2.
-        output: what the names of the files to write begin with: .json, .csv and .png are added.
-        resamples: bootstrap resamples of blocks of the plane.
-        seed: of the resamples.
-    """
-    from dsfunet.analysis.model_commands import compare_files
-
-    compare_files(Path(file), models, Path(output), resamples, seed)
-
-
-def scan(
-    file: str,
-    model: str,
-    output: str,
-    range: tuple[float, float, float],
-    torsion: list[str] | None = None,
-    rotate: str | None = None,
-    species: Literal["A", "B", "both"] = "both",
-    resamples: int = 2000,
-    seed: int = 0,
-) -> None:
-    """Turn a torsion or a whole molecule through a range of angles and find the minima of the misfit.
-
-    Args:
-        file: result of `dsfunet factorize` from a file with unit cell and axes.
-        model: one model, named as for `dsfunet compare`.
-        output: what the names of the files to write begin with: .json, .csv, .png and _planes.png are added.
-        range: first and last angle and the step [degrees]; 0 is the structure as in its file.
-        torsion: atom labels as N1-C1-C2-C3, repeated or with commas to turn several together; what lies beyond
-            the middle bond turns, in each species that has these atoms.
-        rotate: axis "x y z" (Cartesian) or "[uvw]" (lattice direction) to turn about, through each centroid.
-        species: which of the pair turns.
-        resamples: bootstrap resamples of blocks of the plane.
-        seed: of the resamples.
-    """
-    from dsfunet.analysis.model_commands import scan_file
-
-    scan_file(Path(file), model, Path(output), range, torsion or [], rotate, species, resamples, seed)
-
-
-_MODELS_HELP = (
-    "A model is FILE+FILE, FILE+vacancy, or one CIF, whose disorder groups 1 and 2 are the two species; FILE:2 takes"
-    " disorder group 2. 'a.xyz+a.xyz@rotate 180 0 0 1' is a molecule and its copy turned by 180 degrees about z,"
-    " '@rotate 60 [001]' about a lattice direction of the result's cell; the axis goes through the centroid of the"
-    " atoms, or with 'about origin' through the origin. XYZ coordinates are taken as given in the axes of the crystal"
-    " (a along x, b in the xy plane) and their atoms are labelled N1, C1, C2 ... in order; of a CIF the atoms listed"
-    " are taken, no symmetry is applied."
-)
-
-
-def _model_parsers(commands: Any) -> None:
-    from jsonargparse import ArgumentParser
-
-    for function, positional in ((compare, "models"), (scan, "model")):
-        parser = ArgumentParser(description=f"{_first_line(function)} {_MODELS_HELP}")
-        parser.add_argument("file", type=str, help="result of `dsfunet factorize` (.nxs)")
-        several = "+" if function is compare else None
-        parser.add_argument(positional, type=str, nargs=several, help="see above")
-        parser.add_argument(
-            "-o", "--output", type=str, required=True, help="what the names of the files begin with"
-        )
-        skip: set[str | int] = {"file", positional, "output"}
-        if function is scan:
-            parser.add_argument(
-                "--range",
-                type=float,
-                nargs=3,
-                required=True,
-                metavar=("FIRST", "LAST", "STEP"),
-                help="angles to try [degrees]; 0 is the structure as in its file",
-            )
-            parser.add_argument(
-                "--torsion",
-                type=str,
-                action="append",
-                help="atom labels N1-C1-C2-C3; repeated or with commas, several turn together",
-            )
-            skip |= {"range", "torsion"}
-        parser.add_function_arguments(function, skip=skip)
-        commands.add_subcommand(function.__name__, parser, help=_first_line(function))
-
-
 def _parse_and_run(arguments: list[str]) -> int:
     from jsonargparse import ArgumentParser
+
+    from dsfunet.analysis.command_line import add_parsers, with_dashes_understood, with_underscores
 
     parser = ArgumentParser(prog="dsfunet", description="Split diffuse scattering into its two components.")
     parser.add_argument("--version", action="version", version=f"dsfunet {__version__}")
     commands = parser.add_subcommands(dest="command", help="`dsfunet COMMAND --help` says more")
-    factorize_parser = ArgumentParser(description=_first_line(factorize))
-    factorize_parser.add_argument(
-        "file", type=str, help="the plane: .npy, or a Yell 1.0 / Meerkat HDF5 volume"
-    )
-    factorize_parser.add_argument(
-        "-o", "--output", type=str, required=True, help="NeXus file to write (.nxs)"
-    )
-    factorize_parser.add_argument("--png", action="store_true", help="also draw the result beside the output")
-    factorize_parser.add_function_arguments(factorize, skip={"file", "output", "png"})
-    commands.add_subcommand("factorize", factorize_parser, help=_first_line(factorize))
+    factorize_parser = _add_factorize(commands)
+    _add_watch(commands)
     export_parser = ArgumentParser(description=_first_line(export))
     export_parser.add_argument(
         "weights", type=str, help="`release`, a checkpoint of `dsfunet fit`, or a folder of safetensors"
     )
     export_parser.add_function_arguments(export, skip={"weights"})
     commands.add_subcommand("export", export_parser, help=_first_line(export))
-    refine_parser = ArgumentParser(description=_first_line(refine))
-    refine_parser.add_argument(
-        "files",
-        type=str,
-        nargs="+",
-        help="results of `dsfunet factorize` (.nxs); several are refined together",
-    )
-    refine_parser.add_argument(
-        "-o", "--output", type=str, help="prefix of PREFIX.refine.json, .csv, .cif, .png"
-    )
-    refine_parser.add_function_arguments(refine, skip={"files", "output"})
-    commands.add_subcommand("refine", refine_parser, help=_first_line(refine))
-    _model_parsers(commands)
+    functions: dict[str, Callable[..., int | None]]
+    functions = {each.__name__: each for each in (factorize, watch, export)}
+    functions |= add_parsers(commands)
     for name in TRAINING_COMMANDS:
         # Only their names: LightningCLI parses them itself, and importing it takes ten seconds.
         commands.add_subcommand(
             name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
         )
     if arguments and arguments[0] == "refine":
-        arguments = _with_underscores(_with_laue_joined(arguments))
+        arguments = with_dashes_understood(arguments)
+    elif arguments and arguments[0] in _PLANE_BY_PLANE:
+        arguments = with_underscores(arguments)
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
-    functions: dict[str, Callable[..., None]]
-    functions = {each.__name__: each for each in (factorize, refine, compare, scan, export)}
-    functions[namespace.command](**values)
-    return 0
+    if namespace.command == "factorize":
+        if (values["output"] is None) == (values["out"] is None):
+            factorize_parser.error("expected either --output FILE, for one plane, or --out FOLDER")
+        if values["summary"] is not None and values["out"] is None:
+            factorize_parser.error("--summary tells of a batch: expected --out FOLDER beside it")
+    return functions[namespace.command](**values) or 0
 
 
-def _with_laue_joined(arguments: list[str]) -> list[str]:
-    """Laue classes such as -3m1 begin like an option; joined to --laue they are taken for what they are."""
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and joined[-1] == "--laue":
-            joined[-1] = f"--laue={argument}"
-        else:
-            joined.append(argument)
-    return joined
+def _add_factorize(commands: Any) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(description=f"{_first_line(factorize)} {_EXIT_CODES}")
+    parser.add_argument(
+        "files", type=str, nargs="+", help="planes (.npy), or Yell 1.0 / Meerkat HDF5 volumes"
+    )
+    parser.add_argument("-o", "--output", type=str, help="NeXus file to write (.nxs), for one plane")
+    parser.add_argument("--out", type=str, help="folder for the results of many, FOLDER/<file>_<plane>.nxs")
+    parser.add_argument(
+        "--summary", type=str, help="JSON file of what became of each plane (default: summary.json in FOLDER)"
+    )
+    parser.add_argument(
+        "--redo", action="store_true", help="make results again that are there, made from the same"
+    )
+    _add_settings(parser)
+    commands.add_subcommand("factorize", parser, help=_first_line(factorize))
+    return parser
 
 
-def _with_underscores(arguments: list[str]) -> list[str]:
-    """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
-    split = [argument.partition("=") for argument in arguments]
-    return [
-        f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else name + equals + value
-        for name, equals, value in split
-    ]
+def _add_watch(commands: Any) -> None:
+    from jsonargparse import ArgumentParser
+    from jsonargparse.typing import NonNegativeFloat, PositiveFloat
+
+    parser = ArgumentParser(description=_first_line(watch))
+    parser.add_argument("folder", type=str, help="folder to look in, not below it")
+    parser.add_argument("--out", type=str, help="folder for the results (default: factorized in the folder)")
+    parser.add_argument("--pattern", type=str, default="*.h5", help="which files, as a shell has it")
+    parser.add_argument("--once", action="store_true", help="do what is there, then stop")
+    parser.add_argument("--interval", type=PositiveFloat, default=2.0, help="between two looks [s]")
+    parser.add_argument(
+        "--settle",
+        type=NonNegativeFloat,
+        default=10.0,
+        help="a file is complete when its size and its time of writing have not changed for so long [s]",
+    )
+    parser.add_argument(
+        "--patience",
+        type=NonNegativeFloat,
+        default=600.0,
+        help="how long a file that does not open is tried again, counted from its last change [s]",
+    )
+    _add_settings(parser)
+    commands.add_subcommand("watch", parser, help=_first_line(watch))
+
+
+def _add_settings(parser: Any) -> None:
+    """The fields of `FactorizeSettings`, an option each; what is off without its option takes no value."""
+    from dsfunet.factorize_settings import FactorizeSettings
+
+    parser.add_argument("--png", action="store_true", help="also draw each result beside it, as .png")
+    parser.add_class_arguments(FactorizeSettings, skip={"png"})
 
 
 def _first_line(function: object) -> str:

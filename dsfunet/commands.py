@@ -9,6 +9,7 @@ import numpy as np
 from dsfunet.errors import InputError
 from dsfunet.exchange import save_onnx, save_torch_export
 from dsfunet.factorize import Factorizer
+from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.io import check_writable, read_plane, write_result
 from dsfunet.plots import draw_components, save_png
 from dsfunet.separation import Separation, separate
@@ -33,25 +34,18 @@ def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8
         raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
-def factorize_file(
-    file: Path,
-    output: Path,
-    plane_name: str | None,
-    weights: str,
-    png: bool,
-    device: str | None,
-    use_lattice: bool = True,
-) -> None:
+def factorize_file(file: Path, output: Path, settings: FactorizeSettings) -> Separation:
     """Read one plane, factorise it, write the NeXus file and the picture, and say what was done.
 
     Raises:
         InputError: anything about the file, the plane, the weights or the output that cannot be used.
     """
-    picture = _check_targets(file, output, png)
+    picture = _check_targets(file, output, settings.png)
+    [plane_name] = settings.plane_names()
     measured = read_plane(file, plane_name)
-    factorizer = load_factorizer(weights, device)
+    factorizer = load_factorizer(settings.weights, settings.device)
     try:
-        found = separate(measured, factorizer, use_lattice, file.name, plane_name or "")
+        found = separate(measured, factorizer, settings.lattice, file.name, plane_name or "")
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix('plane number 0: ')}") from error
     result = found.result
@@ -60,7 +54,7 @@ def factorize_file(
         save_png(draw_components(result), picture)
 
     print(f"read       {file}: {measured.grid.describe() if measured.grid else 'a plane without axes'}")
-    for note in (*measured.notes, *_notes(found)):
+    for note in (*measured.notes, *notes_on(found)):
         print(f"           note: {note}")
     print(f"missing    {100 * (1 - result.mask.mean()):.1f} % of the plane (NaN or negative)")
     print(f"lattice    {found.lattice}")
@@ -73,6 +67,7 @@ def factorize_file(
     )
     for target in filter(None, (output, picture)):
         print(f"wrote      {target}")
+    return found
 
 
 def _check_targets(file: Path, output: Path, png: bool) -> Path | None:
@@ -91,7 +86,7 @@ def _check_targets(file: Path, output: Path, png: bool) -> Path | None:
     return picture
 
 
-def _notes(found: Separation) -> list[str]:
+def notes_on(found: Separation) -> list[str]:
     """What a user should know before believing the answer."""
     notes = []
     low, high = _TRAINED_Q_MAX_INV_ANGSTROM

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dsfunet.analysis.known_form_factor import damped_form_factor, refine_debye_waller
+from dsfunet.analysis.model_names import read_model
 from dsfunet.analysis.refinement import FittedPlane, Refinement, refine
 from dsfunet.analysis.refinement_data import PlaneData, prepare_data
 from dsfunet.analysis.refinement_files import as_cif, as_csv, as_json, as_table
@@ -46,32 +48,48 @@ def refine_files(files: Sequence[Path], prefix: Path | None, settings: Refinemen
     grids = [replace(grid, cell=cell) for grid in grids]
     rotations = laue_rotations(settings.laue, settings.unique_axis)
     orbits = orbits_to_refine(settings, cell, fixed_axis(grids, settings))
-    planes = []
-    for file, result, grid in zip(files, results, grids, strict=True):
-        try:
-            planes.append(
-                prepare_data(
-                    result,
-                    grid,
-                    zones_of(grid, rotations),
-                    settings.exclude_below,
-                    settings.fit_to,
-                    settings.floor,
-                    settings.errors_from,
+    all_zones = [zones_of(grid, rotations) for grid in grids]
+    model = None if settings.model is None else read_model(settings.model, cell)
+
+    def prepared(b_angstrom2: float = 0.0) -> list[PlaneData]:
+        planes = []
+        for file, result, grid, zones in zip(files, results, grids, all_zones, strict=True):
+            known = None if model is None else damped_form_factor(model, grid, b_angstrom2)
+            try:
+                planes.append(
+                    prepare_data(
+                        result,
+                        grid,
+                        zones,
+                        settings.exclude_below,
+                        settings.fit_to,
+                        settings.floor,
+                        settings.errors_from,
+                        known,
+                    )
                 )
-            )
+            except InputError as error:
+                raise InputError(f"{file}: {error}") from error
+        return planes
+
+    def refined(planes: Sequence[PlaneData]) -> Refinement:
+        try:
+            return refine(planes, orbits, errors_from=settings.errors_from, alpha_bounds=bounds)
         except InputError as error:
-            raise InputError(f"{file}: {error}") from error
-    try:
-        refinement = refine(planes, orbits, errors_from=settings.errors_from, alpha_bounds=bounds)
-    except InputError as error:
-        raise InputError(f"{', '.join(map(str, files))}: {error}") from error
+            raise InputError(f"{', '.join(map(str, files))}: {error}") from error
+
+    b_angstrom2 = settings.b_iso_angstrom2
+    if model is not None and b_angstrom2 is None:
+        b_angstrom2 = refine_debye_waller(prepared, refined)
+    planes = prepared(b_angstrom2 or 0.0)
+    refinement = refined(planes)
     folded = [
         fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations)
         for plane, fitted in zip(planes, refinement.planes, strict=True)
     ]
 
     notes += [note for plane in planes for note in plane.notes]
+    notes += [] if model is None else list(model.notes)
     notes += _notes(refinement, settings)
     record = {
         "laue_class": settings.laue,
@@ -80,6 +98,8 @@ def refine_files(files: Sequence[Path], prefix: Path | None, settings: Refinemen
         "exclude_below": settings.exclude_below,
         "fit_to": settings.fit_to,
         "errors_from": settings.errors_from,
+        "model": None if model is None else model.name,
+        "debye_waller_b_angstrom2": b_angstrom2,
         "alpha_lower_bound": bounds[0] if bounds else None,
         "alpha_upper_bound": bounds[1] if bounds else None,
     }
@@ -110,6 +130,10 @@ def refine_files(files: Sequence[Path], prefix: Path | None, settings: Refinemen
         print(f"           note: {note}")
     for plane, fitted in zip(planes, refinement.planes, strict=True):
         _print_plane(plane, fitted, settings, several=len(planes) > 1)
+    if model is not None:
+        how = "refined" if settings.b_iso_angstrom2 is None else "given"
+        formulas = f"{model.first.formula}, {model.second.formula}"
+        print(f"I_FF       of {model.name} ({formulas}), B = {b_angstrom2:.3g} Å² ({how})")
     print(as_table(refinement))
     if len(planes) == 1:
         print(f"quality    {_quality(refinement.planes[0])}")

@@ -1,7 +1,8 @@
 """Structural models judged by I_FF: fitted to the form factor that the networks found, and ranked by misfit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,9 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
             weights = 1 / ((y + 2 * before) / 3 + _WEIGHT_FLOOR)
         # The weights move B little: from the second round on, a short way to either side will do.
         knots = np.linspace(*B_LIMITS_ANGSTROM2, _B_KNOTS) if number == 0 else np.array([b - 1, b, b + 1])
-        b = _best_b(x, k, y, weights, np.unique(np.clip(knots, *B_LIMITS_ANGSTROM2)))
+        b = best_b(
+            partial(_left_over, x, k, y, weights), np.unique(np.clip(knots, *B_LIMITS_ANGSTROM2)).tolist()
+        )
         scale, floor, _ = _scale_and_floor(x * np.exp(-b * k), y, weights)
     damped = x * np.exp(-b * k)
     fitted = scale * damped + floor
@@ -123,18 +126,19 @@ def _scale_and_floor(x: Array, y: Array, weights: Array) -> tuple[float, float, 
     return scale, float(y_mean - scale * x_mean), float(weights @ y**2 - scale * (weighted @ y))
 
 
-def _best_b(x: Array, k: Array, y: Array, weights: Array, knots: Array) -> float:
-    """B of the smallest sum of squares of y = scale x exp(-B k) + floor: at the knots, then between two of them."""
+def _left_over(x: Array, k: Array, y: Array, weights: Array, b: float) -> float:
+    """Sum of squares of y = scale x exp(-B k) + floor."""
+    return _scale_and_floor(x * np.exp(-b * k), y, weights)[2]
 
-    def left_over(b: float) -> float:
-        return _scale_and_floor(x * np.exp(-b * k), y, weights)[2]
 
-    heights = [left_over(float(knot)) for knot in knots]
+def best_b(left_over: Callable[[float], float], knots: Sequence[float], tolerance: float = 1e-6) -> float:
+    """B of the smallest misfit `left_over`: at the knots, in increasing order, then between two of them."""
+    heights = [left_over(knot) for knot in knots]
     best = int(np.argmin(heights))
-    bounds = float(knots[max(best - 1, 0)]), float(knots[min(best + 1, len(knots) - 1)])
-    found = minimize_scalar(left_over, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    bounds = knots[max(best - 1, 0)], knots[min(best + 1, len(knots) - 1)]
+    found = minimize_scalar(left_over, bounds=bounds, method="bounded", options={"xatol": tolerance})
     # The search never arrives at its bounds, of which a limit is one.
-    return float(found.x) if found.fun < heights[best] else float(knots[best])
+    return float(found.x) if found.fun < heights[best] else knots[best]
 
 
 def _uncertainties(gradient: Array, residual: Array, weights: Array, observation: Observation) -> Array:

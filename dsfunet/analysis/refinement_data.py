@@ -80,6 +80,7 @@ def prepare_data(
     fit_to: FitTo = "measured",
     floor: float | None = None,
     errors_from: ErrorsFrom = "zones",
+    known_form_factor: Array | None = None,
 ) -> PlaneData:
     """Values and weights of a result for `refinement.refine`.
 
@@ -94,6 +95,7 @@ def prepare_data(
             with its floor put back.
         floor: of I_SRO, taken for exact; by default the recorded one, with its uncertainty.
         errors_from: as in `refinement.refine`.
+        known_form_factor: I_FF in any unit, shape (n, m), in place of the result's; measured is then fitted by it.
 
     Raises:
         InputError: a setting is out of its range, nothing was measured, or I_SRO does not vary.
@@ -115,7 +117,11 @@ def prepare_data(
             "short_range_order_floor": product.short_range_order_floor,
         }
     form_factor = result.form_factor.astype(np.float64) + recorded["form_factor_floor"]
-    if fit_to == "measured" and result.form_factor_of_networks is not None:
+    if known_form_factor is not None:
+        if fit_to != "measured":
+            raise InputError("a model's form factor goes with --fit-to measured: expected one or the other")
+        form_factor, recorded["scale"], notes = known_form_factor, 1.0, ()
+    elif fit_to == "measured" and result.form_factor_of_networks is not None:
         # Lattice mode corrected the form factor by the plane itself, which takes a share of the residuals away.
         alone = result.form_factor_of_networks.astype(np.float64)
         product = fit_product(intensity, alone, periodic, result.mask)
@@ -137,7 +143,7 @@ def prepare_data(
             values = np.where(envelope > 0, intensity / envelope, np.nan)
         weights = (envelope / max(float(envelope.max()), 1e-300)) ** 2
         corrected = str(result.process.get("lattice_mode", "")).startswith("used")
-        if corrected and result.form_factor_of_networks is None:
+        if corrected and result.form_factor_of_networks is None and known_form_factor is None:
             notes += (_CORRECTED,)
         return PlaneData(grid, zones, values, weights, notes=notes)
     used = measured & (result.input >= exclude_below * result.input[measured].max())

@@ -24,7 +24,7 @@ _SAME_OFFSET = 1e-3
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """What is asked of a refinement; `dsfunet.cli.refine` says what each is."""
+    """What is asked of a refinement; `dsfunet.analysis.command_line.refine` says what each is."""
 
     laue: str
     cell: str | None = None
@@ -38,6 +38,18 @@ class RefinementSettings:
     errors_from: ErrorsFrom = "zones"
     bounds: bool = False
     concentration: float | None = None
+    model: str | None = None
+    b_iso_angstrom2: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.b_iso_angstrom2 is None:
+            return
+        if self.model is None:
+            raise InputError(
+                "--b-iso-angstrom2 is there for the form factor of a model: expected --model with it"
+            )
+        if not 0 <= self.b_iso_angstrom2 < np.inf:
+            raise InputError(f"B {self.b_iso_angstrom2:g} Angstrom^2: expected zero or a positive number")
 
 
 def fixed_axis(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> int | None:

@@ -13,15 +13,15 @@ from dsfunet.analysis.scan import Scan
 from dsfunet.io import Result
 from dsfunet.plots import Panel, draw_panels, intensity_scale
 from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
-from examples.worked.recovery import WAYS, Pulls, Trial, answer, normalised
+from examples.worked.recovery import SPECIES_KNOWN, WAYS, Pulls, Trial, answer, normalised
 
 _COLOURS = dict(zip(WAYS, ("tab:red", "tab:grey", "tab:orange", "tab:blue", "tab:green"), strict=True))
-_DRAWN = ("default", "lattice, I_SRO", "lattice, measured", "true I_FF, measured")
+_DRAWN = ("default", "lattice, I_SRO", "lattice, measured", SPECIES_KNOWN)
 _LABELS = {
     "default": "default: measured plane over the networks' $I_{FF}$",
     "lattice, I_SRO": "$I_{SRO}$ of lattice mode",
     "lattice, measured": "measured plane over $I_{FF}$ of lattice mode",
-    "true I_FF, measured": "measured plane over $I_{FF}$ put in",
+    SPECIES_KNOWN: "measured plane over $I_{FF}$ of the species",
 }
 
 

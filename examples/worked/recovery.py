@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dsfunet import Factorizer
+from dsfunet.analysis.known_form_factor import damped_form_factor, refine_debye_waller
 from dsfunet.analysis.refinement import Refinement, refine
-from dsfunet.analysis.refinement_data import FitTo, prepare_data
+from dsfunet.analysis.refinement_data import FitTo, PlaneData, prepare_data
 from dsfunet.analysis.structures import Array
 from dsfunet.analysis.symmetry import Orbit
 from dsfunet.analysis.zones import Zones, zones_of
@@ -33,15 +34,18 @@ Answer = Literal["shown", "networks", "lattice", "truth"]
 """Whose I_FF: what `dsfunet factorize` shows, with all it keeps beside it; that of the networks alone; of lattice mode,
 believed or not; or the one put in, as a control."""
 
+SPECIES_KNOWN = "species known"
+"""The way of `dsfunet refine --model`: the measured plane divided by the species' I_FF, its B refined."""
+
 WAYS: dict[str, tuple[Answer, FitTo]] = {
     "default": ("shown", "measured"),
     "networks, I_SRO": ("networks", "short-range-order"),
     "lattice, I_SRO": ("lattice", "short-range-order"),
     "lattice, measured": ("lattice", "measured"),
-    "true I_FF, measured": ("truth", "measured"),
+    SPECIES_KNOWN: ("shown", "measured"),
 }
 """Ways to Warren-Cowley parameters: whose components, and `dsfunet refine --fit-to`. The default divides the plane by
-the networks' I_FF; "lattice, measured" by that which lattice mode has corrected."""
+the networks' I_FF; "lattice, measured" by that which lattice mode has corrected; the last by no answer's."""
 
 EXCLUDE_BELOW = 0.05
 
@@ -124,6 +128,23 @@ def refine_result(
     return refine([data], crystal.orbits if orbits is None else orbits)
 
 
+def refine_species_known(crystal: Crystal, result: Result, zones: Zones) -> Refinement:
+    """What `dsfunet refine --model` does with a result and the species put in, less the files.
+
+    Raises:
+        InputError: as `refine` and `prepare_data`.
+    """
+
+    def prepared(b_angstrom2: float) -> list[PlaneData]:
+        known = damped_form_factor(crystal.pair, crystal.grid, b_angstrom2)
+        return [prepare_data(result, crystal.grid, zones, EXCLUDE_BELOW, known_form_factor=known)]
+
+    def refined(planes: Sequence[PlaneData]) -> Refinement:
+        return refine(planes, crystal.orbits)
+
+    return refined(prepared(refine_debye_waller(prepared, refined)))
+
+
 def one_trial(
     crystal: Crystal, zones: Zones, factorizer: Factorizer, seed: int, with_torsion: bool = False
 ) -> Trial:
@@ -133,7 +154,10 @@ def one_trial(
     nothing = np.full(len(crystal.orbits), np.nan)
     for way, (whose, fit_to) in WAYS.items():
         try:
-            found = refine_result(crystal, answer(result, crystal, whose), zones, fit_to)
+            if way == SPECIES_KNOWN:
+                found = refine_species_known(crystal, result, zones)
+            else:
+                found = refine_result(crystal, answer(result, crystal, whose), zones, fit_to)
         except InputError:
             alphas[way], uncertainties[way] = nothing, nothing
         else:

@@ -16,7 +16,6 @@ from dsfunet.io import (
     Result,
     check_writable,
     parse_plane_name,
-    read_plane,
     read_result,
     write_result,
 )
@@ -227,6 +226,3 @@ def test_other_files_are_no_results(tmp_path: Path) -> None:
         file["entry"] = 1.0
     with pytest.raises(InputError, match="not a result of dsfunet"):
         read_result(tmp_path / "other.h5")
-    write_result(tmp_path / "r.nxs", make_result())
-    with pytest.raises(InputError, match="HDF5 file with entry at its root"):
-        read_plane(tmp_path / "r.nxs")

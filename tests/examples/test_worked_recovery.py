@@ -63,7 +63,7 @@ def test_command_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixtu
     for crystal in all_crystals():
         assert read_result(out / f"{crystal.name}.nxs").grid is not None
         assert set(numbers["pulls"][crystal.name]) == set(WAYS)
-        control = numbers["pulls"][crystal.name]["true I_FF, measured"]["parameters"]
+        control = numbers["pulls"][crystal.name]["species known"]["parameters"]
         for parameter in control.values():  # with I_FF known nothing but noise is in the way
             assert abs(parameter["mean"] - parameter["truth"]) < 0.005
     assert numbers["torsion"]["seeds"] == 2

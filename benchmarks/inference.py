@@ -1,0 +1,308 @@
+"""`python -m benchmarks.inference`: how fast planes are factorised, beside the paper's networks in the same run.
+
+One plane after loading, a volume's planes through `dsfunet factorize`, and the networks alone by batch size, next to
+the paper's generators (random weights, same precision). Writes benchmarks/inference.md and prints it.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jsonargparse import ArgumentParser
+from threadpoolctl import threadpool_limits
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dsfunet.batch import available_cores
+from dsfunet.errors import InputError
+from dsfunet.factorize import Factorizer
+from dsfunet.io import MeasuredPlane, read_plane, write_result
+from dsfunet.io.files import replacing
+from dsfunet.machine import describe_code, describe_machine
+from dsfunet.networks import Pix2PixGenerator
+from dsfunet.preprocessing import PIXELS
+from dsfunet.resampling import to_network_grid, to_user_grid
+from dsfunet.separation import separate
+
+OUT = Path(__file__).parent / "inference.md"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "cresol_benzene.h5"
+_COMMAND = "from dsfunet.cli import run; run()"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is timed.
+
+    Attributes:
+        device: cpu, or cuda for the networks alone and the command on a GPU.
+        size: voxels along each axis of the volume.
+        planes: how many of its layers are factorised.
+        rounds: of each timing of a plane; the least and the median are told.
+        batches: sizes of batches for the networks alone.
+        out: Markdown file to write.
+    """
+
+    device: str = "cpu"
+    size: int = 256
+    planes: int = 256
+    rounds: int = 7
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16)
+    out: str = str(OUT)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall time, least and median, and mean processor time of all threads [s]."""
+
+    least: float
+    median: float
+    processor: float
+
+    @classmethod
+    def of(cls, work: Callable[[], Any], rounds: int, device: str = "cpu") -> "Timing":
+        """The work once to warm up, then so many rounds."""
+        work()
+        walls, before = [], time.process_time()
+        for _ in range(rounds):
+            start = time.perf_counter()
+            work()
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            walls.append(time.perf_counter() - start)
+        return cls(min(walls), median(walls), (time.process_time() - before) / rounds)
+
+    def row(self, name: str, unit: float = 1e3) -> str:
+        """A row of a table [ms]."""
+        return (
+            f"| {name} | {unit * self.least:.0f} | {unit * self.median:.0f} | {unit * self.processor:.0f} |"
+        )
+
+
+def one_plane(settings: Settings, factorizer: Factorizer) -> list[str]:
+    """The example's hk1, 257 x 257 pixels on an oblique grid, and where its time goes."""
+    measured = read_plane(EXAMPLE, "hk1")
+    without_axes = MeasuredPlane(to_network_grid(measured)[0])
+    found = separate(measured, factorizer)
+    assert found.lattice.startswith("used")
+    shown, plane = to_network_grid(measured)
+    answer = found.result.form_factor[:PIXELS, :PIXELS].copy()
+    works: dict[str, Callable[[], Any]] = {
+        "**networks alone** (`--lattice false`)": lambda: separate(measured, factorizer, use_lattice=False),
+        "**lattice mode**, cell and axes given": lambda: separate(measured, factorizer),
+        "**lattice found** from the plane, 256 x 256 without axes": lambda: separate(
+            without_axes, factorizer
+        ),
+        "read it": lambda: read_plane(EXAMPLE, "hk1"),
+        "to the networks' grid": lambda: to_network_grid(measured),
+        "both networks, one pass each": lambda: factorizer(shown),
+        "one plane back to its own grid (4 of them in lattice mode)": lambda: to_user_grid(
+            answer, plane, measured.grid
+        ),
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "result.nxs"
+        works["write the result"] = lambda: write_result(path, found.result)
+        with threadpool_limits(1, user_api="blas"):  # as the command has it
+            timings = {
+                name: Timing.of(work, settings.rounds, settings.device) for name, work in works.items()
+            }
+        size = path.stat().st_size
+    slowest = max(list(timings.values())[:3], key=lambda each: each.least)
+    return [
+        "## One plane after loading",
+        "",
+        f"The example's hk1 (257 x 257 pixels, oblique, 32 % missing; its result is {size / 1e6:.1f} MB), on"
+        f" {torch.get_num_threads()} threads; the first three rows include both resamplings and the product.",
+        "",
+        "| | least [ms] | median [ms] | processor time [ms] |",
+        "|---|---|---|---|",
+        *(timing.row(name) for name, timing in timings.items()),
+        "",
+        f"Target: under 300 ms on two cores; the slowest of the three ways takes {1e3 * slowest.least:.0f} ms at least,"
+        f" {1e3 * slowest.median:.0f} ms in the median.",
+    ]
+
+
+def write_volume(path: Path, size: int) -> None:
+    """A hexagonal volume of smooth times periodic with counting noise and a tenth of its voxels missing, in layers."""
+    rng = np.random.default_rng(0)
+    h = np.linspace(-8, 8, size, endpoint=False)
+    with h5py.File(path, "w") as file:
+        file["format"] = "Yell 1.0"
+        file["lower_limits"] = np.full(3, h[0])
+        file["step_sizes"] = np.full(3, h[1] - h[0])
+        file["unit_cell"] = np.array([8.4, 8.4, 8.4, 90.0, 90.0, 120.0])
+        file["is_direct"] = False
+        data = file.create_dataset("data", (size, size, size), np.float32)
+        for number, each in enumerate(h):
+            k, l = np.meshgrid(h, h, indexing="ij")  # noqa: E741
+            smooth = np.exp(-(each**2 + k**2 + l**2) / 40) * (
+                1 + 0.5 * np.cos(0.9 * each + 0.6 * k + 0.4 * l)
+            )
+            order = 1 + 0.3 * (
+                np.cos(2 * np.pi * each) + np.cos(2 * np.pi * k) + np.cos(2 * np.pi * (each + k))
+            )
+            counts = rng.poisson(300 * smooth * np.maximum(order, 0)).astype(np.float32)
+            counts[(rng.random((size // 8, size // 8)) < 0.1).repeat(8, 0).repeat(8, 1)] = np.nan
+            data[number] = counts
+
+
+def whole_volume(settings: Settings) -> list[str]:
+    """Layers of a volume through the command as a user types it, start-up of Python included."""
+    step = 16 / settings.size
+    layers = ((np.arange(settings.planes) - settings.planes // 2) * step).tolist()
+    rows = []
+    with TemporaryDirectory() as folder:
+        volume = Path(folder) / "volume.h5"
+        write_volume(volume, settings.size)
+        megabytes = volume.stat().st_size / 1e6
+        for name, options, share in (
+            ("**as it is**, a worker for each core", [], 1),
+            ("one worker, a quarter of the layers", ["--workers", "1"], 4),
+            ("again: all is there, nothing is made", [], 1),
+        ):
+            out = Path(folder) / ("out" if not options else "one")
+            chosen = layers[::share]
+            words = ["factorize", str(volume), "--out", str(out), "--device", settings.device, *options]
+            words += ["--planes", ", ".join(f"h k {layer:g}" for layer in chosen)]
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-c", _COMMAND, *words], capture_output=True, text=True, check=False
+            )
+            wall = time.perf_counter() - start
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if done.returncode:
+                raise InputError(f"dsfunet factorize ended with {done.returncode}: {done.stderr[-500:]}")
+            processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            rows.append(
+                f"| {name} | {wall:.1f} | {len(chosen) / wall:.1f} | {processor:.1f}"
+                f" | {processor / available_cores():.1f} |"
+            )
+    return [
+        f"## {settings.planes} layers of a volume through `dsfunet factorize`",
+        "",
+        f"{settings.size}^3 voxels, hexagonal, float32 ({megabytes:.0f} MB), counting noise, a tenth missing; every"
+        " layer in lattice mode, resampled to and fro, written as NeXus. Everything counts: start of Python, weights,"
+        " reading, writing, the summary.",
+        "",
+        "| | wall [s] | planes a second | processor time [s] | that over the cores [s] |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        "Target: 256 planes in under 60 s on two cores. The last column is what an idle machine would need with all"
+        " cores busy.",
+    ]
+
+
+def operations(networks: Sequence[nn.Module], plane: torch.Tensor) -> float:
+    """Floating-point operations of convolutions and matrix products, for one plane through each network."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
+        for network in networks:
+            _pass(network, plane)
+    return float(counter.get_total_flops())
+
+
+def _pass(network: nn.Module, planes: torch.Tensor) -> torch.Tensor:
+    channels = int(network.in_channels)  # type: ignore[arg-type]
+    answer: torch.Tensor = network(planes[:, :channels])
+    return answer
+
+
+def ceiling(device: str) -> float:
+    """Operations a second of a large matrix product in float32."""
+    one, other = (torch.rand(2048, 2048, device=device) for _ in range(2))
+    timing = Timing.of(lambda: one @ other, 5, device)
+    return 2 * 2048**3 / timing.least
+
+
+def networks_alone(settings: Settings, factorizer: Factorizer) -> list[str]:
+    """Both networks, planes a second by batch size, and the paper's beside them in turns."""
+    torch.manual_seed(0)
+    device = settings.device
+    ours = [factorizer.generators.form_factor, factorizer.generators.short_range_order]
+    papers: list[nn.Module] = [Pix2PixGenerator().to(device).eval() for _ in range(2)]
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    best = ceiling(device)
+    rows = []
+    for name, networks in (("release", ours), ("paper's, random weights", papers)):
+        parameters = sum(each.numel() for network in networks for each in network.parameters())
+        plane = torch.rand(1, 3, PIXELS, PIXELS, device=device) * 2 - 1
+        work = operations(networks, plane)
+        for batch in settings.batches:
+            planes = plane.expand(batch, -1, -1, -1)
+            if networks is ours:
+                planes = planes.contiguous(memory_format=torch.channels_last)
+
+            def run(networks: Sequence[nn.Module] = networks, planes: torch.Tensor = planes) -> None:
+                with torch.inference_mode():
+                    for network in networks:
+                        _pass(network, planes)
+
+            timing = Timing.of(run, max(settings.rounds // 2, 2), device)
+            speed = batch * work / timing.least
+            rows.append(
+                f"| {name} | {parameters / 1e6:.1f} | {work / 1e9:.1f} | {batch} | {batch / timing.least:.1f}"
+                f" | {1e3 * timing.processor / batch:.0f} | {speed / 1e9:.0f} | {100 * speed / best:.0f} % |"
+            )
+    weights = sum(4e-6 * each.numel() for network in ours for each in network.parameters())
+    floor = operations(ours, plane) + operations(ours[:1], plane)
+    return [
+        "## The networks alone, beside the paper's",
+        "",
+        f"Both generators, float32 (TF32 off), {PIXELS} x {PIXELS} pixels, planes in memory on {device}; ceiling: a"
+        f" product of two 2048 x 2048 matrices, {best / 1e9:.0f} GFLOP/s.",
+        "",
+        "| networks | M parameters | GFLOP a plane | batch | planes a second | processor time [ms a plane] | GFLOP/s"
+        " | of the ceiling |",
+        "|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"The floor of a plane in lattice mode, where the form-factor network looks twice, is {floor / 1e9:.1f} GFLOP,"
+        f" {1e3 * floor / best:.0f} ms at the ceiling; its bytes (0.3 MB read, 1.2 MB written, {weights:.0f} MB of"
+        " weights) take a millisecond or two.",
+    ]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, write the tables, print them."""
+    parser = ArgumentParser(prog="python -m benchmarks.inference", description=__doc__)
+    parser.add_class_arguments(Settings)
+    settings = Settings(**parser.parse_args(args).as_dict())
+    factorizer = Factorizer.from_pretrained(settings.device)
+    lines = [
+        "# From a measured plane to its components, and how long it takes",
+        "",
+        f"On {describe_machine(settings.device)}, torch {torch.__version__}, dsfunet {describe_code()}, load"
+        f" {os.getloadavg()[0]:.1f} at the start: at a load of more than the cores, wall times are those of a shared"
+        " machine, and processor time is the one to go by.",
+        "`python -m benchmarks.inference` makes these tables again; `--device cuda` on a GPU, where none of this has"
+        " been run yet.",
+        "",
+    ]
+    for part in (
+        one_plane(settings, factorizer),
+        networks_alone(settings, factorizer),
+        whole_volume(settings),
+    ):
+        lines += [*part, ""]
+    lines.insert(5, f"Load {os.getloadavg()[0]:.1f} at the end.")
+    with replacing(Path(settings.out)) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
