@@ -24,7 +24,7 @@ from dsfunet.machine import describe_machine
 from dsfunet.physics import Cell, Plane, form_factor_intensity, plane_through, short_range_order_intensity
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import PIXELS
-from dsfunet.resampling import resample
+from dsfunet.resampling import interpolate
 from dsfunet.shards import write_json
 from simulate.correlations import monte_carlo_set
 from simulate.crystals import Crystal, World, build_world, draw_crystal
@@ -200,7 +200,7 @@ def _coarse(layer: Layer, cell: Cell, plane: Plane, pixels: int) -> Array:
     widen = PIXELS / pixels
     own = Plane(plane.origin, widen * plane.step_u, widen * plane.step_v, (pixels, pixels))
     form_factor, order = truth(layer, cell, own)
-    return resample(form_factor * order, own, plane)
+    return interpolate(form_factor * order, own, plane)
 
 
 def _within(share: float) -> Mask:
