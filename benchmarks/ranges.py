@@ -24,8 +24,9 @@ from dsfunet.machine import describe_machine
 from dsfunet.physics import Cell, Plane, form_factor_intensity, plane_through, short_range_order_intensity
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import PIXELS
-from dsfunet.resampling import interpolate
+from dsfunet.resampling import LARGEST_SQUARE, SMALLEST_SQUARE, interpolate
 from dsfunet.shards import write_json
+from dsfunet.trained_range import FEWEST_PIXELS, SMALLEST_REACH
 from simulate.correlations import monte_carlo_set
 from simulate.crystals import Crystal, World, build_world, draw_crystal
 from simulate.live import read_recipe
@@ -95,6 +96,15 @@ GROUPS = {
         Line(f"{pixels} pixels a side", pixels=pixels) for pixels in (16, 24, 32, 48, 64, 96, 128, 181)
     ),
 }
+
+CONCLUSIONS = (
+    f"What follows for users: the networks' square reaches out to {SMALLEST_SQUARE:g} at least, with missing pixels"
+    f" around a smaller plane, and to {LARGEST_SQUARE:g} at most, the rest of a larger one left out unless the whole is"
+    f" asked for. A plane that reaches less than {SMALLEST_REACH:g}, or has fewer than {FEWEST_PIXELS} measured pixels, is"
+    " refused. A square that is not centred costs little, so that one quadrant of a wide plane is looked at by itself."
+    " Large cells spoil the networks' own short-range order first and lattice mode last; but these planes are taken at"
+    " points, where a detector's pixels and a user's resampled grid have a width.",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,13 +252,13 @@ def table(results: dict[str, dict[str, dict[str, list[float]]]], planes: int) ->
                     for mode in ("networks", "lattice")
                 ]
             lines.append(f"| {name} | {' | '.join(cells)} | {100 * np.mean(found['accepted']):.0f} % |")
-    return lines
+    return [*lines, "", *CONCLUSIONS]
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Judge what is not judged yet, write the table, print it."""
     parser = ArgumentParser(prog="python -m benchmarks.ranges", description=__doc__)
-    parser.add_argument("--planes", type=PositiveInt, default=32, help="layers on every line")
+    parser.add_argument("--planes", type=PositiveInt, default=16, help="layers on every line")
     parser.add_argument("--seed", type=int, default=0, help="which layers")
     parser.add_argument("--work", type=Path, default=Path("runs/ranges"), help="folder for finished lines")
     parser.add_argument("--out", type=Path, default=OUT, help="the table")

@@ -54,10 +54,12 @@ def test_small_planes() -> None:
 def test_large_cells() -> None:
     # 11 Angstrom: a* = 0.57 1/Angstrom is 10.3 of 256 pixels over 14; 30 Angstrom has 3.8, 60 on 201 pixels 1.5.
     assert notes(measured(7.0, Cell(11.0, 11.0, 5.0))) == []
-    [note] = notes(measured(7.0, Cell(30.0, 5.0, 5.0)))
+    [note] = notes(measured(7.0, Cell(30.0, 5.0, 5.0), pixels=401))
     assert note.startswith("a reciprocal cell is 3.8 pixels wide as the networks see it")
     [note] = notes(measured(7.0, Cell(60.0, 5.0, 5.0)))
     assert note.startswith("a reciprocal cell is 1.5 pixels of the plane wide") and "not resolved" in note
+    [note] = notes(measured(7.0, pixels=51))
+    assert note.startswith("a reciprocal cell is 4.5 pixels of the plane wide") and "is unsure" in note
     [note] = notes(measured(7.0, Cell(21.0, 21.0, 5.0), name="hhl"))
     # [1 1 0] of 21 Angstrom is 0.42 1/Angstrom long.
     assert note.startswith("a reciprocal cell is 7.6 pixels wide")
