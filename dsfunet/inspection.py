@@ -70,6 +70,11 @@ def inspect(path: Path, plane: str | None = None) -> Inspection:
     Raises:
         InputError: the file is missing, damaged or not understood, or holds no such plane.
     """
+    with np.errstate(all="ignore"):  # of numbers that are told as they are, however large
+        return _inspect(path, plane)
+
+
+def _inspect(path: Path, plane: str | None) -> Inspection:
     start = leading_bytes(path)
     size = f"{path.stat().st_size / 1e6:.3g} MB"
     picture = read_pixels(path, start, plane)
@@ -158,13 +163,13 @@ def _layers(volume: Volume) -> list[str]:
         values = axes.coordinates(axis)
         whole = np.round(values)
         integer = whole[np.abs(values - whole) <= 1e-3 * abs(axes.steps[axis]) + 1e-6]
-        names = [str(PlaneName((first, second), float(value))) for value in integer]
-        shown = ", ".join(
-            names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], "...", names[-1]]
-        )
+        few = [*integer] if len(integer) <= _MOST_NAMES else [*integer[: _MOST_NAMES - 1], integer[-1]]
+        names = [str(PlaneName((first, second), float(value))) for value in few]
+        if len(names) < len(integer):
+            names.insert(-1, "...")
         label, held = AXIS_LABELS[axis], f"{len(values)} layers" if len(values) > 1 else "a single layer"
         steps = _range(values).partition(" (")[0]
-        texts.append(f"{held}, {label} {steps}: {shown if names else 'none of a whole number'}")
+        texts.append(f"{held}, {label} {steps}: {', '.join(names) or 'none of a whole number'}")
     return texts
 
 
