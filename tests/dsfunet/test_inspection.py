@@ -13,6 +13,7 @@ from dsfunet.inspection_picture import draw_plane
 from dsfunet.io import GivenAxes, MeasuredPlane, PlaneGrid, Result, parse_plane_name, write_result
 from dsfunet.io.cartesian_grid import CartesianGrid
 from dsfunet.io.given_axes import place
+from dsfunet.oddities import oddities
 from dsfunet.physics import Cell
 from tests.dsfunet.crysalis_files import write_layer
 
@@ -79,18 +80,16 @@ def test_a_volume_and_what_is_odd_about_it(tmp_path: Path) -> None:
 
 
 def test_half_a_plane_and_spikes_are_odd() -> None:
-    from dsfunet.inspection import _oddities
-
     plane = np.ones((60, 60))
     plane[5, 5] = 1000
     plane[10:20] = 0
     axes = GivenAxes(Cell(5, 5, 5), parse_plane_name("hk0"), (0, 5), (-5, 5))
-    odd = "; ".join(_oddities(place(MeasuredPlane(plane), axes)))
+    odd = "; ".join(oddities(place(MeasuredPlane(plane), axes)))
     assert "17 % of the measured pixels are exactly 0" in odd
     assert "the brightest pixel is 1000 times what 99 % stay under: Bragg peaks left in?" in odd
     assert "h from 0 to 5 is not about 0" in odd and "k from" not in odd
-    assert _oddities(MeasuredPlane(np.full((3, 3), np.nan))) == ["nothing was measured in this plane"]
-    assert _oddities(MeasuredPlane(np.full((3, 3), 7.0))) == ["all measured pixels are 7"]
+    assert oddities(MeasuredPlane(np.full((3, 3), np.nan))) == ["nothing was measured in this plane"]
+    assert oddities(MeasuredPlane(np.full((3, 3), 7.0))) == ["all measured pixels are 7"]
 
 
 def test_only_the_plane_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
