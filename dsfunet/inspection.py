@@ -98,7 +98,7 @@ def _inspect_plane(
 ) -> Inspection:
     """Of one plane; `axes` are those of a volume without a cell."""
     grid = measured.grid
-    name = f"plane {grid.name}" if grid else f"plane {axes[0]}" if axes else "plane"
+    name = f"plane {grid.name.title}" if grid else f"plane {axes[0]}" if axes else "plane"
     if grid is not None:
         lines = [*lines, ("plane", grid.describe()), ("Q", _q_range(grid.plane.q_squared(), measured))]
     elif axes is not None:

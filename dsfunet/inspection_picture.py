@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dsfunet.errors import InputError
-from dsfunet.io.cartesian_grid import CartesianGrid
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.plane_names import PlaneName
 from dsfunet.plots import Frame, colour_ticks, intensity_scale, residual_scale
@@ -72,36 +71,16 @@ def draw_plane(
 
 
 def _frame(
-    grid: PlaneGrid | CartesianGrid | None,
+    grid: PlaneGrid | None,
     shape: tuple[int, ...],
     axes_without_cell: tuple[PlaneName, Array, Array] | None,
 ) -> Frame:
-    if isinstance(grid, CartesianGrid):
-        return _cartesian_frame(grid)
     if grid is not None or axes_without_cell is None:
         return Frame.of(grid, shape)
     name, *coordinates = axes_without_cell
     rows, columns = (_edges(values) for values in coordinates)
     labels = f"{name.labels[0]} (r.l.u.)", f"{name.labels[1]} (r.l.u.)"
     return Frame(rows, columns, labels, np.array([1.0, 0.0]), np.array([0.0, 1.0]), min(columns), min(rows))
-
-
-def _cartesian_frame(grid: CartesianGrid) -> Frame:
-    """Rows to the right along the first axis, numbered as the edge below the picture crosses it; columns up."""
-    columns = _edges(grid.columns)
-    below = -0.5 if columns[0] < columns[1] else len(grid.columns) - 0.5
-    first, last = _edges(grid.rows + grid.shear * (below - len(grid.columns) // 2))
-    row, column = (float(np.linalg.norm(vector)) for vector in grid.vectors)
-    labels = f"{grid.name.labels[0]} along this edge (r.l.u.)", f"{grid.name.labels[1]} (r.l.u.)"
-    return Frame(
-        (first, last),
-        columns,
-        labels,
-        np.array([row, 0.0]),
-        np.array([0.0, column]),
-        min(columns),
-        min(first, last),
-    )
 
 
 def _edges(values: Array) -> tuple[float, float]:
