@@ -16,7 +16,7 @@ from dsfunet.physics import Plane
 
 _PIXELS_A_SHELL = 160
 # A shorter wave in |Q| than this is scattering of the crystal, not of air or glass [1/Angstrom].
-_SHORTEST_WAVE_INV_ANGSTROM = 3.0
+_SHORTEST_WAVE_INV_ANGSTROM = 1.4
 _ASYMMETRY = 0.05
 _ROUNDS = 30
 # Noise of single pixels must not pass for a floor; features of scattering are wider than this.

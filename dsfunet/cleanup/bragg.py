@@ -16,7 +16,7 @@ from dsfunet.physics import Cell, Plane
 Fill = Literal["missing", "surroundings"]
 """What becomes of punched pixels."""
 
-_RING_PIXELS = 2.5
+_RING_PIXELS = 3.0
 _PARAMETERS = 6
 _FEWEST_IN_RING = 2 * _PARAMETERS
 
@@ -109,10 +109,6 @@ def remove_bragg(
         numbers |= {"positions": evidence.positions, "outstanding": evidence.outstanding}
         if evidence.radius_inv_angstrom is None:
             sentence = f"Bragg peaks: nothing punched, as {evidence.sentence()}"
-            if evidence.positions:
-                sentence = (
-                    f"Bragg peaks: nothing punched, as none of {evidence.positions} positions stands out"
-                )
             return intensity, sigma, StepRecord("bragg", sentence, {**numbers, "radius": None}, notes)
         if not evidence.ends:
             notes = (

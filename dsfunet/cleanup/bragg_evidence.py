@@ -56,6 +56,8 @@ class BraggEvidence:
         """The evidence in words."""
         if not self.positions:
             return "no Bragg position lies on this plane where it was measured"
+        if not self.outstanding:
+            return f"none of {self.positions} Bragg positions stands out from the others"
         found = f"{self.outstanding} of {self.positions} Bragg positions stand out from the others"
         return f"{found}: Bragg peaks seem to be left in" if self.suspicious else found
 
@@ -87,7 +89,6 @@ def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseMode
             ends = True
             break
         reach = annulus + 1
-    # Where an annulus goes over into the next one smoothly, it belongs to the surroundings.
     in_plane = reach * positions.pixel_inv_angstrom
     radius = float(np.hypot(in_plane, off_plane))
     return BraggEvidence(total, number, number / total, radius, ends)

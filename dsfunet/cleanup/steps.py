@@ -66,7 +66,7 @@ class CleanUp:
     bragg_centring: Centring = "P"
     bragg_fill: Fill = "missing"
     background: str | float | None = None
-    background_quantile: float = 0.05
+    background_quantile: float = 0.02
     background_scale: float | None = None
     laue: str | None = None
     unique_axis: str | None = None
