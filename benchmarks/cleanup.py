@@ -37,6 +37,7 @@ from simulate.recipe import Counts
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "cleanup.md"
 _COUNTS = {"share_counts": 1.0, "brightest_counts": (1000.0, 3000.0)}
+_MANY_COUNTS = {"share_counts": 1.0, "brightest_counts": (2e4, 1e5)}
 _PEAKS = {
     "share_bragg": 1.0,
     "bragg_spot_share": (0.8, 1.0),
@@ -47,19 +48,27 @@ _BACKGROUND = {"share_background": 1.0, "background_constant": (0.05, 0.2), "bac
 
 # Counts are those of the brightest pixel; with Bragg peaks in the plane that is a peak's.
 CASES = {
-    "counting noise alone": SignalRecipe(**_COUNTS),
-    "residue of subtracted Bragg peaks": SignalRecipe(share_bragg=1.0, **_COUNTS),
-    "Bragg peaks left in": SignalRecipe(**_PEAKS, share_counts=1.0, brightest_counts=(2e4, 1e5)),
-    "smooth background": SignalRecipe(**_BACKGROUND, **_COUNTS),
-    "Bragg peaks and background": SignalRecipe(
-        **_PEAKS, **_BACKGROUND, share_counts=1.0, brightest_counts=(2e4, 1e5)
+    "counting noise alone": (SignalRecipe(**_COUNTS), ("Bragg auto, missing", "background radial")),
+    "residue of subtracted Bragg peaks": (
+        SignalRecipe(share_bragg=1.0, **_COUNTS),
+        ("Bragg auto, missing", "Bragg auto, filled"),
     ),
-    "30 to 100 counts": SignalRecipe(share_counts=1.0, brightest_counts=(30.0, 100.0)),
+    "Bragg peaks left in": (
+        SignalRecipe(**_PEAKS, **_MANY_COUNTS),
+        ("Bragg auto, missing", "Bragg auto, filled", "Bragg 0.2 1/Angstrom, missing"),
+    ),
+    "smooth background": (SignalRecipe(**_BACKGROUND, **_COUNTS), ("background radial",)),
+    "Bragg peaks and background": (
+        SignalRecipe(**_PEAKS, **_BACKGROUND, **_MANY_COUNTS),
+        ("Bragg auto, missing", "background radial", "Bragg auto, missing; background radial"),
+    ),
+    "30 to 100 counts": (SignalRecipe(share_counts=1.0, brightest_counts=(30.0, 100.0)), ("symmetry -1",)),
 }
 STEPS = {
     "nothing": CleanUp(),
     "Bragg auto, missing": CleanUp(bragg_radius="auto"),
     "Bragg auto, filled": CleanUp(bragg_radius="auto", bragg_fill="surroundings"),
+    "Bragg 0.2 1/Angstrom, missing": CleanUp(bragg_radius=0.2),
     "background radial": CleanUp(background="radial"),
     "Bragg auto, missing; background radial": CleanUp(bragg_radius="auto", background="radial"),
     "symmetry -1": CleanUp(laue="-1"),
@@ -136,14 +145,14 @@ def score(
     """Errors (planes, 4) of every case and clean-up, and the share of planes of each case that look like Bragg."""
     found: dict[tuple[str, str], np.ndarray] = {}
     flagged = {}
-    for number, (case, recipe) in enumerate(CASES.items()):
+    for number, (case, (recipe, steps)) in enumerate(CASES.items()):
         measured = [spoilt(truth, recipe, 1000 * number + index) for index, truth in enumerate(planes)]
         looks = [look_for_bragg(each.intensity, each.grid.plane, each.cell).suspicious for each in measured]
         flagged[case] = float(np.mean(looks))
-        for name, settings in STEPS.items():
+        for name in ("nothing", *steps):
             found[case, name] = np.array(
                 [
-                    errors(truth, clean(each, settings)[0], factorize)
+                    errors(truth, clean(each, STEPS[name])[0], factorize)
                     for truth, each in zip(planes, measured, strict=True)
                 ]
             )

@@ -89,7 +89,8 @@ def remove_bragg(
         plane: where the pixels lie.
         cell: the unit cell.
         radius: one number, or three along h, k and l with the unit rlu; None takes it from the plane itself, as
-            `bragg_evidence` does, and punches nothing where no position stands out.
+            `bragg_evidence` does, and punches all positions where Bragg peaks seem to be left in, else those few that
+            stand out.
         unit: of the radius.
         centring: lattice type, whose forbidden reflections are left alone.
         fill: missing leaves NaN; surroundings closes holes with a smooth surface and matching noise.
@@ -103,6 +104,7 @@ def remove_bragg(
     """
     positions = bragg_positions(plane, cell, centring)
     notes: tuple[str, ...] = ()
+    chosen = positions.number >= 0
     numbers: dict[str, Number] = {"centring": centring, "fill": fill}
     if radius is None:
         evidence = bragg_evidence(intensity, positions, noise_of(intensity))
@@ -110,13 +112,17 @@ def remove_bragg(
         if evidence.radius_inv_angstrom is None:
             sentence = f"Bragg peaks: nothing punched, as {evidence.sentence()}"
             return intensity, sigma, StepRecord("bragg", sentence, {**numbers, "radius": None}, notes)
+        if (
+            not evidence.suspicious
+        ):  # a few, such as a hot pixel: the others are worth more than what they may hide
+            chosen = np.isin(positions.number, evidence.which)
         if not evidence.ends:
             notes = (
                 f"Bragg peaks: they go on beyond {evidence.radius_inv_angstrom:.3g} 1/Angstrom, about halfway to the"
                 " next ones; expected peaks that end, so look at the plane and give a radius",
             )
         radius, unit = (_within_reach(evidence.radius_inv_angstrom, positions),), "inv-angstrom"
-    punched = (positions.reach(radius, unit) <= 1) & (positions.number >= 0)
+    punched = (positions.reach(radius, unit) <= 1) & chosen
     present = np.unique(positions.number[punched])
     words = (
         f"{' '.join(f'{each:.4g}' for each in radius)} {'1/Angstrom' if unit == 'inv-angstrom' else 'r.l.u.'}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dsfunet.cleanup.bragg_positions import MOST_REACH_RLU, BraggPositions
+from dsfunet.cleanup.bragg_positions import MOST_REACH_RLU, BraggPositions, Integers
 from dsfunet.cleanup.noise import NoiseModel
 from dsfunet.cleanup.record import Array, Mask
 
@@ -24,7 +24,9 @@ _SIGNIFICANT = 6.0
 _ALIKE_CORE, _ALIKE_RING = 0.35, 0.1
 # And as a share of the plane's bright pixels, where it is dark and ratios mean nothing.
 _ALIKE_BRIGHT_CORE, _ALIKE_BRIGHT_RING = 0.04, 0.01
-_FEWEST_OUTSTANDING, _SUSPICIOUS_SHARE = 3, 0.04
+# To the pixels halfway to the next position, which a form factor may well change on the way to.
+_ALIKE_FAR, _ALIKE_BRIGHT_FAR = 2.0, 0.2
+_FEWEST_OUTSTANDING, _SUSPICIOUS_SHARE = 3, 0.06
 _COVERED = 0.9
 
 
@@ -39,6 +41,7 @@ class BraggEvidence:
         radius_inv_angstrom: how far nine in ten of those that stand out reach in three dimensions [1/Angstrom]; None
             where none does.
         ends: whether they end before the next position is nearer, or the radius is only the largest there is.
+        which: those that stand out, as rows of `BraggPositions.hkl`.
     """
 
     positions: int
@@ -46,6 +49,7 @@ class BraggEvidence:
     score: float
     radius_inv_angstrom: float | None = None
     ends: bool = True
+    which: tuple[int, ...] = ()
 
     @property
     def suspicious(self) -> bool:
@@ -67,12 +71,13 @@ def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseMode
     profile = _profiles(intensity, positions)
     if profile is None:
         return BraggEvidence(0, 0, 0.0)
-    means, counts, off_plane = profile
+    means, counts, off_plane, present = profile
     bright = float(np.nanquantile(intensity, 0.95))
     last = means.shape[1] - 1
-    outstanding, judged = _deviating(
-        means, counts, 0, min(_RING_PIXELS, max(last - 1, 1)), noise, _ALIKE_CORE, _ALIKE_BRIGHT_CORE * bright
-    )
+    near = min(_RING_PIXELS, max(last - 1, 1))
+    outstanding, judged = _deviating(means, counts, 0, near, noise, _ALIKE_CORE, _ALIKE_BRIGHT_CORE * bright)
+    outstanding |= _deviating(means, counts, 0, last - 1, noise, _ALIKE_FAR, _ALIKE_BRIGHT_FAR * bright)[0]
+    outstanding &= judged
     number, total = int(outstanding.sum()), int(judged.sum())
     if not total:
         return BraggEvidence(0, 0, 0.0)
@@ -84,6 +89,10 @@ def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseMode
         deviates, known = _deviating(
             means, counts, annulus, annulus + 1, noise, _ALIKE_RING, _ALIKE_BRIGHT_RING * bright
         )
+        # Where peaks outshine all else, neighbouring annuli have the ratio of the peaks' shape, the same for all.
+        deviates |= _deviating(
+            means, counts, annulus, last - 1, noise, _ALIKE_FAR, _ALIKE_BRIGHT_RING * bright
+        )[0]
         still = outstanding & known
         if not still.any() or deviates[still].mean() <= 1 - _COVERED:
             ends = True
@@ -91,13 +100,14 @@ def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseMode
         reach = annulus + 1
     in_plane = reach * positions.pixel_inv_angstrom
     radius = float(np.hypot(in_plane, off_plane))
-    return BraggEvidence(total, number, number / total, radius, ends)
+    return BraggEvidence(total, number, number / total, radius, ends, tuple(present[outstanding].tolist()))
 
 
-def _profiles(intensity: Array, positions: BraggPositions) -> tuple[Array, Array, float] | None:
+def _profiles(intensity: Array, positions: BraggPositions) -> tuple[Array, Array, float, Integers] | None:
     """Mean and number of the measured pixels in annuli of one pixel about each position, (k, annuli) each.
 
-    And how far the positions lie off the plane, the largest [1/Angstrom]. None where no position can be judged.
+    And how far the positions lie off the plane, the largest [1/Angstrom], and which they are, (k,). None where no
+    position can be judged.
     """
     near = (positions.off_plane_inv_angstrom < _NEAR_PLANE_INV_ANGSTROM) & (positions.number >= 0)
     near &= np.isfinite(intensity)
@@ -120,7 +130,7 @@ def _profiles(intensity: Array, positions: BraggPositions) -> tuple[Array, Array
     counts = np.bincount(place, minlength=len(present) * annuli).reshape(-1, annuli).astype(np.float64)
     sums = np.bincount(place, intensity[chosen], minlength=len(present) * annuli).reshape(-1, annuli)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    return means, counts, float(positions.off_plane_inv_angstrom[cores].max())
+    return means, counts, float(positions.off_plane_inv_angstrom[cores].max()), present
 
 
 def _deviating(
@@ -137,7 +147,16 @@ def _deviating(
     if not known.any():
         return deviating, known
     around, core = ring_means[known], means[known, annulus]
-    usable = around > floor
+    usable = (around >= np.median(around)) & (around > 0)
+    ratio = float(np.median(core[usable] / around[usable])) if usable.any() else 1.0
+    expected = ratio * around
+    uncertainty = noise(expected) * np.sqrt(1 / counts[known, annulus] + ratio**2 / ring_counts[known])
+    # As many times darker as brighter: holes are peaks of which too much was subtracted.
+    beyond = np.maximum(core - (1 + alike) * expected, expected / (1 + alike) - core)
+    deviating[known] = beyond > floor + _SIGNIFICANT * uncertainty
+    return deviating, known
+    around, core = ring_means[known], means[known, annulus]
+    usable = (around >= np.median(around)) & (around > 0)
     ratio = float(np.median(core[usable] / around[usable])) if usable.any() else 1.0
     expected = ratio * around
     uncertainty = noise(expected) * np.sqrt(1 / counts[known, annulus] + ratio**2 / ring_counts[known])

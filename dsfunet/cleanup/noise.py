@@ -47,7 +47,15 @@ def noise_of(intensity: Array) -> NoiseModel:
         values = values[values <= np.quantile(values, _TRIM_QUANTILE)]
         levels.append(expected[known][part].mean())
         deviations.append(np.sqrt(np.pi / 2) * values.mean())  # of a Gaussian; MAD would be 0 for few counts
-    return NoiseModel(np.array(levels), np.array(deviations))
+    found = NoiseModel(np.array(levels), np.array(deviations))
+    # Counts scatter by the root of what is expected, and other noise grows no faster: what does, in the brightest
+    # quarter of the plane, is the shape of sharp peaks.
+    usual = slice(parts // 2, max(parts // 2 + 1, 3 * parts // 4))
+    if found.levels[usual].min() > 0:
+        growth = float((found.deviations[usual] / np.sqrt(found.levels[usual])).max())
+        most = np.where(np.arange(parts) < parts // 2, np.inf, growth * np.sqrt(np.maximum(found.levels, 0)))
+        found = NoiseModel(found.levels, np.minimum(found.deviations, most))
+    return found
 
 
 def smoothed(intensity: Array, deviation_pixels: float) -> Array:
