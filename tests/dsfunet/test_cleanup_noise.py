@@ -10,7 +10,7 @@ from tests.dsfunet.cleanup_planes import TETRAGONAL, grid, scattering
 def test_counts_and_constant_noise_are_found_at_every_level_and_peaks_are_not_noise() -> None:
     rng = np.random.default_rng(0)
     truth = 400 * scattering(grid(TETRAGONAL, n=256, m=256))
-    levels = np.array([60.0, 300.0, 1000.0])
+    levels = np.array([150.0, 300.0, 1000.0])
     assert noise_of(rng.poisson(truth).astype(float))(levels) == pytest.approx(np.sqrt(levels), rel=0.12)
     constant = noise_of(truth + rng.normal(0, 15, truth.shape))
     assert constant(levels) == pytest.approx(15, rel=0.1)
