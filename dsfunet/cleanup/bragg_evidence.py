@@ -155,11 +155,3 @@ def _deviating(
     beyond = np.maximum(core - (1 + alike) * expected, expected / (1 + alike) - core)
     deviating[known] = beyond > floor + _SIGNIFICANT * uncertainty
     return deviating, known
-    around, core = ring_means[known], means[known, annulus]
-    usable = (around >= np.median(around)) & (around > 0)
-    ratio = float(np.median(core[usable] / around[usable])) if usable.any() else 1.0
-    expected = ratio * around
-    uncertainty = noise(expected) * np.sqrt(1 / counts[known, annulus] + ratio**2 / ring_counts[known])
-    tolerance = alike * np.maximum(expected, 0) + floor + _SIGNIFICANT * uncertainty
-    deviating[known] = np.abs(core - expected) > tolerance
-    return deviating, known
