@@ -75,6 +75,15 @@ STEPS = {
 }
 
 
+_WHERE_NOT = (
+    "Where it does not help: a radial background subtracted where there is none takes diffuse scattering for floor, and"
+    " costs a little; residue of well subtracted peaks harms lattice mode less than its holes do, so that only the form"
+    " factor gains; filled holes are no better than missing ones, which the networks know; inversion alone gains little,"
+    " and only on layers through the origin. Some planes with wide peaks on small cells, where one peak runs into the next,"
+    " are not seen for what they are, and make most of the means that stay high: look at medians, and at the plane."
+)
+
+
 @dataclass(frozen=True)
 class CartesianGrid:
     """What `clean` needs of a grid, for simulated planes: square and Cartesian even where the cell is oblique."""
@@ -164,7 +173,7 @@ def table(found: dict[tuple[str, str], np.ndarray], flagged: dict[str, float], c
     lines = [
         "# What the clean-up buys",
         "",
-        f"`python -m benchmarks.cleanup`: {count} planes on integer layers, of species never trained on, with detector"
+        f"`python -m benchmarks.cleanup --planes {count}`: {count} planes on integer layers, of species never trained on, with detector"
         " gaps, spoilt and cleaned up by settings that are the same for all; the shipped weights; seeded, so the same"
         f" on any run ({describe_machine()}). Mean squared errors in spread space over all 256 x 256 pixels; mean, and"
         " in brackets the median. *Better* is the share of planes whose two errors in lattice mode add up to less"
@@ -184,7 +193,7 @@ def table(found: dict[tuple[str, str], np.ndarray], flagged: dict[str, float], c
         )
     lines += ["", "Planes that `look_for_bragg` calls suspicious:", ""]
     lines += [f"* {case}: {100 * share:.0f} %" for case, share in flagged.items()]
-    return lines
+    return [*lines, "", _WHERE_NOT]
 
 
 def main(args: Sequence[str] | None = None) -> int:
