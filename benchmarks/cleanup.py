@@ -77,10 +77,10 @@ STEPS = {
 
 _WHERE_NOT = (
     "Where it does not help: a radial background subtracted where there is none takes diffuse scattering for floor, and"
-    " costs a little; residue of well subtracted peaks harms lattice mode less than its holes do, so that only the form"
-    " factor gains; filled holes are no better than missing ones, which the networks know; inversion alone gains little,"
-    " and only on layers through the origin. Some planes with wide peaks on small cells, where one peak runs into the next,"
-    " are not seen for what they are, and make most of the means that stay high: look at medians, and at the plane."
+    " costs a little; residue of well subtracted peaks harms short-range order less than its holes do, so that only the"
+    " form factor gains; filled holes are better than missing ones for short-range order by the networks alone, and not"
+    " in the means of lattice mode; inversion alone gains little, and only on layers through the origin. Planes whose"
+    " peaks `look_for_bragg` misses stay spoilt, and keep the means high: look at medians, and at the plane."
 )
 
 
@@ -173,8 +173,8 @@ def table(found: dict[tuple[str, str], np.ndarray], flagged: dict[str, float], c
     lines = [
         "# What the clean-up buys",
         "",
-        f"`python -m benchmarks.cleanup --planes {count}`: {count} planes on integer layers, of species never trained on, with detector"
-        " gaps, spoilt and cleaned up by settings that are the same for all; the shipped weights; seeded, so the same"
+        f"`python -m benchmarks.cleanup --planes {count}`: {count} planes on integer layers, of species never trained"
+        " on, with detector gaps, spoilt and cleaned up by settings that are the same for all; the shipped weights; seeded, so the same"
         f" on any run ({describe_machine()}). Mean squared errors in spread space over all 256 x 256 pixels; mean, and"
         " in brackets the median. *Better* is the share of planes whose two errors in lattice mode add up to less"
         " than with nothing done.",
