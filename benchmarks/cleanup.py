@@ -174,7 +174,8 @@ def table(found: dict[tuple[str, str], np.ndarray], flagged: dict[str, float], c
         "# What the clean-up buys",
         "",
         f"`python -m benchmarks.cleanup --planes {count}`: {count} planes on integer layers, of species never trained"
-        " on, with detector gaps, spoilt and cleaned up by settings that are the same for all; the shipped weights; seeded, so the same"
+        " on, with detector gaps, spoilt and"
+        " cleaned up by settings that are the same for all; the shipped weights; seeded, so the same"
         f" on any run ({describe_machine()}). Mean squared errors in spread space over all 256 x 256 pixels; mean, and"
         " in brackets the median. *Better* is the share of planes whose two errors in lattice mode add up to less"
         " than with nothing done.",
