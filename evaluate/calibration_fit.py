@@ -8,8 +8,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-from dsfunet.preprocessing import COMPONENTS
-from dsfunet.uncertainty import CALIBRATED_PASSES, FEATURES, MODES, Calibration, Mode, Planes
+from dsfunet.preprocessing import COMPONENTS, unspread
+from dsfunet.uncertainty import CALIBRATED_PASSES, FEATURES, MODES, Calibration, Mode, Planes, linear_sigma
 from evaluate.summary import missing_index
 
 LEVELS: dict[str, float | None] = {"as stored": None, "1000 counts": 1000.0, "100 counts": 100.0}
@@ -122,8 +122,13 @@ def judge(calibration: Calibration, records: list[PlaneRecord]) -> dict[str, Any
                 continue
             of = [records[place].measured[mode, passes] for place in chosen]
             features = np.stack([each.features for each in of], axis=2)  # (2, FEATURES, planes, pixels)
-            error = np.abs(np.stack([each.error for each in of], axis=1))
-            ratio = error / calibration.sigma(mode, passes, features)
+            signed = np.stack([each.error for each in of], axis=1)
+            sigma = calibration.sigma(mode, passes, features)
+            error = np.abs(signed)
+            ratio = error / sigma
+            level = features[:, FEATURES.index("level")]
+            # What a user has in hand: linear intensity, and its sigma.
+            linear = np.abs(unspread(level) - unspread(level - signed)) / linear_sigma(level, sigma)
             unmeasured = features[0, FEATURES.index("log_depth")] > 0
             noise = np.array([records[place].noise for place in chosen])
             classes = {
@@ -134,9 +139,10 @@ def judge(calibration: Calibration, records: list[PlaneRecord]) -> dict[str, Any
                 **{name: (noise == name)[:, None] for name in LEVELS},
             }
             for component, name in enumerate(COMPONENTS):
-                plain["passes"].setdefault(mode, {}).setdefault(name, {})[str(passes)] = _of_passes(
-                    of, component, ratio[component], error[component]
-                )
+                table = plain["passes"].setdefault(mode, {}).setdefault(name, {})
+                table[str(passes)] = _of_passes(of, component, ratio[component], error[component])
+                for bound in (1, 2):
+                    table[str(passes)][f"linear_within_{bound}"] = float((linear[component] < bound).mean())
                 plain["coverage"].setdefault(mode, {}).setdefault(name, {})[str(passes)] = {
                     label: _coverage(ratio[component][np.broadcast_to(members, unmeasured.shape)])
                     for label, members in classes.items()

@@ -77,21 +77,24 @@ def calibration_tables(plain: Mapping[str, Any]) -> list[str]:
         "MSE of the mean of the passes: mean, median, 90th percentile. Raw: their own standard deviation; a Gaussian"
         " has 68.3 % and 95.4 % of the errors within one and two. Ranks: Spearman correlations with the errors, of"
         " pixels within a plane and of planes; calibrated in brackets. Surer half: the MSE of the half of all pixels"
-        " with the smaller sigma, as a part of that of all. 95 %: how many sigmas hold 95 % of the errors.",
+        " with the smaller sigma, as a part of that of all. 95 %: how many sigmas hold 95 % of the errors. Linear:"
+        " errors of linear intensity within one and two of its sigmas, which is what a result holds.",
     ]
     head = ["passes", "MSE", "raw within 1, 2", "ranks of pixels", "ranks of planes", "surer half"]
-    head += ["median sigma", "95 %"]
+    head += ["median sigma", "95 %", "linear within 1, 2"]
     for mode, component, table in _each(plain["passes"]):
         rows = [
             [
                 passes,
                 " / ".join(f"{of[name]:.5f}" for name in ("mse", "mse_median", "mse_90")),
-                f"{_percent(of['raw_within_1'])}, {_percent(of['raw_within_2'])}",
-                f"{of['ranks_pixels_raw']:.2f} ({of['ranks_pixels']:.2f})",
-                f"{of['ranks_planes_raw']:.2f} ({of['ranks_planes']:.2f})",
+                # A single pass has no deviation.
+                f"{_percent(of['raw_within_1'])}, {_percent(of['raw_within_2'])}" if passes != "1" else "-",
+                f"{_raw(of['ranks_pixels_raw'], passes)} ({of['ranks_pixels']:.2f})",
+                f"{_raw(of['ranks_planes_raw'], passes)} ({of['ranks_planes']:.2f})",
                 f"{of['mse_of_surer_half']:.2f}",
                 f"{of['median_sigma']:.4f}",
                 f"{of['factor_95']:.2f}",
+                f"{_percent(of['linear_within_1'])}, {_percent(of['linear_within_2'])}",
             ]
             for passes, of in ((str(each), table[str(each)]) for each in CALIBRATED_PASSES)
         ]
@@ -122,6 +125,10 @@ def _each(tables: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, An
 
 def _covered(of: Mapping[str, float]) -> str:
     return f"{_percent(of['within_1'])}, {_percent(of['within_2'])}" if of["pixels"] else "-"
+
+
+def _raw(rank: float, passes: str) -> str:
+    return "-" if passes == "1" else f"{rank:.2f}"
 
 
 def _percent(share: float) -> str:
