@@ -101,7 +101,7 @@ CONCLUSIONS = (
     f"What follows for users: the networks' square reaches out to {SMALLEST_SQUARE:g} at least, with missing pixels"
     f" around a smaller plane, and to {LARGEST_SQUARE:g} at most, the rest of a larger one left out unless the whole is"
     f" asked for. A plane that reaches less than {SMALLEST_REACH:g}, or has fewer than {FEWEST_PIXELS} measured pixels,"
-    " is refused. A square that is not centred costs little, so that one quadrant of a wide plane is looked at by itself."
+    " is refused. A square off the centre costs little, so that one quadrant of a wide plane is looked at by itself."
     " Large cells spoil the networks' own short-range order first and lattice mode last; but these planes are taken at"
     " points, where a detector's pixels and a user's resampled grid have a width.",
 )

@@ -1,7 +1,7 @@
 """Planes in, components out: `Factorizer` is what users call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,17 @@ from dsfunet.lattice_search import FoundLattice, find_lattice
 from dsfunet.networks.inputs import shown_to
 from dsfunet.networks.spectral_unet import MOST_CHANNELS
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.preprocessing import PIXELS, measured_pixels, network_input, spread, unspread
+from dsfunet.plane_dataset import turned
+from dsfunet.preprocessing import PIXELS, check_planes, network_input, spread, unspread
+from dsfunet.uncertainty import (
+    Calibration,
+    Passes,
+    sigmas_of,
+    summarised,
+    turned_back,
+    turns_of,
+    uncertainty_in_words,
+)
 from dsfunet.weights import Generators, load_generators, load_release
 
 Planes = npt.NDArray[np.float32]
@@ -33,6 +43,10 @@ class Components:
     given here; `of_networks` has what the networks alone said of every plane, form factor and short-range order.
     Where the lattice had to be found, `found_lattices` has what was found, None for a plane on which nothing repeats or
     nothing convinces; its answer is then None, too.
+
+    `sigma_form_factor` and `sigma_short_range_order` are the standard uncertainties of the components given here, of
+    linear intensity, same shape (`dsfunet.uncertainty`), and `sigma_of_networks` those of `of_networks`; None where
+    there are none, and `uncertainty` says in words what they are.
     """
 
     form_factor: Planes
@@ -41,6 +55,10 @@ class Components:
     lattice_answers: tuple[LatticeAnswer | None, ...] = ()
     of_networks: tuple[Planes, Planes] | None = None
     found_lattices: tuple[FoundLattice | None, ...] = ()
+    sigma_form_factor: Planes | None = None
+    sigma_short_range_order: Planes | None = None
+    sigma_of_networks: tuple[Planes, Planes] | None = None
+    uncertainty: str = ""
 
 
 class Factorizer:
@@ -63,6 +81,11 @@ class Factorizer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.generators = generators
         self.batch_size = batch_size
+        self.calibration: Calibration | None = None
+        if generators.calibration:
+            calibration = Calibration.from_plain(generators.calibration, generators.source)
+            # Of other weights it says nothing.
+            self.calibration = calibration if calibration.digest == generators.digest else None
         self._networks = [
             network.to(self.device).to(memory_format=torch.channels_last).eval()
             for network in (generators.form_factor, generators.short_range_order)
@@ -98,6 +121,8 @@ class Factorizer:
         planes: npt.NDArray[Any],
         mask: npt.NDArray[np.bool_] | None = None,
         lattice: LatticePlane | Literal["find"] | None = None,
+        passes: int = 1,
+        seed: int = 0,
     ) -> Components:
         """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
 
@@ -105,50 +130,120 @@ class Factorizer:
         one plane or of all) is False, and those that a numpy masked array hides. `lattice` says where the pixels of
         all the planes lie in reciprocal space, and on which cell; "find" finds one for each from the plane itself.
 
+        With several `passes`, up to 8, each plane is asked as it is and turned, `seed` saying which turns; the answer
+        is their mean in spread space. Their spread makes the standard uncertainties sharper, which one pass gives, too;
+        with 0 passes the answer is that of one, without them.
+
         Raises:
-            InputError: wrong shape or type, a lattice of another shape of planes, or a plane with nothing to factorise:
-                no measured pixel, or all of them equal.
+            InputError: wrong shape or type, a lattice of another shape of planes, passes or seed out of range, or a
+                plane with nothing to factorise: no measured pixel, or all of them equal.
         """
         if isinstance(lattice, LatticePlane) and lattice.plane.shape != (PIXELS, PIXELS):
             raise InputError(
                 f"lattice of planes of {lattice.plane.shape} pixels: expected {(PIXELS, PIXELS)}"
             )
+        turns = turns_of(passes, seed) if passes else (0,)
         stack, measured = check_planes(planes, mask)
-        outputs = np.empty((2, *stack.shape), np.float32)
+        shape = np.shape(planes)
+        answers: list[Passes] = []
         for start in range(0, len(stack), self.batch_size):
             part = slice(start, start + self.batch_size)
-            pairs = zip(stack[part], measured[part], strict=True)
-            shown = np.stack([_shown(*pair, number) for number, pair in enumerate(pairs, start)])
-            outputs[:, part] = self._infer(torch.from_numpy(shown), self._networks)
-        form_factor, short_range_order = np.clip(unspread(outputs), 0.0, 1.0)
-        shape = np.shape(planes)
-        networks = form_factor.reshape(shape), short_range_order.reshape(shape)
+            outputs = self.network_passes(stack[part], measured[part], turns, start)
+            answers += [summarised(outputs[:, :, place]) for place in range(outputs.shape[2])]
+        networks = np.clip(unspread(np.stack([each.mean for each in answers], axis=1)), 0.0, 1.0)
+        alone = sigmas_of(self.calibration, "networks", passes, answers, stack, measured)
+        words = uncertainty_in_words(self.calibration, passes)
         if lattice is None:
-            return Components(*networks, measured.reshape(shape))
-        each_plane = list(zip(stack, measured, form_factor, short_range_order, strict=True))
+            return Components(
+                *_shaped(networks, shape),
+                measured.reshape(shape),
+                sigma_form_factor=None if alone is None else alone[0].reshape(shape),
+                sigma_short_range_order=None if alone is None else alone[1].reshape(shape),
+                uncertainty=words,
+            )
         found: tuple[FoundLattice | None, ...] = ()
         lattices: list[LatticePlane | None] = []
+        each_plane = list(zip(stack, measured, *networks, strict=True))
         if isinstance(lattice, LatticePlane):
             lattices = [lattice] * len(stack)
         else:
             found = tuple(self._convincing(*each) for each in each_plane)
             lattices = [each.lattice if each else None for each in found]
-        answers = tuple(
-            self.split_on_lattice(*each[:2], its_lattice, *each[2:]) if its_lattice else None
-            for each, its_lattice in zip(each_plane, lattices, strict=True)
-        )
-        chosen = np.stack([form_factor, short_range_order])
-        for place, answer in enumerate(answers):
-            if answer is not None and answer.accepted:
+        chosen, sigmas = networks.copy(), None if alone is None else alone.copy()
+        on_lattice: list[LatticeAnswer | None] = []
+        for place, (each, its_lattice) in enumerate(zip(each_plane, lattices, strict=True)):
+            if its_lattice is None:
+                on_lattice.append(None)
+                continue
+            plane, its_mask, *both = each
+            answer, outputs = self.lattice_passes(plane, its_mask, its_lattice, both[0], both[1], turns)
+            if len(outputs) > 1:
+                means = np.clip(unspread(outputs.mean(axis=0)), 0.0, 1.0)
+                answer = replace(answer, form_factor=means[0], short_range_order=means[1])
+            on_lattice.append(answer)
+            if answer.accepted:
                 chosen[:, place] = answer.form_factor, answer.short_range_order
+                own = sigmas_of(
+                    self.calibration, "lattice", passes, [summarised(outputs)], plane[None], its_mask[None]
+                )
+                if sigmas is not None and own is not None:
+                    sigmas[:, place] = own[:, 0]
         return Components(
-            chosen[0].reshape(shape),
-            chosen[1].reshape(shape),
+            *_shaped(chosen, shape),
             measured.reshape(shape),
-            answers,
-            networks,
+            tuple(on_lattice),
+            _shaped(networks, shape),
             found,
+            sigma_form_factor=None if sigmas is None else sigmas[0].reshape(shape),
+            sigma_short_range_order=None if sigmas is None else sigmas[1].reshape(shape),
+            sigma_of_networks=None if alone is None else _shaped(alone, shape),
+            uncertainty=words,
         )
+
+    def network_passes(
+        self,
+        stack: npt.NDArray[np.float64],
+        measured: npt.NDArray[np.bool_],
+        turns: Sequence[int],
+        first: int = 0,
+    ) -> Planes:
+        """What the networks alone answer to planes (n, 256, 256), each turned: (turns, 2, n, 256, 256), spread.
+
+        `first` is the number of the first plane, for the user to know a bad one by.
+
+        Raises:
+            InputError: a plane with nothing to factorise.
+        """
+        pairs = zip(stack, measured, strict=True)
+        shown = np.stack([_shown(*pair, number) for number, pair in enumerate(pairs, first)])
+        outputs = np.empty((len(turns), 2, *stack.shape), np.float32)
+        for place, turn in enumerate(turns):
+            answer = unspread(turned_back(self._infer(_turned_tensor(shown, turn), self._networks), turn))
+            outputs[place] = spread(np.clip(answer, 0.0, 1.0))
+        return outputs
+
+    def lattice_passes(
+        self,
+        scattering: npt.NDArray[np.floating[Any]],
+        mask: npt.NDArray[np.bool_],
+        lattice: LatticePlane,
+        form_factor: Planes,
+        short_range_order: Planes,
+        turns: Sequence[int],
+    ) -> tuple[LatticeAnswer, Planes]:
+        """What lattice mode answers to one plane, its network shown the plane turned: (turns, 2, 256, 256), spread.
+
+        The first of them as it is, too; where that is not accepted, the other turns are not tried.
+
+        Raises:
+            InputError: no pixel was measured.
+        """
+        given = (scattering, mask, lattice, form_factor, short_range_order)
+        answers = [self.split_on_lattice(*given, turns[0])]
+        if answers[0].accepted:
+            answers += [self.split_on_lattice(*given, turn) for turn in turns[1:]]
+        both = [np.stack([each.form_factor, each.short_range_order]) for each in answers]
+        return answers[0], spread(np.stack(both))
 
     @staticmethod
     def _convincing(
@@ -167,20 +262,23 @@ class Factorizer:
         lattice: LatticePlane,
         form_factor: Planes,
         short_range_order: Planes,
+        turn: int = 0,
     ) -> LatticeAnswer:
         """`dsfunet.lattice_mode.split_on_lattice` of one plane with these networks and what they answered to it.
+
+        With a `turn` other than 0 (`dsfunet.plane_dataset.turned`) the network that says I_FF sees the plane so.
 
         Raises:
             InputError: no pixel was measured.
         """
         network = self._networks[0]
-        if int(network.in_channels) < MOST_CHANNELS:  # type: ignore[arg-type]
+        if int(network.in_channels) < MOST_CHANNELS and not turn:  # type: ignore[arg-type]
             return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order)
 
         def look_again(order: Planes) -> Planes:
-            shown = torch.from_numpy(network_input(scattering, mask)[None])
-            answer = self._infer(shown, [network], torch.from_numpy(spread(order)[None, None]))
-            seen: Planes = np.clip(unspread(answer[0, 0]), 0.0, 1.0)
+            shown = _turned_tensor(network_input(scattering, mask)[None], turn)
+            answer = self._infer(shown, [network], _turned_tensor(spread(order)[None, None], turn))
+            seen: Planes = np.clip(unspread(turned_back(answer[0, 0], turn)), 0.0, 1.0)
             return seen
 
         return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order, look_again)
@@ -198,35 +296,12 @@ class Factorizer:
         return result
 
 
-def check_planes(
-    planes: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Planes as (n, 256, 256) float64 with missing pixels at 0, and where they were measured, of the same shape.
+def _turned_tensor(planes: npt.NDArray[np.float32], turn: int) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(turned(planes, turn)))
 
-    Raises:
-        InputError: wrong shape or type of planes or mask.
-    """
-    hidden = np.ma.getmaskarray(planes) if isinstance(planes, np.ma.MaskedArray) else None
-    planes = np.asarray(planes)
-    if planes.ndim not in (2, 3) or planes.shape[-2:] != (PIXELS, PIXELS) or planes.size == 0:
-        raise InputError(
-            f"planes of shape {planes.shape}: expected ({PIXELS}, {PIXELS}) or (n, {PIXELS}, {PIXELS})"
-        )
-    if planes.dtype.kind not in "fiub":
-        raise InputError(f"planes of type {planes.dtype}: expected real numbers")
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.dtype != bool or mask.shape not in (planes.shape, planes.shape[-2:]):
-            raise InputError(
-                f"mask of shape {mask.shape} and type {mask.dtype}:"
-                f" expected bool (True = measured) of shape {planes.shape}"
-            )
-        mask = np.broadcast_to(mask, planes.shape)
-    if hidden is not None:  # numpy's masked arrays say True where a value is *not* to be used
-        mask = ~hidden if mask is None else mask & ~hidden
-    stack = planes.astype(np.float64).reshape(-1, PIXELS, PIXELS)
-    measured = measured_pixels(stack, None if mask is None else mask.reshape(stack.shape))
-    return np.where(measured, stack, 0.0), measured
+
+def _shaped(both: Planes, shape: tuple[int, ...]) -> tuple[Planes, Planes]:
+    return both[0].reshape(shape), both[1].reshape(shape)
 
 
 def _shown(

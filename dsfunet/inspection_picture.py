@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from dsfunet.io.cartesian_grid import CartesianGrid
+from dsfunet.errors import InputError
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.plane_names import PlaneName
 from dsfunet.plots import Frame, colour_ticks, intensity_scale, residual_scale
@@ -15,6 +15,7 @@ from dsfunet.preprocessing import measured_pixels
 Array = npt.NDArray[np.float64]
 
 _WIDTH_INCH = 6.0
+_SMALLEST_BRIGHTEST, _LARGEST_BRIGHTEST = 1e-30, 1e30
 
 
 def draw_plane(
@@ -27,8 +28,17 @@ def draw_plane(
 
     `axes_without_cell`, a name and the coordinates of rows and columns [r.l.u.], are drawn at right angles. `signed`
     is for residuals: linear about zero. A figure of no window, as `dsfunet.plots.draw_components`.
+
+    Raises:
+        InputError: the brightest pixel is too large or too small a number to be drawn.
     """
     values = measured.intensity
+    brightest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    if brightest > 0 and not _SMALLEST_BRIGHTEST < brightest < _LARGEST_BRIGHTEST:
+        raise InputError(
+            f"the brightest pixel is {brightest:g}, expected between {_SMALLEST_BRIGHTEST:g} and"
+            f" {_LARGEST_BRIGHTEST:g} for a picture"
+        )
     if not signed:
         values = np.where(measured_pixels(values), values, np.nan)
     norm = residual_scale(values) if signed else intensity_scale(values)
@@ -61,36 +71,16 @@ def draw_plane(
 
 
 def _frame(
-    grid: PlaneGrid | CartesianGrid | None,
+    grid: PlaneGrid | None,
     shape: tuple[int, ...],
     axes_without_cell: tuple[PlaneName, Array, Array] | None,
 ) -> Frame:
-    if isinstance(grid, CartesianGrid):
-        return _cartesian_frame(grid)
     if grid is not None or axes_without_cell is None:
         return Frame.of(grid, shape)
     name, *coordinates = axes_without_cell
     rows, columns = (_edges(values) for values in coordinates)
     labels = f"{name.labels[0]} (r.l.u.)", f"{name.labels[1]} (r.l.u.)"
     return Frame(rows, columns, labels, np.array([1.0, 0.0]), np.array([0.0, 1.0]), min(columns), min(rows))
-
-
-def _cartesian_frame(grid: CartesianGrid) -> Frame:
-    """Rows to the right along the first axis, numbered as the edge below the picture crosses it; columns up."""
-    columns = _edges(grid.columns)
-    below = -0.5 if columns[0] < columns[1] else len(grid.columns) - 0.5
-    first, last = _edges(grid.rows + grid.shear * (below - len(grid.columns) // 2))
-    row, column = (float(np.linalg.norm(vector)) for vector in grid.vectors)
-    labels = f"{grid.name.labels[0]} along this edge (r.l.u.)", f"{grid.name.labels[1]} (r.l.u.)"
-    return Frame(
-        (first, last),
-        columns,
-        labels,
-        np.array([row, 0.0]),
-        np.array([0.0, column]),
-        min(columns),
-        min(first, last),
-    )
 
 
 def _edges(values: Array) -> tuple[float, float]:

@@ -200,11 +200,11 @@ def _correction(
     numerator, denominator = model * scattering, model * model
     residual = (scattering - model) * mask
     # What the model misses beyond the noise: the larger that is, the less the network's form factor is worth.
-    missed = np.sum(residual**2, dtype=np.float64) - mask.sum() * _noise(
+    missed = np.sum(residual**2, dtype=np.float64) - mask.sum() * noise_variance(
         residual, mask, mask.astype(np.float32)
     )
     variance = max(missed / max(np.sum(denominator, dtype=np.float64), 1e-30), SMALLEST_PRIOR_VARIANCE)
-    noise = _noise(residual, mask, denominator) / variance
+    noise = noise_variance(residual, mask, denominator) / variance
     if lattice.inverts_onto_itself:
         numerator, denominator = numerator + inverted(numerator), denominator + inverted(denominator)
         noise *= 2  # per pair
@@ -214,7 +214,7 @@ def _correction(
     return smooth_ratio(numerator, denominator, smoothers, unseen=1.0, weak=weak)
 
 
-def _noise(residual: Planes, mask: Mask, weight: Planes) -> float:
+def noise_variance(residual: Planes, mask: Mask, weight: Planes) -> float:
     """Variance of a pixel's noise, weighted mean over the plane, from second differences of the residual along rows.
 
     What the model misses is smooth beside the noise and hardly counts in these. Independent noise of variance v has

@@ -255,4 +255,4 @@ def _title(result: Result) -> str:
     lengths = ", ".join(
         f"{name} = {value:g}" for name, value in zip("abc", (cell.a, cell.b, cell.c), strict=True)
     )
-    return f"Diffuse scattering in {result.grid.name} and its two factors ({lengths} Å)"
+    return f"Diffuse scattering in {result.grid.name.title} and its two factors ({lengths} Å)"

@@ -8,7 +8,7 @@ networks listed in GENERATORS are ever built, and nothing is unpickled but plain
 import hashlib
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,30 @@ from dsfunet.io.files import replacing
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.shards import write_json
+from dsfunet.uncertainty import read_calibration
 
 GENERATORS: dict[str, type[nn.Module]] = {"Pix2PixGenerator": Pix2PixGenerator, "SpectralUNet": SpectralUNet}
 """The networks that weights may name."""
 
 RELEASE_FOLDER = Path(__file__).parent / "pretrained" / "release"
 CARD_FILE = "card.json"
+CALIBRATION_FILE = "calibration.json"
 
 
 @dataclass(frozen=True)
 class Generators:
-    """Both generators in evaluation mode, where they came from, and a digest of their weights."""
+    """Both generators in evaluation mode, where they came from, and a digest of their weights.
+
+    `calibration` is what makes standard uncertainties of their answers, in the plain values of calibration.json
+    (`dsfunet.uncertainty`); empty where they have none.
+    """
 
     form_factor: nn.Module
     short_range_order: nn.Module
     source: str
     digest: str
     card: dict[str, Any]
+    calibration: dict[str, Any] = field(default_factory=dict)
 
 
 def describe_network(network: nn.Module) -> dict[str, Any]:
@@ -114,7 +121,13 @@ def load_folder(folder: Path) -> Generators:
         card = json.loads(card_path.read_text(encoding="utf-8")) if card_path.exists() else {}
     except ValueError as error:
         raise InputError(f"{card_path}: not JSON ({error})") from error
-    return Generators(networks[0], networks[1], str(folder.name), digest.hexdigest(), card)
+    calibration_path = folder / CALIBRATION_FILE
+    calibration = (
+        read_calibration(calibration_path.read_text(encoding="utf-8"), str(calibration_path))
+        if calibration_path.exists()
+        else {}
+    )
+    return Generators(networks[0], networks[1], str(folder.name), digest.hexdigest(), card, calibration)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -196,10 +209,11 @@ def save_folder(
 ) -> int:
     """Write generators, and a model card if given, as a folder; returns the size of the weights [bytes].
 
-    Each file is whole or not there; a card already there, which is of other weights, is removed. Half
-    precision halves the files; the weights are used in float32 again.
+    Each file is whole or not there; a card and a calibration already there, which are of other weights, are removed.
+    Half precision halves the files; the weights are used in float32 again.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / CALIBRATION_FILE).unlink(missing_ok=True)
     size = 0
     for component in COMPONENTS:
         network: nn.Module = getattr(generators, component)

@@ -1,4 +1,4 @@
-"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, `compare` and `lattices`."""
+"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, and its other commands."""
 
 import shutil
 import sys
@@ -13,6 +13,7 @@ from dsfunet.errors import InputError
 
 COMPARE = "compare"
 LATTICES = "lattices"
+CALIBRATION = "calibration"
 
 
 def build_parser() -> ArgumentParser:
@@ -21,7 +22,7 @@ def build_parser() -> ArgumentParser:
         prog="python -m evaluate",
         description="Score weights on simulated planes whose truth is known, beside methods that need no network."
         " `python -m evaluate compare A B` compares two reports; `python -m evaluate lattices` judges lattices"
-        " found from the planes themselves.",
+        " found from the planes themselves; `python -m evaluate calibration` makes the calibration of the uncertainty.",
     )
     add = parser.add_argument
     add("--config", action=ActionConfigFile, help="a YAML file with any of these options")
@@ -130,6 +131,30 @@ def build_lattices_parser() -> ArgumentParser:
     return parser
 
 
+def build_calibration_parser() -> ArgumentParser:
+    """The command line of the calibration."""
+    parser = ArgumentParser(
+        prog="python -m evaluate calibration",
+        description="Make the calibration of the uncertainty of weights on half of some planes and judge it on the"
+        " others; calibration.json goes beside the weights.",
+    )
+    add = parser.add_argument
+    add("--weights", type=str, default="release", help="release, a checkpoint or a folder of safetensors")
+    add("--shards", type=str, required=True, help="a store of planes, such as data/validation.zarr")
+    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
+    add("--samples", type=PositiveInt, default=900, help="so many planes, spread evenly over the store")
+    add("--seed", type=NonNegativeInt, default=0, help="of the noise, the turns and the pixels")
+    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+    add(
+        "--allow-trained-species",
+        type=bool,
+        default=False,
+        help="calibrate on planes of species that the weights were trained on, with a warning",
+    )
+    add("--progress", type=bool, default=True, help="show a progress bar")
+    return parser
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
@@ -138,6 +163,8 @@ def main(args: Sequence[str] | None = None) -> int:
             _compare(build_compare_parser().parse_args(arguments[1:]))
         elif arguments and arguments[0] == LATTICES:
             _lattices(build_lattices_parser().parse_args(arguments[1:]))
+        elif arguments and arguments[0] == CALIBRATION:
+            _calibration(build_calibration_parser().parse_args(arguments[1:]))
         else:
             _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
@@ -149,7 +176,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         going_on = (
             ""
-            if arguments and arguments[0] in (COMPARE, LATTICES)
+            if arguments and arguments[0] in (COMPARE, LATTICES, CALIBRATION)
             else "; the same command goes on from here"
         )
         print(f"evaluate: stopped{going_on}", file=sys.stderr)
@@ -268,6 +295,31 @@ def _lattices(options: Namespace) -> None:
     plain, timing = evaluate_lattices(request)
     write_lattices(plain, timing, out)
     print("\n".join([*lattice_tables(plain), "", f"the report is in {out}"]))
+
+
+def _calibration(options: Namespace) -> None:
+    from dsfunet.shards import open_store
+    from evaluate.report import check_destination
+
+    out = Path(options.out)
+    check_destination(out)
+    open_store(options.shards)
+    from evaluate.calibration import CalibrationRequest, calibrate
+    from evaluate.calibration_report import calibration_tables, write_calibration
+    from evaluate.running import checked_device
+
+    request = CalibrationRequest(
+        weights=options.weights,
+        shards=options.shards,
+        samples=options.samples,
+        device=checked_device(options.device),
+        seed=options.seed,
+        allow_trained_species=options.allow_trained_species,
+        progress=options.progress,
+    )
+    calibration, plain, timing = calibrate(request)
+    write_calibration(calibration, plain, timing, out)
+    print("\n".join([*calibration_tables(plain), "", f"the report is in {out}"]))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dsfunet.lattice_search import find_lattice
 from dsfunet.networks.pix2pix_generator import NoiseDropout
 from dsfunet.plane_dataset import turned
 from dsfunet.preprocessing import spread, unspread
+from dsfunet.uncertainty import turned_back
 from evaluate.cases import Case, Prediction
 
 Planes = npt.NDArray[np.float32]
@@ -224,9 +225,3 @@ class LatticeFoundPredictor:
                 if split.accepted:
                     form_factors[place], orders[place] = split.form_factor, split.short_range_order
         return Prediction(form_factors, orders)
-
-
-def turned_back(planes: Planes, which: int) -> Planes:
-    """The inverse of `dsfunet.plane_dataset.turned`, on the last two axes."""
-    unswapped = np.swapaxes(planes, -2, -1) if which >= 4 else planes
-    return np.ascontiguousarray(np.rot90(unswapped, -(which % 4), axes=(-2, -1)))

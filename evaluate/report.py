@@ -35,6 +35,7 @@ REPORT_FILES = (
     "timing.json",
 )
 _OF_OLD_REPORTS = ("histogram.png",)
+_OF_OTHER_REPORTS = ("calibration.json",)
 _PIXELS_PER_INCH = 120
 
 
@@ -50,7 +51,9 @@ def check_destination(out: Path) -> None:
     if out.exists():
         if not out.is_dir():
             raise InputError(f"{out}: is a file; expected a folder to put the report in")
-        others = sorted({entry.name for entry in out.iterdir()} - {*REPORT_FILES, *_OF_OLD_REPORTS})
+        others = sorted(
+            {entry.name for entry in out.iterdir()} - {*REPORT_FILES, *_OF_OLD_REPORTS, *_OF_OTHER_REPORTS}
+        )
         if others:
             raise InputError(
                 f"{out}: holds {others[0]!r}; expected a new or empty folder, or an earlier report"

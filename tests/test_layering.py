@@ -16,6 +16,7 @@ FORBIDDEN = {
     "dsfunet/physics": {"torch", "lightning"},
     "dsfunet/io": {"torch", "lightning"},
     "dsfunet/analysis": {"torch", "lightning"},
+    "dsfunet/cleanup": {"torch", "lightning"},
     "dsfunet/preprocessing.py": {"torch", "lightning"},
     "dsfunet/shards.py": {"torch", "lightning"},
     "dsfunet/errors.py": {"torch", "lightning"},
@@ -82,7 +83,13 @@ def test_parts_import_only_what_lies_below_them(part: str) -> None:
 
 def test_no_torch_reaches_the_physics_by_way_of_another_module() -> None:
     """What those parts import of dsfunet, and that in turn, is free of torch as well."""
-    parts = ("dsfunet/physics", "dsfunet/io", "dsfunet/analysis", "dsfunet/preprocessing.py")
+    parts = (
+        "dsfunet/physics",
+        "dsfunet/io",
+        "dsfunet/analysis",
+        "dsfunet/cleanup",
+        "dsfunet/preprocessing.py",
+    )
     waiting = [path for part in parts for path in python_files(part)]
     seen = set()
     while waiting:

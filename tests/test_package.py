@@ -20,7 +20,13 @@ PACKAGES = ("dsfunet", "simulate", "evaluate")
 FOLDERS = (*PACKAGES, "tests", "configs", "benchmarks", "examples", ".ci")
 TEXT = {"", ".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".sh", ".xyz", ".cif", ".json", ".sbatch"}
 MOST_LINES = 350
-WEIGHTS = ("form_factor.safetensors", "short_range_order.safetensors", "card.json", "README.md")
+WEIGHTS = (
+    "form_factor.safetensors",
+    "short_range_order.safetensors",
+    "card.json",
+    "calibration.json",
+    "README.md",
+)
 
 # Put together from halves, or this file would name them itself.
 FORBIDDEN = tuple(

@@ -166,6 +166,10 @@ def _grid(file: Path, result: Result) -> PlaneGrid:
             f"{file}: its pixels have no place in reciprocal space, as a plane from .npy has none;"
             " expected a result made from a volume with its axes"
         )
+    try:
+        result.grid.name.layer  # noqa: B018  # zones are those of a layer
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     return result.grid
 
 

@@ -31,7 +31,7 @@ class Misfit:
 
 def misfit_of(residuals: Array, weights: Array, zone: Integers, hkl: Array, grid: PlaneGrid) -> Misfit:
     """Misfit of n pixels with residuals (n,), weights (n,), numbers of zones (n,) and indices hkl (n, 3)."""
-    number = np.unique(fold_numbers(hkl, grid.name.axes, fold_bins(grid)), return_inverse=True)[1]
+    number = np.unique(fold_numbers(hkl, grid.name.layer.axes, fold_bins(grid)), return_inverse=True)[1]
     zones = int(zone.max()) + 1
     cell, where = np.unique(number * zones + zone, return_inverse=True)
     bin_of_cell = cell // zones

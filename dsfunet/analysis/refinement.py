@@ -27,7 +27,6 @@ from dsfunet.analysis.least_squares import check_rank, fit, root_of
 from dsfunet.analysis.misfit import Misfit, misfit_of
 from dsfunet.analysis.refinement_data import ErrorsFrom, PlaneData
 from dsfunet.analysis.symmetry import Orbit
-from dsfunet.analysis.zones import hkl_of
 from dsfunet.errors import InputError
 from dsfunet.io.measured import PlaneGrid
 from dsfunet.physics.cosine_series import check_weights
@@ -127,12 +126,13 @@ class Refinement:
 
 def orbit_series(orbit: Orbit, grid: PlaneGrid) -> Array:
     """sum over the orbit's vectors of cos 2 pi (h i + k j + l k) on a plane, shape of the grid."""
-    first, second = grid.name.axes
-    vectors = orbit.vectors
-    rows = np.exp(2j * np.pi * np.outer(grid.rows, vectors[:, first]))
-    columns = np.exp(2j * np.pi * np.outer(grid.columns, vectors[:, second]))
-    third = np.exp(2j * np.pi * grid.name.offset * vectors[:, grid.name.fixed_axis])
-    series: Array = ((rows * third) @ columns.T).real
+    name, vectors = grid.name, orbit.vectors
+    rows, columns = (
+        np.exp(2j * np.pi * np.outer(coordinates, vectors @ direction))
+        for coordinates, direction in zip((grid.rows, grid.columns), name.vectors, strict=True)
+    )
+    origin = np.exp(2j * np.pi * (vectors @ name.origin))
+    series: Array = ((rows * origin) @ columns.T).real
     return series
 
 
@@ -206,7 +206,7 @@ def refine(
         weighted = jacobian[part] * term.weights[:, None]
         normal = weighted.T @ jacobian[part]
         residuals = last.residuals[part]
-        hkl = hkl_of(plane.grid)[plane.used]
+        hkl = plane.grid.hkl()[plane.used]
         misfit = misfit_of(residuals, term.weights, plane.zones.zone[plane.used], hkl, plane.grid)
         degrees = round(misfit.bins - float(np.trace(inverse @ normal)), 6)
         if plane.floor_influence is not None:

@@ -57,7 +57,7 @@ def fixed_axis(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> int 
 
     Planes of different orientation have no third axis in common, and each sees vectors out of the others.
     """
-    axes = {grid.name.fixed_axis for grid in grids}
+    axes = {grid.name.layer.fixed_axis for grid in grids}
     return None if settings.out_of_plane or len(axes) > 1 else axes.pop()
 
 
@@ -74,8 +74,8 @@ def check_one_crystal(files: Sequence[Path], grids: Sequence[PlaneGrid]) -> None
                 f" {100 * _ONE_CRYSTAL_EDGE:g} % and {_ONE_CRYSTAL_ANGLE_DEGREES:g} degrees, for planes of one crystal"
             )
         for other, earlier in zip(files[:number], grids[:number], strict=True):
-            same = earlier.name.axes == grid.name.axes
-            if same and abs(earlier.name.offset - grid.name.offset) < _SAME_OFFSET:
+            one, two = earlier.name.layer, grid.name.layer
+            if one.axes == two.axes and abs(one.offset - two.offset) < _SAME_OFFSET:
                 raise InputError(
                     f"{other} and {file}: found plane {grid.name} twice, expected different planes of one crystal"
                 )

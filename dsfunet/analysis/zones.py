@@ -43,35 +43,29 @@ class FoldedMap:
     calculated: Array
 
 
-def hkl_of(grid: PlaneGrid) -> Array:
-    """Indices h, k, l of every pixel [r.l.u.], shape (n, m, 3)."""
-    hkl = np.empty((*grid.shape, 3))
-    first, second = grid.name.axes
-    hkl[..., first] = grid.rows[:, None]
-    hkl[..., second] = grid.columns[None, :]
-    hkl[..., grid.name.fixed_axis] = grid.name.offset
-    return hkl
-
-
 def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
-    """Zones of a plane, and groups of those that the Laue class relates within it.
+    """Zones of a plane along two axes of the cell, and groups of those that the Laue class relates within it.
 
     Reconstructions are often averaged over the Laue class, and a network's error follows its input: zones that the
     class relates are counted as one independent look, not as several. Windows overlap as in Welch's estimate of a
     power spectrum, because errors do not stop at the border of a zone: cut out sharply, a zone would lend
     the power of slow errors to all harmonics.
+
+    Raises:
+        InputError: the plane is along no two axes of the cell.
     """
-    axes, fixed = list(grid.name.axes), grid.name.fixed_axis
-    place = hkl_of(grid)[..., axes].reshape(-1, 2)
+    layer = grid.name.layer
+    axes = list(layer.axes)
+    place = grid.hkl()[..., axes].reshape(-1, 2)
     below = np.floor(place)
     corners = [below + shift for shift in ((0, 0), (0, 1), (1, 0), (1, 1))]
     heights = np.concatenate([np.cos(np.pi / 2 * (place - corner)).prod(axis=1) for corner in corners])
     points, window = np.unique(np.concatenate(corners).astype(np.int64), axis=0, return_inverse=True)
     number = {tuple(point): i for i, point in enumerate(points.tolist())}
-    centres = np.full((len(points), 3), grid.name.offset)
+    centres = np.full((len(points), 3), layer.offset)
     centres[:, axes] = points
     links = [(i, i) for i in range(len(points))]
-    for operation in plane_operations(rotations, fixed, grid.name.offset, periodic=False):
+    for operation in plane_operations(rotations, layer.fixed_axis, layer.offset, periodic=False):
         images = np.floor((centres @ operation)[:, axes] + 0.5 + 1e-9).astype(np.int64)
         links += [
             (i, number[tuple(image)]) for i, image in enumerate(images.tolist()) if tuple(image) in number
@@ -113,12 +107,12 @@ def fold(
     `observed`, `calculated` and `weights` have the shape of the grid; pixels of weight 0 do not count.
     """
     used = weights > 0
-    hkl, weight = hkl_of(grid)[used], weights[used]
+    hkl, weight = grid.hkl()[used], weights[used]
     bins = fold_bins(grid)
     sums = np.zeros((3, bins * bins))
-    name = grid.name
-    for operation in plane_operations(rotations, name.fixed_axis, name.offset, periodic=True):
-        number = fold_numbers(hkl @ operation, name.axes, bins)
+    layer = grid.name.layer
+    for operation in plane_operations(rotations, layer.fixed_axis, layer.offset, periodic=True):
+        number = fold_numbers(hkl @ operation, layer.axes, bins)
         sums[0] += np.bincount(number, weight, bins * bins)
         sums[1] += np.bincount(number, weight * observed[used], bins * bins)
         sums[2] += np.bincount(number, weight * calculated[used], bins * bins)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from dsfunet.errors import InputError
-from dsfunet.io.given_axes import cartesian, on_grid
+from dsfunet.io.given_axes import cartesian
 from dsfunet.io.measured import MeasuredPlane
 from dsfunet.io.plane_names import AXIS_LABELS, PlaneName, parse_plane_name
 from dsfunet.physics import Cell
@@ -74,10 +74,9 @@ def read_layer(path: Path, plane_name: str | None = None) -> MeasuredPlane:
     """A layer with its axes: rows along the picture's x axis, the plane's first reciprocal axis, columns along y.
 
     Pixels below zero stay so, and count as missing; zeros become NaN where they fill a square wider than 5 % of a
-    reciprocal cell, or lie among pixels of more than 12 counts.
-    The grid is a `CartesianGrid`, or a `PlaneGrid` where the plane's axes are perpendicular. The file's rows are taken
-    to run from the bottom up, towards larger y. `plane_name` is needed only where the header does not say which layer
-    it is, and must not contradict it.
+    reciprocal cell, or lie among pixels of more than 12 counts. Where the plane's axes are oblique, the grid is one of
+    a plane that two perpendicular vectors span. The file's rows are taken to run from the bottom up, towards larger y.
+    `plane_name` is needed only where the header does not say which layer it is, and must not contradict it.
 
     Raises:
         InputError: the file is truncated or damaged, packed in another way, a frame of the detector rather than a
@@ -234,7 +233,7 @@ def _placed(counts: npt.NDArray[np.int64], header: _Header, name: PlaneName, swa
         if gaps.any()
         else ()
     )
-    return on_grid(MeasuredPlane(intensity, notes=notes), grid)
+    return MeasuredPlane(intensity, grid, notes)
 
 
 def _gaps(intensity: Array, steps: tuple[float, float]) -> npt.NDArray[np.bool_]:

@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
-from dsfunet.io.cartesian_grid import CartesianGrid
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
-from dsfunet.io.plane_names import PlaneName
-from dsfunet.physics import Cell, Plane, plane_through
+from dsfunet.io.plane_names import PlaneName, SpannedPlaneName
+from dsfunet.physics import Cell, plane_through
 
 Array = npt.NDArray[np.float64]
 
@@ -71,7 +70,7 @@ class GivenAxes:
         if self.orientation not in ("array", "picture"):
             raise InputError(f"orientation {self.orientation!r}: expected 'array' or 'picture'")
 
-    def grid(self, shape: tuple[int, int]) -> PlaneGrid | CartesianGrid:
+    def grid(self, shape: tuple[int, int]) -> PlaneGrid:
         """The grid of a plane of (n, m) pixels whose rows run along the first axis.
 
         Raises:
@@ -110,14 +109,9 @@ def place(measured: MeasuredPlane, axes: GivenAxes) -> MeasuredPlane:
 
     intensity = turned(measured.intensity)
     assert intensity is not None
-    return on_grid(
-        replace(measured, intensity=intensity, sigma=turned(measured.sigma)), axes.grid(intensity.shape)
+    return replace(
+        measured, intensity=intensity, grid=axes.grid(intensity.shape), sigma=turned(measured.sigma)
     )
-
-
-def on_grid(measured: MeasuredPlane, grid: PlaneGrid | CartesianGrid) -> MeasuredPlane:
-    """The same plane with a grid of either kind."""
-    return replace(measured, grid=grid)  # type: ignore[arg-type]  # until MeasuredPlane says that it takes both
 
 
 def cartesian(
@@ -126,21 +120,29 @@ def cartesian(
     step_inv_angstrom: float,
     shape: tuple[int, int],
     origin_pixel: tuple[float, float] | None = None,
-) -> PlaneGrid | CartesianGrid:
+) -> PlaneGrid:
     """Square Cartesian pixels, rows along the plane's first reciprocal axis, columns perpendicular to it in the plane.
 
     `origin_pixel` is where the plane's centre, the point 0 0 l of hkl, lies [pixels from the middle of pixel (0, 0)];
-    by default on pixel (n // 2, m // 2). Where the two axes are perpendicular, to a quarter of a pixel at the edge,
-    this is a `PlaneGrid`.
+    by default on pixel (n // 2, m // 2). Where the two axes of the plane are oblique, the columns run along no axis of
+    the cell, and the grid is that of a plane which two vectors span: [1 0 0] and [-1/2 1 0] for hk1 of a hexagonal
+    crystal. Where they are perpendicular, to a quarter of a pixel at the edge, it has the plane's own name.
     """
     n, m = shape
-    unit = plane_through(
-        cell, name.axes, name.offset, q_max_inv_angstrom=1.0, pixels=2
-    )  # steps of 1 1/Angstrom
     place_u, place_v = origin_pixel if origin_pixel is not None else (n // 2, m // 2)
-    step_u, step_v = step_inv_angstrom * unit.step_u, step_inv_angstrom * unit.step_v
-    origin = unit.origin + (n // 2 - place_u) * step_u + (m // 2 - place_v) * step_v
-    grid = CartesianGrid(cell, name, Plane(origin, step_u, step_v, shape))
-    if abs(grid.shear) * m / 2 > _SAME_PIXEL * abs(grid.steps[0]):
-        return grid
-    return PlaneGrid(cell, name, grid.rows, grid.columns)
+    # Steps of 1 1/Angstrom, in h, k, l.
+    unit = plane_through(cell, name.axes, name.offset, q_max_inv_angstrom=1.0, pixels=2)
+    along_rows, along_columns = np.stack([unit.step_u, unit.step_v]) @ cell.direct.T / (2 * np.pi)
+    first, second = name.axes
+    steps = step_inv_angstrom * along_rows[first], step_inv_angstrom * along_columns[second]
+    rows, columns = (
+        step * (np.arange(count) - place)
+        for step, count, place in zip(steps, shape, (place_u, place_v), strict=True)
+    )
+    shear = float(along_columns[first] / along_columns[second])
+    if abs(shear * steps[1]) * m / 2 <= _SAME_PIXEL * abs(steps[0]):
+        return PlaneGrid(cell, name, rows, columns)
+    vectors = np.eye(3)[[first, second]]
+    vectors[1, first] = round(shear, 12)  # -0.5 of a hexagonal cell is -0.5
+    across, up, through = ((each[0], each[1], each[2]) for each in (*vectors.tolist(), name.origin.tolist()))
+    return PlaneGrid(cell, SpannedPlaneName(across, up, through), rows, columns)

@@ -73,6 +73,13 @@ class PlaneGrid:
         first, second = self.vectors
         return square_plane(self.name.origin @ self.cell.reciprocal, first, second, q_max_inv_angstrom)
 
+    def hkl(self) -> Array:
+        """Indices h, k, l of every pixel [r.l.u.], shape (n, m, 3)."""
+        first, second = self.name.vectors
+        along_rows, along_columns = np.outer(self.rows, first), np.outer(self.columns, second)
+        hkl: Array = self.name.origin + along_rows[:, None] + along_columns[None, :]
+        return hkl
+
     def describe(self) -> str:
         """One line for a person: axis order, ranges, cell and the 2 pi."""
         axes = [
@@ -82,7 +89,7 @@ class PlaneGrid:
             )
         ]
         cell = " ".join(f"{value:g}" for value in self.cell.parameters)
-        return f"plane {self.name}: {', '.join(axes)}; cell {cell}; Q = 2 pi (h a* + k b* + l c*)"
+        return f"plane {self.name.title}: {', '.join(axes)}; cell {cell}; Q = 2 pi (h a* + k b* + l c*)"
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,11 +56,11 @@ def open_volume(file: h5py.File) -> Volume:
         try:
             return _volume(file, path, group)
         except InputError as error:
-            if "is a link to" in str(
-                error
-            ):  # what is meant is clear, and another array would be another thing
-                raise InputError(f"{path}: {error}") from error
-            first = first or InputError(f"{path}: {error}")
+            error = InputError(f"{path}: {error}")
+            # Something else, a picture or a list of peaks, is passed over; but what is meant is not replaced.
+            if _is_over_indices(group):
+                raise error from None
+            first = first or error
     for entry in members(file):
         for name in _USUAL_GROUPS:
             group_at(file, f"{entry}/{name}")  # says so where it is a link to a file that is not there
@@ -209,12 +209,8 @@ def _axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[Volume
     along: dict[int, GridAxis] = {}
     for dimension, name in enumerate(names):
         dataset = dataset_at(group, name) if name else None
-        if dataset is None:
-            continue
-        number = index_letter(name)
-        if number is None:
-            number = index_letter(attribute_text(dataset, "long_name"))
-        if number is None:
+        number = _index_of(name, dataset)
+        if dataset is None or number is None:
             continue
         units = attribute_text(dataset, "units").lower()
         if any(word in units for word in ("ang", "nm", "\N{LATIN SMALL LETTER A WITH RING ABOVE}")):
@@ -229,6 +225,27 @@ def _axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[Volume
     if any(axis.edges for axis in along.values()):
         notes.append("axes are edges of bins, so voxels lie between")
     return axes, [f"array order in the file: {stored_order(axes)}", *notes, *more]
+
+
+def _index_of(name: str, dataset: h5py.Dataset | None) -> int | None:
+    """Which of h, k, l runs along an axis, by its name or else its long name."""
+    number = index_letter(name)
+    return (
+        number
+        if number is not None or dataset is None
+        else index_letter(attribute_text(dataset, "long_name"))
+    )
+
+
+def _is_over_indices(group: h5py.Group) -> bool:
+    """Whether an NXdata is meant to be over h, k and l, whatever is wrong with it."""
+    found = set()
+    for name in members(group)[:200]:
+        try:
+            found.add(_index_of(name, dataset_at(group, name)))
+        except InputError:
+            found.add(index_letter(name))
+    return len(found - {None}) >= 2
 
 
 def _layer(group: h5py.Group, label: str) -> float | None:

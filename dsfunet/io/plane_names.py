@@ -58,6 +58,16 @@ class PlaneName:
         return AXIS_LABELS[self.fixed_axis]
 
     @property
+    def layer(self) -> "PlaneName":
+        """Itself: see `SpannedPlaneName.layer`."""
+        return self
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return str(self)
+
+    @property
     def vectors(self) -> npt.NDArray[np.float64]:
         """h, k, l of one unit along each of the two axes, shape (2, 3)."""
         return np.asarray(np.eye(3)[list(self.axes)])
@@ -123,10 +133,33 @@ class SpannedPlaneName:
         free = [i for i, value in enumerate(self.second) if value and i not in used]
         used.append(free[0] if free else (used[0] + 1) % 3)
         first, second = (
-            f"[{' '.join(_term(value, AXIS_LABELS[letter]) for value in vector)}]"
+            f"[{' '.join(_term(float(f'{value:.4g}'), AXIS_LABELS[letter]) for value in vector)}]"
             for vector, letter in zip((self.first, self.second), used, strict=True)
         )
         return first, second
+
+    @property
+    def layer(self) -> PlaneName:
+        """The plane along two axes of the cell that this one is, in which the two vectors are a choice of axes.
+
+        Such is hk1 with Cartesian pixels, or with rows along [1 1 0] and columns along [1 -1 0].
+
+        Raises:
+            InputError: it is none, as hhl.
+        """
+        for fixed in (2, 1, 0):
+            if self.first[fixed] == self.second[fixed] == 0:
+                first, second = (axis for axis in range(3) if axis != fixed)
+                return PlaneName((first, second), self.through[fixed])
+        raise self._refusal()
+
+    @property
+    def title(self) -> str:
+        """What a person calls it: hk1 where it is that, whatever its axes, else its shortest name."""
+        try:
+            return str(self.layer)
+        except InputError:
+            return str(self)
 
     @property
     def axes(self) -> tuple[int, int]:

@@ -18,10 +18,9 @@ from dsfunet import Factorizer, __version__
 from dsfunet.cli import main
 from dsfunet.errors import InputError
 from dsfunet.exchange import DESCRIPTION_FILE, save_onnx, save_torch_export
-from dsfunet.factorize import check_planes
 from dsfunet.io import read_plane
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
-from dsfunet.preprocessing import COMPONENTS, network_input
+from dsfunet.preprocessing import COMPONENTS, check_planes, network_input
 from dsfunet.resampling import to_network_grid
 from dsfunet.weights import Generators, build_network, load_release
 

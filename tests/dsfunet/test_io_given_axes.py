@@ -5,9 +5,9 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.io import GivenAxes, MeasuredPlane, PlaneGrid, parse_plane_name
-from dsfunet.io.cartesian_grid import CartesianGrid
-from dsfunet.io.given_axes import cartesian, place
-from dsfunet.physics import Cell, Plane, plane_through
+from dsfunet.io.given_axes import place
+from dsfunet.io.plane_names import PlaneName, SpannedPlaneName
+from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.resampling import resample, to_network_grid, to_user_grid
 
@@ -56,7 +56,7 @@ def test_a_square_picture_is_the_cartesian_plane_of_the_physics(cell: Cell, name
 
 def test_indices_of_named_pixels_of_a_hexagonal_crystal() -> None:
     grid = by_q(HEXAGONAL, "hk1").grid((256, 256))
-    assert isinstance(grid, CartesianGrid)
+    assert isinstance(grid.name, SpannedPlaneName) and grid.name.layer == parse_plane_name("hk1")
     length = float(np.linalg.norm(HEXAGONAL.reciprocal[0]))  # 0.8637 1/Angstrom
     step = 14 / 256
     # gamma* = 60 degrees: one step to the side is (-1/2, 1) of the axes' lengths, times 2/sqrt(3).
@@ -66,8 +66,8 @@ def test_indices_of_named_pixels_of_a_hexagonal_crystal() -> None:
     across = 20 * step / length * 2 / np.sqrt(3)
     np.testing.assert_allclose(hkl[128, 148], [-across / 2, across, 1], atol=1e-12)
     np.testing.assert_allclose(hkl @ HEXAGONAL.reciprocal, grid.plane.q_points(), atol=1e-12)
-    np.testing.assert_allclose(grid.shear, -across / 40, atol=1e-12)
-    np.testing.assert_allclose(grid.spanning, [[1, 0, 0], [-0.5, 1, 0]], atol=1e-12)
+    np.testing.assert_allclose(grid.square(7.0).q_points(), grid.plane.q_points(), atol=1e-12)
+    np.testing.assert_allclose(grid.name.vectors, [[1, 0, 0], [-0.5, 1, 0]], atol=1e-12)
     along = np.stack([grid.rows[148] * grid.vectors[0] + grid.columns[100] * grid.vectors[1]])
     np.testing.assert_allclose(
         grid.plane.q_points()[148, 100], along[0] + HEXAGONAL.reciprocal[2], atol=1e-12
@@ -77,31 +77,35 @@ def test_indices_of_named_pixels_of_a_hexagonal_crystal() -> None:
 @pytest.mark.parametrize(
     ("cell", "name"), [(HEXAGONAL, "hk1"), (TRICLINIC, "hk1"), (TRICLINIC, "h-2l"), (TRICLINIC, "0.5kl")]
 )
-def test_rows_columns_and_shear_are_the_indices(cell: Cell, name: str) -> None:
+def test_rows_and_columns_make_up_the_indices(cell: Cell, name: str) -> None:
     grid = by_q(cell, name).grid((40, 40))
-    assert isinstance(grid, CartesianGrid)
-    first, second = grid.name.axes
+    assert isinstance(grid.name, SpannedPlaneName)
+    layer = parse_plane_name(name)
+    assert grid.name.layer == layer and grid.name.title == str(layer)
+    first, second = layer.axes
     hkl = grid.hkl()
-    np.testing.assert_allclose(hkl[7, 11, first], grid.rows[7] + grid.shear * (11 - 20), atol=1e-12)
+    shear = grid.name.vectors[1, first]
+    np.testing.assert_allclose(hkl[7, 11, first], grid.rows[7] + shear * grid.columns[11], atol=1e-12)
+    np.testing.assert_allclose(hkl[..., layer.fixed_axis], layer.offset)
     np.testing.assert_allclose(hkl[7, 11, second], grid.columns[11], atol=1e-12)
     np.testing.assert_allclose(hkl @ cell.reciprocal, grid.plane.q_points(), atol=1e-12)
     np.testing.assert_allclose(grid.steps, [grid.rows[1] - grid.rows[0], grid.columns[1] - grid.columns[0]])
-    ours = np.stack(LatticePlane(cell, grid.plane, grid.name.axes).fractional_indices(), axis=-1)
-    np.testing.assert_allclose(hkl[..., list(grid.name.axes)], ours, atol=1e-9)
+    ours = np.stack(LatticePlane(cell, grid.plane, layer.axes).fractional_indices(), axis=-1)
+    np.testing.assert_allclose(hkl[..., list(layer.axes)], ours, atol=1e-9)
 
 
 def test_an_oblique_third_axis_leaves_the_plane_ordinary() -> None:
     # In h k 1 of a monoclinic crystal a* and b* are perpendicular, and the point 0 0 1 lies off the plane's normal.
     grid = by_q(MONOCLINIC, "hk1").grid((256, 256))
-    assert isinstance(grid, PlaneGrid)
+    assert isinstance(grid.name, PlaneName)
     np.testing.assert_allclose(grid.plane.q_points()[128, 128], MONOCLINIC.reciprocal[2], atol=1e-12)
-    assert isinstance(by_q(MONOCLINIC, "h1l").grid((256, 256)), CartesianGrid)
+    assert isinstance(by_q(MONOCLINIC, "h1l").grid((256, 256)).name, SpannedPlaneName)
 
 
 def test_angles_off_by_less_than_a_quarter_pixel_are_right_angles() -> None:
     # Over 128 pixels 0.05 degrees are 0.11 pixels, 0.3 degrees 0.67.
-    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.05), "hk0").grid((256, 256)), PlaneGrid)
-    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.3), "hk0").grid((256, 256)), CartesianGrid)
+    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.05), "hk0").grid((256, 256)).name, PlaneName)
+    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.3), "hk0").grid((256, 256)).name, SpannedPlaneName)
 
 
 def test_pictures_have_their_first_axis_to_the_right_and_the_second_up() -> None:
@@ -133,8 +137,8 @@ def test_an_oblique_picture_shows_what_an_oblique_volume_shows() -> None:
         return 2 + np.cos(2 * np.pi * hkl[..., 0] / 3) + 0.5 * np.sin(2 * np.pi * hkl[..., 1] / 4)
 
     grid = by_q(TRICLINIC, "hk1").grid((300, 300))
-    assert isinstance(grid, CartesianGrid)
-    oblique = PlaneGrid(TRICLINIC, grid.name, np.linspace(-3, 3, 121), np.linspace(-3, 3, 121))
+    assert isinstance(grid.name, SpannedPlaneName)
+    oblique = PlaneGrid(TRICLINIC, parse_plane_name("hk1"), np.linspace(-3, 3, 121), np.linspace(-3, 3, 121))
     hkl = np.stack([*np.meshgrid(oblique.rows, oblique.columns, indexing="ij"), np.ones((121, 121))], -1)
     brought = resample(intensity(grid.hkl()), grid.plane, oblique.plane)
     # Bilinear: step^2 / 8 times the curvature, with steps of 0.05 and curvatures up to 4.4.
@@ -145,11 +149,9 @@ def test_descriptions_name_the_axes_and_the_two_pi() -> None:
     words = by_q(HEXAGONAL, "0kl").grid((64, 64)).describe()
     assert words.startswith("plane 0kl: rows k from")  # b* and c* are perpendicular
     words = by_q(HEXAGONAL, "hk0").grid((64, 64)).describe()
-    assert "rows along a*, h from -8.10453 to 7.85127 in the middle column (64 pixels)" in words
-    assert "columns perpendicular to it, k from -9.35831 to 9.06586" in words
-    assert "Cartesian pixels of 0.2188 x 0.2188 1/Angstrom" in words and words.endswith(
-        "Q = 2 pi (h a* + k b* + l c*)"
-    )
+    assert words.startswith("plane hk0: rows [h 0 0] from -8.10453 to 7.85127 (64 pixels)")
+    assert "columns [-0.5k k 0] from -9.35831 to 9.06586" in words
+    assert words.endswith("Q = 2 pi (h a* + k b* + l c*)")
 
 
 @pytest.mark.parametrize(
@@ -187,16 +189,3 @@ def test_shapes_that_do_not_fit() -> None:
     placed = place(MeasuredPlane(np.zeros((8, 8))), by_q(CUBIC, "hk0"))
     with pytest.raises(InputError, match="plane hk0 has axes of its own"):
         place(placed, by_q(CUBIC, "hk0"))
-
-
-def test_a_cartesian_grid_checks_itself() -> None:
-    name, plane = parse_plane_name("hk1"), plane_through(HEXAGONAL, (0, 1), 1.0, 7.0)
-    turned = Plane(plane.origin, plane.step_v, plane.step_u)
-    with pytest.raises(InputError, match="plane hk1: expected rows along its axis h"):
-        CartesianGrid(HEXAGONAL, name, turned)
-    oblique = Plane(plane.origin, plane.step_u, plane.step_u + plane.step_v)
-    with pytest.raises(InputError, match="plane hk1: expected columns in the plane, perpendicular"):
-        CartesianGrid(HEXAGONAL, name, oblique)
-    with pytest.raises(InputError, match="plane hk2: its pixels lie at l = 1"):
-        CartesianGrid(HEXAGONAL, parse_plane_name("hk2"), plane)
-    assert cartesian(HEXAGONAL, name, 0.1, (10, 12), (0.0, 0.0)).shape == (10, 12)

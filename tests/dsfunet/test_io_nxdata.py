@@ -94,6 +94,17 @@ def test_a_default_that_is_no_volume_is_passed_over(tmp_path: Path) -> None:
     check(path)
 
 
+def test_a_default_that_makes_no_sense_is_not_replaced(tmp_path: Path) -> None:
+    path = nxrefine(tmp_path / "a.nxs", "symm_transform")
+    with h5py.File(path, "a") as file:
+        file.copy("entry/symm_transform", "entry/transform")
+        file["entry/symm_transform/Qh"][0] = -7.0
+    with pytest.raises(
+        InputError, match="entry/symm_transform: axis Qh from -7 to 2: expected evenly spaced"
+    ):
+        read_plane(path, "hk0")
+
+
 def chess(path: Path, **attributes: Any) -> Path:
     with h5py.File(path, "w") as file:
         data = file.create_group("entry/data")

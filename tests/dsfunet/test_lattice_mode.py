@@ -8,7 +8,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
-from dsfunet.lattice_mode import LatticeAnswer, _noise, inverted, levelled, split_on_lattice
+from dsfunet.lattice_mode import LatticeAnswer, inverted, levelled, noise_variance, split_on_lattice
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -182,7 +182,7 @@ def test_noise_is_told_from_what_the_model_misses(share: float) -> None:
     missed = 0.1 * np.cos(2 * np.pi * rows / 40) * np.cos(2 * np.pi * columns / 40)
     noisy = missed + share * np.random.default_rng(3).normal(size=missed.shape)
     mask = columns % 50 > 5
-    found = _noise(noisy.astype(np.float32), mask, np.ones((256, 256), np.float32))
+    found = noise_variance(noisy.astype(np.float32), mask, np.ones((256, 256), np.float32))
     assert found == pytest.approx(share**2, rel=0.03, abs=1e-6)
 
 

@@ -12,9 +12,10 @@ from dsfunet.networks import Pix2PixGenerator
 from dsfunet.plane_dataset import turned
 from dsfunet.preprocessing import spread
 from dsfunet.shards import Store
+from dsfunet.uncertainty import turned_back
 from dsfunet.weights import Generators
 from evaluate.cases import CaseReader, Prediction
-from evaluate.network import SYMMETRIES, Mode, NetworkPredictor, turned_back
+from evaluate.network import SYMMETRIES, Mode, NetworkPredictor
 
 
 @pytest.fixture(scope="module")

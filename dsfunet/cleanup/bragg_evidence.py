@@ -1,0 +1,157 @@
+"""Are there Bragg peaks in a plane, and how far do they reach? The plane's own periodicity says so.
+
+Short-range order is the same about every Bragg position, and the form factor is smooth, so the ratio of the intensity
+at a position to that around it is nearly the same for all of them, sharp maxima of short-range order included. Bragg
+peaks, and holes where too much of one was subtracted, go by structure factors, which differ: their positions stand out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from dsfunet.cleanup.bragg_positions import MOST_REACH_RLU, BraggPositions, Integers
+from dsfunet.cleanup.noise import NoiseModel
+from dsfunet.cleanup.record import Array, Mask
+
+# A position further from the plane than this shows no peak on it: no peak is that wide.
+_NEAR_PLANE_INV_ANGSTROM = 0.1
+_NEAR_PLANE_RLU = 0.1
+_WIDEST_PIXELS = 16
+_RING_PIXELS = 3
+_SIGNIFICANT = 6.0
+# How far ratios of clean planes differ, form factors not being constant over a ring.
+_ALIKE_CORE, _ALIKE_RING = 0.35, 0.1
+# And as a share of the plane's bright pixels, where it is dark and ratios mean nothing.
+_ALIKE_BRIGHT_CORE, _ALIKE_BRIGHT_RING = 0.04, 0.01
+# To the pixels halfway to the next position, which a form factor may well change on the way to.
+_ALIKE_FAR, _ALIKE_BRIGHT_FAR = 2.0, 0.2
+_FEWEST_OUTSTANDING, _SUSPICIOUS_SHARE = 3, 0.06
+_COVERED = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class BraggEvidence:
+    """How many Bragg positions of a plane stand out from the others.
+
+    Attributes:
+        positions: Bragg positions on the plane that can be judged.
+        outstanding: how many of them are brighter or darker than their surroundings and the other positions explain.
+        score: the share of them.
+        radius_inv_angstrom: how far nine in ten of those that stand out reach in three dimensions [1/Angstrom]; None
+            where none does.
+        ends: whether they end before the next position is nearer, or the radius is only the largest there is.
+        which: those that stand out, as rows of `BraggPositions.hkl`.
+    """
+
+    positions: int
+    outstanding: int
+    score: float
+    radius_inv_angstrom: float | None = None
+    ends: bool = True
+    which: tuple[int, ...] = ()
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether Bragg peaks, or what was left of them, seem to be in the plane."""
+        return self.outstanding >= _FEWEST_OUTSTANDING and self.score > _SUSPICIOUS_SHARE
+
+    def sentence(self) -> str:
+        """The evidence in words."""
+        if not self.positions:
+            return "no Bragg position lies on this plane where it was measured"
+        if not self.outstanding:
+            return f"none of {self.positions} Bragg positions stands out from the others"
+        found = f"{self.outstanding} of {self.positions} Bragg positions stand out from the others"
+        return f"{found}: Bragg peaks seem to be left in" if self.suspicious else found
+
+
+def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseModel) -> BraggEvidence:
+    """What a plane (n, m), NaN where missing, says about Bragg peaks at its Bragg positions."""
+    profile = _profiles(intensity, positions)
+    if profile is None:
+        return BraggEvidence(0, 0, 0.0)
+    means, counts, off_plane, present = profile
+    bright = float(np.nanquantile(intensity, 0.95))
+    last = means.shape[1] - 1
+    near = min(_RING_PIXELS, max(last - 1, 1))
+    outstanding, judged = _deviating(means, counts, 0, near, noise, _ALIKE_CORE, _ALIKE_BRIGHT_CORE * bright)
+    outstanding |= _deviating(means, counts, 0, last - 1, noise, _ALIKE_FAR, _ALIKE_BRIGHT_FAR * bright)[0]
+    outstanding &= judged
+    number, total = int(outstanding.sum()), int(judged.sum())
+    if not total:
+        return BraggEvidence(0, 0, 0.0)
+    if not number:
+        return BraggEvidence(total, 0, 0.0)
+    reach = 1
+    ends = False
+    for annulus in range(1, last):
+        deviates, known = _deviating(
+            means, counts, annulus, annulus + 1, noise, _ALIKE_RING, _ALIKE_BRIGHT_RING * bright
+        )
+        # Where peaks outshine all else, neighbouring annuli have the ratio of the peaks' shape, the same for all.
+        deviates |= _deviating(
+            means, counts, annulus, last - 1, noise, _ALIKE_FAR, _ALIKE_BRIGHT_RING * bright
+        )[0]
+        still = outstanding & known
+        if not still.any() or deviates[still].mean() <= 1 - _COVERED:
+            ends = True
+            break
+        reach = annulus + 1
+    in_plane = reach * positions.pixel_inv_angstrom
+    radius = float(np.hypot(in_plane, off_plane))
+    return BraggEvidence(total, number, number / total, radius, ends, tuple(present[outstanding].tolist()))
+
+
+def _profiles(intensity: Array, positions: BraggPositions) -> tuple[Array, Array, float, Integers] | None:
+    """Mean and number of the measured pixels in annuli of one pixel about each position, (k, annuli) each.
+
+    And how far the positions lie off the plane, the largest [1/Angstrom], and which they are, (k,). None where no
+    position can be judged.
+    """
+    near = (positions.off_plane_inv_angstrom < _NEAR_PLANE_INV_ANGSTROM) & (positions.number >= 0)
+    near &= np.isfinite(intensity)
+    pixel = positions.pixel_inv_angstrom
+    annulus = np.floor(positions.in_plane_inv_angstrom / pixel).astype(np.int64)
+    cores = near & (annulus == 0) & (np.abs(positions.deviation).max(axis=-1) < _NEAR_PLANE_RLU)
+    present = np.unique(positions.number[cores])
+    if len(present) < 2:
+        return None
+    feet = positions.hkl[present] @ positions.cell.reciprocal
+    spacing = float(cKDTree(feet).query(feet, k=2)[0][:, 1].min())
+    shortest = min(
+        spacing / 2, MOST_REACH_RLU * 2 * np.pi / np.linalg.norm(positions.cell.direct, axis=1).max()
+    )
+    annuli = min(int(shortest / pixel), _WIDEST_PIXELS)
+    if annuli < 3:
+        return None
+    chosen = near & (annulus < annuli) & np.isin(positions.number, present)
+    place = np.searchsorted(present, positions.number[chosen]) * annuli + annulus[chosen]
+    counts = np.bincount(place, minlength=len(present) * annuli).reshape(-1, annuli).astype(np.float64)
+    sums = np.bincount(place, intensity[chosen], minlength=len(present) * annuli).reshape(-1, annuli)
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return means, counts, float(positions.off_plane_inv_angstrom[cores].max()), present
+
+
+def _deviating(
+    means: Array, counts: Array, annulus: int, ring: int, noise: NoiseModel, alike: float, floor: float
+) -> tuple[Mask, Mask]:
+    """Which positions have an annulus that is not to the ring around it what it is elsewhere, and which are known."""
+    rings = slice(ring, min(ring + 2, means.shape[1]))
+    ring_counts = counts[:, rings].sum(axis=1)
+    ring_means = np.nansum(means[:, rings] * counts[:, rings], axis=1) / np.maximum(ring_counts, 1)
+    typical = np.median(counts, axis=0)
+    known = (counts[:, annulus] >= 0.7 * typical[annulus]) & (counts[:, annulus] > 0)
+    known &= (ring_counts >= 0.7 * typical[rings].sum()) & (ring_counts > 0)
+    deviating = np.zeros(len(means), bool)
+    if not known.any():
+        return deviating, known
+    around, core = ring_means[known], means[known, annulus]
+    usable = (around >= np.median(around)) & (around > 0)
+    ratio = float(np.median(core[usable] / around[usable])) if usable.any() else 1.0
+    expected = ratio * around
+    uncertainty = noise(expected) * np.sqrt(1 / counts[known, annulus] + ratio**2 / ring_counts[known])
+    # As many times darker as brighter: holes are peaks of which too much was subtracted.
+    beyond = np.maximum(core - (1 + alike) * expected, expected / (1 + alike) - core)
+    deviating[known] = beyond > floor + _SIGNIFICANT * uncertainty
+    return deviating, known

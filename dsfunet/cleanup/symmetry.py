@@ -1,0 +1,210 @@
+"""Averaging over the operations of a Laue class that map a plane onto itself, on the plane's own grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from dsfunet.analysis.symmetry import LAUE_CLASSES, laue_rotations, symmetric_metric
+from dsfunet.cleanup.noise import noise_of, smoothed
+from dsfunet.cleanup.record import Array, StepRecord
+from dsfunet.errors import InputError
+from dsfunet.physics import Cell, Plane
+
+Integers = npt.NDArray[np.int64]
+
+# How far from a pixel's centre counts as on it [pixels], over the whole plane.
+_ON_A_PIXEL = 0.02
+_SAME = 1e-6
+# Disagreement that is worth a note: this much, and so many times what noise alone makes.
+_LARGE_R, _LARGE_RATIO = 0.1, 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class PixelMap:
+    """Where one operation takes the pixels: index' = matrix @ index + offset, indices counted from 0.
+
+    `exact` says that pixels go onto pixels, so that nothing is interpolated.
+    """
+
+    matrix: Array
+    offset: Array
+    exact: bool
+
+    def fetch(self, values: Array) -> Array:
+        """What lies where the operation takes each pixel: NaN beyond the plane, or where any neighbour is missing."""
+        known = np.isfinite(values)
+        order = 0 if self.exact else 1
+
+        def moved(array: Array) -> Array:
+            result: Array = ndimage.affine_transform(
+                array, self.matrix, self.offset, array.shape, order=order, mode="grid-constant"
+            )
+            return result
+
+        weight = moved(known.astype(np.float64))
+        # All of what is interpolated between must have been measured, or the edges of gaps would shift.
+        return np.where(weight > 1 - 1e-9, moved(np.where(known, values, 0.0)), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """A plane averaged over equivalent pixels.
+
+    Attributes:
+        intensity: (n, m), NaN where no equivalent pixel was measured.
+        sigma: standard uncertainty of the mean, None where the plane had none.
+        redundancy: how many distinct measured pixels are in each mean, (n, m).
+        r_int: sum |I - <I>| / sum I over pixels with two or more; None where there are none.
+        r_noise: what the noise of single pixels alone would make of it, in the same way; None likewise.
+        operations: distinct ones that map the plane onto itself, the identity among them.
+        interpolated: how many of them do not map pixels onto pixels.
+    """
+
+    intensity: Array
+    sigma: Array | None
+    redundancy: Array
+    r_int: float | None
+    r_noise: float | None
+    operations: int
+    interpolated: int
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether equivalent pixels differ by more than noise makes them."""
+        if self.r_int is None:
+            return False
+        return self.r_int > _LARGE_R and self.r_int > _LARGE_RATIO * (self.r_noise or 0.0)
+
+
+def pixel_maps(plane: Plane, cell: Cell, rotations: Integers) -> list[PixelMap]:
+    """The distinct maps of a plane's pixels onto each other, by Q' = Q R with hkl as rows; the identity first.
+
+    Operations that take the plane elsewhere are left out, and of two that move its pixels alike there is one.
+    """
+    origin, *steps = np.stack([plane.origin, plane.step_u, plane.step_v]) @ cell.direct.T / (2 * np.pi)
+    basis = np.stack(steps, axis=1)
+    half = np.array(plane.shape) // 2
+    size = np.array(plane.shape)
+    pixel = float(np.linalg.norm(basis, axis=0).min())
+    maps = [PixelMap(np.eye(2), np.zeros(2), True)]
+    for rotation in rotations:
+        columns = np.column_stack([(basis.T @ rotation).T, origin @ rotation - origin])
+        solution = np.linalg.lstsq(basis, columns, rcond=None)[0]
+        # How far the plane's edges leave the plane [pixels].
+        leaves = np.abs(basis @ solution - columns) * np.array([size[0] / 2, size[1] / 2, 1.0])
+        if leaves.max() > 0.5 * pixel:
+            continue
+        matrix = solution[:, :2]
+        offset = solution[:, 2] + half - matrix @ half
+        rounded, shift = np.rint(matrix), np.rint(offset)
+        error = np.abs(matrix - rounded) @ (size / 2) + np.abs(offset - shift)
+        exact = bool(error.max() < _ON_A_PIXEL)
+        new = PixelMap(rounded, shift, True) if exact else PixelMap(matrix, offset, False)
+        if not any(
+            np.allclose(new.matrix, each.matrix, atol=_SAME)
+            and np.allclose(new.offset, each.offset, atol=_SAME * size.max())
+            for each in maps
+        ):
+            maps.append(new)
+    return maps
+
+
+def average(intensity: Array, sigma: Array | None, maps: list[PixelMap]) -> Averaged:
+    """The mean over all maps of what was measured, and how well it agreed.
+
+    Not weighted by sigma: that of counts goes by the counts themselves, and weights would favour the low ones.
+    """
+    index = np.stack(np.meshgrid(*(np.arange(size) for size in intensity.shape), indexing="ij"), axis=-1)
+    total, number, variance, fixed = (np.zeros(intensity.shape) for _ in range(4))
+    values = []
+    for each in maps:
+        value = each.fetch(intensity)
+        known = np.isfinite(value)
+        total += np.where(known, value, 0.0)
+        number += known
+        if sigma is not None:
+            variance += np.where(known, np.nan_to_num(each.fetch(sigma)) ** 2, 0.0)
+        # On a mirror line a pixel meets itself: it counts once.
+        moved = index @ each.matrix.T + each.offset
+        fixed += np.abs(moved - index).max(axis=-1) < _ON_A_PIXEL
+        values.append(value)
+    mean = np.divide(total, number, out=np.full(intensity.shape, np.nan), where=number > 0)
+    redundancy = number / fixed
+    several = redundancy > 1.5
+    r_int = r_noise = None
+    bottom = float(np.abs(total[several]).sum())
+    if several.any() and bottom > 0:
+        r_int = sum(float(np.nansum(np.abs(each - mean)[several])) for each in values) / bottom
+        noise = noise_of(intensity)(np.nan_to_num(smoothed(mean, 1.0)))
+        scatter = np.sqrt(2 / np.pi) * noise * np.sqrt(1 - 1 / np.maximum(redundancy, 1)) * number
+        r_noise = float(scatter[several].sum()) / bottom
+    deviation = None
+    if sigma is not None:
+        deviation = np.where(number > 0, np.sqrt(fixed * variance) / np.maximum(number, 1), np.nan)
+    inexact = sum(not each.exact for each in maps)
+    return Averaged(mean, deviation, redundancy, r_int, r_noise, len(maps), inexact)
+
+
+def average_symmetry(
+    intensity: Array, sigma: Array | None, plane: Plane, cell: Cell, laue: str, unique_axis: str | None = None
+) -> tuple[Array, Array | None, StepRecord]:
+    """A plane averaged over its Laue class, missing pixels taking no part, its sigma, and the record.
+
+    Raises:
+        InputError: no such class, or the cell does not obey it.
+    """
+    symmetric_metric(cell, laue, unique_axis)
+    maps = pixel_maps(plane, cell, laue_rotations(laue, unique_axis))
+    found = average(intensity, sigma, maps)
+    measured = found.redundancy > 0
+    gained = int(np.count_nonzero(measured & ~np.isfinite(intensity)))
+    mean_redundancy = float(found.redundancy[measured].mean()) if measured.any() else 0.0
+    sentence = (
+        f"symmetry: averaged over {found.operations} operations of {laue} in this plane, {mean_redundancy:.2g} measured"
+        f" pixels in a mean, {gained:,} missing pixels gained"
+    )
+    if found.r_int is not None:
+        sentence += f"; equivalent pixels agree to R_int = {100 * found.r_int:.1f} %"
+    notes = []
+    if found.operations == 1:
+        notes.append(f"symmetry: no operation of {laue} but the identity maps this plane onto itself")
+    if found.disagrees:
+        fitting = _fitting_classes(intensity, plane, cell, laue)
+        hint = f"; {', '.join(fitting)} would agree" if fitting else ""
+        notes.append(
+            f"symmetry: equivalent pixels of {laue} differ by R_int = {100 * (found.r_int or 0):.0f} %, noise alone"
+            f" makes {100 * (found.r_noise or 0):.0f} %; expected a lower Laue class, or a plane without"
+            f" background{hint}"
+        )
+    numbers = {
+        "laue": laue,
+        "unique_axis": unique_axis,
+        "operations": found.operations,
+        "operations_interpolated": found.interpolated,
+        "mean_redundancy": mean_redundancy,
+        "pixels_gained": gained,
+        "r_int": found.r_int,
+        "r_int_of_noise": found.r_noise,
+    }
+    return found.intensity, found.sigma, StepRecord("symmetry", sentence, numbers, tuple(notes))
+
+
+def _fitting_classes(intensity: Array, plane: Plane, cell: Cell, wrong: str) -> list[str]:
+    """Lower Laue classes, with their usual axes, under which the plane agrees with itself: those of most operations."""
+    fitting: dict[str, int] = {}
+    most = len(laue_rotations(wrong))
+    for name in LAUE_CLASSES:
+        rotations = laue_rotations(name)
+        if name == wrong or len(rotations) >= most:
+            continue
+        try:
+            symmetric_metric(cell, name)
+        except InputError:
+            continue
+        maps = pixel_maps(plane, cell, rotations)
+        if len(maps) > 1 and not average(intensity, None, maps).disagrees:
+            fitting[name] = len(maps)
+    best = max(fitting.values(), default=0)
+    return [name for name, number in fitting.items() if number == best]
