@@ -124,7 +124,7 @@ class Frame:
             rows, columns = (-0.5, n - 0.5), (-0.5, m - 0.5)
             down, right = np.array([0.0, -1.0]), np.array([1.0, 0.0])
             return cls(rows, columns, ("row", "column"), down, right, columns[0], rows[1])
-        first, second = (grid.cell.reciprocal[axis] for axis in grid.name.axes)
+        first, second = grid.vectors
         length = float(np.linalg.norm(first))
         along = float(second @ first) / length
         across = float(np.sqrt(second @ second - along**2))

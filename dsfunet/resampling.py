@@ -5,58 +5,100 @@ Where a target pixel is wider than a source pixel, the source is averaged over i
 part.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from dsfunet.errors import InputError
-from dsfunet.io.measured import MeasuredPlane, PlaneGrid
-from dsfunet.physics import Plane, plane_through
+from dsfunet.io.measured import MeasuredPlane
+from dsfunet.physics import Plane
 from dsfunet.preprocessing import PIXELS, measured_pixels
 
 Array = npt.NDArray[np.float64]
+
+SMALLEST_SQUARE, LARGEST_SQUARE = 6.0, 8.8
+"""Half sides of the squares that the networks are shown [1/Angstrom]; they were trained on 6 to 8."""
 
 # A target pixel wider than this [source pixels] is averaged over; below, interpolation suffices.
 _AVERAGE_ABOVE = 1.5
 
 
-def to_network_grid(measured: MeasuredPlane) -> tuple[Array, Plane | None]:
+class Grid(Protocol):
+    """What a grid of pixels has to say to be resampled: `PlaneGrid`, `dsfunet.geometry.Geometry` and their like."""
+
+    @property
+    def plane(self) -> Plane:
+        """Where the pixels lie [1/Angstrom]."""
+        ...
+
+    def square(self, q_max_inv_angstrom: float) -> Plane:
+        """A square Cartesian plane of 256 x 256 pixels in the same plane of Q, about the grid's zero."""
+        ...
+
+
+def to_network_grid(measured: MeasuredPlane, whole: bool = False) -> tuple[Array, Plane | None]:
     """A measured plane on the 256 x 256 grid of the networks, NaN where missing, and where that grid lies.
 
-    The grid is square and Cartesian, its rows along the plane's first axis, centred as in `plane_through`,
-    and just wide enough to hold every *measured* pixel; corners of an oblique grid that nobody measured do
-    not widen it. A plane that has no axes, or lies on such a grid already, keeps its pixels. Negative
-    intensities are missing.
+    As `to_network_plane`; a plane that has no axes keeps its pixels.
 
     Raises:
         InputError: nothing was measured, or a plane without axes is not 256 x 256.
     """
+    if measured.grid is not None:
+        return to_network_plane(measured.intensity, measured.grid, whole)
     mask = measured_pixels(measured.intensity)
+    _check_any(mask)
+    if mask.shape != (PIXELS, PIXELS):
+        raise InputError(f"plane of shape {mask.shape} without axes: expected {(PIXELS, PIXELS)}")
+    return np.where(mask, measured.intensity, np.nan), None
+
+
+def to_network_plane(intensity: Array, grid: Grid, whole: bool = False) -> tuple[Array, Plane]:
+    """Intensities (n, m) on a grid, brought to the 256 x 256 grid of the networks, NaN where missing; and its place.
+
+    The grid is square and Cartesian, its rows along the plane's first axis, centred as the grid's `square`, and just
+    wide enough to hold every *measured* pixel; corners of an oblique grid that nobody measured do not widen it. It
+    keeps to sizes that the networks were trained on: a smaller plane has missing pixels around it, and of a larger one
+    that part is taken that lies nearest the centre, unless the `whole` is asked for. A plane that lies on such
+    a grid already keeps its pixels. Negative intensities are missing.
+
+    Raises:
+        InputError: nothing was measured.
+    """
+    mask = measured_pixels(intensity)
+    _check_any(mask)
+    intensity = np.where(mask, intensity, np.nan)
+    target = _network_plane(grid, mask, whole)
+    if target is grid.plane:
+        return intensity, target
+    return resample(intensity, grid.plane, target), target
+
+
+def _check_any(mask: npt.NDArray[np.bool_]) -> None:
     if not mask.any():
         raise InputError("plane has no measured pixel: expected finite, non-negative intensities")
-    intensity = np.where(mask, measured.intensity, np.nan)
-    if measured.grid is None:
-        if intensity.shape != (PIXELS, PIXELS):
-            raise InputError(f"plane of shape {intensity.shape} without axes: expected {(PIXELS, PIXELS)}")
-        return intensity, None
-    target = _network_plane(measured.grid, mask)
-    if target is measured.grid.plane:
-        return intensity, target
-    return resample(intensity, measured.grid.plane, target), target
 
 
-def to_user_grid(values: npt.NDArray[np.floating[Any]], plane: Plane | None, grid: PlaneGrid | None) -> Array:
+def to_user_grid(values: npt.NDArray[np.floating[Any]], plane: Plane | None, grid: Grid | None) -> Array:
     """Values (256, 256) on the networks' grid, brought to the user's own grid (n, m).
 
     `plane` is the second result of `to_network_grid`. Pixels of the user's that lie outside the networks'
-    grid, none of which was measured, become NaN.
+    grid become NaN; unless the plane is larger than that may be, none of them was measured. What is known everywhere,
+    as components are, is interpolated by cubic splines, within the range of the values.
     """
     copy = np.array(values, dtype=np.float64)
     if plane is None or grid is None or plane is grid.plane:
         return copy
-    return resample(copy, plane, grid.plane)
+    target = grid.plane
+    result = resample(copy, plane, target)
+    matrix, offset = _index_map(plane, target)
+    if np.isfinite(copy).all() and max(map(_samples, matrix.T)) == 1:
+        cubic = ndimage.affine_transform(copy, matrix, offset, target.shape, order=3, mode="nearest")
+        inside = np.isfinite(result)
+        result[inside] = np.clip(cubic[inside], copy.min(), copy.max())
+    return result
 
 
 def resample(values: Array, source: Plane, target: Plane) -> Array:
@@ -111,26 +153,52 @@ def _index_map(source: Plane, target: Plane) -> tuple[Array, Array]:
     return matrix, solution[:, 2] + half_source - matrix @ half_target
 
 
-def _network_plane(grid: PlaneGrid, mask: npt.NDArray[np.bool_]) -> Plane:
-    """The square Cartesian plane that holds every measured pixel, or the grid's own if it is one already."""
-    own = grid.plane
-    unit = plane_through(grid.cell, grid.name.axes, grid.name.offset, PIXELS / 2)  # steps of 1/Angstrom
-    matrix = np.stack(
-        [[step @ axis for axis in (unit.step_u, unit.step_v)] for step in (own.step_u, own.step_v)]
-    )
-    step = float(np.abs(matrix[0, 0]))
-    square = own.shape == (PIXELS, PIXELS) and np.allclose(matrix, step * np.eye(2), atol=1e-6 * step)
-    if square and np.allclose(own.origin, unit.origin, atol=1e-6 * step):
-        return own
+def measured_bounds(grid: Grid, mask: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Lowest and highest coordinate of what was measured, along rows and columns of the grid's `square`, shape (2,).
+
+    Counted from its centre [1/Angstrom]; `mask` (n, m) is True somewhere.
+    """
+    own, unit = grid.plane, grid.square(PIXELS / 2)
+    axes = np.stack([unit.step_u, unit.step_v], axis=1)
+    matrix = np.stack([own.step_u, own.step_v]) @ axes
     # An extreme of a linear function over a row is at the row's first or last measured pixel.
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
     i, j = own.index_u[np.tile(rows, 2)], own.index_v[np.concatenate([first, last])]
-    centre = np.array([(own.origin - unit.origin) @ axis for axis in (unit.step_u, unit.step_v)])
+    places = (own.origin - unit.origin) @ axes + np.outer(i, matrix[0]) + np.outer(j, matrix[1])
     # Out to the edges of those pixels, not to their centres: on a coarse grid the difference is whole pixels.
     half_pixel = 0.5 * np.abs(matrix).sum(axis=0)
-    extent = float((np.abs(centre + np.outer(i, matrix[0]) + np.outer(j, matrix[1])) + half_pixel).max())
+    return places.min(axis=0) - half_pixel, places.max(axis=0) + half_pixel
+
+
+def _network_plane(grid: Grid, mask: npt.NDArray[np.bool_], whole: bool) -> Plane:
+    """The networks' grid for the measured pixels of a grid, or the grid's own if it is one already."""
+    own = grid.plane
+    unit = grid.square(PIXELS / 2)  # steps of 1/Angstrom
+    matrix = np.stack([own.step_u, own.step_v]) @ np.stack([unit.step_u, unit.step_v], axis=1)
+    step = float(np.abs(matrix[0, 0]))
+    square = own.shape == (PIXELS, PIXELS) and np.allclose(matrix, step * np.eye(2), atol=1e-6 * step)
+    fits = whole or SMALLEST_SQUARE <= step * PIXELS / 2 * (1 + 1e-9) <= LARGEST_SQUARE * (1 + 2e-9)
+    if square and fits and np.allclose(own.origin, unit.origin, atol=1e-6 * step):
+        return own
+    low, high = measured_bounds(grid, mask)
+    extent = float(max(np.abs(low).max(), np.abs(high).max()))
     # The last pixel of 256 lies 127 steps from the centre.
     q_max = max(extent, step) * (PIXELS // 2) / (PIXELS // 2 - 1)
-    return plane_through(grid.cell, grid.name.axes, grid.name.offset, q_max)
+    if whole:
+        return grid.square(q_max)
+    if q_max <= LARGEST_SQUARE:
+        return grid.square(max(q_max, SMALLEST_SQUARE))
+    # What was measured to one side of the centre is looked at there; of what is wider than the square, the part
+    # nearest the centre.
+    reach = LARGEST_SQUARE * (PIXELS // 2 - 1) / (PIXELS // 2)
+    middle = (low + high) / 2
+    shift = np.where(
+        high - low > 2 * reach, np.clip(0.0, low + reach, np.maximum(high, low + 2 * reach) - reach), middle
+    )
+    shift = np.where(np.maximum(-low, high) <= reach, 0.0, shift)
+    extent = min(float(np.maximum(high - shift, shift - low).max()), reach)
+    target = grid.square(max(extent * LARGEST_SQUARE / reach, SMALLEST_SQUARE))
+    origin = target.origin + shift[0] * unit.step_u + shift[1] * unit.step_v
+    return Plane(origin, target.step_u, target.step_v, target.shape)

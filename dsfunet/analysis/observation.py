@@ -69,7 +69,7 @@ class Observation:
             size = min(max(_SMALLEST_BLOCK_PIXELS, round(1 / step)), most) * step
             numbers.append(np.floor(coordinates / size + 0.5).astype(np.intp))
         rows, columns = np.meshgrid(*numbers, indexing="ij")
-        if grid.name.offset == 0:
+        if not grid.name.origin.any():
             half = (rows < 0) | ((rows == 0) & (columns < 0))
             rows, columns = np.where(half, -rows, rows), np.where(half, -columns, columns)
         pairs = rows * (np.ptp(columns) + 1) + columns - columns.min()

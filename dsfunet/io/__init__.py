@@ -5,17 +5,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from dsfunet.errors import InputError
-from dsfunet.io import yell
-from dsfunet.io.files import HDF5_SIGNATURE, NPY_SIGNATURE, check_writable, leading_bytes
-from dsfunet.io.images import read_npy
+from dsfunet.io import disorder, images, mantid, nxdata, rspace3d, yell
+from dsfunet.io.files import HDF5_SIGNATURE, check_writable, leading_bytes
+from dsfunet.io.given_axes import GivenAxes
+from dsfunet.io.hdf5 import members
+from dsfunet.io.images import read_picture
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.nexus import Result, read_result, write_result
 from dsfunet.io.plane_names import PlaneName, parse_plane_name
 from dsfunet.io.volume import Volume
 
 __all__ = [
+    "GivenAxes",
     "MeasuredPlane",
     "PlaneGrid",
     "PlaneName",
@@ -29,28 +33,33 @@ __all__ = [
     "write_result",
 ]
 
-_HDF5_READERS = (yell,)
+# The most specific first: an MDHisto workspace is NXdata too, and a Yell file may hold anything besides.
+_HDF5_READERS = (mantid, disorder, yell, rspace3d, nxdata)
 
 
-def read_plane(path: Path | str, plane_name: str | None = None) -> MeasuredPlane:
+def read_plane(
+    path: Path | str, plane_name: str | None = None, axes: GivenAxes | None = None
+) -> MeasuredPlane:
     """The plane in a user's file, or the plane of that name out of a volume.
 
-    `plane_name` is what `parse_plane_name` takes, and is needed for volumes of more than one layer.
+    `plane_name` is what `parse_plane_name` takes, and is needed for volumes of more than one layer. `axes` say where
+    the pixels of a picture lie that has none; without them it must be 256 x 256.
 
     Raises:
         InputError: the file is missing, damaged or not understood, or holds no such plane.
     """
     path = Path(path)
     start = leading_bytes(path)
-    if start.startswith(NPY_SIGNATURE):
-        if plane_name is not None:
-            raise InputError(
-                f"{path}: a .npy file is a plane without axes, so plane {plane_name!r} means nothing in it"
-            )
-        return read_npy(path)
+    picture = read_picture(path, start, plane_name, axes)
+    if picture is not None:
+        return picture
     # is_hdf5 also finds a signature behind a user block, but says no to some truncated files.
     if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
-        raise InputError(f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume")
+        raise InputError(
+            f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume, or {images.EXPECTED}"
+        )
+    if axes is not None:
+        raise InputError(f"{path}: a volume has axes of its own, expected none from options")
     with open_volume(path) as volume:
         return volume.plane(plane_name)
 
@@ -64,22 +73,34 @@ def open_volume(path: Path | str) -> Iterator[Volume]:
     """
     path = Path(path)
     with _opened(path) as file:
-        for reader in _HDF5_READERS:
-            if reader.recognises(file):
-                try:
-                    yield reader.open_volume(file)
-                except InputError as error:
-                    raise InputError(f"{path}: {error}") from error
-                return
-        found = ", ".join(list(file)[:8]) or "nothing"
-        expected = " or ".join(reader.EXPECTED for reader in _HDF5_READERS)
-        raise InputError(f"{path}: HDF5 file with {found} at its root, expected {expected}")
+        try:
+            with np.errstate(all="ignore"):  # numbers that overflow are judged by what comes of them
+                volume = _volume(file)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except Exception as error:  # a damaged file fails in more ways than readers can foresee
+            raise InputError(f"{path}: HDF5 file that is not understood ({error})") from error
+        try:
+            yield volume
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _volume(file: h5py.File) -> Volume:
+    for reader in _HDF5_READERS:
+        if reader.recognises(file):
+            volume: Volume = reader.open_volume(file)
+            return volume
+    found = ", ".join(members(file)[:8]) or "nothing"
+    expected = ", or ".join(reader.EXPECTED for reader in _HDF5_READERS)
+    raise InputError(f"HDF5 file with {found} at its root, expected {expected}")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError) as error:  # what HDF5 raises, on opening or on reading
+        file = h5py.File(path, "r")
+    except Exception as error:  # mostly OSError, but not always
         raise InputError(f"{path}: HDF5 file that cannot be read, truncated or damaged ({error})") from error
+    with file:
+        yield file

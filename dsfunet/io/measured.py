@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
-from dsfunet.io.plane_names import PlaneName
+from dsfunet.io.plane_names import AnyPlaneName
 from dsfunet.physics import Cell, Plane
+from dsfunet.physics.lattice import square_plane
 
 Array = npt.NDArray[np.float64]
 
@@ -18,14 +19,15 @@ class PlaneGrid:
     """The pixels of a plane on its owner's own grid, which may be oblique and need not be square.
 
     `rows` (n,) and `columns` (m,) are the coordinates of the pixel centres [r.l.u.] along the two axes that
-    `name` lets vary, in that order: intensity[i, j] of hk1 lies at h = rows[i], k = columns[j], l = 1.
+    `name` lets vary, in that order: intensity[i, j] of hk1 lies at h = rows[i], k = columns[j], l = 1, and that of hhl
+    at h = k = rows[i], l = columns[j].
 
     Raises:
         InputError: the coordinates of an axis are fewer than two, not finite, or not evenly spaced.
     """
 
     cell: Cell
-    name: PlaneName
+    name: AnyPlaneName
     rows: Array
     columns: Array
 
@@ -50,14 +52,26 @@ class PlaneGrid:
     def plane(self) -> Plane:
         """The same pixels in Cartesian coordinates [1/Angstrom], Q = 2 pi (h a* + k b* + l c*)."""
         n, m = self.shape
-        first, second = self.name.axes
-        centre = np.zeros(3)
         # The middle as first + step * index, so that a float32 axis does not tilt the grid.
-        centre[first] = self.rows[0] + self.steps[0] * (n // 2)
-        centre[second] = self.columns[0] + self.steps[1] * (m // 2)
-        centre[self.name.fixed_axis] = self.name.offset
-        basis = self.cell.reciprocal
-        return Plane(centre @ basis, self.steps[0] * basis[first], self.steps[1] * basis[second], (n, m))
+        middle = np.array(
+            [self.rows[0] + self.steps[0] * (n // 2), self.columns[0] + self.steps[1] * (m // 2)]
+        )
+        centre = self.name.origin + middle @ self.name.vectors
+        first, second = self.vectors
+        return Plane(centre @ self.cell.reciprocal, self.steps[0] * first, self.steps[1] * second, (n, m))
+
+    @property
+    def vectors(self) -> Array:
+        """One unit along the rows' axis and along the columns' axis [1/Angstrom], shape (2, 3)."""
+        return np.asarray(self.name.vectors @ self.cell.reciprocal)
+
+    def square(self, q_max_inv_angstrom: float) -> Plane:
+        """The square Cartesian plane of 256 x 256 pixels about the point where both coordinates are 0 [1/Angstrom].
+
+        Rows run along the first axis, columns perpendicular to it: `plane_through` for two axes of the cell.
+        """
+        first, second = self.vectors
+        return square_plane(self.name.origin @ self.cell.reciprocal, first, second, q_max_inv_angstrom)
 
     def describe(self) -> str:
         """One line for a person: axis order, ranges, cell and the 2 pi."""

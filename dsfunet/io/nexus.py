@@ -14,7 +14,7 @@ import dsfunet
 from dsfunet.errors import InputError
 from dsfunet.io.files import leading_bytes, replacing
 from dsfunet.io.measured import PlaneGrid
-from dsfunet.io.plane_names import AXIS_LABELS, PlaneName
+from dsfunet.io.plane_names import AXIS_LABELS, PlaneName, SpannedPlaneName
 from dsfunet.physics import Cell
 
 Float32 = npt.NDArray[np.float32]
@@ -44,6 +44,9 @@ _OPTIONAL = (
     "form_factor_on_lattice",
     "short_range_order_on_lattice",
 )
+
+_SPANNED = ("u_vector", "v_vector", "origin_hkl")
+"""h, k, l of one unit along the axes u and v of a plane that two vectors span, and of their origin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,14 +165,24 @@ def _write_axes(entry: h5py.Group, result: Result) -> dict[str, h5py.Dataset]:
     cell = np.array(grid.cell.parameters)
     _dataset(sample, "unit_cell_abc", cell[:3], "angstrom")
     _dataset(sample, "unit_cell_alphabetagamma", cell[3:], "degree")
+    unit_cell = _dataset(sample, "unit_cell", cell, "angstrom, degree")
     first, second = grid.name.labels
+    if isinstance(grid.name, SpannedPlaneName):
+        # Names of NeXus are letters and digits: what u and v mean stands beside them, and on the axis.
+        vectors = dict(zip(_SPANNED, (*grid.name.vectors, grid.name.origin), strict=True))
+        return {
+            "u": _dataset(sample, "u", grid.rows, "r.l.u.", first),
+            "v": _dataset(sample, "v", grid.columns, "r.l.u.", second),
+            **{label: _dataset(sample, label, hkl, "r.l.u.") for label, hkl in vectors.items()},
+            "unit_cell": unit_cell,
+        }
     return {
         first: _dataset(sample, first, grid.rows, "r.l.u."),
         second: _dataset(sample, second, grid.columns, "r.l.u."),
         grid.name.fixed_label: _dataset(
             sample, grid.name.fixed_label, np.float64(grid.name.offset), "r.l.u."
         ),
-        "unit_cell": _dataset(sample, "unit_cell", cell, "angstrom, degree"),
+        "unit_cell": unit_cell,
     }
 
 
@@ -188,9 +201,11 @@ def _write_plane(
         group[label] = dataset  # a hard link
 
 
-def _dataset(group: h5py.Group, name: str, values: npt.ArrayLike, units: str) -> h5py.Dataset:
+def _dataset(
+    group: h5py.Group, name: str, values: npt.ArrayLike, units: str, long_name: str = ""
+) -> h5py.Dataset:
     dataset = group.create_dataset(name, data=values)
-    dataset.attrs.update({"units": units, "long_name": f"{name} ({units})"})
+    dataset.attrs.update({"units": units, "long_name": f"{long_name or name} ({units})"})
     return dataset
 
 
@@ -199,11 +214,15 @@ def _read_grid(entry: h5py.Group) -> PlaneGrid | None:
         return None
     sample = entry["sample"]
     labels = [str(label) for label in entry["input"].attrs["axes"]]
+    cell = Cell(*map(float, sample["unit_cell"][()]))
+    rows, columns = (sample[label][()] for label in labels)
+    if labels == ["u", "v"]:
+        return PlaneGrid(
+            cell, SpannedPlaneName(*(sample[label][()].tolist() for label in _SPANNED)), rows, columns
+        )
     first, second = (AXIS_LABELS.index(label) for label in labels)
     fixed = AXIS_LABELS[3 - first - second]
-    name = PlaneName((first, second), float(sample[fixed][()]))
-    cell = Cell(*map(float, sample["unit_cell"][()]))
-    return PlaneGrid(cell, name, sample[labels[0]][()], sample[labels[1]][()])
+    return PlaneGrid(cell, PlaneName((first, second), float(sample[fixed][()])), rows, columns)
 
 
 def _scalar(dataset: h5py.Dataset) -> Scalar:

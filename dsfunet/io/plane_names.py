@@ -1,16 +1,24 @@
-"""Planes of reciprocal space as users name them: hk1, h0l, -1kl, "h k 1.5"."""
+"""Planes of reciprocal space as users name them: hk1, h0l, -1kl, "h k 1.5", hhl, "[1 1 0] [0 0 1] + [0 0 0.5]"."""
 
 import re
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from dsfunet.errors import InputError
 
 AXIS_LABELS = ("h", "k", "l")
 
+Indices: TypeAlias = tuple[float, float, float]
+"""h, k, l [r.l.u.]."""
+
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:/\d+)?"
 _NAME = re.compile(r"\s*".join(rf"({label}|{_NUMBER})" for label in AXIS_LABELS))
+_TERM = re.compile(r"\s*([+-]?)\s*((?:\d+\.?\d*|\.\d+)?)([hkl])")
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]\s*,?\s*\[([^\[\]]*)\](?:\s*\+\s*\[([^\[\]]*)\])?")
+_SMALLEST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -49,10 +57,122 @@ class PlaneName:
         """Label of the axis that does not vary, 'l' for hk1."""
         return AXIS_LABELS[self.fixed_axis]
 
+    @property
+    def vectors(self) -> npt.NDArray[np.float64]:
+        """h, k, l of one unit along each of the two axes, shape (2, 3)."""
+        return np.asarray(np.eye(3)[list(self.axes)])
+
+    @property
+    def origin(self) -> npt.NDArray[np.float64]:
+        """h, k, l where both coordinates are 0, shape (3,)."""
+        return np.asarray(self.offset * np.eye(3)[self.fixed_axis])
+
     def __str__(self) -> str:
         words = list(AXIS_LABELS)
-        words[self.fixed_axis] = np.format_float_positional(self.offset, trim="-")
+        words[self.fixed_axis] = _written(self.offset)
         return ("" if self.offset.is_integer() else " ").join(words)
+
+
+@dataclass(frozen=True)
+class SpannedPlaneName:
+    """A plane that two vectors of reciprocal space span: hkl = through + u first + v second [r.l.u.].
+
+    `first` and `second` are the two vectors, and `through` is the point at u = v = 0: 0 wherever
+    the plane goes through 0. str() gives the shortest name, which `parse_plane` reads back.
+
+    What a `PlaneName` has beyond that, axes of the cell and the index that does not vary, this plane lacks: who asks
+    for it is told so, in one sentence.
+
+    Raises:
+        InputError: the vectors are not six finite numbers, or are zero or parallel.
+    """
+
+    first: Indices
+    second: Indices
+    through: Indices = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name in ("first", "second", "through"):
+            values = tuple(float(value) + 0.0 for value in getattr(self, name))
+            if len(values) != 3 or not np.isfinite(values).all():
+                raise InputError(f"plane vector {list(values)}: expected three finite numbers h, k, l")
+            object.__setattr__(self, name, values)
+        across = np.cross(self.first, self.second)
+        if np.linalg.norm(across) <= _SMALLEST * np.linalg.norm(self.first) * np.linalg.norm(self.second):
+            raise InputError(
+                f"plane vectors {list(self.first)} and {list(self.second)}: found zero or parallel ones,"
+                " expected two that span a plane"
+            )
+        if abs(across @ np.array(self.through)) <= _SMALLEST * np.linalg.norm(across):
+            object.__setattr__(self, "through", (0.0, 0.0, 0.0))
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float64]:
+        """h, k, l of one unit along each of the two axes, shape (2, 3)."""
+        return np.array([self.first, self.second])
+
+    @property
+    def origin(self) -> npt.NDArray[np.float64]:
+        """h, k, l where both coordinates are 0, shape (3,)."""
+        return np.array(self.through)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Labels of the two axes, ('[h h 0]', '[0 0 l]') for hhl and ('[h h 0]', '[k -k 0]') for a turned hk0."""
+        used = [next(i for i, value in enumerate(self.first) if value)]
+        free = [i for i, value in enumerate(self.second) if value and i not in used]
+        used.append(free[0] if free else (used[0] + 1) % 3)
+        first, second = (
+            f"[{' '.join(_term(value, AXIS_LABELS[letter]) for value in vector)}]"
+            for vector, letter in zip((self.first, self.second), used, strict=True)
+        )
+        return first, second
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """No such plane has any: always raises InputError."""
+        raise self._refusal()
+
+    @property
+    def offset(self) -> float:
+        """No such plane has one: always raises InputError."""
+        raise self._refusal()
+
+    @property
+    def fixed_axis(self) -> int:
+        """No such plane has one: always raises InputError."""
+        raise self._refusal()
+
+    @property
+    def fixed_label(self) -> str:
+        """No such plane has one: always raises InputError."""
+        raise self._refusal()
+
+    def _refusal(self) -> InputError:
+        return InputError(
+            f"plane {self}: is spanned by {' and '.join(self.labels)}, expected one along two axes of the cell,"
+            " such as hk0"
+        )
+
+    def __str__(self) -> str:
+        return self._in_letters() or " ".join(map(_bracket, (self.first, self.second))) + (
+            f" + {_bracket(self.through)}" if any(self.through) else ""
+        )
+
+    def _in_letters(self) -> str:
+        """The name as hhl or 'h -h l', empty where it has none."""
+        words = []
+        for place, values in enumerate(zip(self.first, self.second, strict=True)):
+            if any(self.through) or sum(value != 0 for value in values) != 1:
+                return ""
+            vector = self.first if values[0] else self.second
+            letter = next(i for i, value in enumerate(vector) if value)
+            words.append(_term(vector[place], AXIS_LABELS[letter]))
+        text = ("" if all(len(word) == 1 for word in words) else " ").join(words)
+        return text if _from_letters(text) == self else ""
+
+
+AnyPlaneName: TypeAlias = PlaneName | SpannedPlaneName
 
 
 def parse_plane_name(text: str) -> PlaneName:
@@ -64,17 +184,111 @@ def parse_plane_name(text: str) -> PlaneName:
     Raises:
         InputError: the text is anything else.
     """
+    name = _along_axes(text)
+    if name is None:
+        raise InputError(
+            f"plane {text!r}: expected two of h, k, l and a number, such as hk1, h0l, -1kl or 'h k 1.5'"
+        )
+    return name
+
+
+def parse_plane(text: str) -> AnyPlaneName:
+    """The plane a name means: what `parse_plane_name` takes, or a plane spanned by two vectors.
+
+    Such a plane is written in letters, one of which stands in its own place and, with a factor if need be, in a
+    second one: hhl, hkk, "h -h l", "h 2h l"; or as two vectors in brackets, and a point to go through:
+    "[1 1 0] [0 0 1]", "[1 1 0] [0 0 1] + [0.5 0 0]". Vectors along two axes of the cell, in their order,
+    make the plane that `parse_plane_name` would.
+
+    Raises:
+        InputError: the text is anything else, or the vectors span no plane.
+    """
+    cleaned = text.lower().replace("\N{MINUS SIGN}", "-").strip()
+    brackets = _BRACKETS.fullmatch(cleaned)
+    name = (
+        _from_brackets(text, *brackets.groups()) if brackets else _along_axes(text) or _from_letters(cleaned)
+    )
+    if name is None:
+        raise InputError(
+            f"plane {text!r}: expected two of h, k, l and a number, such as hk1, h0l or 'h k 1.5', or two vectors,"
+            " such as hhl, 'h -h l' or '[1 1 0] [0 0 1] + [0 0 0.5]'"
+        )
+    return name
+
+
+def _along_axes(text: str) -> PlaneName | None:
     cleaned = re.sub(r"[\s,;_()\[\]]+", " ", text.lower().replace("\N{MINUS SIGN}", "-")).strip()
     match = _NAME.fullmatch(cleaned)
     fixed = [i for i, word in enumerate(match.groups()) if word != AXIS_LABELS[i]] if match else []
     if match is None or len(fixed) != 1:
-        raise InputError(
-            f"plane {text!r}: expected two of h, k, l and a number, such as hk1, h0l, -1kl or 'h k 1.5'"
-        )
-    numerator, _, denominator = match.group(fixed[0] + 1).partition("/")
-    divisor = float(denominator or 1)
-    offset = float(numerator) / divisor if divisor else np.inf
-    if not np.isfinite(offset):
-        raise InputError(f"plane {text!r}: {match.group(fixed[0] + 1)} is not a finite number")
+        return None
+    offset = _number(text, match.group(fixed[0] + 1))
     first, second = (i for i in range(3) if i != fixed[0])
     return PlaneName((first, second), offset)
+
+
+def _from_letters(text: str) -> SpannedPlaneName | None:
+    cleaned = re.sub(r"[\s,_()]+", " ", text).strip()
+    terms = [match for match in _TERM.finditer(cleaned)]
+    if len(terms) != 3 or "".join(match.group() for match in terms) != cleaned:
+        return None
+    vectors: dict[str, list[float]] = {}
+    for place, match in enumerate(terms):
+        sign, factor, letter = match.groups()
+        vectors.setdefault(letter, [0.0, 0.0, 0.0])[place] = float(factor or 1) * (-1 if sign == "-" else 1)
+    at_home = all(vector[AXIS_LABELS.index(letter)] == 1 for letter, vector in vectors.items())
+    if len(vectors) != 2 or not at_home or 0.0 in [float(match.group(2) or 1) for match in terms]:
+        return None
+    first, second = (_indices(vector) for vector in vectors.values())
+    return SpannedPlaneName(first, second)
+
+
+def _from_brackets(text: str, first: str, second: str, origin: str | None) -> AnyPlaneName:
+    vectors = [_vector(text, inner) for inner in (first, second, origin or "0 0 0")]
+    name = SpannedPlaneName(*vectors)
+    for axes in ((0, 1), (0, 2), (1, 2)):
+        third = 3 - sum(axes)
+        fixed = [value for place, value in enumerate(name.through) if place != third]
+        if np.array_equal(name.vectors, np.eye(3)[list(axes)]) and not any(fixed):
+            return PlaneName(axes, name.through[third])
+    return name
+
+
+def _vector(text: str, inner: str) -> Indices:
+    """h, k, l between brackets, apart by blanks or commas, or run together as digits: [110], [1-10]."""
+    words = inner.replace(",", " ").split()
+    if len(words) == 1:
+        digits = re.fullmatch(r"([+-]?\d)([+-]?\d)([+-]?\d)", words[0])
+        words = list(digits.groups()) if digits else words
+    if len(words) != 3 or not all(re.fullmatch(_NUMBER, word) for word in words):
+        raise InputError(f"plane {text!r}: found [{inner}], expected three numbers, such as [1 -1 0]")
+    return _indices([_number(text, word) for word in words])
+
+
+def _indices(values: list[float]) -> Indices:
+    h, k, l = values  # noqa: E741
+    return h, k, l
+
+
+def _number(text: str, word: str) -> float:
+    numerator, _, denominator = word.partition("/")
+    divisor = float(denominator or 1)
+    value = float(numerator) / divisor if divisor else np.inf
+    if not np.isfinite(value):
+        raise InputError(f"plane {text!r}: {word} is not a finite number")
+    return value
+
+
+def _written(value: float) -> str:
+    return np.format_float_positional(value, trim="-")
+
+
+def _term(value: float, letter: str) -> str:
+    if value == 0:
+        return "0"
+    factor = "" if abs(value) == 1 else _written(abs(value))
+    return ("-" if value < 0 else "") + factor + letter
+
+
+def _bracket(vector: Indices) -> str:
+    return f"[{' '.join(map(_written, vector))}]"

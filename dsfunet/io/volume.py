@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
+from dsfunet.io.hdf5 import block, shape_of
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.plane_names import AXIS_LABELS, PlaneName, parse_plane_name
 from dsfunet.physics import Cell
@@ -23,16 +24,27 @@ Box = tuple[slice, slice, slice]
 _FARTHEST_LAYER = 0.05
 """How far [r.l.u.] a layer may lie from the plane that was asked for."""
 
+_MOST_ALONG = 1_000_000
+"""Voxels along an axis; no detector and no computer makes more."""
+
+_MOST_READ = 200_000_000
+"""Voxels that are read at a time: 1.6 GB as float64."""
+
+_FARTHEST_INDEX = 1e6
+"""Largest h, k or l; beyond it numbers are no Miller indices, and would overflow later."""
+
 
 @dataclass(frozen=True)
 class VolumeAxes:
     """Where the voxels of a volume lie, everything in the order h, k, l.
 
     `lower` are the coordinates of the first voxel and `steps` the spacings [r.l.u.], `counts` the numbers of
-    voxels, `dimensions` the dimension of the array that runs along each axis.
+    voxels, `dimensions` the dimension of the array that runs along each axis: one beyond its dimensions for an
+    axis that the array does not have. Dimensions that run along none of the three are one voxel thick.
 
     Raises:
-        InputError: a number is not finite, or an axis of more than one voxel has no step.
+        InputError: a number is not finite or no Miller index, an axis of more than one voxel has no step, or it
+            has more than a million.
     """
 
     lower: tuple[float, float, float]
@@ -44,9 +56,18 @@ class VolumeAxes:
         for label, lower, step, count in zip(AXIS_LABELS, self.lower, self.steps, self.counts, strict=True):
             if count < 1:
                 raise InputError(f"volume has no voxels along {label}")
+            if count > _MOST_ALONG:
+                raise InputError(
+                    f"volume has {count} voxels along {label}: expected {_MOST_ALONG} at the most"
+                )
             if not (np.isfinite(lower) and np.isfinite(step)) or (count > 1 and step == 0):
                 raise InputError(
                     f"volume axis {label}: begins at {lower} with step {step}, expected finite numbers"
+                )
+            if max(abs(lower), abs(step) * count) > _FARTHEST_INDEX or (count > 1 and abs(step) < 1e-9):
+                raise InputError(
+                    f"volume axis {label}: begins at {lower} with {count} steps of {step}, "
+                    "expected Miller indices"
                 )
 
     def coordinates(self, axis: int) -> Array:
@@ -110,12 +131,25 @@ class VolumeAxes:
         return index, name.offset if distance <= 1e-3 * step + 1e-6 else float(values[index])
 
     def read(self, dataset: h5py.Dataset, box: Box) -> npt.NDArray[Any]:
-        """A block of a dataset and nothing else of it, indexed [h, k, l] whatever the order on disk."""
-        selection: list[slice] = [slice(None)] * 3
+        """A block of a dataset and nothing else of it, indexed [h, k, l] whatever the order on disk.
+
+        Raises:
+            InputError: the block is of more than 200 million voxels, or the file is damaged there.
+        """
+        size = tuple(len(range(*part.indices(n))) for part, n in zip(box, self.counts, strict=True))
+        if np.prod([float(n) for n in size]) > _MOST_READ:
+            raise InputError(
+                f"{' x '.join(map(str, size))} voxels asked for at once: expected {_MOST_READ:,} at the most"
+            )
+        shape = shape_of(dataset) or ()
+        selection = [slice(0, 1)] * len(shape)
         for dimension, part in zip(self.dimensions, box, strict=True):
-            selection[dimension] = part
-        values = np.asarray(dataset[tuple(selection[: dataset.ndim])])
-        return values.reshape((*values.shape, 1)[:3]).transpose(self.dimensions)
+            if dimension < len(shape):
+                selection[dimension] = part
+        values = block(dataset, selection)
+        order = [d for d in self.dimensions if d < len(shape)]
+        order += [d for d in range(len(shape)) if d not in order]
+        return values.transpose(order).reshape(size)
 
     @staticmethod
     def _name(fixed_axis: int, offset: float) -> PlaneName:
@@ -180,3 +214,10 @@ class Volume:
         )
         assert intensity is not None
         return MeasuredPlane(intensity, grid, tuple(notes), sigma)
+
+
+def intensities(values: npt.NDArray[Any]) -> Array:
+    """Numbers as a file has them as float64, NaN where they are not finite: nothing was measured there."""
+    with np.errstate(all="ignore"):  # a longdouble may not fit
+        result = np.asarray(values, dtype=np.float64)
+    return result if np.isfinite(result).all() else np.where(np.isfinite(result), result, np.nan)

@@ -156,8 +156,23 @@ def plane_through(
     if pixels < 1:
         raise InputError(f"{pixels} pixels: expected at least 1")
     third = 3 - axes[0] - axes[1]
-    along = cell.reciprocal[axes[0]] / np.linalg.norm(cell.reciprocal[axes[0]])
-    across = cell.reciprocal[axes[1]] - (cell.reciprocal[axes[1]] @ along) * along
-    across = across / np.linalg.norm(across)
+    first, second = cell.reciprocal[list(axes)]
+    return square_plane(offset * cell.reciprocal[third], first, second, q_max_inv_angstrom, pixels)
+
+
+def square_plane(
+    centre: Array, first: Array, second: Array, q_max_inv_angstrom: float, pixels: int = 256
+) -> Plane:
+    """The square Cartesian plane about a point that two vectors span, everything Cartesian [1/Angstrom].
+
+    Rows run along `first`, columns perpendicular to it, towards `second`; pixels are 2 q_max / pixels apart.
+
+    Raises:
+        InputError: the vectors are zero or parallel, or not finite.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = first / np.linalg.norm(first)
+        across = second - (second @ along) * along
+        across = across / np.linalg.norm(across)
     step = 2 * q_max_inv_angstrom / pixels
-    return Plane(offset * cell.reciprocal[third], step * along, step * across, (pixels, pixels))
+    return Plane(centre, step * along, step * across, (pixels, pixels))

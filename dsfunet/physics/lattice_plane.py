@@ -44,6 +44,12 @@ class LatticePlane:
         )
         return first, second
 
+    def line_spacings(self) -> tuple[float, float]:
+        """Distances between neighbouring reciprocal lattice lines, those of whole h and those of whole k [pixels]."""
+        per_pixel = self._vectors @ np.stack([self.plane.step_u, self.plane.step_v], axis=1)
+        first, second = 1 / np.linalg.norm(per_pixel, axis=1)
+        return float(first), float(second)
+
     def cell_deviation(self) -> tuple[float, float]:
         """Standard deviation of one reciprocal cell's area along rows and along columns [pixels].
 

@@ -9,7 +9,8 @@ from dsfunet.analysis.observation import Observation
 from dsfunet.analysis.scan import angles_of_range, find_minima, rotation_turn, scan_model, torsion_turn
 from dsfunet.analysis.structures import VACANCY, LabelledMolecule, Torsion
 from dsfunet.errors import InputError
-from dsfunet.io import Result
+from dsfunet.io import PlaneGrid, Result
+from dsfunet.io.plane_names import parse_plane
 from tests.dsfunet.structural_models import amide, chain, grid, result_of
 
 TORSION = Torsion(("C7", "N1", "C8", "C9"))
@@ -73,6 +74,11 @@ def test_blocks_are_reciprocal_cells_and_friedel_mates_are_one() -> None:
     assert observation.block_count == 17 * 17  # cells of 16 pixels, half ones at the ends
     same = observation.blocks[observation.used]
     assert (observation.block_sums(np.ones(len(same))) == np.bincount(same)).all()
+    # A plane that two vectors span through 0 has such mates, too.
+    spanned = Observation.of(
+        result_of(TRUE, PlaneGrid(where.cell, parse_plane("hhl"), where.rows, where.columns))
+    )
+    assert spanned.block_count == (17 * 17 + 1) // 2
     central = Observation.of(result_of(TRUE, grid("hk0", 256, 8)))
     assert central.block_count == (17 * 17 + 1) // 2
     np.testing.assert_array_equal(central.blocks[10:246, 10:246], central.blocks[245:9:-1, 245:9:-1])

@@ -16,11 +16,11 @@ from dsfunet.io import (
     Result,
     check_writable,
     parse_plane_name,
-    read_plane,
     read_result,
     write_result,
 )
 from dsfunet.io.files import replacing
+from dsfunet.io.plane_names import parse_plane
 from dsfunet.physics import Cell
 
 CELL = Cell(14.12, 14.12, 6.934, 90, 90, 120)
@@ -117,6 +117,27 @@ def test_results_come_back(tmp_path: Path, grid: bool, sigma: bool) -> None:
         assert back.grid is None
 
 
+def test_a_plane_that_vectors_span_keeps_them(tmp_path: Path) -> None:
+    name = parse_plane("[1 1 0] [1 -1 0] + [0 0 0.5]")
+    grid = PlaneGrid(CELL, name, np.linspace(-3, 3, 30), np.linspace(-2, 2, 20))
+    result = dataclasses.replace(make_result(), grid=grid)
+    write_result(tmp_path / "r.nxs", result)
+    with h5py.File(tmp_path / "r.nxs") as file:
+        group = file["entry/form_factor"]
+        assert list(group.attrs["axes"]) == ["u", "v"] and group.attrs["v_indices"] == 1
+        np.testing.assert_array_equal(group["u"][()], grid.rows)
+        # What a viewer writes on the axes.
+        assert group["u"].attrs["long_name"] == "[h h 0] (r.l.u.)"
+        assert group["v"].attrs["long_name"] == "[k -k 0] (r.l.u.)"
+        np.testing.assert_array_equal(group["u_vector"][()], [1, 1, 0])
+        np.testing.assert_array_equal(group["v_vector"][()], [1, -1, 0])
+        np.testing.assert_array_equal(group["origin_hkl"][()], [0, 0, 0.5])
+    back = read_result(tmp_path / "r.nxs").grid
+    assert back is not None and (back.cell, back.name) == (CELL, name)
+    np.testing.assert_array_equal(back.rows, grid.rows)
+    np.testing.assert_array_equal(back.columns, grid.columns)
+
+
 def test_without_a_grid_axes_are_pixels(tmp_path: Path) -> None:
     write_result(tmp_path / "r.nxs", make_result(grid=False))
     with h5py.File(tmp_path / "r.nxs") as file:
@@ -205,6 +226,3 @@ def test_other_files_are_no_results(tmp_path: Path) -> None:
         file["entry"] = 1.0
     with pytest.raises(InputError, match="not a result of dsfunet"):
         read_result(tmp_path / "other.h5")
-    write_result(tmp_path / "r.nxs", make_result())
-    with pytest.raises(InputError, match="HDF5 file with entry at its root"):
-        read_plane(tmp_path / "r.nxs")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.io import read_plane
+from dsfunet.io import open_volume, read_plane
 from dsfunet.physics import Cell
 
 SHAPE = (9, 11, 5)
@@ -243,7 +243,8 @@ def test_other_hdf5_files_are_named(tmp_path: Path) -> None:
         file["entry/data"] = 1.0
         file["notes"] = "x"
     with pytest.raises(
-        InputError, match=r"HDF5 file with entry, notes at its root, expected a Yell 1.0 volume"
+        InputError,
+        match=r"HDF5 file with entry, notes at its root, expected a .*, or a Yell 1.0 volume .*NXdata",
     ):
         read_plane(path, "hk0")
 
@@ -290,3 +291,64 @@ def test_damaged_compressed_layer(tmp_path: Path) -> None:
         read_plane(path, "hk0")
     # Only the plane asked for is read, so the damage elsewhere does not matter.
     np.testing.assert_array_equal(read_plane(path, "hk1").intensity, volume()[:, :, 4])
+
+
+def test_meerkat_raw_uncertainties(tmp_path: Path) -> None:
+    """Counting statistics of the sum, over the pixels in it: 400 counts in 4 pixels are 100(5)."""
+    counts, total = np.full(SHAPE, 4), np.full(SHAPE, 400.0)
+    counts[1, 1], total[2, 2] = 0, 0
+    path = write(
+        tmp_path / "raw.h5",
+        drop=("data",),
+        format="Yell 0.9",
+        rebinned_data=total,
+        number_of_pixels_rebinned=counts,
+    )
+    measured = read_plane(path, "hk0")
+    assert measured.sigma is not None and measured.sigma[0, 0] == 5.0 and measured.intensity[0, 0] == 100.0
+    assert np.isnan(measured.sigma[1, 1]) and np.isnan(measured.sigma).sum() == 1
+    assert measured.sigma[2, 2] == 0.25  # no photon in 4 pixels: less than about one
+    assert len(measured.notes) == 1 and "counting statistics" in measured.notes[0]
+
+
+def metric(*cell: float) -> np.ndarray:
+    return np.asarray(Cell(*cell).direct @ Cell(*cell).direct.T)
+
+
+def test_metric_tensor_where_there_is_no_cell(tmp_path: Path) -> None:
+    measured = read_plane(write(tmp_path / "v.h5", drop=("unit_cell",), metric_tensor=metric(*CELL)), "hk0")
+    assert measured.cell is not None and "metric_tensor" in measured.notes[0]
+    np.testing.assert_allclose(measured.cell.parameters, CELL, rtol=1e-9)
+
+
+def test_metric_tensor_that_agrees_says_nothing(tmp_path: Path) -> None:
+    measured = read_plane(write(tmp_path / "v.h5", metric_tensor=metric(*CELL)), "hk0")
+    assert measured.cell == Cell(*CELL) and measured.notes == ()
+
+
+def test_axes_of_a_transformed_cell(tmp_path: Path) -> None:
+    """Meerkat's unit_cell_transform_matrix: the axes and metric_tensor are transformed, unit_cell is not."""
+    measured = read_plane(write(tmp_path / "v.h5", metric_tensor=metric(12, 7, 8, 90, 100, 90)), "hk0")
+    assert measured.cell is not None and measured.cell.a == pytest.approx(12)
+    assert "unit_cell is not the cell of metric_tensor" in measured.notes[0]
+
+
+def test_axes_on_an_orthonormal_basis_are_no_indices(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the axes count 1/Angstrom and are not h, k, l, so a plane"):
+        read_plane(write(tmp_path / "v.h5", metric_tensor=np.eye(3)), "hk0")
+
+
+def test_infinite_intensities_are_missing(tmp_path: Path) -> None:
+    data = volume()
+    data[0, 0], data[1, 1] = np.inf, -np.inf
+    intensity = read_plane(write(tmp_path / "v.h5", data=data), "hk0").intensity
+    assert np.isnan(intensity[0, 0]) and np.isnan(intensity[1, 1]) and np.isnan(intensity).sum() == 2
+
+
+def test_details_for_inspect(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.h5", space_group_nr=14, **{"meerkat_provenance/config": "# Meerkat\nMAXIND 4"})
+    with open_volume(path) as found:
+        assert found.layout == "Yell 1.0 by Meerkat"
+        assert found.details == {"space group number": "14", "provenance: config": "# Meerkat"}
+    with open_volume(discus_section(tmp_path / "d.h5")) as found:
+        assert found.layout == "Yell 1.0 by DISCUS60"

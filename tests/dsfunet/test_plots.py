@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, Result, parse_plane_name
+from dsfunet.io.plane_names import parse_plane
 from dsfunet.physics import Cell
 from dsfunet.plots import draw_components, save_png
 
@@ -60,6 +61,23 @@ def test_an_oblique_grid_is_drawn_at_its_true_angle() -> None:
     length = np.linalg.norm(HEXAGONAL.cell.reciprocal[0])
     np.testing.assert_allclose(corner.transform((1, 0)), (length, 0), atol=1e-9)
     np.testing.assert_allclose(corner.transform((0, 1)), (length / 2, length * np.sqrt(3) / 2), atol=1e-9)
+
+
+def test_a_plane_that_vectors_span_is_drawn_at_its_true_angle_with_its_own_labels() -> None:
+    spanned = PlaneGrid(HEXAGONAL.cell, parse_plane("[1 1 0] [1 0 1]"), HEXAGONAL.rows, HEXAGONAL.columns)
+    figure = draw_components(make_result(spanned))
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    to_paper = axes.images[0].get_transform() - axes.transData
+    first, second = np.array([[1, 1, 0], [1, 0, 1]]) @ HEXAGONAL.cell.reciprocal
+    along, across = to_paper.transform((1, 0)), to_paper.transform((0, 1))
+    assert along @ along == pytest.approx(first @ first) and across @ across == pytest.approx(second @ second)
+    assert along @ across == pytest.approx(first @ second)
+    assert {"[h h 0] (r.l.u.)", "[k 0 k] (r.l.u.)"} <= set(texts(figure, 0)) or {
+        "[h h 0] (r.l.u.)",
+        "[l 0 l] (r.l.u.)",
+    } <= set(texts(figure, 0))
+    assert "[1 1 0] [1 0 1]" in figure.get_suptitle()
 
 
 def test_pixels_without_a_grid_have_row_zero_on_top() -> None:

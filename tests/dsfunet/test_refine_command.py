@@ -15,6 +15,7 @@ from dsfunet.analysis.refinement import orbit_series
 from dsfunet.analysis.symmetry import laue_rotations, nearest_shells, symmetric_metric
 from dsfunet.cli import main
 from dsfunet.io import PlaneGrid, Result, parse_plane_name, write_result
+from dsfunet.io.plane_names import parse_plane
 from dsfunet.physics import Cell
 from dsfunet.product import fit_product
 
@@ -22,6 +23,7 @@ Array = npt.NDArray[np.float64]
 
 CELL = Cell(14.12, 14.12, 6.934, 90, 90, 120)
 CELL_TEXT = "14.12 14.12 6.934 90 90 120"
+SPANNED = PlaneGrid(CELL, parse_plane("hhl"), np.linspace(-4, 4, 73), np.linspace(-4, 4, 73))
 ALPHAS = np.array([-0.15, 0.06, 0.04])
 
 
@@ -213,6 +215,10 @@ def test_bad_requests(
     ("changes", "message"),
     [
         ({"grid": None}, "its pixels have no place in reciprocal space"),
+        (
+            {"grid": SPANNED},
+            "plane hhl: is spanned by [h h 0] and [0 0 l], expected one along two axes of the cell",
+        ),
         ({"short_range_order": np.full((73, 73), 0.25)}, "I_SRO is 0.25 in every pixel"),
         ({"mask": np.zeros((73, 73), bool)}, "no pixel was measured"),
         ({"form_factor": np.zeros((73, 73)), "process": {}}, "the form factor is 0 where anything"),

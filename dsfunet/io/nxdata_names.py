@@ -1,0 +1,111 @@
+"""Which dataset of an NXdata is the signal, and which runs along which of its dimensions: NeXus old and new."""
+
+import re
+from collections.abc import Sequence
+
+import h5py
+import numpy as np
+
+from dsfunet.io.grid_axes import index_letter
+from dsfunet.io.hdf5 import (
+    attribute,
+    attribute_number,
+    attribute_text,
+    attribute_texts,
+    dataset_at,
+    member,
+    members,
+    shape_of,
+)
+
+_USUAL_SIGNALS = ("data", "counts", "v", "signal")
+
+
+def signal_name(group: h5py.Group) -> str | None:
+    """Name of the array that a group is about: by its attribute, the array's, or a usual name; None without one."""
+    stated = attribute_text(group, "signal")
+    names = set(members(group))
+    if stated in names:
+        return stated
+    for name in sorted(names)[:200]:
+        found = _quiet_dataset(group, name)
+        if found is not None and attribute_number(found, "signal") == 1:
+            return name
+    # Without an attribute a group is data only if its class or its axes say so.
+    if attribute_text(group, "NX_class") != "NXdata" and not _has_index_axes(names):
+        return None
+    return next((name for name in _USUAL_SIGNALS if name in names), None)
+
+
+def axis_names(group: h5py.Group, signal: h5py.Dataset, shape: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Name of the axis along each dimension of the signal, empty where there is none, and what was assumed."""
+    names = [""] * len(shape)
+    stated = _listed(group) or _listed(signal)
+    for position, name in enumerate(stated):
+        indices = _indices(group, name)
+        for dimension in indices if indices is not None else [position]:
+            if name not in ("", ".") and 0 <= dimension < len(shape):
+                names[dimension] = name
+    if any(names):
+        return names, []
+    # NeXus before 2010: each axis says which dimension it is, counted from 1.
+    for name in members(group)[:200]:
+        found = _quiet_dataset(group, name)
+        number = attribute_number(found, "axis") if found is not None else None
+        if number is not None and number.is_integer() and 1 <= number <= len(shape):
+            names[int(number) - 1] = name
+    return (names, []) if any(names) else _by_length(group, shape)
+
+
+def _by_length(group: h5py.Group, shape: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Axes of a group without attributes: h, k, l in that order, or in the only order their lengths allow."""
+    lengths: dict[int, tuple[str, int]] = {}
+    for name in members(group)[:200]:
+        number = index_letter(name)
+        found = _quiet_dataset(group, name) if number is not None else None
+        if number is not None and found is not None and len(shape_of(found) or ()) == 1:
+            lengths[number] = name, int(found.size)
+    if len(lengths) != len(shape) or len(shape) > 3:
+        return [""] * len(shape), []
+    numbers = sorted(lengths)
+    for order in (numbers, numbers[::-1]):
+        if all(lengths[n][1] in (count, count + 1) for n, count in zip(order, shape, strict=True)):
+            names = [lengths[n][0] for n in order]
+            return names, [f"the file does not say what runs along its dimensions: {names} was assumed"]
+    return [""] * len(shape), []
+
+
+def _listed(thing: h5py.Group | h5py.Dataset) -> list[str]:
+    """Names in the attribute `axes`: a list, or one text such as Ql:Qk:Qh or [Ql,Qk,Qh]."""
+    names = attribute_texts(thing, "axes")
+    if len(names) != 1:
+        return names
+    text = names[0]
+    if ":" in text:
+        return [name.strip() for name in text.split(":")]
+    # A bracket may be part of a name, as in [H,0,0].
+    if index_letter(text) is not None:
+        return [text]
+    return [name for name in re.split(r"[\s,]+", text.strip("[]() ")) if name]
+
+
+def _indices(group: h5py.Group, name: str) -> list[int] | None:
+    value = attribute(group, f"{name}_indices")
+    try:
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()[:10]
+    except (TypeError, ValueError):
+        return None
+    if value is None or not np.isfinite(numbers).all():
+        return None
+    return [int(number) for number in numbers]
+
+
+def _has_index_axes(names: set[str]) -> bool:
+    return len({index_letter(name) for name in names} - {None}) >= 2
+
+
+def _quiet_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    try:
+        return dataset_at(group, name, "iufb") if isinstance(member(group, name), h5py.Dataset) else None
+    except Exception:  # links to files that are not there, objects that are damaged
+        return None

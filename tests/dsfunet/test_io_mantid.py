@@ -1,0 +1,285 @@
+"""MDHisto workspaces in the layout of Mantid's SaveMD: edges, reversed dimensions, masks, UB without 2 pi."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from dsfunet.errors import InputError
+from dsfunet.io import open_volume, read_plane
+from dsfunet.physics import Cell
+from tests.dsfunet.marked_volume import AXES, CELL, H, K, L, check, edges, volume
+
+NAMES = ("[H,0,0]", "[0,K,0]", "[0,0,L]")
+
+
+def ub_matrix() -> np.ndarray:
+    """UB of the cell in some orientation, columns a*, b*, c* in 1/Angstrom without 2 pi."""
+    cosine, sine = np.cos(0.7), np.sin(0.7)
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1.0]])
+    return np.asarray(turn @ Cell(*CELL).reciprocal.T / (2 * np.pi))
+
+
+def write(
+    path: Path, order: tuple[int, ...] = (0, 1, 2), change: Callable[[h5py.Group], None] | None = None
+) -> Path:
+    """A workspace whose D0, D1, D2 run along the given ones of h, k, l; the array is [D2, D1, D0]."""
+    with h5py.File(path, "w") as file:
+        workspace = file.create_group("MDHistoWorkspace")
+        workspace.attrs.update({"NX_class": "NXentry", "SaveMDVersion": np.int32(2)})
+        workspace["coordinate_system"] = np.array([3], np.uint32)
+        data = workspace.create_group("data")
+        data.attrs["NX_class"] = "NXdata"
+        signal = volume().transpose(order[::-1])
+        data["signal"] = signal
+        data["signal"].attrs.update({"axes": "D2:D1:D0", "signal": 1})
+        data["errors_squared"] = np.full(signal.shape, 9.0)
+        data["num_events"] = np.ones(signal.shape)
+        data["mask"] = np.zeros(signal.shape, np.int8)
+        for number, axis in enumerate(order):
+            data[f"D{number}"] = edges(AXES[axis])
+            data[f"D{number}"].attrs.update({"long_name": NAMES[axis], "frame": "HKL", "units": "r.l.u."})
+        lattice = workspace.create_group("experiment0/sample/oriented_lattice")
+        lattice["orientation_matrix"] = ub_matrix()
+        matrix = np.eye(3)[:, list(order)]
+        workspace["experiment0/logs/W_MATRIX/value"] = matrix.ravel()
+        if change is not None:
+            change(workspace)
+    return path
+
+
+def in_data(name: str, values: Any, **attributes: Any) -> Callable[[h5py.Group], None]:
+    def change(workspace: h5py.Group) -> None:
+        data = workspace["data"]
+        kept = dict(data[name].attrs)
+        del data[name]
+        data[name] = values
+        data[name].attrs.update({**kept, **attributes})
+
+    return change
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_planes_lie_where_their_names_say(tmp_path: Path, order: tuple[int, ...]) -> None:
+    measured = check(write(tmp_path / "w.nxs", order))
+    assert measured.sigma is not None and (measured.sigma == 3.0).all()
+    assert "UB matrix, taken without the 2 pi" in " ".join(measured.notes)
+    stored = ", ".join("hkl"[axis] for axis in order[::-1])
+    assert f"array order in the file: [{stored}]" in measured.notes
+    assert "axes are edges of bins, so voxels lie between" in measured.notes
+
+
+def test_axes_named_by_what_they_run_along(tmp_path: Path) -> None:
+    def rename(workspace: h5py.Group) -> None:
+        data = workspace["data"]
+        for number, name in enumerate(NAMES):
+            data.move(f"D{number}", name)
+        data["signal"].attrs["axes"] = ":".join(NAMES[::-1])
+
+    check(write(tmp_path / "w.nxs", change=rename))
+
+    def forget(workspace: h5py.Group) -> None:
+        rename(workspace)
+        del workspace["data/signal"].attrs["axes"]
+
+    check(write(tmp_path / "v.nxs", change=forget))
+
+
+def test_a_scaled_and_turned_projection(tmp_path: Path) -> None:
+    """[0,-2K,0] counts k in units of -2: bins at K / -2 are at K."""
+    name = in_data("D1", edges(K / -2.0), long_name="[0,-2K,0]")
+    measured = check(write(tmp_path / "w.nxs", change=name))
+    assert "D1 counts k in units of -2" in measured.notes
+
+
+def projected(path: Path, matrix: np.ndarray, names: tuple[str, ...], half: int = 8) -> Path:
+    """Bins around hkl = matrix @ d, d from -2 to 2 in steps of 1/4, with the value 100 h + 10 k + l."""
+    d = 0.25 * np.arange(-half, half + 1)
+    h, k, l = np.einsum("ij,jxyz->ixyz", matrix, np.stack(np.meshgrid(d, d, d, indexing="ij")))  # noqa: E741
+
+    def change(workspace: h5py.Group) -> None:
+        shape = (len(d),) * 3
+        for name, values in (
+            ("signal", (1000 + 100 * h + 10 * k + l).transpose(2, 1, 0)),
+            ("errors_squared", np.full(shape, 4.0)),
+            ("num_events", np.ones(shape)),
+            ("mask", np.zeros(shape, np.int8)),
+        ):
+            in_data(name, values)(workspace)
+        for number, name in enumerate(names):
+            in_data(f"D{number}", edges(d), long_name=name)(workspace)
+        workspace["experiment0/logs/W_MATRIX/value"][...] = matrix.ravel()
+
+    return write(path, change=change)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "names"),
+    [
+        ([[1, 1, 0], [1, -1, 0], [0, 0, 1]], ("[H,H,0]", "[H,-H,0]", "[0,0,L]")),
+        ([[1, -1 / 3, 0], [0, 2 / 3, 0], [0, 0, 1]], ("[H,0,0]", "[-0.333K,0.667K,0]", "[0,0,L]")),
+        ([[0, 1, 0], [0, 0, 1], [1, 1, 0]], ("[0,0,L]", "[H,0,H]", "[0,K,0]")),
+    ],
+)
+def test_other_projections_are_interpolated(
+    tmp_path: Path, matrix: list[list[float]], names: tuple[str, ...]
+) -> None:
+    """Values linear in h, k, l are interpolated exactly; there are none beyond the bins."""
+    turn = np.array(matrix, float)
+    path, far = projected(tmp_path / "w.nxs", turn, names), 0
+    for name, fixed, value in (("hk1", 2, 1.0), ("h0l", 1, 0.0), ("1kl", 0, 1.0)):
+        measured = read_plane(path, name)
+        grid = measured.grid
+        assert grid is not None and str(grid.name) == name and measured.sigma is not None
+        first, second = (axis for axis in range(3) if axis != fixed)
+        hkl = np.full((3, *grid.shape), value)
+        hkl[first], hkl[second] = grid.rows[:, None], grid.columns
+        inside = (np.abs(np.einsum("ij,jxy->ixy", np.linalg.inv(turn), hkl)) <= 2 + 1e-9).all(axis=0)
+        expected = 1000 + 100 * hkl[0] + 10 * hkl[1] + hkl[2]
+        assert inside.sum() > 40
+        np.testing.assert_allclose(measured.intensity[inside], expected[inside], rtol=1e-9)
+        np.testing.assert_allclose(measured.sigma[inside], 2.0)
+        beyond = (np.abs(np.einsum("ij,jxy->ixy", np.linalg.inv(turn), hkl)) > 2.25).any(axis=0)
+        assert np.isnan(measured.intensity[beyond]).all()
+        far += int(beyond.sum())
+    assert far > 100 and any("interpolated onto a grid of h, k, l" in note for note in measured.notes)
+
+
+def test_interpolating_reads_the_layers_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """l is an axis of its own, so hk1 takes one layer of [H,H,0] and [H,-H,0], 17 x 17 bins."""
+    path = projected(
+        tmp_path / "w.nxs", np.array([[1.0, 1, 0], [1, -1, 0], [0, 0, 1]]), ("[H,H,0]", "[H,-H,0]", "[0,0,L]")
+    )
+    largest = [0]
+    plain = h5py.Dataset.__getitem__
+
+    def counted(self: h5py.Dataset, key: Any, **options: Any) -> Any:
+        values = plain(self, key, **options)
+        largest[0] = max(largest[0], int(np.size(values)))
+        return values
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    read_plane(path, "hk1")
+    assert largest[0] == 17 * 17
+
+
+def test_a_projected_plane_is_refused(tmp_path: Path) -> None:
+    def change(workspace: h5py.Group) -> None:
+        for name in ("signal", "errors_squared", "num_events", "mask"):
+            in_data(name, workspace[f"data/{name}"][()][:, :, :1])(workspace)
+        in_data("D0", np.array([-0.1, 0.1]), long_name="[H,-H,0]")(workspace)
+        in_data("D1", edges(K), long_name="[H,H,0]")(workspace)
+
+    message = (
+        r"one bin thick, along \[1.0, -1.0, 0.0\] and \[1.0, 1.0, 0.0\] and \[0.0, 0.0, 1.0\] in h, k, l"
+    )
+    with pytest.raises(InputError, match=message):
+        read_plane(write(tmp_path / "w.nxs", change=change), "hk0")
+
+
+def test_directions_in_one_plane_are_refused(tmp_path: Path) -> None:
+    path = projected(
+        tmp_path / "w.nxs",
+        np.array([[1.0, 1, 0], [1, -1, 2], [0, 0, 0]]),
+        ("[H,H,0]", "[H,-H,0]", "[0,2K,0]"),
+    )
+    with pytest.raises(InputError, match="do not span three dimensions"):
+        read_plane(path, "hk0")
+
+
+def test_w_matrix_where_names_say_nothing(tmp_path: Path) -> None:
+    def change(workspace: h5py.Group) -> None:
+        for number in range(3):
+            workspace[f"data/D{number}"].attrs["long_name"] = f"axis {number}"
+
+    check(write(tmp_path / "w.nxs", (1, 0, 2), change))
+
+
+def test_integrated_energy_is_left_out(tmp_path: Path) -> None:
+    def change(workspace: h5py.Group) -> None:
+        data = workspace["data"]
+        for name in ("signal", "errors_squared", "num_events", "mask"):
+            values = data[name][()][None]
+            del data[name]
+            data[name] = values
+        data["signal"].attrs["axes"] = "D3:D2:D1:D0"
+        data["D3"] = np.array([-1.0, 1.0])
+        data["D3"].attrs["long_name"] = "DeltaE"
+
+    check(write(tmp_path / "w.nxs", change=change))
+
+
+def test_what_was_not_measured(tmp_path: Path) -> None:
+    """Arrays are [l, k, h]; l = 1 is the last layer."""
+
+    def change(workspace: h5py.Group) -> None:
+        data = workspace["data"]
+        data["mask"][4, 0, 0] = 1
+        data["signal"][4, 1, 2] = np.nan
+        data["signal"][4, 2, 3] = np.inf
+        data["signal"][4, 5, 5] = 0.0
+        data["num_events"][4, 5, 5] = 0
+
+    measured = read_plane(write(tmp_path / "w.nxs", change=change), "hk1")
+    assert measured.sigma is not None
+    missing = {(0, 0), (2, 1), (3, 2)}
+    assert set(zip(*np.nonzero(np.isnan(measured.intensity)), strict=True)) == missing
+    assert set(zip(*np.nonzero(np.isnan(measured.sigma)), strict=True)) == missing
+    assert measured.intensity[5, 5] == 0.0  # normalised data: no event where there could have been some
+
+
+def test_bins_without_events_in_unnormalised_data(tmp_path: Path) -> None:
+    def change(workspace: h5py.Group) -> None:
+        workspace["data/signal"][4, 1, 2] = 0.0
+        workspace["data/num_events"][4, 1, 2] = 0
+        workspace["data/num_events"][4, 1, 3] = 0  # filled in by symmetry: a value without events of its own
+
+    intensity = read_plane(write(tmp_path / "w.nxs", change=change), "hk1").intensity
+    assert np.isnan(intensity[2, 1]) and np.isnan(intensity).sum() == 1
+
+
+def test_unit_cell_by_numbers_when_the_matrix_has_the_two_pi(tmp_path: Path) -> None:
+    def change(workspace: h5py.Group) -> None:
+        lattice = workspace["experiment0/sample/oriented_lattice"]
+        lattice["orientation_matrix"][...] = 2 * np.pi * ub_matrix()
+        for name, value in zip(("a", "b", "c", "alpha", "beta", "gamma"), CELL, strict=True):
+            lattice[f"unit_cell_{name}"] = np.array([value])
+
+    measured = check(write(tmp_path / "w.nxs", change=change))
+    assert any("UB matrix disagrees" in note for note in measured.notes)
+
+
+def test_details_for_inspect(tmp_path: Path) -> None:
+    with open_volume(write(tmp_path / "w.nxs")) as found:
+        assert found.layout == "Mantid MDHisto workspace" and found.details["SaveMD version"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (in_data("D0", edges(H)[:-2]), r"axis D0 \[H,0,0\] has 8 values: expected 9, or 10 edges of bins"),
+        (in_data("D2", edges(L) ** 3), r"axis D2 \[0,0,L\] from .*: expected evenly spaced values"),
+        (in_data("D1", edges(K), frame="QSample"), "workspace in the frame HKL, QSample: expected HKL"),
+        (in_data("D1", edges(K), long_name="[H,0,0]"), "axes l, h, h: expected each of h, k, l once"),
+        (in_data("mask", np.zeros(3, np.int8)), r"mask of shape \(3,\): expected \(5, 11, 9\)"),
+        (in_data("signal", np.zeros(7)), r"signal of shape \(7,\): expected a volume; SaveMD version 1"),
+        (in_data("signal", np.zeros((5, 11, 9), complex)), "dataset signal is of type complex128"),
+        (in_data("D0", "edges"), r"MDHistoWorkspace/data lacks the axes D2, D1, D0"),
+    ],
+)
+def test_contradictions_are_refused(
+    tmp_path: Path, change: Callable[[h5py.Group], None], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read_plane(write(tmp_path / "w.nxs", change=change), "hk0")
+
+
+def test_no_lattice_no_place(tmp_path: Path) -> None:
+    def change(workspace: h5py.Group) -> None:
+        del workspace["experiment0"]
+
+    with pytest.raises(InputError, match="the file has no unit cell, so a plane"):
+        read_plane(write(tmp_path / "w.nxs", change=change), "hk0")
