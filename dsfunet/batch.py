@@ -104,6 +104,8 @@ class PlaneWorker:
         """Do a job, or find it done; what is the user's to fix becomes the outcome's error."""
         start = time.perf_counter()
         try:
+            if job.refusal is not None:
+                raise InputError(job.refusal)
             provenance = Provenance.of(job, self._digest, self._weights)
             before = None if self._redo else finished_before(job, provenance)
             if before is not None:
