@@ -18,6 +18,7 @@ from dsfunet.io.measured import PlaneGrid
 from dsfunet.io.plane_names import PlaneName
 from dsfunet.physics.lattice import Array, Cell, Plane, square_plane
 from dsfunet.physics.lattice_plane import LatticePlane
+from dsfunet.physics.short_range_order import MAX_INDEX
 
 Integers = npt.NDArray[np.int64]
 
@@ -26,6 +27,10 @@ LARGEST_INDEX = 8
 
 LAYER_TOLERANCE = 0.01
 """How much the index of the layer may change across a whole plane [layers]: harmonic 5 then drifts by 0.3 radian."""
+
+
+HIGHEST_HARMONIC = 10
+"""The most harmonics of either axis of a plane that are fitted: more are more than noisy planes settle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +126,11 @@ class Geometry:
         # Indices on the basis are the same in every frame, and in a mirrored one.
         origin, step_u, step_v = np.array([self.origin, step_u, step_v]) @ direct.T / (2 * np.pi)
         origin, step_u, step_v = (each @ cell.reciprocal for each in (origin, step_u, step_v))
-        return LatticePlane(cell, Plane(origin, step_u, step_v, self.shape), (0, 1))
+        # Correlations out to MAX_INDEX cells along a, b and c: (5, 5, 0) is harmonic 10 of [1 1 0].
+        highest = MAX_INDEX * int(np.abs(basis[:2]).sum(axis=1).max())
+        return LatticePlane(
+            cell, Plane(origin, step_u, step_v, self.shape), (0, 1), min(highest, HIGHEST_HARMONIC)
+        )
 
     @cached_property
     def _reciprocal(self) -> Array:

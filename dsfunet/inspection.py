@@ -16,6 +16,7 @@ from dsfunet.io.files import HDF5_SIGNATURE, leading_bytes
 from dsfunet.io.images import EXPECTED, describe_layout, read_pixels
 from dsfunet.io.nexus import TITLES
 from dsfunet.io.plane_names import AXIS_LABELS
+from dsfunet.oddities import oddities
 from dsfunet.physics import Cell
 from dsfunet.plots import draw_components, save_png
 from dsfunet.preprocessing import PIXELS, measured_pixels
@@ -26,10 +27,6 @@ Lines = list[tuple[str, str]]
 
 _RECIPROCAL_AXES = ("a*", "b*", "c*")
 _MOST_NAMES = 8
-_MANY_ZEROS = 0.05
-_FEW_PIXELS_PER_CELL = 6
-_SPIKE = 30.0
-"""How much brighter than 99 % of the pixels the brightest one may be before it looks like a Bragg peak."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +67,11 @@ def inspect(path: Path, plane: str | None = None) -> Inspection:
     Raises:
         InputError: the file is missing, damaged or not understood, or holds no such plane.
     """
+    with np.errstate(all="ignore"):  # of numbers that are told as they are, however large
+        return _inspect(path, plane)
+
+
+def _inspect(path: Path, plane: str | None) -> Inspection:
     start = leading_bytes(path)
     size = f"{path.stat().st_size / 1e6:.3g} MB"
     picture = read_pixels(path, start, plane)
@@ -116,7 +118,7 @@ def _inspect_plane(
         lines = [*lines, ("plane", f"{n} rows and {m} columns, without axes or cell{needs}")]
     lines = [*lines, *_of_intensity(measured, axes)]
     lines += [("note", note) for note in measured.notes]
-    lines += [("odd", oddity) for oddity in _oddities(measured)]
+    lines += [("odd", oddity) for oddity in oddities(measured)]
     return Inspection(lines, lambda: draw_plane(measured, f"{path.name}: {name}", axes))
 
 
@@ -158,13 +160,13 @@ def _layers(volume: Volume) -> list[str]:
         values = axes.coordinates(axis)
         whole = np.round(values)
         integer = whole[np.abs(values - whole) <= 1e-3 * abs(axes.steps[axis]) + 1e-6]
-        names = [str(PlaneName((first, second), float(value))) for value in integer]
-        shown = ", ".join(
-            names if len(names) <= _MOST_NAMES else [*names[: _MOST_NAMES - 1], "...", names[-1]]
-        )
+        few = [*integer] if len(integer) <= _MOST_NAMES else [*integer[: _MOST_NAMES - 1], integer[-1]]
+        names = [str(PlaneName((first, second), float(value))) for value in few]
+        if len(names) < len(integer):
+            names.insert(-1, "...")
         label, held = AXIS_LABELS[axis], f"{len(values)} layers" if len(values) > 1 else "a single layer"
         steps = _range(values).partition(" (")[0]
-        texts.append(f"{held}, {label} {steps}: {shown if names else 'none of a whole number'}")
+        texts.append(f"{held}, {label} {steps}: {', '.join(names) or 'none of a whole number'}")
     return texts
 
 
@@ -237,43 +239,6 @@ def _place(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None,
             for label, values, index in zip(axes[0].labels, axes[1:], (i, j), strict=True)
         )
     return f"row {i}, column {j}"
-
-
-def _oddities(measured: MeasuredPlane) -> list[str]:
-    """What a user may want to set right before factorising."""
-    intensity = measured.intensity
-    values = intensity[measured_pixels(intensity)]
-    if not values.size:
-        return ["nothing was measured in this plane"]
-    found = []
-    if float(values.max()) == float(values.min()):
-        found.append(f"all measured pixels are {values.max():g}")
-    negative = intensity[np.isfinite(intensity) & (intensity < 0)]
-    if negative.size:
-        found.append(f"negative pixels, down to {negative.min():.4g}, count as missing, not as zero")
-    zeros = float(np.mean(values == 0))
-    if zeros > _MANY_ZEROS:
-        found.append(
-            f"{100 * zeros:.0f} % of the measured pixels are exactly 0; if they are gaps, set them to NaN"
-        )
-    bright = float(np.percentile(values, 99))
-    if bright > 0 and values.max() > _SPIKE * bright:
-        found.append(
-            f"the brightest pixel is {values.max() / bright:.0f} times what 99 % stay under: Bragg peaks left in?"
-        )
-    grid = measured.grid
-    if grid is not None:
-        for label, step, coordinates in zip(
-            grid.name.labels, grid.steps, (grid.rows, grid.columns), strict=True
-        ):
-            if abs(step) * _FEW_PIXELS_PER_CELL > 1:
-                found.append(f"only {1 / abs(step):.1f} pixels a reciprocal cell along {label}")
-            low, high = float(coordinates.min()), float(coordinates.max())
-            if max(-low, high) > 0 and min(-low, high) < 0.5 * max(-low, high):
-                found.append(
-                    f"{label} from {low:g} to {high:g} is not about 0: what is not there counts as missing"
-                )
-    return found
 
 
 def _is_result(path: Path) -> bool:

@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from dsfunet.errors import InputError
 from dsfunet.io.cartesian_grid import CartesianGrid
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.plane_names import PlaneName
@@ -15,6 +16,7 @@ from dsfunet.preprocessing import measured_pixels
 Array = npt.NDArray[np.float64]
 
 _WIDTH_INCH = 6.0
+_SMALLEST_BRIGHTEST, _LARGEST_BRIGHTEST = 1e-30, 1e30
 
 
 def draw_plane(
@@ -27,8 +29,17 @@ def draw_plane(
 
     `axes_without_cell`, a name and the coordinates of rows and columns [r.l.u.], are drawn at right angles. `signed`
     is for residuals: linear about zero. A figure of no window, as `dsfunet.plots.draw_components`.
+
+    Raises:
+        InputError: the brightest pixel is too large or too small a number to be drawn.
     """
     values = measured.intensity
+    brightest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+    if brightest > 0 and not _SMALLEST_BRIGHTEST < brightest < _LARGEST_BRIGHTEST:
+        raise InputError(
+            f"the brightest pixel is {brightest:g}, expected between {_SMALLEST_BRIGHTEST:g} and"
+            f" {_LARGEST_BRIGHTEST:g} for a picture"
+        )
     if not signed:
         values = np.where(measured_pixels(values), values, np.nan)
     norm = residual_scale(values) if signed else intensity_scale(values)

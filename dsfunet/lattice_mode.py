@@ -161,13 +161,13 @@ def _fit(scattering: Planes, mask: Mask, level: Planes, lattice: LatticePlane, c
     divisor = np.where(divisor > 0, divisor, np.float32(1))
     quotient, weight = scattering / divisor, np.where(mask, divisor, np.float32(0))
     where = (lattice.cell, lattice.plane, lattice.axes)
-    series = fit_cosine_series(quotient, weight, *where)
+    series = fit_cosine_series(quotient, weight, *where, max_index=lattice.max_index)
     values = series.evaluate(lattice.plane)
     for _ in range(clipped):
         dips = values < 0
         if not (dips & mask).any():
             break
-        series = fit_cosine_series(quotient, np.where(dips, 0, weight), *where)
+        series = fit_cosine_series(quotient, np.where(dips, 0, weight), *where, max_index=lattice.max_index)
         values = series.evaluate(lattice.plane)
     highest = max(float(values.max()), 1e-30)
     return CosineSeries(series.coefficients / highest, series.cell, series.axes)

@@ -1,8 +1,9 @@
 """From a user's grid to the square Cartesian grid the networks see, and back.
 
 Both grids are affine in their pixel indices, so one grid's indices are an affine function of the other's.
-Where a target pixel is wider than a source pixel, the source is averaged over it; missing pixels take no
-part.
+Where a target pixel is wider than a source pixel, the source is averaged over it, else it is interpolated by cubic
+splines: straight lines between pixels would blur a coarse grid so that no lattice explains it. Missing pixels take
+no part.
 """
 
 from typing import Any, Protocol
@@ -19,7 +20,12 @@ from dsfunet.preprocessing import PIXELS, measured_pixels
 Array = npt.NDArray[np.float64]
 
 SMALLEST_SQUARE, LARGEST_SQUARE = 6.0, 8.8
-"""Half sides of the squares that the networks are shown [1/Angstrom]; they were trained on 6 to 8."""
+"""Half sides of the squares that the networks are shown [1/Angstrom]; they were trained on 6 to 8.
+
+The networks' answer to a plane out to 3 is ten times as wrong where it fills the square as with missing pixels around
+it out to 6; that to one out to 12 is two (I_SRO) to five times (I_FF) as wrong, within 8, as that to its part out to 8
+(benchmarks/ranges.md).
+"""
 
 # A target pixel wider than this [source pixels] is averaged over; below, interpolation suffices.
 _AVERAGE_ABOVE = 1.5
@@ -73,7 +79,7 @@ def to_network_plane(intensity: Array, grid: Grid, whole: bool = False) -> tuple
     target = _network_plane(grid, mask, whole)
     if target is grid.plane:
         return intensity, target
-    return resample(intensity, grid.plane, target), target
+    return interpolate(intensity, grid.plane, target), target
 
 
 def _check_any(mask: npt.NDArray[np.bool_]) -> None:
@@ -85,19 +91,35 @@ def to_user_grid(values: npt.NDArray[np.floating[Any]], plane: Plane | None, gri
     """Values (256, 256) on the networks' grid, brought to the user's own grid (n, m).
 
     `plane` is the second result of `to_network_grid`. Pixels of the user's that lie outside the networks'
-    grid become NaN; unless the plane is larger than that may be, none of them was measured. What is known everywhere,
-    as components are, is interpolated by cubic splines, within the range of the values.
+    grid become NaN; unless the plane is larger than that may be, none of them was measured.
     """
     copy = np.array(values, dtype=np.float64)
     if plane is None or grid is None or plane is grid.plane:
         return copy
-    target = grid.plane
-    result = resample(copy, plane, target)
-    matrix, offset = _index_map(plane, target)
-    if np.isfinite(copy).all() and max(map(_samples, matrix.T)) == 1:
-        cubic = ndimage.affine_transform(copy, matrix, offset, target.shape, order=3, mode="nearest")
-        inside = np.isfinite(result)
-        result[inside] = np.clip(cubic[inside], copy.min(), copy.max())
+    return interpolate(copy, plane, grid.plane)
+
+
+def interpolate(values: Array, source: Plane, target: Plane) -> Array:
+    """As `resample`, but by cubic splines, within the range of the values, where nothing is missing around.
+
+    Two pixels around; nearer to what is missing, and where pixels are averaged, it is what `resample` says.
+
+    Raises:
+        ValueError: as `resample`.
+    """
+    result = resample(values, source, target)
+    matrix, offset = _index_map(source, target)
+    measured = np.isfinite(values)
+    if max(map(_samples, matrix.T)) > 1 or not measured.any():
+        return result
+    nearest = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
+    filled = values[tuple(nearest)]
+    cubic = ndimage.affine_transform(filled, matrix, offset, target.shape, order=3, mode="nearest")
+    surrounded = ndimage.binary_erosion(measured, np.ones((5, 5)), border_value=1).astype(np.float64)
+    # Beyond the last pixel centres there is no more than half a pixel to go: the mask runs on, as the values do.
+    here = ndimage.affine_transform(surrounded, matrix, offset, target.shape, order=1, mode="nearest")
+    chosen = np.isfinite(result) & (here > 1 - 1e-9)
+    result[chosen] = np.clip(cubic[chosen], filled.min(), filled.max())
     return result
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from dsfunet.errors import InputError
 from dsfunet.io.plane_names import PlaneName
-from dsfunet.physics import Cell, Plane
+from dsfunet.physics import Cell, Plane, plane_through
 
 Array = npt.NDArray[np.float64]
 
@@ -101,6 +101,10 @@ class CartesianGrid:
     def spanning(self) -> Array:
         """The same two in h, k, l: (1 0 0) and (-1/2 1 0) for hk1 of a hexagonal crystal, shape (2, 3)."""
         return self._indices(self.vectors)
+
+    def square(self, q_max_inv_angstrom: float) -> Plane:
+        """The square Cartesian plane of 256 x 256 pixels about the plane's centre, such as 0 0 1 [1/Angstrom]."""
+        return plane_through(self.cell, self.name.axes, self.name.offset, q_max_inv_angstrom)
 
     def hkl(self) -> Array:
         """Indices h, k, l of every pixel [r.l.u.], shape (n, m, 3)."""

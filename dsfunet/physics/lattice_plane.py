@@ -5,23 +5,30 @@ from functools import cached_property
 
 import numpy as np
 
+from dsfunet.errors import InputError
 from dsfunet.physics.cosine_series import third_index
 from dsfunet.physics.lattice import Array, Cell, Plane
+from dsfunet.physics.short_range_order import MAX_INDEX
 
 
 @dataclass(frozen=True, eq=False)
 class LatticePlane:
     """A cell, a plane of its reciprocal space, and the two reciprocal axes (0, 1, 2 for a*, b*, c*) that span it.
 
+    `max_index` says out to which harmonic of either axis I_SRO is a series there.
+
     Raises:
-        InputError: the axes are not two different ones, or do not span the plane.
+        InputError: the axes are not two different ones, or do not span the plane, or max_index is negative.
     """
 
     cell: Cell
     plane: Plane
     axes: tuple[int, int]
+    max_index: int = MAX_INDEX
 
     def __post_init__(self) -> None:
+        if self.max_index < 0:
+            raise InputError(f"max_index {self.max_index}: expected zero or a positive number")
         third_index(self.cell, self.plane, self.axes)
 
     @property

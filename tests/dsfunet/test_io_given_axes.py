@@ -67,6 +67,7 @@ def test_indices_of_named_pixels_of_a_hexagonal_crystal() -> None:
     np.testing.assert_allclose(hkl[128, 148], [-across / 2, across, 1], atol=1e-12)
     np.testing.assert_allclose(hkl @ HEXAGONAL.reciprocal, grid.plane.q_points(), atol=1e-12)
     np.testing.assert_allclose(grid.shear, -across / 40, atol=1e-12)
+    np.testing.assert_allclose(grid.square(7.0).q_points(), grid.plane.q_points(), atol=1e-12)
     np.testing.assert_allclose(grid.spanning, [[1, 0, 0], [-0.5, 1, 0]], atol=1e-12)
     along = np.stack([grid.rows[148] * grid.vectors[0] + grid.columns[100] * grid.vectors[1]])
     np.testing.assert_allclose(

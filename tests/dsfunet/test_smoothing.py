@@ -67,3 +67,13 @@ def test_a_plane_that_the_axes_do_not_span_is_none_of_the_lattice() -> None:
 def test_a_constant_plane_is_normalised_to_ones() -> None:
     assert np.array_equal(unit_range(np.full((3, 3), 0.2)), np.ones((3, 3)))
     assert unit_range(np.array([[-1.0, 0.0], [1.0, 2.0]])).tolist() == [[0, 0], [0.5, 1]]
+
+
+def test_spacings_of_lattice_lines() -> None:
+    # gamma* is 60 degrees: lines are 2 pi / a apart, and a pixel is 14 / 256.
+    cell = Cell(9.0, 12.0, 6.0, 90, 90, 120)
+    lattice = LatticePlane(cell, plane_through(cell, (0, 1), 1.0, 7.0), (0, 1))
+    step = 14 / 256
+    assert lattice.line_spacings() == pytest.approx((2 * np.pi / 9 / step, 2 * np.pi / 12 / step))
+    with pytest.raises(InputError, match="max_index -1: expected zero or a positive number"):
+        LatticePlane(cell, lattice.plane, (0, 1), -1)

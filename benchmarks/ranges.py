@@ -1,0 +1,275 @@
+"""`python -m benchmarks.ranges`: on which planes the shipped networks' answers are worth something, and where not.
+
+Simulated crystals of species that the networks were never trained on, the same ones on every line, on planes that reach
+less far or farther than those of training, that are not centred, or whose reciprocal cells are a few pixels wide.
+Without gaps and noise, so that nothing but the range is judged. Every line stands on the planes it measured: finished
+lines are kept in `--work`. Writes benchmarks/ranges.md and prints it.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
+
+from dsfunet.factorize import Factorizer
+from dsfunet.io.files import replacing
+from dsfunet.machine import describe_machine
+from dsfunet.physics import Cell, Plane, form_factor_intensity, plane_through, short_range_order_intensity
+from dsfunet.physics.lattice_plane import LatticePlane
+from dsfunet.preprocessing import PIXELS
+from dsfunet.resampling import interpolate
+from dsfunet.shards import write_json
+from simulate.correlations import monte_carlo_set
+from simulate.crystals import Crystal, World, build_world, draw_crystal
+from simulate.live import read_recipe
+from simulate.planes import crystal_stream, draw_layers
+
+ROOT = Path(__file__).parents[1]
+OUT = Path(__file__).parent / "ranges.md"
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_MONTE_CARLO_SETS = 32
+_TRAINED_Q_MAX = (6.0, 8.0)
+_COLUMNS = ("networks/form_factor", "lattice/form_factor", "networks/order", "lattice/order")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line of the table shows to the networks.
+
+    `q_max` is the half side of the plane that the user has [1/Angstrom], `square` that of the networks' square, and
+    errors are judged within `judged` of its centre; pixels beyond `q_max` are missing. `shift` moves the centre
+    along the rows [1/Angstrom]. `pixels_per_cell` stretches the cell until the narrower spacing of reciprocal lattice
+    lines is so wide, and `pixels` makes the user's plane one of so many pixels a side, which is resampled; 0 leaves
+    either as it is.
+    """
+
+    name: str
+    q_max: float = 7.0
+    square: float = 7.0
+    judged: float = 7.0
+    shift: float = 0.0
+    pixels_per_cell: float = 0.0
+    pixels: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Of everything but the name: a line that shows the same is judged once."""
+        return hashlib.sha256(json.dumps(list(asdict(self).values())[1:]).encode()).hexdigest()[:16]
+
+
+def _reach(q_max: float) -> list[Line]:
+    lines = [Line(f"out to {q_max:g}, which fills the square", q_max, q_max, q_max)]
+    low, high = _TRAINED_Q_MAX
+    lines += [
+        Line(f"out to {q_max:g}, in a square of {square:g}", q_max, square, q_max)
+        for square in (4.0, low)
+        if q_max < square and (q_max < 4 or square == low)
+    ]
+    if q_max > high:
+        lines.append(Line(f"out to {q_max:g}, the same answers within {high:g}", q_max, q_max, high))
+        lines.append(Line(f"out to {q_max:g}, cut down to {high:g}", high, high, high))
+    return lines
+
+
+GROUPS = {
+    "Planes that reach less far or farther (half side, 1/Angstrom; the networks were trained on 6 to 8)": tuple(
+        line for q_max in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0) for line in _reach(q_max)
+    ),
+    "Planes of half side 7 whose centre lies so far off the axis through Q = 0 (1/Angstrom)": tuple(
+        Line(f"{shift:g} off", shift=shift) for shift in (0.0, 2.0, 4.0, 7.0, 10.0)
+    ),
+    "Planes of half side 7 of larger cells: narrower spacing of reciprocal lattice lines (pixels)": tuple(
+        Line(f"{pixels:g} pixels", pixels_per_cell=pixels)
+        for pixels in (24.0, 16.0, 12.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0)
+    ),
+    "Planes of half side 7 that the user has with few pixels a side, resampled to 256": tuple(
+        Line(f"{pixels} pixels a side", pixels=pixels) for pixels in (16, 24, 32, 48, 64, 96, 128, 181)
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer of a simulated crystal."""
+
+    crystal: Crystal
+    axes: tuple[int, int]
+    offset: float
+
+    def spacing(self) -> float:
+        """The narrower spacing of the reciprocal lattice lines in the layer [1/Angstrom]."""
+        first, second = (self.crystal.cell.reciprocal[axis] for axis in self.axes)
+        area = float(np.linalg.norm(np.cross(first, second)))
+        return area / float(max(np.linalg.norm(first), np.linalg.norm(second)))
+
+    def seen(self, line: Line) -> tuple[Cell, Plane]:
+        """The cell and the networks' square of a line."""
+        cell = self.crystal.cell
+        offset_vector = self.offset * cell.reciprocal[3 - sum(self.axes)]
+        if line.pixels_per_cell:
+            step = 2 * line.square / PIXELS
+            stretch = self.spacing() / (line.pixels_per_cell * step)
+            a, b, c, *angles = cell.parameters
+            cell = Cell(stretch * a, stretch * b, stretch * c, *angles)
+        plane = plane_through(cell, self.axes, 0.0, line.square)
+        # A layer of half an order stays one: its index is kept, and so is roughly its place.
+        third = cell.reciprocal[3 - sum(self.axes)]
+        half = self.offset % 1.0
+        index = round(float(np.linalg.norm(offset_vector) / np.linalg.norm(third)) - half) + half
+        along = plane.step_u / np.linalg.norm(plane.step_u)
+        return cell, Plane(index * third + line.shift * along, plane.step_u, plane.step_v, plane.shape)
+
+
+def build(planes: int, seed: int) -> list[Layer]:
+    """Layers of crystals that the networks never saw, one each, seeded."""
+    recipe = read_recipe(ROOT / "configs" / "simulate" / "release.yaml")
+    sets = tuple(monte_carlo_set(seed + number, recipe.monte_carlo) for number in range(_MONTE_CARLO_SETS))
+    world = build_world(recipe, "validation", sets)
+    layers: list[Layer] = []
+    number = 0
+    while len(layers) < planes:
+        layer = _draw(world, seed, number)
+        number += 1
+        if layer is not None:
+            layers.append(layer)
+    return layers
+
+
+def _draw(world: World, seed: int, number: int) -> Layer | None:
+    rng = crystal_stream(world.recipe, world.split, 1_000_000 * (1 + seed) + number)
+    crystal = draw_crystal(world, rng)
+    axes, offset = next(iter(draw_layers(world.recipe, rng, crystal)))
+    layer = Layer(crystal, axes, offset)
+    form_factor, order = truth(layer, *layer.seen(Line("")))
+    # As the simulator does: a layer without contrast or without order says nothing.
+    return layer if np.ptp(form_factor) > 1e-2 and np.ptp(order) > 1e-2 else None
+
+
+def truth(layer: Layer, cell: Cell, plane: Plane) -> tuple[Array, Array]:
+    """I_FF and I_SRO of a layer on a plane."""
+    crystal = layer.crystal
+    form_factor = form_factor_intensity(
+        *crystal.molecules, plane, crystal.order.m_a, crystal.debye_waller_b_angstrom2
+    )
+    return form_factor, short_range_order_intensity(crystal.order.alphas, cell, plane)
+
+
+def judge(factorizer: Factorizer, layers: Sequence[Layer], line: Line) -> dict[str, list[float]]:
+    """Errors of every plane: of the networks, of lattice mode, and of an answer that is the same everywhere."""
+    result: dict[str, list[float]] = {
+        name: [] for name in (*_COLUMNS, "flat/form_factor", "flat/order", "accepted")
+    }
+    for layer in layers:
+        cell, plane = layer.seen(line)
+        truths = truth(layer, cell, plane)
+        inside = _within(line.q_max / line.square)
+        scattering = np.where(inside, truths[0] * truths[1], np.nan)
+        if line.pixels:
+            scattering = _coarse(layer, cell, plane, line.pixels)
+            inside = np.isfinite(scattering)
+        found = factorizer(scattering, lattice=LatticePlane(cell, plane, layer.axes))
+        assert found.of_networks is not None and found.lattice_answers[0] is not None
+        region = inside & _within(line.judged / line.square)
+        answers = {
+            "networks/form_factor": found.of_networks[0],
+            "networks/order": found.of_networks[1],
+            "lattice/form_factor": found.form_factor,
+            "lattice/order": found.short_range_order,
+        }
+        for which, true in zip(("form_factor", "order"), truths, strict=True):
+            expected = _spread(true[region])
+            for mode in ("networks", "lattice"):
+                answer = _spread(answers[f"{mode}/{which}"][region].astype(np.float64))
+                result[f"{mode}/{which}"].append(float(np.mean((answer - expected) ** 2)))
+            result[f"flat/{which}"].append(float(expected.var()))
+        result["accepted"].append(float(found.lattice_answers[0].accepted))
+    return result
+
+
+def _coarse(layer: Layer, cell: Cell, plane: Plane, pixels: int) -> Array:
+    """The scattering on a plane, resampled from one of so many pixels a side that covers it."""
+    widen = PIXELS / pixels
+    own = Plane(plane.origin, widen * plane.step_u, widen * plane.step_v, (pixels, pixels))
+    form_factor, order = truth(layer, cell, own)
+    return interpolate(form_factor * order, own, plane)
+
+
+def _within(share: float) -> Mask:
+    index = np.abs(np.arange(PIXELS) - PIXELS // 2) <= share * (PIXELS // 2)
+    return np.logical_and.outer(index, index)
+
+
+def _spread(values: Array) -> Array:
+    """Normalised over the pixels that are judged, and spread as errors are quoted."""
+    low, high = values.min(), values.max()
+    return np.asarray(2 * np.sqrt((values - low) / max(high - low, 1e-30)) - 1)
+
+
+def table(results: dict[str, dict[str, dict[str, list[float]]]], planes: int) -> list[str]:
+    """The results as Markdown."""
+    lines = [
+        "# On which planes the shipped networks can be believed",
+        "",
+        f"`python -m benchmarks.ranges`: {planes} layers of simulated crystals of unseen species, the same ones on"
+        f" every line, without gaps or noise, on {describe_machine()}. Median and mean of the mean squared errors in"
+        " spread space, true component and answer both normalised over the pixels that are judged; *flat* is the median"
+        " error of the best answer that is the same in every pixel, so an answer that does not stay well under it is"
+        " worth nothing. *Accepted*: share of planes that lattice mode explained.",
+    ]
+    for group, group_results in results.items():
+        lines += [
+            "",
+            f"## {group}",
+            "",
+            "| | I_FF flat | networks | lattice mode | I_SRO flat | networks | lattice mode | accepted |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for name, found in group_results.items():
+            cells = []
+            for which in ("form_factor", "order"):
+                cells.append(f"{np.median(found[f'flat/{which}']):.3f}")
+                cells += [
+                    f"{np.median(found[f'{mode}/{which}']):.4f}, {np.mean(found[f'{mode}/{which}']):.4f}"
+                    for mode in ("networks", "lattice")
+                ]
+            lines.append(f"| {name} | {' | '.join(cells)} | {100 * np.mean(found['accepted']):.0f} % |")
+    return lines
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Judge what is not judged yet, write the table, print it."""
+    parser = ArgumentParser(prog="python -m benchmarks.ranges", description=__doc__)
+    parser.add_argument("--planes", type=PositiveInt, default=32, help="layers on every line")
+    parser.add_argument("--seed", type=int, default=0, help="which layers")
+    parser.add_argument("--work", type=Path, default=Path("runs/ranges"), help="folder for finished lines")
+    parser.add_argument("--out", type=Path, default=OUT, help="the table")
+    options = parser.parse_args(args)
+    options.work.mkdir(parents=True, exist_ok=True)
+    layers = build(options.planes, options.seed)
+    factorizer = Factorizer.from_pretrained("cpu")
+    results: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for group, lines in GROUPS.items():
+        results[group] = {}
+        for line in lines:
+            path = options.work / f"{line.digest}-{options.planes}-{options.seed}.json"
+            if not path.exists():
+                write_json(path, judge(factorizer, layers, line))
+            results[group][line.name] = json.loads(path.read_text(encoding="utf-8"))
+    text = table(results, options.planes)
+    with replacing(options.out) as temporary:
+        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
+    print("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
