@@ -21,7 +21,6 @@ from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
 from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.io import MeasuredPlane, read_plane, write_result
-from dsfunet.plots import draw_components, save_png
 from dsfunet.separation import Separation, separate
 from dsfunet.shared_networks import SharedFactorizer
 
@@ -105,6 +104,8 @@ class PlaneWorker:
         """Do a job, or find it done; what is the user's to fix becomes the outcome's error."""
         start = time.perf_counter()
         try:
+            if job.refusal is not None:
+                raise InputError(job.refusal)
             provenance = Provenance.of(job, self._digest, self._weights)
             before = None if self._redo else finished_before(job, provenance)
             if before is not None:
@@ -134,6 +135,8 @@ class PlaneWorker:
         process = {**found.result.process, **provenance.record(missing)}
         if job.picture is not None:  # before the result, whose presence says that all is done
             with _DRAWING:
+                from dsfunet.plots import draw_components, save_png  # a second, for those who want pictures
+
                 save_png(draw_components(found.result), job.picture)
         write_result(job.output, replace(found.result, process=process))
 

@@ -1,24 +1,30 @@
 """Which results a batch makes: one for each plane of each file, under names that no two of them share."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsfunet.errors import InputError
 from dsfunet.factorize_settings import FactorizeSettings
-from dsfunet.io.plane_names import parse_plane_name
+from dsfunet.io import open_volume
+from dsfunet.io.plane_names import parse_plane
 
 
 @dataclass(frozen=True)
 class Job:
-    """One result to make: the plane of that name out of a file (None: the only one it has), and where it goes."""
+    """One result to make: the plane of that name out of a file (None: the only one it has), and where it goes.
+
+    `refusal` says why that cannot be, where it is known beforehand.
+    """
 
     file: Path
     plane: str | None
     output: Path
     picture: Path | None = None
+    refusal: str | None = None
 
     @property
     def name(self) -> str:
@@ -37,25 +43,28 @@ def plan_jobs(files: Sequence[Path], folder: Path, settings: FactorizeSettings) 
     """
     files = list({file.resolve(): file for file in files}.values())
     jobs = [
-        _job(file, plane, folder / beginning, settings)
+        job
         for file, beginning in zip(files, _beginnings(files), strict=True)
-        for plane in planes_of(file, settings)
+        for job in jobs_of(file, str(beginning), folder, settings)
     ]
     check_targets(jobs, files)
     return jobs
 
 
-def planes_of(file: Path, settings: FactorizeSettings) -> tuple[str | None, ...]:
-    """Names of the planes to make of one file, (None,) for the only one it has.
+def jobs_of(file: Path, beginning: str, folder: Path, settings: FactorizeSettings) -> list[Job]:
+    """The jobs of one file, whose results' names begin as given.
 
-    The same for every file; a way of asking that depends on what a file holds belongs here.
+    Where layers of a volume are asked for and it cannot be told which it has, there is one job, with its refusal.
     """
-    return settings.plane_names()
-
-
-def job_of(file: Path, beginning: str, plane: str | None, folder: Path, settings: FactorizeSettings) -> Job:
-    """The job whose result's name begins as given."""
-    return _job(file, plane, folder / beginning, settings)
+    try:
+        if settings.by_layers:
+            with open_volume(file) as volume:
+                names = settings.plane_names(volume.axes)
+        else:
+            names = settings.plane_names()
+    except InputError as error:
+        return [replace(_job(file, settings.planes, folder / beginning, settings), refusal=str(error))]
+    return [_job(file, plane, folder / beginning, settings) for plane in names]
 
 
 def check_targets(jobs: Sequence[Job], files: Sequence[Path]) -> None:
@@ -82,10 +91,20 @@ def check_targets(jobs: Sequence[Job], files: Sequence[Path]) -> None:
 
 
 def _job(file: Path, plane: str | None, beginning: Path, settings: FactorizeSettings) -> Job:
-    suffix = "" if plane is None else f"_{str(parse_plane_name(plane)).replace(' ', '')}"
+    suffix = "" if plane is None else f"_{_in_a_file_name(plane)}"
     output = beginning.with_name(f"{beginning.name}{suffix}.nxs")
     picture = output.with_name(f"{beginning.name}{suffix}.png") if settings.png else None
     return Job(file, plane, output, picture)
+
+
+def _in_a_file_name(plane: str) -> str:
+    """Such as hk1, hk0.5, hhl, and 1_1_0_0_0_1 for [1 1 0] [0 0 1]."""
+    try:
+        text = str(parse_plane(plane))
+    except InputError:
+        text = plane
+    spaced = text if "[" in text else text.replace(" ", "")
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", spaced).strip("_")
 
 
 def _beginnings(files: Sequence[Path]) -> list[Path]:

@@ -77,9 +77,8 @@ def factorize(
 
         paths = [Path(file) for file in files]
         return factorize_batch(paths, Path(out), asked, None if summary is None else Path(summary), redo)
-    planes = len(files) * len(asked.plane_names())
-    if planes > 1:
-        raise InputError(f"--output {output}: found {planes} planes to go there, expected --out FOLDER")
+    if asked.by_layers or len(files) * len(asked.plane_names()) > 1:
+        raise InputError(f"--output {output}: found several planes to go there, expected --out FOLDER")
     from dsfunet.commands import factorize_file
 
     factorize_file(Path(files[0]), Path(str(output)), asked)

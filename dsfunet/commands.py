@@ -11,7 +11,6 @@ from dsfunet.exchange import save_onnx, save_torch_export
 from dsfunet.factorize import Factorizer
 from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.io import check_writable, read_plane, write_result
-from dsfunet.plots import draw_components, save_png
 from dsfunet.separation import Separation, separate
 from dsfunet.weights import Generators, load_generators, load_release, save_folder
 
@@ -51,6 +50,8 @@ def factorize_file(file: Path, output: Path, settings: FactorizeSettings) -> Sep
     result = found.result
     write_result(output, result)
     if picture:
+        from dsfunet.plots import draw_components, save_png  # a second, for those who want pictures
+
         save_png(draw_components(result), picture)
 
     print(f"read       {file}: {measured.grid.describe() if measured.grid else 'a plane without axes'}")

@@ -5,7 +5,8 @@ import json
 from dataclasses import asdict, dataclass
 
 from dsfunet.errors import InputError
-from dsfunet.io.plane_names import parse_plane_name
+from dsfunet.io.plane_lists import planes_of
+from dsfunet.io.volume import VolumeAxes
 
 NOT_OF_THE_ANSWER = frozenset({"plane", "planes", "weights", "png", "device", "batch_size", "workers"})
 """Fields that the numbers in a result do not depend on, or that a record names by themselves (planes, weights)."""
@@ -20,7 +21,7 @@ class FactorizeSettings:
 
     Attributes:
         plane: plane of a volume, named as crystallographers do: hk1, h0l, "h k 1.5".
-        planes: several of them, "hk0, hk1, h k 1.5"; each gets a result of its own.
+        planes: several of them, "hk0, hk1, h k 1.5", or layers, hk:all, hk:half, hk:0..3/0.5; a result for each.
         weights: `release` for those in the package, or a checkpoint or folder of safetensors.
         png: also draw each result beside it, as .png.
         device: cpu or cuda; by default a GPU where there is one.
@@ -48,21 +49,31 @@ class FactorizeSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected 1 or more")
-        if self.planes is not None:
+        if self.planes is not None and not self.by_layers:
             self.plane_names()  # so that a name that means nothing stops everything before any work
 
-    def plane_names(self) -> tuple[str | None, ...]:
-        """The planes to make of each file, each once, in order; (None,) for the only one a file has.
+    @property
+    def by_layers(self) -> bool:
+        """Whether it depends on the volume which planes are meant."""
+        return self.planes is not None and ":" in self.planes
+
+    def plane_names(self, axes: VolumeAxes | None = None) -> tuple[str | None, ...]:
+        """The planes to make of a file, each once, in order; (None,) for the only one it has.
+
+        Args:
+            axes: of the volume in the file; needed where layers of it are asked for.
 
         Raises:
-            InputError: a name among several means no plane.
+            InputError: a name among several means no plane, or layers are asked for that the volume does not hold.
         """
         if self.planes is None:
             return (self.plane,)
-        words = [word.strip() for word in self.planes.split(",") if word.strip()]
-        if not words:
-            raise InputError(f"--planes {self.planes!r}: expected names of planes, such as 'hk0, hk1'")
-        return tuple({str(parse_plane_name(word)): word for word in words}.values())
+        if self.by_layers and axes is None:
+            raise InputError(f"--planes {self.planes!r}: expected a volume, whose layers these are")
+        anywhere = VolumeAxes(
+            (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (2, 2, 2)
+        )  # planes by name are the same in all
+        return tuple(str(name) for name in planes_of(axes or anywhere, self.planes))
 
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with every setting on which the numbers of a result depend."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 
 from dsfunet.batch import SUMMARY_FILE, PlaneWorker, Work, make_folder, one_core_each, run_jobs
-from dsfunet.batch_plan import Job, job_of, planes_of
+from dsfunet.batch_plan import Job, jobs_of
 from dsfunet.batch_summary import Outcome, Summary
 from dsfunet.commands import load_factorizer
 from dsfunet.errors import InputError
@@ -176,8 +176,7 @@ class Watcher:
             elif quiet >= max(self.waiting.patience, self.waiting.settle):
                 seen.done = True
                 sentence = f"{trouble}; given up {quiet:.0f} s after its last change, until it changes again"
-                for plane in planes_of(path, self._settings):
-                    job = job_of(path, path.stem, plane, self.out, self._settings)
+                for job in jobs_of(path, path.stem, self.out, self._settings):
                     self._record(job, Outcome("failed", error=sentence))
 
     def _trouble(self, path: Path) -> str | None:
@@ -194,16 +193,12 @@ class Watcher:
 
     def _jobs(self, path: Path) -> Iterator[Job]:
         self._seen[path].done = True
-        for plane in planes_of(path, self._settings):
-            job = job_of(path, path.stem, plane, self.out, self._settings)
-            owner = self._owners.setdefault(job.output, path)
-            if owner == path:
-                yield job
-                continue
-            # Under its full name, or the results of the first would be lost.
-            other = job_of(path, path.name, plane, self.out, self._settings)
-            self._owners.setdefault(other.output, path)
-            yield other
+        jobs = jobs_of(path, path.stem, self.out, self._settings)
+        # Where another file has these names, under its full name, or the results of the first would be lost.
+        taken = any(self._owners.get(job.output, path) != path for job in jobs)
+        for job in jobs_of(path, path.name, self.out, self._settings) if taken else jobs:
+            self._owners[job.output] = path
+            yield job
 
     def _record(self, job: Job, outcome: Outcome) -> None:
         seen = self._seen.get(job.file)

