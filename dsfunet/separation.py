@@ -1,27 +1,52 @@
-"""One measured plane, from its owner's grid and back: resampled, factorised, on its lattice or not, and on record."""
+"""One measured plane, from its owner's grid and back: cleaned up, resampled, factorised, judged, and on record."""
 
 import json
 import time
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dsfunet import __version__
+from dsfunet.cleanup import CleanUp, CleanUpRecord, clean, look_for_bragg
 from dsfunet.errors import InputError
 from dsfunet.factorize import Components, Factorizer
+from dsfunet.geometry import lattice_plane_of
 from dsfunet.io import MeasuredPlane, Result
 from dsfunet.lattice_search import FoundLattice
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import measured_pixels
-from dsfunet.product import fit_product
+from dsfunet.product import Product, fit_product
 from dsfunet.resampling import to_network_grid, to_user_grid
+from dsfunet.trained_range import check_range, trained_range_notes
+from dsfunet.verdict import Verdict, judge
 
 Array = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
 
 _SMALLEST_BRIGHTEST, _LARGEST_BRIGHTEST = 1e-30, 1e30
+
+
+@dataclass(frozen=True)
+class SeparationSettings:
+    """How a measured plane is taken apart.
+
+    Attributes:
+        use_lattice: whether the lattice of the plane's cell and axes is used or, without these, one is looked for;
+            False for the networks alone.
+        passes: how often the plane is asked, turned; 0 leaves out the standard uncertainties.
+        seed: of the turns.
+        whole: show the networks all of a plane that is wider than those of training, not the part about its centre.
+        clean_up: what is done to the plane before.
+    """
+
+    use_lattice: bool = True
+    passes: int = 1
+    seed: int = 0
+    whole: bool = False
+    clean_up: CleanUp = field(default_factory=CleanUp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +55,14 @@ class Separation:
 
     Attributes:
         result: both components and what they explain, on the owner's grid.
-        r_factor: sum |I - P| / sum I over the measured pixels, P the product.
+        r_factor: sum |I - P| / sum I over the measured pixels that have components, P the product.
         missing: share of the networks' square that was not measured.
         q_max_inv_angstrom: how far the networks saw, half the side of their square [1/Angstrom]; None without axes.
         lattice: whether the lattice was used, and how far it moved the answer, in words.
-        seconds: that resampling and factorising took.
+        verdict: whether the components explain the plane, and what speaks against them.
+        clean_up: what was done to the plane before.
+        notes: sentences about the plane that a user should know before believing the answer.
+        seconds: that all this took.
     """
 
     result: Result
@@ -42,13 +70,16 @@ class Separation:
     missing: float
     q_max_inv_angstrom: float | None
     lattice: str
+    verdict: Verdict
+    clean_up: CleanUpRecord
+    notes: tuple[str, ...]
     seconds: float
 
 
 def separate(
     measured: MeasuredPlane,
     factorizer: Factorizer,
-    use_lattice: bool = True,
+    settings: SeparationSettings | None = None,
     source: str = "",
     asked_for: str = "",
 ) -> Separation:
@@ -57,34 +88,36 @@ def separate(
     Args:
         measured: as a reader gives it; NaN and negative are missing.
         factorizer: the networks.
-        use_lattice: False for the networks alone.
+        settings: how; the defaults of `SeparationSettings` unless given.
         source: name of the file, for the record.
         asked_for: name of the plane that was asked for, likewise.
 
     Raises:
-        InputError: nothing was measured, all measured pixels are equal or too large or small for 32-bit numbers, or a
-            plane without axes is not 256 x 256.
+        InputError: nothing was measured, or too little to be worth an answer; all measured pixels are equal or too
+            large or small for 32-bit numbers; a plane without axes is not 256 x 256; or as `dsfunet.cleanup.clean`.
     """
+    settings = settings or SeparationSettings()
+    start = time.perf_counter()
+    measured, cleaned = clean(measured, settings.clean_up)
     mask = measured_pixels(measured.intensity)
     intensity = np.where(mask, measured.intensity, np.nan)
     _check_range(intensity[mask])
-    start = time.perf_counter()
-    shown, plane = to_network_grid(measured)
-    lattice: LatticePlane | Literal["find"] | None = "find" if use_lattice else None
-    if use_lattice and measured.grid and plane:
-        lattice = LatticePlane(measured.grid.cell, plane, measured.grid.name.axes)
-    components = factorizer(shown, lattice=lattice)
-    seconds = time.perf_counter() - start
+    shown, plane = to_network_grid(measured, settings.whole)
+    check_range(measured)
+    lattice = _lattice_to_use(measured, plane) if settings.use_lattice else None
+    components = factorizer(shown, lattice=lattice, passes=settings.passes, seed=settings.seed)
 
-    def on_own_grid(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def on_own_grid(values: npt.NDArray[np.floating[Any]]) -> Float32:
         return to_user_grid(values, plane, measured.grid).astype(np.float32)
 
     form_factor, order = map(on_own_grid, (components.form_factor, components.short_range_order))
-    product = fit_product(intensity, form_factor.astype(np.float64), order.astype(np.float64), mask)
+    # A plane that is wider than the networks see has no components far from its centre.
+    known = mask & np.isfinite(form_factor) & np.isfinite(order)
+    product = fit_product(intensity, form_factor.astype(np.float64), order.astype(np.float64), known)
     residual = intensity - product.intensity
-    r_factor = float(np.nansum(np.abs(residual)) / np.nansum(intensity))
-    weights = factorizer.description
+    r_factor = float(np.nansum(np.abs(residual)[known]) / np.sum(intensity[known]))
     words = _lattice_in_words(components)
+    verdict = _judged(shown, components, lattice)
     q_max = None if plane is None else half_side(plane)
     result = Result(
         input=intensity.astype(np.float32),
@@ -99,14 +132,14 @@ def separate(
             "version": __version__,
             "source": source,
             "plane": str(measured.grid.name) if measured.grid else "",
-            "weights": weights["name"],
-            "weights_sha256": weights["digest"],
-            "seed": "none: dropout is off, the answer is deterministic",
+            **_of_networks(factorizer, components, settings),
             "lattice_mode": words,
             "r_factor": r_factor,
-            "scale": product.scale,
-            "form_factor_floor": product.form_factor_floor,
-            "short_range_order_floor": product.short_range_order_floor,
+            **_of_product(product),
+            "verdict": verdict.sentence,
+            "verdict_level": verdict.level,
+            "verdict_numbers": json.dumps(verdict.numbers),
+            "clean_up": json.dumps(cleaned.as_plain()),
             "recipe": json.dumps(
                 {
                     "asked_for_plane": asked_for or None,
@@ -116,9 +149,77 @@ def separate(
                 }
             ),
         },
+        **{name: np.maximum(on_own_grid(each), 0) for name, each in _sigmas(components).items()},
         **{name: on_own_grid(values) for name, values in _other_answer(components).items()},
     )
-    return Separation(result, r_factor, float(1 - np.isfinite(shown).mean()), q_max, words, seconds)
+    return Separation(
+        result,
+        r_factor,
+        float(1 - np.isfinite(shown).mean()),
+        q_max,
+        words,
+        verdict,
+        cleaned,
+        (*trained_range_notes(measured, plane), *_bragg_notes(measured, settings.clean_up)),
+        time.perf_counter() - start,
+    )
+
+
+def _lattice_to_use(measured: MeasuredPlane, plane: Plane | None) -> LatticePlane | Literal["find"] | None:
+    """The lattice of the plane's cell and axes, "find" where it has none, None for a plane on which nothing repeats."""
+    if measured.grid is None or plane is None:
+        return "find"
+    try:
+        return lattice_plane_of(measured.grid, plane)
+    except InputError:
+        return None
+
+
+def _judged(shown: Array, components: Components, lattice: LatticePlane | Literal["find"] | None) -> Verdict:
+    [answer] = components.lattice_answers or (None,)
+    [found] = components.found_lattices or (None,)
+    its_lattice = lattice if isinstance(lattice, LatticePlane) else found.lattice if found else None
+    return judge(
+        shown, components.mask, components.form_factor, components.short_range_order, answer, its_lattice
+    )
+
+
+def _of_networks(
+    factorizer: Factorizer, components: Components, settings: SeparationSettings
+) -> dict[str, str | int | float]:
+    weights = factorizer.description
+    return {
+        "weights": weights["name"],
+        "weights_sha256": weights["digest"],
+        "passes": settings.passes,
+        "seed": settings.seed if settings.passes > 1 else "none: one pass is deterministic",
+        "uncertainty": components.uncertainty,
+    }
+
+
+def _of_product(product: Product) -> dict[str, float]:
+    return {
+        "scale": product.scale,
+        "form_factor_floor": product.form_factor_floor,
+        "short_range_order_floor": product.short_range_order_floor,
+    }
+
+
+def _sigmas(components: Components) -> dict[str, Float32]:
+    if components.sigma_form_factor is None or components.sigma_short_range_order is None:
+        return {}
+    return {
+        "sigma_form_factor": components.sigma_form_factor,
+        "sigma_short_range_order": components.sigma_short_range_order,
+    }
+
+
+def _bragg_notes(measured: MeasuredPlane, clean_up: CleanUp) -> list[str]:
+    """A warning where Bragg peaks seem to be left in; nobody looks for them twice."""
+    if measured.grid is None or clean_up.bragg_radius is not None:
+        return []
+    evidence = look_for_bragg(measured.intensity, measured.grid.plane, measured.grid.cell)
+    return [evidence.sentence()] if evidence.suspicious else []
 
 
 def half_side(plane: Plane) -> float:
