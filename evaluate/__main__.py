@@ -1,4 +1,4 @@
-"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, `compare` and `lattices`."""
+"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, and its other commands."""
 
 import shutil
 import sys
@@ -13,6 +13,7 @@ from dsfunet.errors import InputError
 
 COMPARE = "compare"
 LATTICES = "lattices"
+VERDICTS = "verdicts"
 
 
 def build_parser() -> ArgumentParser:
@@ -21,7 +22,7 @@ def build_parser() -> ArgumentParser:
         prog="python -m evaluate",
         description="Score weights on simulated planes whose truth is known, beside methods that need no network."
         " `python -m evaluate compare A B` compares two reports; `python -m evaluate lattices` judges lattices"
-        " found from the planes themselves.",
+        " found from the planes themselves; `python -m evaluate verdicts` counts planes flagged by the verdict.",
     )
     add = parser.add_argument
     add("--config", action=ActionConfigFile, help="a YAML file with any of these options")
@@ -130,6 +131,38 @@ def build_lattices_parser() -> ArgumentParser:
     return parser
 
 
+def build_verdicts_parser() -> ArgumentParser:
+    """The command line of the report on verdicts."""
+    parser = ArgumentParser(
+        prog="python -m evaluate verdicts",
+        description="How often the verdict flags good planes, and planes that break what the networks assume.",
+    )
+    add = parser.add_argument
+    add("--weights", type=str, default="release", help="release, a checkpoint or a folder of safetensors")
+    add("--shards", type=str, required=True, help="a store of good planes, such as data/validation.zarr")
+    add("--violations", type=str, required=True, help="a store of `python -m simulate violations`")
+    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
+    add(
+        "--samples",
+        type=PositiveInt,
+        default=1200,
+        help="good planes, spread over the store; half of them judge",
+    )
+    add("--fit", type=bool, default=False, help="set the limits anew on the other half, and judge by these")
+    add("--training-shards", type=str | None, help="planes of the training species, for --fit true")
+    add("--limits-out", type=str | None, help="write the limits to this file (.json)")
+    add("--seed", type=NonNegativeInt, default=0, help="of the noise")
+    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+    add(
+        "--allow-trained-species",
+        type=bool,
+        default=False,
+        help="judge on planes of species that the weights were trained on, with a warning",
+    )
+    add("--progress", type=bool, default=True, help="show a progress bar")
+    return parser
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
@@ -138,6 +171,8 @@ def main(args: Sequence[str] | None = None) -> int:
             _compare(build_compare_parser().parse_args(arguments[1:]))
         elif arguments and arguments[0] == LATTICES:
             _lattices(build_lattices_parser().parse_args(arguments[1:]))
+        elif arguments and arguments[0] == VERDICTS:
+            _verdicts(build_verdicts_parser().parse_args(arguments[1:]))
         else:
             _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
@@ -149,7 +184,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         going_on = (
             ""
-            if arguments and arguments[0] in (COMPARE, LATTICES)
+            if arguments and arguments[0] in (COMPARE, LATTICES, VERDICTS)
             else "; the same command goes on from here"
         )
         print(f"evaluate: stopped{going_on}", file=sys.stderr)
@@ -268,6 +303,37 @@ def _lattices(options: Namespace) -> None:
     plain, timing = evaluate_lattices(request)
     write_lattices(plain, timing, out)
     print("\n".join([*lattice_tables(plain), "", f"the report is in {out}"]))
+
+
+def _verdicts(options: Namespace) -> None:
+    from dsfunet.shards import open_store, write_json
+    from evaluate.report import check_destination
+
+    out = Path(options.out)
+    check_destination(out)
+    for store in filter(None, (options.shards, options.violations, options.training_shards)):
+        open_store(store)
+    from evaluate.running import checked_device
+    from evaluate.verdicts import VerdictRequest, evaluate_verdicts
+    from evaluate.verdicts_report import verdict_tables, write_verdicts
+
+    request = VerdictRequest(
+        weights=options.weights,
+        shards=options.shards,
+        violations=options.violations,
+        training_shards=options.training_shards,
+        samples=options.samples,
+        fit=options.fit,
+        device=checked_device(options.device),
+        seed=options.seed,
+        allow_trained_species=options.allow_trained_species,
+        progress=options.progress,
+    )
+    plain, fitted = evaluate_verdicts(request)
+    write_verdicts(plain, fitted, out)
+    if options.limits_out is not None:
+        write_json(Path(options.limits_out), fitted)
+    print("\n".join([*verdict_tables(plain), "", f"the report is in {out}"]))
 
 
 if __name__ == "__main__":
