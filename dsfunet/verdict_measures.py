@@ -18,27 +18,34 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.floating]
 
-# A mixed second difference, of independent noise of variance v its square is 36 v on average; smooth
-# structure hardly counts.
-_STENCIL = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
+# The square of a mixed second difference (1, -2, 1 along rows and columns) of independent noise of variance v is
+# 36 v on average; smooth structure hardly counts in it.
 _STENCIL_VARIANCE = 36.0
 _NOISE_BINS = 8
 # Mean square of a normal variable of variance 1 without the largest fiftieth of its squares.
 _KEPT_VARIANCE = 0.8735
+# Standard deviation of the Gaussian under which weak residuals add up [pixels].
 _SMOOTH_PIXELS = 1.5
+# Where less is expected, in units of the brightest pixel, a residual counts as if so much were.
 _WEAK = 0.01
 _RADIAL_KNOTS = 10
+# Periods a plane, and shares of its pixels, of the statistics of likeness.
 _BANDS = (0.0, 4.0, 8.0, 12.0, 18.0, 27.0, 40.0, 64.0, 128.0)
 _QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.998)
+# Half of the harmonics up to the second: the others are theirs at -v.
 _HARMONICS = [(m, n) for m in range(3) for n in range(-2, 3) if m > 0 or n > 0]
-_SPARSE = 3
-# Where both residuals are below this it does not matter which is smaller.
-_ANY_RESIDUAL = 0.02
+# Least-squares fits look at every second or third pixel either way: what they fit is smooth.
+_STEP, _SPARSE = 2, 3
 _FEWEST_PIXELS = 500
-_STEP = 2
+# Where both residuals are well below this it does not matter which is smaller.
+_ANY_RESIDUAL = 0.02
+# Gaps: blocks of so many zeros either way, with so many pixels around them, and so many counts in these.
+_BLOCK = 5
 _SHORTEST_RIM = 30
 _FEWEST_COUNTS = 3.0
-_BLOCK = 5
+# Sides of the squares that are the middle of a Bragg position and its surroundings [pixels].
+_MIDDLE, _SURROUNDINGS = 3, 9
+_FEWEST_NODES, _FEWEST_OTHERS = 4, 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +146,30 @@ def measure(
     lattice: LatticePlane | None = None,
     sigma: Picture | None = None,
 ) -> dict[str, float]:
-    """All numbers of a plane by name; those of the lattice only where there is one."""
+    """All numbers of a plane by name; those of the lattice only where there is one.
+
+    Shares are of the squared plane less its noise, `unexplained` being the root of one (a wR2 without noise).
+
+    * noise: root of the noise's share of the squared plane;
+    * unexplained, unexplained_weak: what the product leaves beyond noise; the same smoothed over a pixel and a half and
+      divided by what is expected, so that weak features count; smooth_share: how much of it that smoothing keeps;
+    * background: what a function of |Q| beside the product explains of the plane; radial: what one alone does; order:
+      what the product adds to it;
+    * spiky, isolated, sharp: share of maxima under five pixels wide, of single pixels that outshine all around them,
+      and how sharp the sharpest of the residual are beyond noise; bright_quantile: how far above the rest they are;
+    * dark, cliff: share of what is expected that lies in blocks of zeros, and how steep their edges are;
+    * bragg_plane, bragg_residual, bragg_excess: contrast of Bragg positions, beside that of others and alone;
+    * odd_share, odd_power, even_share, even_power: what displacements would explain of the residual, of the plane;
+    * unexplained_on_lattice, lattice_over_networks, lattice_residual: of lattice mode's answer, accepted or not;
+    * root_*, band_*: what the plane looks like (`likeness`).
+    """
     it = seen(plane, mask, form_factor, short_range_order, sigma, lattice)
     numbers = {
         **_leftover(it),
         **_background(it),
         **_spots(it),
         **_dark(it),
-        **likeness(it.plane, mask, it.radius),
+        **likeness(it.plane, mask),
     }
     if lattice is not None:
         numbers |= _bragg(it, lattice)
@@ -253,12 +276,12 @@ def _dark(it: Seen) -> dict[str, float]:
     return {"dark": float(expected[block].sum()) / total, "cliff": cliff}
 
 
-def likeness(plane: Array, mask: Mask, radius: Array) -> dict[str, float]:
+def likeness(plane: Array, mask: Mask) -> dict[str, float]:
     """What a plane looks like: quantiles of its square roots, and log power of these in bands of frequency."""
     roots = np.sqrt(np.maximum(plane, 0))
     measured = roots[mask]
-    low, *rest = np.quantile(measured, _QUANTILES)
-    numbers = {f"root_{share:g}": float(value) for share, value in zip(_QUANTILES, [low, *rest], strict=True)}
+    quantiles = np.quantile(measured, _QUANTILES)
+    numbers = {f"root_{share:g}": float(value) for share, value in zip(_QUANTILES, quantiles, strict=True)}
     mean, deviation = float(measured.mean()), float(measured.std()) or 1.0
     filled = np.where(mask, (roots - mean) / deviation, 0.0)
     rows, columns = np.hanning(mask.shape[0] + 2)[1:-1], np.hanning(mask.shape[1] + 2)[1:-1]
@@ -291,42 +314,27 @@ def _nodes(lattice: LatticePlane, shape: tuple[int, ...], shift: tuple[float, fl
 
 def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
     """How much brighter the middle of Bragg positions is than their surroundings, beside positions between them."""
+    shape = it.mask.shape
+    nodes = _nodes(lattice, shape, (0.0, 0.0))
+    between = [_nodes(lattice, shape, shift) for shift in ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.25))]
+    others = np.concatenate(between)
     mask = it.mask.astype(np.float64)
+    seen_middle, seen_around = (ndimage.uniform_filter(mask, size) for size in (_MIDDLE, _SURROUNDINGS))
+    usable = (seen_middle > 0.9) & (seen_around > 0.5)
+    level = ndimage.uniform_filter(np.maximum(it.product, 0), _SURROUNDINGS) + 0.003
+    nodes, others = (each[usable[tuple(each.T)]] for each in (nodes, others))
+    if len(nodes) < _FEWEST_NODES or len(others) < _FEWEST_OTHERS:
+        return {"bragg_plane": 0.0, "bragg_residual": 0.0, "bragg_excess": 0.0}
     numbers = {}
     for name, values in (("bragg_plane", it.plane), ("bragg_residual", it.residual)):
-        means = {}
-        for size in (3, 9):
-            weight = ndimage.uniform_filter(mask, size)
-            means[size] = ndimage.uniform_filter(values * mask, size), weight
-        (middle, seen_middle), (wide, seen_wide) = means[3], means[9]
-        contrast = middle / np.maximum(seen_middle, 0.1) - wide / np.maximum(seen_wide, 0.1)
-        level = ndimage.uniform_filter(np.maximum(it.product, 0), 9) + 0.003
-        usable = (seen_middle > 0.9) & (seen_wide > 0.5)
-
-        def at(
-            shift: tuple[float, float],
-            contrast: Array = contrast,
-            level: Array = level,
-            usable: Mask = usable,
-        ) -> Array:
-            rows, columns = _nodes(lattice, it.mask.shape, shift).T
-            kept = usable[rows, columns]
-            where = rows[kept], columns[kept]
-            return np.asarray(contrast[where] / level[where])
-
-        nodes = at((0.0, 0.0))
-        others = np.concatenate([at((0.5, 0.0)), at((0.0, 0.5)), at((0.5, 0.5)), at((0.25, 0.25))])
-        if len(nodes) < 4 or len(others) < 12:
-            numbers[name] = 0.0
-            continue
-        scatter = float(np.sqrt(np.mean(others**2))) + 1e-3
-        numbers[name] = (
-            float(np.mean(np.sort(nodes)[len(nodes) // 2 :]))
-            - float(np.mean(np.sort(others)[len(others) // 2 :]))
-        ) / scatter
-        if name == "bragg_residual":
-            numbers["bragg_excess"] = float(np.mean(np.sort(nodes)[len(nodes) // 2 :]))
-    return numbers
+        middle = ndimage.uniform_filter(values * mask, _MIDDLE) / np.maximum(seen_middle, 0.1)
+        around = ndimage.uniform_filter(values * mask, _SURROUNDINGS) / np.maximum(seen_around, 0.1)
+        contrast = (middle - around) / level
+        at_nodes, elsewhere = (contrast[tuple(each.T)] for each in (nodes, others))
+        # Of Bragg peaks many are weak: the brighter half tells.
+        brighter, usual = (float(np.mean(np.sort(each)[len(each) // 2 :])) for each in (at_nodes, elsewhere))
+        numbers[name] = (brighter - usual) / (float(np.sqrt(np.mean(elsewhere**2))) + 1e-3)
+    return {**numbers, "bragg_excess": brighter}
 
 
 def _displacement(it: Seen, lattice: LatticePlane) -> dict[str, float]:

@@ -12,7 +12,7 @@ from evaluate.verdict_limits import TARGET, fit_limits
 from evaluate.verdicts import Record, VerdictRequest, summarise
 from evaluate.verdicts_report import verdict_tables
 
-LIKE = [*likeness(np.random.default_rng(0).random((64, 64)), np.ones((64, 64), bool), np.ones((64, 64)))]
+LIKE = [*likeness(np.random.default_rng(0).random((64, 64)), np.ones((64, 64), np.bool_))]
 
 
 def numbers(rng: np.random.Generator, **changes: float) -> dict[Regime, dict[str, float]]:
