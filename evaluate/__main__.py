@@ -14,6 +14,7 @@ from dsfunet.errors import InputError
 COMPARE = "compare"
 LATTICES = "lattices"
 CALIBRATION = "calibration"
+VERDICTS = "verdicts"
 
 
 def build_parser() -> ArgumentParser:
@@ -22,7 +23,8 @@ def build_parser() -> ArgumentParser:
         prog="python -m evaluate",
         description="Score weights on simulated planes whose truth is known, beside methods that need no network."
         " `python -m evaluate compare A B` compares two reports; `python -m evaluate lattices` judges lattices"
-        " found from the planes themselves; `python -m evaluate calibration` makes the calibration of the uncertainty.",
+        " found from the planes themselves; `python -m evaluate calibration` makes the calibration of the uncertainty;"
+        " `python -m evaluate verdicts` counts planes flagged by the verdict.",
     )
     add = parser.add_argument
     add("--config", action=ActionConfigFile, help="a YAML file with any of these options")
@@ -155,6 +157,38 @@ def build_calibration_parser() -> ArgumentParser:
     return parser
 
 
+def build_verdicts_parser() -> ArgumentParser:
+    """The command line of the report on verdicts."""
+    parser = ArgumentParser(
+        prog="python -m evaluate verdicts",
+        description="How often the verdict flags good planes, and planes that break what the networks assume.",
+    )
+    add = parser.add_argument
+    add("--weights", type=str, default="release", help="release, a checkpoint or a folder of safetensors")
+    add("--shards", type=str, required=True, help="a store of good planes, such as data/validation.zarr")
+    add("--violations", type=str, required=True, help="a store of `python -m simulate violations`")
+    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
+    add(
+        "--samples",
+        type=PositiveInt,
+        default=1200,
+        help="good planes, spread over the store; half of them judge",
+    )
+    add("--fit", type=bool, default=False, help="set the limits anew on the other half, and judge by these")
+    add("--training-shards", type=str | None, help="planes of the training species, for --fit true")
+    add("--limits-out", type=str | None, help="write the limits to this file (.json)")
+    add("--seed", type=NonNegativeInt, default=0, help="of the noise")
+    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+    add(
+        "--allow-trained-species",
+        type=bool,
+        default=False,
+        help="judge on planes of species that the weights were trained on, with a warning",
+    )
+    add("--progress", type=bool, default=True, help="show a progress bar")
+    return parser
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
@@ -165,6 +199,8 @@ def main(args: Sequence[str] | None = None) -> int:
             _lattices(build_lattices_parser().parse_args(arguments[1:]))
         elif arguments and arguments[0] == CALIBRATION:
             _calibration(build_calibration_parser().parse_args(arguments[1:]))
+        elif arguments and arguments[0] == VERDICTS:
+            _verdicts(build_verdicts_parser().parse_args(arguments[1:]))
         else:
             _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
@@ -176,7 +212,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         going_on = (
             ""
-            if arguments and arguments[0] in (COMPARE, LATTICES, CALIBRATION)
+            if arguments and arguments[0] in (COMPARE, LATTICES, CALIBRATION, VERDICTS)
             else "; the same command goes on from here"
         )
         print(f"evaluate: stopped{going_on}", file=sys.stderr)
@@ -320,6 +356,37 @@ def _calibration(options: Namespace) -> None:
     calibration, plain, timing = calibrate(request)
     write_calibration(calibration, plain, timing, out)
     print("\n".join([*calibration_tables(plain), "", f"the report is in {out}"]))
+
+
+def _verdicts(options: Namespace) -> None:
+    from dsfunet.shards import open_store, write_json
+    from evaluate.report import check_destination
+
+    out = Path(options.out)
+    check_destination(out)
+    for store in filter(None, (options.shards, options.violations, options.training_shards)):
+        open_store(store)
+    from evaluate.running import checked_device
+    from evaluate.verdicts import VerdictRequest, evaluate_verdicts
+    from evaluate.verdicts_report import verdict_tables, write_verdicts
+
+    request = VerdictRequest(
+        weights=options.weights,
+        shards=options.shards,
+        violations=options.violations,
+        training_shards=options.training_shards,
+        samples=options.samples,
+        fit=options.fit,
+        device=checked_device(options.device),
+        seed=options.seed,
+        allow_trained_species=options.allow_trained_species,
+        progress=options.progress,
+    )
+    plain, fitted = evaluate_verdicts(request)
+    write_verdicts(plain, fitted, out)
+    if options.limits_out is not None:
+        write_json(Path(options.limits_out), fitted)
+    print("\n".join([*verdict_tables(plain), "", f"the report is in {out}"]))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ def build_parser() -> ArgumentParser:
         prog="python -m simulate",
         description="Make planes of diffuse scattering with known truth. What can be done with stores that are there,"
         " each with a --help of its own: "
-        + "; ".join(f"`python -m simulate {name}`: {_first_line(COMMANDS[name])}" for name in COMMANDS),
+        + "; ".join(f"`python -m simulate {name}`: {_first_line(COMMANDS[name])}" for name in COMMANDS)
+        + f"; `python -m simulate {VIOLATIONS}`: {_first_line(make_violations)}",
     )
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
     parser.add_class_arguments(Recipe)
@@ -113,6 +114,28 @@ def show(store: str, output: str, samples: PositiveInt = 12, seed: NonNegativeIn
     print(save_gallery(Path(store), Path(output), samples, seed))
 
 
+def make_violations(arguments: Sequence[str]) -> None:
+    """Make a store of planes that break the assumptions, to judge the verdict on."""
+    from simulate.violation_store import write_violations
+
+    parser = ArgumentParser(prog="python -m simulate violations", description=_first_line(make_violations))
+    parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
+    parser.add_class_arguments(Recipe)
+    parser.add_argument("--out", type=str, required=True, help="folder for violations.zarr")
+    parser.add_argument("--planes-per-kind", type=PositiveInt, default=108, help="planes of each kind")
+    parser.add_argument("--workers", type=int, default=None, help="worker processes (default: one a core)")
+    parser.add_argument("--progress", type=bool, default=True, help="show progress bars")
+    namespace = parser.parse_args(arguments)
+    own = {name: namespace.pop(name) for name in ("out", "planes_per_kind", "workers", "progress", "config")}
+    recipe = Recipe(**vars(parser.instantiate(namespace)))
+    path = write_violations(recipe, Path(own["out"]), own["planes_per_kind"], own["workers"], own["progress"])
+    store = open_store(path)
+    print(f"{path}: {len(store)} planes, digest {store.digest[:12]}")
+
+
+VIOLATIONS = "violations"
+"""Comes first in place of a recipe, too, but is given one."""
+
 COMMANDS: dict[str, Callable[..., None]] = {"finalise": finalise_stores, "check": check, "show": show}
 """Words that may come first, in place of a recipe."""
 
@@ -123,6 +146,8 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in COMMANDS:
             _run_command(arguments[0], arguments[1:])
+        elif arguments and arguments[0] == VIOLATIONS:
+            make_violations(arguments[1:])
         else:
             make_stores(arguments)
     except InputError as error:

@@ -1,0 +1,381 @@
+"""Numbers that say whether a plane is the product of its two components: what is left over, and how it looks.
+
+Every number is of a measured plane in units of its brightest pixel, of both components and, where there is one, of a
+lattice; none depends on the unit of intensity. `dsfunet.verdict` says which values a good plane has.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from dsfunet.lattice_mode import LatticeAnswer
+from dsfunet.physics.lattice_plane import LatticePlane
+from dsfunet.product import fit_product
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Picture = npt.NDArray[np.floating]
+
+# The square of a mixed second difference (1, -2, 1 along rows and columns) of independent noise of variance v is
+# 36 v on average; smooth structure hardly counts in it.
+_STENCIL_VARIANCE = 36.0
+_NOISE_BINS = 8
+# Mean square of a normal variable of variance 1 without the largest fiftieth of its squares.
+_KEPT_VARIANCE = 0.8735
+# Standard deviation of the Gaussian under which weak residuals add up [pixels].
+_SMOOTH_PIXELS = 1.5
+# Where less is expected, in units of the brightest pixel, a residual counts as if so much were.
+_WEAK = 0.01
+_RADIAL_KNOTS = 10
+# Periods a plane, and shares of its pixels, of the statistics of likeness.
+_BANDS = (0.0, 4.0, 8.0, 12.0, 18.0, 27.0, 40.0, 64.0, 128.0)
+_QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.998)
+# Half of the harmonics up to the second: the others are theirs at -v.
+_HARMONICS = [(m, n) for m in range(3) for n in range(-2, 3) if m > 0 or n > 0]
+# Least-squares fits look at every second or third pixel either way: what they fit is smooth.
+_STEP, _SPARSE = 2, 3
+_FEWEST_PIXELS = 500
+# Where both residuals are well below this it does not matter which is smaller.
+_ANY_RESIDUAL = 0.02
+# Gaps: blocks of so many zeros either way, with so many pixels around them, and so many counts in these.
+_BLOCK = 5
+_SHORTEST_RIM = 30
+_FEWEST_COUNTS = 3.0
+# Sides of the squares that are the middle of a Bragg position and its surroundings [pixels].
+_MIDDLE, _SURROUNDINGS = 3, 9
+_FEWEST_NODES, _FEWEST_OTHERS = 4, 12
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A plane as it is judged.
+
+    Attributes:
+        plane: intensity, 0 where missing; its brightest measured pixel is 1.
+        mask: True = measured.
+        product: what both components make of it, scale and floors fitted.
+        variance: of each pixel's noise, told or estimated.
+        radius: |Q|, 1 at the middle of the nearest edge, of each pixel.
+    """
+
+    plane: Array
+    mask: Mask
+    product: Array
+    variance: Array
+    radius: Array
+
+    @property
+    def residual(self) -> Array:
+        """What the product leaves of the plane, 0 where missing."""
+        return np.where(self.mask, self.plane - self.product, 0.0)
+
+    @property
+    def power(self) -> float:
+        """Sum of the squared plane less its noise."""
+        total = float(np.sum(self.plane**2))
+        return max(total - float(self.variance[self.mask].sum()), 1e-6 * total)
+
+
+def seen(
+    plane: Picture,
+    mask: Mask,
+    form_factor: Picture,
+    short_range_order: Picture,
+    sigma: Picture | None = None,
+    lattice: LatticePlane | None = None,
+) -> Seen:
+    """A plane with the product of its components and its noise; shapes all (n, m)."""
+    brightest = float(plane[mask].max())
+    shown = np.where(mask, plane, 0.0).astype(np.float64) / brightest
+    smooth, periodic = (np.asarray(each, np.float64) for each in (form_factor, short_range_order))
+    product = fit_product(shown, smooth, periodic, mask).intensity
+    if sigma is None:
+        variance = noise_variance(shown, mask, product)
+    else:
+        variance = (np.where(mask, sigma, 0.0).astype(np.float64) / brightest) ** 2
+    return Seen(shown, mask, product, variance, _radius(mask.shape, lattice))
+
+
+def noise_variance(plane: Array, mask: Mask, product: Array) -> Array:
+    """Variance of each pixel's noise as a rising function of what the product expects there.
+
+    From mixed second differences of the residual in eight classes of equally many pixels, the largest fiftieth of each
+    left out: spots and edges are no noise.
+    """
+    inner = ndimage.minimum_filter(mask, 3, mode="constant", cval=False)
+    if inner.sum() < 8 * _NOISE_BINS:
+        return np.zeros(plane.shape)
+    squares = _second_difference(np.where(mask, plane - product, 0.0))[inner] ** 2 / _STENCIL_VARIANCE
+    expected = product[inner]
+    order = np.argsort(expected, kind="stable")
+    levels, variances = [], []
+    for part in np.array_split(order, _NOISE_BINS):
+        values = np.sort(squares[part])
+        levels.append(float(np.mean(expected[part])))
+        variances.append(float(np.mean(values[: max(int(0.98 * len(values)), 1)])) / _KEPT_VARIANCE)
+    rising = np.maximum.accumulate(variances)
+    found: Array = np.interp(product, levels, rising)
+    # Brighter than the brightest class: as counts go.
+    return found * np.maximum(product / max(levels[-1], 1e-9), 1.0)
+
+
+def _second_difference(values: Array) -> Array:
+    along = np.array([1.0, -2.0, 1.0])
+    once: Array = ndimage.correlate1d(values, along, axis=0, mode="nearest")
+    twice: Array = ndimage.correlate1d(once, along, axis=1, mode="nearest")
+    return twice
+
+
+def _radius(shape: tuple[int, ...], lattice: LatticePlane | None) -> Array:
+    if lattice is not None:
+        q = np.sqrt(lattice.plane.q_squared())
+        edge = min(np.linalg.norm(lattice.plane.step_u), np.linalg.norm(lattice.plane.step_v)) * shape[0] / 2
+        return np.asarray(q / edge)
+    rows, columns = (np.arange(count) - count // 2 for count in shape)
+    return np.asarray(np.hypot.outer(rows, columns) / (min(shape) / 2))
+
+
+def measure(
+    plane: Picture,
+    mask: Mask,
+    form_factor: Picture,
+    short_range_order: Picture,
+    answer: LatticeAnswer | None = None,
+    lattice: LatticePlane | None = None,
+    sigma: Picture | None = None,
+) -> dict[str, float]:
+    """All numbers of a plane by name; those of the lattice only where there is one.
+
+    Shares are of the squared plane less its noise, `unexplained` being the root of one (a wR2 without noise).
+
+    * noise: root of the noise's share of the squared plane;
+    * unexplained, unexplained_weak: what the product leaves beyond noise; the same smoothed over a pixel and a half and
+      divided by what is expected, so that weak features count; smooth_share: how much of it that smoothing keeps;
+    * background: what a function of |Q| beside the product explains of the plane; radial: what one alone does; order:
+      what the product adds to it;
+    * spiky, isolated, sharp: share of maxima under five pixels wide, of single pixels that outshine all around them,
+      and how sharp the sharpest of the residual are beyond noise; bright_quantile: how far above the rest they are;
+    * dark, cliff: share of what is expected that lies in blocks of zeros, and how steep their edges are;
+    * bragg_plane, bragg_residual, bragg_excess: contrast of Bragg positions, beside that of others and alone;
+    * odd_share, odd_power, even_share, even_power: what displacements would explain of the residual, of the plane;
+    * unexplained_on_lattice, lattice_over_networks, lattice_residual: of lattice mode's answer, accepted or not;
+    * root_*, band_*: what the plane looks like (`likeness`).
+    """
+    it = seen(plane, mask, form_factor, short_range_order, sigma, lattice)
+    numbers = {
+        **_leftover(it),
+        **_background(it),
+        **_spots(it),
+        **_dark(it),
+        **likeness(it.plane, mask),
+    }
+    if lattice is not None:
+        numbers |= _bragg(it, lattice)
+        numbers |= _displacement(it, lattice)
+        if answer is not None:
+            on = (
+                it
+                if answer.accepted
+                else seen(plane, mask, answer.form_factor, answer.short_range_order, sigma, lattice)
+            )
+            numbers["unexplained_on_lattice"] = _leftover(on)["unexplained"]
+            numbers["lattice_over_networks"] = (answer.residual + _ANY_RESIDUAL) / (
+                answer.residual_of_networks + _ANY_RESIDUAL
+            )
+            numbers["lattice_residual"] = answer.residual
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def _leftover(it: Seen) -> dict[str, float]:
+    residual = it.residual
+    noise = float(it.variance[it.mask].sum())
+    missed = max(float(np.sum(residual**2)) - noise, 0.0)
+    weights = np.maximum(ndimage.gaussian_filter(it.mask.astype(np.float64), _SMOOTH_PIXELS), 1e-3)
+    smooth = ndimage.gaussian_filter(residual, _SMOOTH_PIXELS) / weights
+    expected = np.maximum(it.product, 0) + _WEAK
+    shared = 4 * np.pi * _SMOOTH_PIXELS**2
+    weak = np.sum(((smooth**2 - it.variance / shared) / expected)[it.mask])
+    return {
+        "noise": np.sqrt(noise / max(float(np.sum(it.plane**2)), 1e-300)),
+        "unexplained": np.sqrt(missed / it.power),
+        "unexplained_weak": np.sqrt(max(float(weak), 0.0) / float(expected[it.mask].sum())),
+        "smooth_share": float(np.sum(smooth[it.mask] ** 2)) / max(missed, 1e-3 * it.power),
+    }
+
+
+def _hats(radius: Array) -> Array:
+    """Piecewise linear functions of |Q| that add up to 1, (pixels, knots)."""
+    knots = np.linspace(0, float(radius.max()), _RADIAL_KNOTS)
+    place = radius / knots[1]
+    hats: Array = np.maximum(0.0, 1 - np.abs(place[:, None] - np.arange(_RADIAL_KNOTS)))
+    return hats
+
+
+def _background(it: Seen) -> dict[str, float]:
+    some = np.zeros_like(it.mask)
+    some[::_STEP, ::_STEP] = it.mask[::_STEP, ::_STEP]
+    values, product = it.plane[some], it.product[some]
+    if len(values) < 4 * _RADIAL_KNOTS:
+        return {"background": 0.0, "radial": 0.0, "order": 1.0}
+    hats = _hats(it.radius[some])
+    about = float(np.sum((values - values.mean()) ** 2)) or 1.0
+    signal = max(about - float(it.variance[some].sum()), 1e-3 * about)
+    alone = _left(hats, values)
+    before = _left(product[:, None], values)
+    after = _left(np.column_stack([product, hats]), values)
+    return {
+        "background": max(before - after, 0.0) / signal,
+        "radial": min((about - alone) / signal, 1.0),
+        "order": max(alone - after, 0.0) / signal,
+    }
+
+
+def _left(columns: Array, values: Array) -> float:
+    """Sum of squares that a least-squares fit leaves."""
+    gram, right = columns.T @ columns, columns.T @ values
+    gram[np.diag_indices_from(gram)] += 1e-9 * np.trace(gram) / len(gram) + 1e-30
+    return float(values @ values - right @ np.linalg.solve(gram, right))
+
+
+def _spots(it: Seen) -> dict[str, float]:
+    residual, deviation = it.residual, np.sqrt(it.variance)
+    opened = ndimage.grey_opening(np.where(it.mask, it.plane, 1.0), size=(5, 5))
+    hat = np.where(it.mask, it.plane - opened, 0.0)
+    ring = np.ones((3, 3), bool)
+    ring[1, 1] = False
+    around = ndimage.maximum_filter(it.plane, footprint=ring)
+    alone = it.mask & (it.plane > 1.5 * around + 5 * deviation + 0.01)
+    sharp = np.abs(_second_difference(residual))[it.mask] / 4
+    return {
+        "spiky": float(np.sum(hat**2)) / it.power,
+        "isolated": float(alone.sum()) / it.mask.sum(),
+        "sharp": float(np.quantile(sharp, 0.999)) - 4 * float(np.sqrt(np.mean(it.variance[it.mask]))),
+        "bright_quantile": 1 - float(np.quantile(it.plane[it.mask], 0.999)),
+    }
+
+
+def _dark(it: Seen) -> dict[str, float]:
+    """Zeros in one piece: how much of what the product expects lies there, and how steep their edges are.
+
+    A dip of short-range order ends in a slope, a gap in a cliff: next to it the plane is as bright as further out.
+    """
+    zero = it.mask & (it.plane <= 1e-6)
+    block = ndimage.maximum_filter(ndimage.minimum_filter(zero, _BLOCK), _BLOCK) & zero
+    expected = np.maximum(it.product, 0)
+    total = max(float(expected[it.mask].sum()), 1e-300)
+    one, two, four = (ndimage.maximum_filter(block, size) & it.mask for size in (3, 5, 9))
+    near, far = it.plane[one & ~block], it.plane[four & ~two]
+    cliff = 0.0
+    if len(near) >= _SHORTEST_RIM and len(far) >= _SHORTEST_RIM:
+        # Few counts are zero by chance, and a block then ends wherever one count is.
+        least = _FEWEST_COUNTS * float(it.plane[it.mask & ~zero].min(initial=1.0))
+        rim = float(np.quantile(near, 0.75))
+        cliff = min(rim / max(float(np.quantile(far, 0.75)), 1e-9), 2.0) if rim >= least else 0.0
+    return {"dark": float(expected[block].sum()) / total, "cliff": cliff}
+
+
+def likeness(plane: Array, mask: Mask) -> dict[str, float]:
+    """What a plane looks like: quantiles of its square roots, and log power of these in bands of frequency."""
+    roots = np.sqrt(np.maximum(plane, 0))
+    measured = roots[mask]
+    quantiles = np.quantile(measured, _QUANTILES)
+    numbers = {f"root_{share:g}": float(value) for share, value in zip(_QUANTILES, quantiles, strict=True)}
+    mean, deviation = float(measured.mean()), float(measured.std()) or 1.0
+    filled = np.where(mask, (roots - mean) / deviation, 0.0)
+    rows, columns = np.hanning(mask.shape[0] + 2)[1:-1], np.hanning(mask.shape[1] + 2)[1:-1]
+    power = np.abs(np.fft.rfft2(filled * np.outer(rows, columns))) ** 2
+    frequency = np.hypot.outer(
+        np.fft.fftfreq(mask.shape[0]) * mask.shape[0], np.fft.rfftfreq(mask.shape[1]) * mask.shape[1]
+    )
+    index = np.digitize(frequency, _BANDS[1:-1])
+    sums = np.bincount(index.reshape(-1), power.reshape(-1), len(_BANDS) - 1)
+    for band, value in enumerate(sums / sums.sum()):
+        numbers[f"band_{band}"] = float(np.log(value + 1e-6))
+    return numbers
+
+
+def _nodes(lattice: LatticePlane, shape: tuple[int, ...], shift: tuple[float, float]) -> npt.NDArray[np.intp]:
+    """Pixels (k, 2), whole numbers, nearest to the points (m, n) + shift of a lattice in the plane, off its rim."""
+    vectors = lattice.cell.direct[list(lattice.axes)] / (2 * np.pi)
+    per_pixel = vectors @ np.stack([lattice.plane.step_u, lattice.plane.step_v], axis=1)
+    start = vectors @ lattice.plane.origin
+    half = np.array(shape) // 2
+    reach = np.abs(per_pixel) @ half + 1
+    grids = np.meshgrid(*(np.arange(-np.ceil(each), np.ceil(each) + 1) for each in reach), indexing="ij")
+    points = np.stack(grids, axis=-1).reshape(-1, 2) + np.round(start) + np.array(shift)
+    pixels = np.rint((points - start) @ np.linalg.inv(per_pixel).T + half).astype(int)
+    inside = np.all((pixels >= 7) & (pixels < np.array(shape) - 7), axis=1)
+    away = np.abs(pixels - half).max(axis=1) > 4
+    nodes: npt.NDArray[np.intp] = pixels[inside & away]
+    return nodes
+
+
+def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
+    """How much brighter the middle of Bragg positions is than their surroundings, beside positions between them."""
+    shape = it.mask.shape
+    nodes = _nodes(lattice, shape, (0.0, 0.0))
+    between = [_nodes(lattice, shape, shift) for shift in ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.25))]
+    others = np.concatenate(between)
+    mask = it.mask.astype(np.float64)
+    seen_middle, seen_around = (ndimage.uniform_filter(mask, size) for size in (_MIDDLE, _SURROUNDINGS))
+    usable = (seen_middle > 0.9) & (seen_around > 0.5)
+    level = ndimage.uniform_filter(np.maximum(it.product, 0), _SURROUNDINGS) + 0.003
+    nodes, others = (each[usable[tuple(each.T)]] for each in (nodes, others))
+    if len(nodes) < _FEWEST_NODES or len(others) < _FEWEST_OTHERS:
+        return {"bragg_plane": 0.0, "bragg_residual": 0.0, "bragg_excess": 0.0}
+    numbers = {}
+    for name, values in (("bragg_plane", it.plane), ("bragg_residual", it.residual)):
+        middle = ndimage.uniform_filter(values * mask, _MIDDLE) / np.maximum(seen_middle, 0.1)
+        around = ndimage.uniform_filter(values * mask, _SURROUNDINGS) / np.maximum(seen_around, 0.1)
+        contrast = (middle - around) / level
+        at_nodes, elsewhere = (contrast[tuple(each.T)] for each in (nodes, others))
+        # Of Bragg peaks many are weak: the brighter half tells.
+        brighter, usual = (float(np.mean(np.sort(each)[len(each) // 2 :])) for each in (at_nodes, elsewhere))
+        numbers[name] = (brighter - usual) / (float(np.sqrt(np.mean(elsewhere**2))) + 1e-3)
+    return {**numbers, "bragg_excess": brighter}
+
+
+def _displacement(it: Seen, lattice: LatticePlane) -> dict[str, float]:
+    """What odd harmonics times Q, and even ones times Q squared, explain of the residual beside the periodic ones.
+
+    Weighted by one over the product, so that the few cells where it is brightest do not decide alone.
+    """
+    some = np.zeros_like(it.mask)
+    some[::_SPARSE, ::_SPARSE] = it.mask[::_SPARSE, ::_SPARSE]
+    rows, columns = np.nonzero(some)
+    if len(rows) < _FEWEST_PIXELS:
+        return {}
+    h, k = (index[some] for index in lattice.fractional_indices())
+    u, v = (2 * each / count - 1 for each, count in zip((rows, columns), it.mask.shape, strict=True))
+    phases = 2 * np.pi * np.stack([m * h + n * k for m, n in _HARMONICS], axis=1)
+    cosines, sines = np.cos(phases), np.sin(phases)
+    root = np.sqrt(np.maximum(it.product[some], 1e-3))
+    constant = np.ones((len(root), 1))
+    radial = np.square(it.radius[some])[:, None]
+    periodic = np.hstack([constant, cosines, sines])
+    odd = np.hstack([sines * u[:, None], sines * v[:, None]])
+    even = np.hstack([constant, cosines]) * radial
+    columns_of = np.hstack([periodic, odd, even]) * root[:, None]
+    target = it.residual[some] / root
+    gram, right = columns_of.T @ columns_of, columns_of.T @ target
+    first, second = periodic.shape[1], periodic.shape[1] + odd.shape[1]
+    about = float(target @ target) + 1e-300
+
+    def left(chosen: npt.NDArray[np.intp]) -> float:
+        part = gram[np.ix_(chosen, chosen)]
+        part[np.diag_indices_from(part)] += 1e-9 * np.trace(part) / len(part) + 1e-30
+        return about - float(right[chosen] @ np.linalg.solve(part, right[chosen]))
+
+    every = np.arange(len(gram))
+    before = max(left(every[:first]), 1e-9 * about)
+    gains = {
+        "odd": before - left(every[:second]),
+        "even": before - left(np.concatenate([every[:first], every[second:]])),
+    }
+    total = float(np.sum(np.square(it.plane[some] / root)))
+    return {
+        **{f"{name}_share": gain / before for name, gain in gains.items()},
+        **{f"{name}_power": gain / total for name, gain in gains.items()},
+    }

@@ -1,0 +1,84 @@
+"""Limits of the verdict from planes that keep every assumption: what `dsfunet/verdict_limits.json` holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dsfunet.verdict import NOISE_CLASSES, TESTS, Regime, noise_class, scale, scores, unlikeness
+
+TARGET = 0.03
+"""Share of the planes of the fit that all limits together flag; the rest up to 5 % is for planes not fitted to."""
+
+FAR = 0.99
+"""The share of good planes below a score of 1."""
+
+FEWEST = 20
+"""Planes that a class of noise needs for limits of its own; with fewer it takes those of all."""
+
+_LIKENESS = ("root_", "band_")
+_LEAST = {"cliff": 0.2, "dark": 1e-3, "isolated": 2e-4, "radial": 0.01}
+_LEAST_OF_OTHERS = 0.1
+_DIGITS = 6
+
+
+def fit_limits(
+    good: list[dict[Regime, dict[str, float]]],
+    training: list[dict[str, float]],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Median and 99th percentile of every number by regime and noise, the likeness's reference, and the threshold.
+
+    The threshold is on the largest of a plane's scores, one for each regime.
+
+    Args:
+        good: numbers of good planes by regime.
+        training: numbers of training planes.
+        provenance: where these come from, kept in the file.
+    """
+    fitted: dict[str, Any] = {
+        "provenance": dict(provenance),
+        "likeness": _likeness(training),
+        "limits": {},
+        "threshold": {},
+    }
+    regimes: tuple[Regime, ...] = ("lattice", "none")
+    for regime in regimes:
+        planes = [{**each[regime], "unlike": unlikeness(each[regime], fitted["likeness"])} for each in good]
+        classes = np.array([noise_class(each["noise"]) for each in planes])
+        tables = []
+        for number in range(len(NOISE_CLASSES) + 1):
+            chosen = classes == number
+            members = [each for each, fits in zip(planes, chosen, strict=True) if fits]
+            tables.append(_table(members if len(members) >= FEWEST else planes))
+        fitted["limits"][regime] = tables
+        largest = [max(scores(each, regime, fitted).values()) for each in planes]
+        fitted["threshold"][regime] = round(max(float(np.quantile(largest, 1 - TARGET)), 1e-3), _DIGITS)
+    return fitted
+
+
+def _table(planes: list[dict[str, float]]) -> dict[str, list[float]]:
+    table = {}
+    for name in TESTS:
+        values = [scale(name, each[name]) for each in planes if name in each]
+        if len(values) < FEWEST:
+            continue
+        median, far = np.quantile(values, [0.5, FAR])
+        # Where hardly any good plane has the thing at all, as zeros in one piece.
+        least = _LEAST.get(name, _LEAST_OF_OTHERS)
+        table[name] = [round(float(median), _DIGITS), round(max(float(far), float(median) + least), _DIGITS)]
+    return table
+
+
+def _likeness(training: list[dict[str, float]]) -> dict[str, Any]:
+    names = [name for name in training[0] if name.startswith(_LIKENESS)]
+    values = np.array([[each[name] for name in names] for each in training])
+    deviations = values.std(axis=0) + 1e-6
+    variances, vectors = np.linalg.eigh(np.cov((values / deviations).T))
+    # Combinations that hardly vary among training planes say little, and are not to decide alone.
+    whitening = vectors.T / np.sqrt(np.maximum(variances, 1e-2))[:, None] / deviations
+    return {
+        "names": names,
+        "mean": values.mean(axis=0).round(_DIGITS).tolist(),
+        "whitening": whitening.round(_DIGITS).tolist(),
+    }

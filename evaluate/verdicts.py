@@ -1,0 +1,271 @@
+"""How often the verdict flags planes that keep every assumption, and how often those that break one.
+
+Planes of a store of good planes are measured as stored, with 1,000 and with 100 counts in turn. Every other one of them
+may set the limits, the rest judge them; no plane is in both halves, while species and sets of correlations are. Planes
+that break an assumption only judge.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from dsfunet.errors import InputError
+from dsfunet.shards import open_store
+from dsfunet.verdict import Regime, limits, verdict_on
+from dsfunet.verdict_measures import measure
+from evaluate.cases import CaseReader
+from evaluate.lattices import plane_numbers
+from evaluate.network import NetworkPredictor
+from evaluate.provenance import check_unseen, describe_store, describe_surroundings
+from evaluate.running import default_processes, one_thread
+from evaluate.summary import lattice_index, missing_index
+from evaluate.verdict_limits import fit_limits
+
+COUNTS: tuple[float | None, ...] = (None, 1000.0, 100.0)
+"""Noise levels that good planes take in turn; None is as stored."""
+
+REGIMES: tuple[Regime, ...] = ("lattice", "none")
+"""The lattice of the plane's cell and axes, and the networks alone."""
+
+_MOST_TRAINING = 512
+
+Source = Literal["good", "violations", "training"]
+
+
+@dataclass(frozen=True)
+class VerdictRequest:
+    """What is asked of `python -m evaluate verdicts`.
+
+    Raises:
+        InputError: fewer than ten planes are asked for, or limits are to be fitted without training planes.
+    """
+
+    weights: str
+    shards: str
+    violations: str
+    training_shards: str | None = None
+    samples: int = 1200
+    fit: bool = False
+    device: str = "cpu"
+    seed: int = 0
+    allow_trained_species: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.samples < 10:
+            raise InputError(f"{self.samples} planes: expected 10 or more")
+        if self.fit and self.training_shards is None:
+            raise InputError(
+                "limits are to be fitted: expected --training-shards, planes of the training species"
+            )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured of one plane.
+
+    Attributes:
+        counts: in its brightest pixel; None as stored.
+        missing: share of its pixels.
+        numbers: of `dsfunet.verdict_measures.measure` by regime; training planes have those without a lattice alone.
+    """
+
+    counts: float | None
+    missing: float
+    numbers: dict[Regime, dict[str, float]]
+
+
+Job = tuple[Source, int, float | None]
+
+
+def evaluate_verdicts(request: VerdictRequest) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The report in plain values, and the limits that it holds for, fitted or those of the package.
+
+    Raises:
+        InputError: weights or planes cannot be used, or do not go together.
+    """
+    good, bad = open_store(request.shards), open_store(request.violations)
+    told = bad.attributes.get("violations")
+    if not isinstance(told, list) or len(told) != len(bad):
+        raise InputError(
+            f"{request.violations}: does not say what was done to its planes; expected a store of"
+            " `python -m simulate violations`"
+        )
+    numbers = plane_numbers(good, request.samples).tolist()
+    bench = _Bench(request)
+    trained = bench.network.factorizer.generators.card.get("data", {})
+    warnings = check_unseen(trained, good, len(good), request.allow_trained_species)
+    jobs: list[Job] = [
+        ("good", number, COUNTS[place // 2 % len(COUNTS)]) for place, number in enumerate(numbers)
+    ]
+    jobs += [("violations", number, None) for number in range(len(bad))]
+    training = []
+    if request.fit and request.training_shards is not None:
+        training = list(range(min(len(open_store(request.training_shards)), 1024)))
+        jobs += [("training", number, COUNTS[number % len(COUNTS)]) for number in training]
+    records = _records(bench, request, jobs)
+    of_good = records[: len(numbers)]
+    of_bad = records[len(numbers) : len(numbers) + len(bad)]
+    fitted = limits()
+    if request.fit:
+        fitted = fit_limits(
+            [each.numbers for each in of_good[::2]],
+            [each.numbers["none"] for each in records[len(numbers) + len(bad) :]],
+            provenance={
+                "command": "python -m evaluate verdicts --fit true",
+                "good": describe_store(good, len(of_good[::2])),
+                "training": describe_store(open_store(str(request.training_shards)), len(training)),
+                "weights": bench.network.description["digest"],
+                "seed": request.seed,
+            },
+        )
+    judged, places = of_good[1::2], np.array(numbers)[1::2]
+    classes = {
+        "lattice": (("orthogonal", "hexagonal", "oblique"), lattice_index(good.metadata("cell")[places])),
+        "missing pixels": (
+            ("none", "under 10 %", "10-25 %", "25-40 %", "40 % and more"),
+            missing_index(np.array([each.missing for each in judged])),
+        ),
+    }
+    plain = {
+        "weights": bench.network.description,
+        "good": describe_store(good, len(judged)),
+        "violations": describe_store(bad, len(bad)),
+        "surroundings": describe_surroundings(request.device),
+        "seed": request.seed,
+        "fitted_here": request.fit,
+        "thresholds": dict(fitted["threshold"]),
+        "warnings": warnings,
+        **summarise(judged, of_bad, told, classes, fitted),
+    }
+    return plain, dict(fitted)
+
+
+class _Bench:
+    """What a process keeps from plane to plane: the networks and the stores."""
+
+    def __init__(self, request: VerdictRequest) -> None:
+        from dsfunet.commands import load_factorizer
+
+        self._seed = request.seed
+        paths = {
+            "good": request.shards,
+            "violations": request.violations,
+            "training": request.training_shards,
+        }
+        self._readers = {
+            name: CaseReader(open_store(path)) for name, path in paths.items() if path is not None
+        }
+        self.network = NetworkPredictor(load_factorizer(request.weights, request.device, 1))
+
+    def measure(self, job: Job) -> Record:
+        """All numbers of a plane, on its lattice and without."""
+        source, number, counts = job
+        with one_thread():
+            case, _ = self._readers[source](number, counts, self._seed)
+            answer = self.network([case])
+            alone = answer.form_factor[0], answer.short_range_order[0]
+            known = shown = None
+            if source != "training":
+                known = self.network.factorizer.split_on_lattice(
+                    case.scattering, case.mask, case.lattice, *alone
+                )
+                shown = (known.form_factor, known.short_range_order) if known.accepted else alone
+            plane = case.scattering, case.mask
+            found: dict[Regime, dict[str, float]] = {"none": measure(*plane, *alone)}
+            if known is not None and shown is not None:
+                form_factor, order = shown
+                found["lattice"] = measure(*plane, form_factor, order, known, case.lattice)
+        return Record(counts, float(1 - case.mask.mean()), found)
+
+
+_bench: _Bench | None = None
+
+
+def _start_process(request: VerdictRequest) -> None:
+    global _bench
+    _bench = _Bench(request)
+
+
+def _measure(job: Job) -> Record:
+    assert _bench is not None
+    return _bench.measure(job)
+
+
+def _records(bench: _Bench, request: VerdictRequest, jobs: list[Job]) -> list[Record]:
+    processes = 1 if request.device == "cuda" else default_processes(request.device)
+    with _measuring(bench, request, processes) as measured:
+        progress = tqdm(
+            measured(jobs), total=len(jobs), desc="verdicts", unit="plane", disable=not request.progress
+        )
+        return list(progress)
+
+
+@contextmanager
+def _measuring(
+    bench: _Bench, request: VerdictRequest, processes: int
+) -> Iterator[Callable[[list[Job]], Iterable[Record]]]:
+    """Measures planes in order, here or in several processes: each computes with one thread, so alike."""
+    if processes < 2:
+        yield lambda jobs: map(bench.measure, jobs)
+        return
+    # torch keeps threads, which do not survive a fork.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _start_process, (request,)) as pool:
+        yield lambda jobs: pool.map(_measure, jobs, chunksize=4)
+
+
+def summarise(
+    good: list[Record],
+    bad: list[Record],
+    told: list[Mapping[str, Any]],
+    classes: Mapping[str, tuple[tuple[str, ...], Any]],
+    fitted: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Shares of flagged planes by regime: good ones by class, others by kind and level, with their reasons."""
+    report: dict[str, Any] = {"good": {}, "bad": {}}
+    for regime in REGIMES:
+        verdicts = [verdict_on(each.numbers[regime], regime, fitted) for each in good]
+        flags = np.array([not each.trustworthy for each in verdicts])
+        noise = ["as stored" if each.counts is None else f"{each.counts:g} counts" for each in good]
+        table = {"all": {"all": _rate(flags)}}
+        table["noise"] = {
+            level: _rate(flags[[each == level for each in noise]]) for level in dict.fromkeys(noise)
+        }
+        for way, (labels, index) in classes.items():
+            table[way] = {
+                label: _rate(flags[np.asarray(index) == place])
+                for place, label in enumerate(labels)
+                if np.any(np.asarray(index) == place)
+            }
+        report["good"][regime] = table
+        found = [verdict_on(each.numbers[regime], regime, fitted) for each in bad]
+        kinds: dict[str, Any] = {}
+        for kind in dict.fromkeys(each["kind"] for each in told):
+            of_kind = [(each, what) for each, what in zip(found, told, strict=True) if what["kind"] == kind]
+            levels = dict.fromkeys(what["level"] for _, what in of_kind)
+            reasons = [each.reasons[0] for each, _ in of_kind if each.reasons]
+            kinds[kind] = {
+                "all": _rate(np.array([not each.trustworthy for each, _ in of_kind])),
+                "levels": {
+                    level: _rate(
+                        np.array([not each.trustworthy for each, what in of_kind if what["level"] == level])
+                    )
+                    for level in levels
+                },
+                "reasons": {
+                    reason: reasons.count(reason) / len(reasons)
+                    for reason in sorted(set(reasons), key=lambda each: (-reasons.count(each), each))
+                },
+            }
+        report["bad"][regime] = kinds
+    return {"flagged_good": report["good"], "flagged_bad": report["bad"]}
+
+
+def _rate(flags: Any) -> dict[str, float]:
+    return {"planes": int(np.size(flags)), "flagged": float(np.mean(flags))}

@@ -1,0 +1,100 @@
+"""The report of `python -m evaluate verdicts`: report.json and report.md, whole or not there."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dsfunet.verdict import LIMITS_FILE, SEVERE
+from evaluate.report import check_destination
+
+_REGIMES = {"lattice": "on the lattice given", "none": "the networks alone"}
+
+
+def write_verdicts(plain: Mapping[str, Any], fitted: Mapping[str, Any], out: Path) -> None:
+    """Write the report folder, in place of an earlier one.
+
+    Raises:
+        InputError: as `evaluate.report.check_destination`.
+    """
+    check_destination(out)
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+    try:
+        new, old = temporary / "new", temporary / "old"
+        new.mkdir()
+        text = json.dumps({**plain, "limits": fitted}, indent=1, sort_keys=True, allow_nan=False)
+        (new / "report.json").write_text(text + "\n", encoding="utf-8")
+        (new / "report.md").write_text("\n".join([*verdict_tables(plain), ""]), encoding="utf-8")
+        if out.exists():
+            out.replace(old)
+        try:
+            new.replace(out)
+        except OSError:
+            if old.exists():
+                old.replace(out)
+            raise
+    finally:
+        shutil.rmtree(temporary)
+
+
+def verdict_tables(plain: Mapping[str, Any]) -> list[str]:
+    """The lines of report.md."""
+    good, bad = plain["good"], plain["violations"]
+    limits = (
+        "every other plane of the same store set the limits, these did not"
+        if plain["fitted_here"]
+        else f"limits of the package ({LIMITS_FILE.name})"
+    )
+    lines = [
+        "# Verdicts",
+        "",
+        f"{good['planes']} planes of {good['name']} that keep every assumption ({limits}) and {bad['planes']} of"
+        f" {bad['name']} that break one; weights {plain['weights']['weights']}, seed {plain['seed']}. A plane is"
+        f" flagged where its verdict is doubtful or not explained (from {SEVERE:g} times the limit).",
+        *(f"\nWarning: {warning}" for warning in plain["warnings"]),
+        "",
+        "## Good planes flagged",
+        "",
+    ]
+    lines += ["| | planes | " + " | ".join(_REGIMES.values()) + " |", "|---|---|---|---|"]
+    tables = plain["flagged_good"]
+    for way, table in tables["lattice"].items():
+        for label, rate in table.items():
+            name = label if label == "all" else f"{way}: {label}"
+            shares = [_percent(tables[regime][way][label]["flagged"]) for regime in _REGIMES]
+            lines.append(f"| {name} | {rate['planes']} | {shares[0]} | {shares[1]} |")
+    lines += [
+        "",
+        "## Planes that break an assumption flagged",
+        "",
+        "By kind, and by strength in the order of the levels; noise as stored, 1,000 and 100 counts in turn.",
+        "",
+        "| kind | planes | levels | "
+        + " | ".join(f"{each} | by level" for each in _REGIMES.values())
+        + " | first reason, on the lattice |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, rates in plain["flagged_bad"]["lattice"].items():
+        levels = ", ".join(rates["levels"])
+        cells = []
+        for regime in _REGIMES:
+            of_kind = plain["flagged_bad"][regime][kind]
+            by_level = " / ".join(f"{100 * each['flagged']:.0f}" for each in of_kind["levels"].values())
+            cells += [_percent(of_kind["all"]["flagged"]), by_level]
+        reasons = _reasons(rates["reasons"])
+        lines.append(f"| {kind} | {rates['all']['planes']} | {levels} | {' | '.join(cells)} | {reasons} |")
+    return lines
+
+
+def _reasons(shares: Mapping[str, float], most: int = 3) -> str:
+    # By hand, because plain values come back from JSON in the order of their names.
+    ranked: Iterable[tuple[str, float]] = sorted(shares.items(), key=lambda each: -each[1])
+    return ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in [*ranked][:most]) or "-"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
