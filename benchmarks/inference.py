@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dsfunet.batch import available_cores
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
+from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.io import MeasuredPlane, read_plane, write_result
 from dsfunet.io.files import replacing
 from dsfunet.machine import describe_code, describe_machine
@@ -98,7 +99,9 @@ def one_plane(settings: Settings, factorizer: Factorizer) -> list[str]:
     shown, plane = to_network_grid(measured)
     answer = found.result.form_factor[:PIXELS, :PIXELS].copy()
     works: dict[str, Callable[[], Any]] = {
-        "**networks alone** (`--lattice false`)": lambda: separate(measured, factorizer, use_lattice=False),
+        "**networks alone** (`--lattice false`)": lambda: separate(
+            measured, factorizer, FactorizeSettings(lattice=False)
+        ),
         "**lattice mode**, cell and axes given": lambda: separate(measured, factorizer),
         "**lattice found** from the plane, 256 x 256 without axes": lambda: separate(
             without_axes, factorizer

@@ -110,7 +110,8 @@ class PlaneWorker:
             before = None if self._redo else finished_before(job, provenance)
             if before is not None:
                 return before
-            measured = read_plane(job.file, job.plane)
+            settings = self._settings
+            measured = read_plane(job.file, job.plane, settings.axes(), settings.given_cell())
             found = self._separated(measured, job)
             self._write(found, job, provenance)
         except (
@@ -124,9 +125,7 @@ class PlaneWorker:
 
     def _separated(self, measured: MeasuredPlane, job: Job) -> Separation:
         try:
-            return separate(
-                measured, self._factorizer, self._settings.lattice, job.file.name, job.plane or ""
-            )
+            return separate(measured, self._factorizer, self._settings, job.file.name, job.plane or "")
         except InputError as error:
             raise InputError(f"{job.file}: {str(error).removeprefix('plane number 0: ')}") from error
 
@@ -144,7 +143,8 @@ class PlaneWorker:
 def outcome_of(found: Separation, seconds: float, notes: Sequence[str] = ()) -> Outcome:
     """The outcome of a plane that was factorised."""
     missing = float(1 - found.result.mask.mean())
-    return Outcome("done", found.r_factor, missing, found.lattice, round(seconds, 3), tuple(notes))
+    verdict = f"{found.verdict.level}: {found.verdict.sentence}"
+    return Outcome("done", found.r_factor, missing, found.lattice, verdict, round(seconds, 3), tuple(notes))
 
 
 def run_batch(jobs: Sequence[Job], work: Work, workers: int, summary: Summary) -> bool:

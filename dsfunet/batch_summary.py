@@ -31,6 +31,7 @@ class Outcome:
         r_factor: sum |I - P| / sum I over the measured pixels, P the product; None where there is no result.
         missing: share of the plane that was not measured, 0 to 1.
         lattice: whether the lattice was used, in words.
+        verdict: whether the components explain the plane, in words.
         seconds: that the plane took, reading and writing included.
         notes: sentences a user should read.
         error: the sentence that says why it failed.
@@ -40,6 +41,7 @@ class Outcome:
     r_factor: float | None = None
     missing: float | None = None
     lattice: str | None = None
+    verdict: str | None = None
     seconds: float | None = None
     notes: tuple[str, ...] = ()
     error: str | None = None

@@ -1,4 +1,4 @@
-"""`dsfunet factorize | watch | refine | compare | scan | fit | validate | test | export`: one function each."""
+"""`dsfunet factorize | watch | inspect | refine | compare | scan | fit | validate | test | export`: each a function."""
 
 import os
 import sys
@@ -67,11 +67,11 @@ def factorize(
         out: folder for the results of many, made where it is not there.
         summary: JSON file of what became of each plane; summary.json in the folder where none is named.
         redo: make results again that are there already.
-        settings: fields of `FactorizeSettings`.
+        settings: fields of `FactorizeSettings` and `CleanUp`.
     """
     from dsfunet.factorize_settings import FactorizeSettings
 
-    asked = FactorizeSettings(**settings)
+    asked = FactorizeSettings.of_options(settings)
     if out is not None:
         from dsfunet.batch import factorize_batch
 
@@ -105,7 +105,7 @@ def watch(
         interval: between two looks [s].
         settle: a file is complete when neither size nor time of writing have changed for so long [s].
         patience: how long a file that does not open is tried again [s].
-        settings: fields of `FactorizeSettings`.
+        settings: fields of `FactorizeSettings` and `CleanUp`.
     """
     from dsfunet.factorize_settings import FactorizeSettings
     from dsfunet.watch import WatchSettings, watch_folder
@@ -114,9 +114,22 @@ def watch(
     return watch_folder(
         Path(folder),
         where,
-        FactorizeSettings(**settings),
+        FactorizeSettings.of_options(settings),
         WatchSettings(pattern, once, interval, settle, patience),
     )
+
+
+def inspect(file: str, plane: str | None = None, png: str | None = None) -> None:
+    """Say what a file is: its layout, axes, cell, range of Q, missing pixels, and what is odd about it.
+
+    Args:
+        file: any file that `dsfunet factorize` takes, or one that it made.
+        plane: plane of a volume to look at, by default one near the centre; of a result such as form_factor.
+        png: picture of that plane to write.
+    """
+    from dsfunet.inspection import inspect_file
+
+    inspect_file(Path(file), plane, None if png is None else Path(png))
 
 
 def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None:
@@ -143,6 +156,12 @@ def _parse_and_run(arguments: list[str]) -> int:
     commands = parser.add_subcommands(dest="command", help="`dsfunet COMMAND --help` says more")
     factorize_parser = _add_factorize(commands)
     _add_watch(commands)
+    inspect_parser = ArgumentParser(description=_first_line(inspect))
+    inspect_parser.add_argument(
+        "file", type=str, help="any file that `dsfunet factorize` takes, or one it made"
+    )
+    inspect_parser.add_function_arguments(inspect, skip={"file"})
+    commands.add_subcommand("inspect", inspect_parser, help=_first_line(inspect))
     export_parser = ArgumentParser(description=_first_line(export))
     export_parser.add_argument(
         "weights", type=str, help="`release`, a checkpoint of `dsfunet fit`, or a folder of safetensors"
@@ -150,7 +169,7 @@ def _parse_and_run(arguments: list[str]) -> int:
     export_parser.add_function_arguments(export, skip={"weights"})
     commands.add_subcommand("export", export_parser, help=_first_line(export))
     functions: dict[str, Callable[..., int | None]]
-    functions = {each.__name__: each for each in (factorize, watch, export)}
+    functions = {each.__name__: each for each in (factorize, watch, inspect, export)}
     functions |= add_parsers(commands)
     for name in TRAINING_COMMANDS:
         # Only their names: LightningCLI parses them itself, and importing it takes ten seconds.
@@ -218,11 +237,13 @@ def _add_watch(commands: Any) -> None:
 
 
 def _add_settings(parser: Any) -> None:
-    """The fields of `FactorizeSettings`, an option each; what is off without its option takes no value."""
+    """The fields of `FactorizeSettings` and `CleanUp`, an option each; --png takes no value."""
+    from dsfunet.cleanup import CleanUp
     from dsfunet.factorize_settings import FactorizeSettings
 
     parser.add_argument("--png", action="store_true", help="also draw each result beside it, as .png")
-    parser.add_class_arguments(FactorizeSettings, skip={"png"})
+    parser.add_class_arguments(FactorizeSettings, skip={"png", "clean_up"})
+    parser.add_class_arguments(CleanUp, skip={"seed"})
 
 
 def _first_line(function: object) -> str:

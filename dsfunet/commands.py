@@ -14,10 +14,8 @@ from dsfunet.io import check_writable, read_plane, write_result
 from dsfunet.separation import Separation, separate
 from dsfunet.weights import Generators, load_generators, load_release, save_folder
 
-_TRAINED_Q_MAX_INV_ANGSTROM = (6.0, 8.0)
 _TRAINED_MISSING = 0.55
 _SUSPICIOUS_ZEROS = 0.05
-_POOR_R = 0.5
 
 
 def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8) -> Factorizer:
@@ -41,10 +39,10 @@ def factorize_file(file: Path, output: Path, settings: FactorizeSettings) -> Sep
     """
     picture = _check_targets(file, output, settings.png)
     [plane_name] = settings.plane_names()
-    measured = read_plane(file, plane_name)
+    measured = read_plane(file, plane_name, settings.axes(), settings.given_cell())
     factorizer = load_factorizer(settings.weights, settings.device)
     try:
-        found = separate(measured, factorizer, settings.lattice, file.name, plane_name or "")
+        found = separate(measured, factorizer, settings, file.name, plane_name or "")
     except InputError as error:
         raise InputError(f"{file}: {str(error).removeprefix('plane number 0: ')}") from error
     result = found.result
@@ -57,15 +55,19 @@ def factorize_file(file: Path, output: Path, settings: FactorizeSettings) -> Sep
     print(f"read       {file}: {measured.grid.describe() if measured.grid else 'a plane without axes'}")
     for note in (*measured.notes, *notes_on(found)):
         print(f"           note: {note}")
+    for sentence in found.clean_up.sentences():
+        print(f"cleaned    {sentence}")
     print(f"missing    {100 * (1 - result.mask.mean()):.1f} % of the plane (NaN or negative)")
     print(f"lattice    {found.lattice}")
     print(f"weights    {result.process['weights']} {str(result.process['weights_sha256'])[:12]}")
     print(
         f"factorised in {found.seconds:.2f} s on {factorizer.device} ({platform.machine()}, {os.cpu_count()} cores)"
     )
-    print(
-        f"the product of the components leaves R = {100 * found.r_factor:.1f} % of the plane (sum |I - P| / sum I)"
-    )
+    if result.sigma_form_factor is not None:
+        print(f"sigma      {result.process['uncertainty']}")
+    share = f"{100 * found.r_factor:.1f} %"
+    print(f"R          the product of the components leaves {share} of the plane (sum |I - P| / sum I)")
+    print(f"verdict    {found.verdict.level}: {found.verdict.sentence}")
     for target in filter(None, (output, picture)):
         print(f"wrote      {target}")
     return found
@@ -89,14 +91,7 @@ def _check_targets(file: Path, output: Path, png: bool) -> Path | None:
 
 def notes_on(found: Separation) -> list[str]:
     """What a user should know before believing the answer."""
-    notes = []
-    low, high = _TRAINED_Q_MAX_INV_ANGSTROM
-    q_max = found.q_max_inv_angstrom
-    if q_max is not None and not 0.9 * low < q_max < 1.1 * high:
-        notes.append(
-            f"the networks see out to {q_max:.1f} 1/Angstrom; they were trained on {low:g} to {high:g},"
-            " so check the components with care"
-        )
+    notes = [*found.notes]
     if found.missing > _TRAINED_MISSING:
         notes.append(
             f"{100 * found.missing:.0f} % of the square the networks see is missing, more than the"
@@ -108,10 +103,6 @@ def notes_on(found: Separation) -> list[str]:
     if zeros > _SUSPICIOUS_ZEROS and not counts:
         notes.append(
             f"{100 * zeros:.0f} % of the pixels are exactly 0 and count as measured; if they are gaps, set them to NaN"
-        )
-    if found.r_factor > _POOR_R:
-        notes.append(
-            "the product explains this plane badly: is it diffuse scattering alone, of one disordered site?"
         )
     return notes
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from dsfunet.errors import InputError
+from dsfunet.geometry import Geometry
 from dsfunet.lattice_mode import LatticeAnswer, split_on_lattice
 from dsfunet.lattice_search import FoundLattice, find_lattice
 from dsfunet.networks.inputs import shown_to
@@ -17,6 +18,7 @@ from dsfunet.networks.spectral_unet import MOST_CHANNELS
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.plane_dataset import turned
 from dsfunet.preprocessing import PIXELS, check_planes, network_input, spread, unspread
+from dsfunet.resampling import to_network_plane, to_user_grid
 from dsfunet.uncertainty import (
     Calibration,
     Passes,
@@ -59,6 +61,12 @@ class Components:
     sigma_short_range_order: Planes | None = None
     sigma_of_networks: tuple[Planes, Planes] | None = None
     uncertainty: str = ""
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: the picture and a small table."""
+        from dsfunet.notebook import components_html  # draws, which takes a second to import
+
+        return components_html(self)
 
 
 class Factorizer:
@@ -123,21 +131,32 @@ class Factorizer:
         lattice: LatticePlane | Literal["find"] | None = None,
         passes: int = 1,
         seed: int = 0,
+        geometry: Geometry | None = None,
     ) -> Components:
         """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
 
         NaN, infinite and negative pixels are missing, and so are those where `mask` (True = measured, shape of
         one plane or of all) is False, and those that a numpy masked array hides. `lattice` says where the pixels of
         all the planes lie in reciprocal space, and on which cell; "find" finds one for each from the plane itself.
+        `geometry` says the same by a lattice in any orientation, and the plane may then run along any two
+        reciprocal-lattice vectors of it, and have any shape, which the components then have, too; `lattice_answers`
+        stay on the networks' grid.
 
         With several `passes`, up to 8, each plane is asked as it is and turned, `seed` saying which turns; the answer
         is their mean in spread space. Their spread makes the standard uncertainties sharper, which one pass gives, too;
         with 0 passes the answer is that of one, without them.
 
         Raises:
-            InputError: wrong shape or type, a lattice of another shape of planes, passes or seed out of range, or a
-                plane with nothing to factorise: no measured pixel, or all of them equal.
+            InputError: wrong shape or type, a lattice of another shape of planes, a geometry beside a lattice or of a
+                plane on which nothing repeats, passes or seed out of range, or a plane with nothing to factorise: no
+                measured pixel, or all of them equal.
         """
+        if geometry is not None:
+            if lattice is not None:
+                raise InputError("found a lattice and a geometry, expected one of the two")
+            if geometry.shape != (PIXELS, PIXELS):
+                return _on_own_grid(self, planes, mask, geometry, passes, seed)
+            lattice = geometry.lattice_plane()
         if isinstance(lattice, LatticePlane) and lattice.plane.shape != (PIXELS, PIXELS):
             raise InputError(
                 f"lattice of planes of {lattice.plane.shape} pixels: expected {(PIXELS, PIXELS)}"
@@ -294,6 +313,41 @@ class Factorizer:
         ]
         result: npt.NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
         return result
+
+
+def _on_own_grid(
+    factorizer: Factorizer,
+    planes: npt.NDArray[Any],
+    mask: npt.NDArray[np.bool_] | None,
+    geometry: Geometry,
+    passes: int,
+    seed: int,
+) -> Components:
+    """Planes of another shape: shown to the networks on their grid, and answered on the planes' own."""
+    stack, measured = check_planes(planes, mask, geometry.shape)
+    parts = []
+    for plane, its_mask in zip(stack, measured, strict=True):
+        shown, place = to_network_plane(np.where(its_mask, plane, np.nan), geometry)
+        parts.append((factorizer(shown, None, geometry.on(place).lattice_plane(), passes, seed), place))
+
+    def joined(name: str) -> Planes | None:
+        answers = [(getattr(each, name), place) for each, place in parts]
+        if any(values is None for values, _ in answers):
+            return None
+        own = [to_user_grid(values, place, geometry) for values, place in answers]
+        return np.stack(own).astype(np.float32).reshape(np.shape(planes))
+
+    form_factor, order = joined("form_factor"), joined("short_range_order")
+    assert form_factor is not None and order is not None  # only uncertainties may be left out
+    return Components(
+        form_factor,
+        order,
+        measured.reshape(np.shape(planes)),
+        tuple(each.lattice_answers[0] for each, _ in parts),
+        sigma_form_factor=joined("sigma_form_factor"),
+        sigma_short_range_order=joined("sigma_short_range_order"),
+        uncertainty=parts[0][0].uncertainty,
+    )
 
 
 def _turned_tensor(planes: npt.NDArray[np.float32], turn: int) -> torch.Tensor:

@@ -2,11 +2,18 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
 
+from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
+from dsfunet.io import GivenAxes, parse_plane_name
+from dsfunet.io.cells import cell_from_text
 from dsfunet.io.plane_lists import planes_of
 from dsfunet.io.volume import VolumeAxes
+from dsfunet.physics import Cell
+from dsfunet.uncertainty import turns_of
 
 NOT_OF_THE_ANSWER = frozenset({"plane", "planes", "weights", "png", "device", "batch_size", "workers"})
 """Fields that the numbers in a result do not depend on, or that a record names by themselves (planes, weights)."""
@@ -26,6 +33,15 @@ class FactorizeSettings:
         png: also draw each result beside it, as .png.
         device: cpu or cuda; by default a GPU where there is one.
         lattice: use the lattice where the file gives it and it explains the plane; false for the networks alone.
+        passes: how often the plane is asked, turned: 4 say more than 1, and take longer; 0 for no uncertainties.
+        whole: show the networks all of a plane wider than 17.6 1/Angstrom, not the part about its centre.
+        cell: "a b c alpha beta gamma" [Angstrom, degrees], for a file that has none that makes sense.
+        q_max_inv_angstrom: half the side of a square picture with Cartesian pixels, whose axes these options give.
+        first_range: first and last pixel of a picture along the plane's first axis, "-5 5" [r.l.u.]; with it the next.
+        second_range: likewise along the second axis.
+        orientation: of a picture: array has the first axis along its rows, picture has it to the right, the second up.
+        seed: of the turns, and of the noise that fills holes.
+        clean_up: what is done to each plane before.
         batch_size: planes that go through the networks at once on a GPU.
         workers: planes that are worked on at once; by default one for each core, and on a GPU as many as a batch has.
 
@@ -41,6 +57,15 @@ class FactorizeSettings:
     lattice: bool = True
     batch_size: int = 16
     workers: int | None = None
+    passes: int = 1
+    whole: bool = False
+    cell: str | None = None
+    q_max_inv_angstrom: float | None = None
+    first_range: str | None = None
+    second_range: str | None = None
+    orientation: Literal["array", "picture"] = "array"
+    seed: int = 0
+    clean_up: CleanUp = field(default_factory=CleanUp)
 
     def __post_init__(self) -> None:
         if self.plane is not None and self.planes is not None:
@@ -49,8 +74,52 @@ class FactorizeSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected 1 or more")
+        turns_of(self.passes or 1, self.seed)
+        self.axes()
         if self.planes is not None and not self.by_layers:
             self.plane_names()  # so that a name that means nothing stops everything before any work
+
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any]) -> "FactorizeSettings":
+        """From options by name, those of `CleanUp` among them.
+
+        Raises:
+            InputError: a setting is out of its range, or does not go with another.
+        """
+        own = {each.name for each in fields(cls)}
+        values = {name: value for name, value in options.items() if name in own}
+        steps = {name: value for name, value in options.items() if name not in own}
+        return cls(**values, clean_up=CleanUp(**steps, seed=values.get("seed", 0)))
+
+    def axes(self) -> GivenAxes | None:
+        """The axes that are given for pictures; None where none are.
+
+        Raises:
+            InputError: of cell, plane, and ranges or q_max, something is missing or means nothing.
+        """
+        places = (self.q_max_inv_angstrom, self.first_range, self.second_range)
+        if all(each is None for each in places):
+            return None
+        if self.cell is None or self.plane is None:
+            raise InputError(
+                "axes of a picture: expected --cell and --plane with --q-max-inv-angstrom or with both ranges"
+            )
+        return GivenAxes(
+            cell_from_text(self.cell),
+            parse_plane_name(self.plane),
+            _range(self.first_range),
+            _range(self.second_range),
+            self.q_max_inv_angstrom,
+            self.orientation,
+        )
+
+    def given_cell(self) -> Cell | None:
+        """The cell for files that have none that makes sense; None where none is given.
+
+        Raises:
+            InputError: it is no cell.
+        """
+        return None if self.cell is None else cell_from_text(self.cell)
 
     @property
     def by_layers(self) -> bool:
@@ -80,3 +149,15 @@ class FactorizeSettings:
         answer = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_ANSWER}
         text = json.dumps(answer, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        first, last = map(float, text.replace(",", " ").strip("[]() ").split())
+    except ValueError:
+        raise InputError(
+            f"range {text!r}: expected two numbers, the first and the last pixel's [r.l.u.]"
+        ) from None
+    return first, last

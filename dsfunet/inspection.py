@@ -27,6 +27,7 @@ Lines = list[tuple[str, str]]
 
 _RECIPROCAL_AXES = ("a*", "b*", "c*")
 _MOST_NAMES = 8
+_LONGEST_RECORD = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +269,9 @@ def _inspect_result(path: Path, result: Result, plane: str | None, size: str) ->
         lines.append(("R", f"the product leaves {100 * r_factor:.1f} % of the plane (sum |I - P| / sum I)"))
         process.pop("r_factor")
     lines.append(("holds", ", ".join(planes)))
-    lines += [("record", f"{name} = {value}") for name, value in process.items()]
+    if "verdict" in process:
+        lines.append(("verdict", process.pop("verdict")))
+    lines += [("record", f"{name} = {_shortened(value)}") for name, value in process.items()]
     shown = plane or "input"
     values = planes[shown].astype(np.float64)
     measured = MeasuredPlane(values, result.grid)
@@ -277,6 +280,10 @@ def _inspect_result(path: Path, result: Result, plane: str | None, size: str) ->
         return Inspection(of_input.lines, lambda: draw_components(result))
     title = f"{path.name}: {TITLES[shown]}"
     return Inspection(of_input.lines, lambda: draw_plane(measured, title, None, signed=shown == "residual"))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_RECORD else f"{text[:_LONGEST_RECORD]}..."
 
 
 def _q_range(q_squared: Array, measured: MeasuredPlane) -> str:

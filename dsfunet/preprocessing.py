@@ -82,19 +82,19 @@ def measured_pixels(
 
 
 def check_planes(
-    planes: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None
+    planes: npt.NDArray[Any],
+    mask: npt.NDArray[np.bool_] | None,
+    shape: tuple[int, int] = (PIXELS, PIXELS),
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Planes as (n, 256, 256) float64 with missing pixels at 0, and where they were measured, of the same shape.
+    """Planes as (n, *shape) float64 with missing pixels at 0, and where they were measured, of the same shape.
 
     Raises:
         InputError: wrong shape or type of planes or mask.
     """
     hidden = np.ma.getmaskarray(planes) if isinstance(planes, np.ma.MaskedArray) else None
     planes = np.asarray(planes)
-    if planes.ndim not in (2, 3) or planes.shape[-2:] != (PIXELS, PIXELS) or planes.size == 0:
-        raise InputError(
-            f"planes of shape {planes.shape}: expected ({PIXELS}, {PIXELS}) or (n, {PIXELS}, {PIXELS})"
-        )
+    if planes.ndim not in (2, 3) or planes.shape[-2:] != shape or planes.size == 0:
+        raise InputError(f"planes of shape {planes.shape}: expected {shape} or (n, {shape[0]}, {shape[1]})")
     if planes.dtype.kind not in "fiub":
         raise InputError(f"planes of type {planes.dtype}: expected real numbers")
     if mask is not None:
@@ -107,7 +107,7 @@ def check_planes(
         mask = np.broadcast_to(mask, planes.shape)
     if hidden is not None:  # numpy's masked arrays say True where a value is *not* to be used
         mask = ~hidden if mask is None else mask & ~hidden
-    stack = planes.astype(np.float64).reshape(-1, PIXELS, PIXELS)
+    stack = planes.astype(np.float64).reshape(-1, *shape)
     measured = measured_pixels(stack, None if mask is None else mask.reshape(stack.shape))
     return np.where(measured, stack, 0.0), measured
 

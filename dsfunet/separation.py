@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from dsfunet import __version__
 from dsfunet.cleanup import CleanUp, CleanUpRecord, clean, look_for_bragg
 from dsfunet.errors import InputError
 from dsfunet.factorize import Components, Factorizer
+from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.geometry import lattice_plane_of
 from dsfunet.io import MeasuredPlane, Result
 from dsfunet.lattice_search import FoundLattice
@@ -27,26 +28,6 @@ Array = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 
 _SMALLEST_BRIGHTEST, _LARGEST_BRIGHTEST = 1e-30, 1e30
-
-
-@dataclass(frozen=True)
-class SeparationSettings:
-    """How a measured plane is taken apart.
-
-    Attributes:
-        use_lattice: whether the lattice of the plane's cell and axes is used or, without these, one is looked for;
-            False for the networks alone.
-        passes: how often the plane is asked, turned; 0 leaves out the standard uncertainties.
-        seed: of the turns.
-        whole: show the networks all of a plane that is wider than those of training, not the part about its centre.
-        clean_up: what is done to the plane before.
-    """
-
-    use_lattice: bool = True
-    passes: int = 1
-    seed: int = 0
-    whole: bool = False
-    clean_up: CleanUp = field(default_factory=CleanUp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +60,7 @@ class Separation:
 def separate(
     measured: MeasuredPlane,
     factorizer: Factorizer,
-    settings: SeparationSettings | None = None,
+    settings: FactorizeSettings | None = None,
     source: str = "",
     asked_for: str = "",
 ) -> Separation:
@@ -88,7 +69,7 @@ def separate(
     Args:
         measured: as a reader gives it; NaN and negative are missing.
         factorizer: the networks.
-        settings: how; the defaults of `SeparationSettings` unless given.
+        settings: how, the defaults unless given.
         source: name of the file, for the record.
         asked_for: name of the plane that was asked for, likewise.
 
@@ -96,7 +77,7 @@ def separate(
         InputError: nothing was measured, or too little to be worth an answer; all measured pixels are equal or too
             large or small for 32-bit numbers; a plane without axes is not 256 x 256; or as `dsfunet.cleanup.clean`.
     """
-    settings = settings or SeparationSettings()
+    settings = settings or FactorizeSettings()
     start = time.perf_counter()
     measured, cleaned = clean(measured, settings.clean_up)
     mask = measured_pixels(measured.intensity)
@@ -104,7 +85,7 @@ def separate(
     _check_range(intensity[mask])
     shown, plane = to_network_grid(measured, settings.whole)
     check_range(measured)
-    lattice = _lattice_to_use(measured, plane) if settings.use_lattice else None
+    lattice = _lattice_to_use(measured, plane) if settings.lattice else None
     components = factorizer(shown, lattice=lattice, passes=settings.passes, seed=settings.seed)
 
     def on_own_grid(values: npt.NDArray[np.floating[Any]]) -> Float32:
@@ -185,7 +166,7 @@ def _judged(shown: Array, components: Components, lattice: LatticePlane | Litera
 
 
 def _of_networks(
-    factorizer: Factorizer, components: Components, settings: SeparationSettings
+    factorizer: Factorizer, components: Components, settings: FactorizeSettings
 ) -> dict[str, str | int | float]:
     weights = factorizer.description
     return {

@@ -1,6 +1,5 @@
 """What is asked of a refinement: settings of the command line as bounds, orbits and a cell."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from dsfunet.analysis.refinement_data import ErrorsFrom, FitTo
 from dsfunet.analysis.symmetry import Orbit, laue_rotations, nearest_shells, orbits_of, symmetric_metric
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid
+from dsfunet.io.cells import cell_from_text
 from dsfunet.physics import Cell
 
 _DEFAULT_SHELLS = 5
@@ -137,13 +137,7 @@ def cell_to_use(text: str | None, grid: PlaneGrid, file: Path) -> tuple[Cell, li
     """
     if text is None:
         return grid.cell, []
-    try:
-        values = [float(word) for word in re.split(r"[\s,]+", text.strip("[]() "))]
-    except ValueError:
-        values = []
-    if len(values) != 6:
-        raise InputError(f"cell {text!r}: expected six numbers, a b c [Angstrom] alpha beta gamma [degrees]")
-    cell = Cell(*values)
+    cell = cell_from_text(text)
     if _differ(cell, grid.cell, _SAME_EDGE, _SAME_ANGLE_DEGREES):
         raise InputError(
             f"cell {text!r}: {file} has indices on the cell {_text(grid.cell)}; expected one within"

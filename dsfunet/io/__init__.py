@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -9,14 +10,17 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from dsfunet.io import disorder, images, mantid, nxdata, rspace3d, yell
+from dsfunet.io.cells import same_cell
 from dsfunet.io.files import HDF5_SIGNATURE, check_writable, leading_bytes
 from dsfunet.io.given_axes import GivenAxes
 from dsfunet.io.hdf5 import members
 from dsfunet.io.images import read_picture
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.nexus import Result, read_result, write_result
-from dsfunet.io.plane_names import PlaneName, parse_plane_name
+from dsfunet.io.plane_names import PlaneName, SpannedPlaneName, parse_plane, parse_plane_name
+from dsfunet.io.spanned import spanned_plane
 from dsfunet.io.volume import Volume
+from dsfunet.physics import Cell
 
 __all__ = [
     "GivenAxes",
@@ -27,6 +31,7 @@ __all__ = [
     "Volume",
     "check_writable",
     "open_volume",
+    "parse_plane",
     "parse_plane_name",
     "read_plane",
     "read_result",
@@ -38,15 +43,20 @@ _HDF5_READERS = (mantid, disorder, yell, rspace3d, nxdata)
 
 
 def read_plane(
-    path: Path | str, plane_name: str | None = None, axes: GivenAxes | None = None
+    path: Path | str,
+    plane_name: str | None = None,
+    axes: GivenAxes | None = None,
+    cell: Cell | None = None,
 ) -> MeasuredPlane:
     """The plane in a user's file, or the plane of that name out of a volume.
 
-    `plane_name` is what `parse_plane_name` takes, and is needed for volumes of more than one layer. `axes` say where
-    the pixels of a picture lie that has none; without them it must be 256 x 256.
+    `plane_name` is what `parse_plane` takes, and is needed for volumes of more than one layer. `axes` say where
+    the pixels of a picture lie that has none; without them it must be 256 x 256. `cell` stands for that of a volume
+    which has none that makes sense.
 
     Raises:
-        InputError: the file is missing, damaged or not understood, or holds no such plane.
+        InputError: the file is missing, damaged or not understood, or holds no such plane; or it has axes or a cell of
+            its own and is given others.
     """
     path = Path(path)
     start = leading_bytes(path)
@@ -61,6 +71,14 @@ def read_plane(
     if axes is not None:
         raise InputError(f"{path}: a volume has axes of its own, expected none from options")
     with open_volume(path) as volume:
+        if cell is not None:
+            if volume.cell is not None and not same_cell(volume.cell, cell):
+                found = " ".join(f"{value:g}" for value in volume.cell.parameters)
+                raise InputError(f"the file has the cell {found}, expected none from options, or the same")
+            volume = replace(volume, cell=volume.cell or cell, cell_trouble="")
+        name = None if plane_name is None else parse_plane(plane_name)
+        if isinstance(name, SpannedPlaneName):
+            return spanned_plane(volume, name)
         return volume.plane(plane_name)
 
 

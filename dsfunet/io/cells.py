@@ -1,5 +1,6 @@
 """Unit cells as files give them: six numbers, a metric tensor or a UB matrix, and whether they make sense."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,21 @@ def cell_from_parameters(values: Sequence[float] | Array, name: str) -> FoundCel
         edges = ", ".join(f"{edge:g}" for edge in numbers[:3])
         return None, f"{name} makes no sense (edges of {edges} Angstrom)"
     return cell, ""
+
+
+def cell_from_text(text: str) -> Cell:
+    """The cell that a person wrote, "a b c alpha beta gamma" [Angstrom, degrees], with blanks or commas.
+
+    Raises:
+        InputError: it is not six numbers, or they close no cell.
+    """
+    try:
+        values = [float(word) for word in re.split(r"[\s,]+", text.strip("[]() "))]
+    except ValueError:
+        values = []
+    if len(values) != 6:
+        raise InputError(f"cell {text!r}: expected six numbers, a b c [Angstrom] alpha beta gamma [degrees]")
+    return Cell(*values)
 
 
 def cell_from_metric(metric: Array, name: str) -> FoundCell:

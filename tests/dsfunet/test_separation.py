@@ -9,6 +9,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
+from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result, write_result
 from dsfunet.physics import Cell
 from dsfunet.resampling import resample, to_network_grid
@@ -39,7 +40,7 @@ def test_on_a_lattice_that_fits_the_networks_answer_stands_beside(
 ) -> None:
     found = separate(measured, factorizer, source="a.h5", asked_for="hk1")
     assert found.lattice.startswith("used (wR2 ") and "they differ in I_FF by" in found.lattice
-    alone = separate(measured, factorizer, use_lattice=False)
+    alone = separate(measured, factorizer, FactorizeSettings(lattice=False))
     assert alone.lattice == "not used: the networks alone"
     assert alone.result.form_factor_of_networks is None and alone.result.form_factor_on_lattice is None
     result = found.result
@@ -66,7 +67,7 @@ def test_on_a_lattice_that_does_not_fit_the_networks_are_shown_and_its_answer_st
     )
     found = separate(replace(measured, grid=wrong), factorizer)
     assert found.lattice.startswith("does not explain the plane, the networks alone are shown (wR2 ")
-    alone = separate(measured, factorizer, use_lattice=False).result
+    alone = separate(measured, factorizer, FactorizeSettings(lattice=False)).result
     np.testing.assert_allclose(found.result.form_factor, alone.form_factor, atol=1e-3)
     assert found.result.form_factor_of_networks is None
     assert found.result.short_range_order_on_lattice is not None
@@ -83,7 +84,9 @@ def test_without_axes_the_lattice_is_found(factorizer: Factorizer, measured: Mea
     period = 4 * np.pi / (np.sqrt(3) * 8.4) / half_side(to_network_grid(measured)[1]) * 128
     assert f"periods of {period:.1f}" in known.lattice.replace(f"{period:.2f}", f"{period:.1f}")
     on_cell = to_network_order(separate(measured, factorizer).result.short_range_order, measured)
-    alone = separate(MeasuredPlane(shown), factorizer, use_lattice=False).result.short_range_order
+    alone = separate(
+        MeasuredPlane(shown), factorizer, FactorizeSettings(lattice=False)
+    ).result.short_range_order
     seen = np.isfinite(on_cell)
     found = known.result.short_range_order
     errors = [np.mean((np.sqrt(each[seen]) - np.sqrt(on_cell[seen])) ** 2) for each in (found, alone)]
