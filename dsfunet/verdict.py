@@ -89,12 +89,13 @@ REASONS: dict[str, str] = {
     " diffuse scattering of the crystal",
     "no order": "short-range order adds next to nothing: there seems to be no signal but background or noise",
     "spots": "there are sharper maxima than short-range order makes: Bragg peaks, or what is left of them; remove"
-    " them first (--bragg)",
+    " them first (--bragg-radius auto)",
     "single pixels": "single pixels outshine all around them: hot pixels or spikes; mask them",
     "gaps": "there are blocks of zeros with sharp edges: gaps seem to be given as zeros, or the mask is not that of"
     " this plane; give them as NaN or as a mask, and check that it is not transposed",
     "unlike": "the plane is unlike those that the networks were trained on; nothing is known of their errors here",
-    "Bragg": "sharp maxima stand at integer indices: Bragg peaks seem to be left in; remove them first (--bragg)",
+    "Bragg": "sharp maxima stand at integer indices: Bragg peaks seem to be left in; remove them first"
+    " (--bragg-radius auto)",
     "displacement": "what is left over is odd about the Bragg positions and grows with Q: a cell that does not fit, or"
     " atoms displaced by their neighbours (size effect), which no product holds; check the cell before you trust I_SRO",
     "phonons": "what is left over is even about the Bragg positions and grows with Q squared: thermal diffuse"

@@ -10,6 +10,10 @@ from dsfunet.verdict import NOISE_CLASSES, TESTS, Regime, noise_class, scale, sc
 TARGET = 0.03
 """Share of the planes of the fit that all limits together flag; the rest up to 5 % is for planes not fitted to."""
 
+THRESHOLD_SHARE = 3
+"""Every third plane of the fit sets the threshold alone, the others what scores are: 99th percentiles of many
+numbers fit the planes that set them better than any other."""
+
 FAR = 0.99
 """The share of good planes below a score of 1."""
 
@@ -45,6 +49,9 @@ def fit_limits(
     regimes: tuple[Regime, ...] = ("lattice", "none")
     for regime in regimes:
         planes = [{**each[regime], "unlike": unlikeness(each[regime], fitted["likeness"])} for each in good]
+        last = np.arange(len(planes)) % THRESHOLD_SHARE == THRESHOLD_SHARE - 1
+        held_out = [each for each, is_last in zip(planes, last, strict=True) if is_last]
+        planes = [each for each, is_last in zip(planes, last, strict=True) if not is_last]
         classes = np.array([noise_class(each["noise"]) for each in planes])
         tables = []
         for number in range(len(NOISE_CLASSES) + 1):
@@ -52,7 +59,7 @@ def fit_limits(
             members = [each for each, fits in zip(planes, chosen, strict=True) if fits]
             tables.append(_table(members if len(members) >= FEWEST else planes))
         fitted["limits"][regime] = tables
-        largest = [max(scores(each, regime, fitted).values()) for each in planes]
+        largest = [max(scores(each, regime, fitted).values()) for each in held_out]
         fitted["threshold"][regime] = round(max(float(np.quantile(largest, 1 - TARGET)), 1e-3), _DIGITS)
     return fitted
 

@@ -102,7 +102,7 @@ def evaluate_verdicts(request: VerdictRequest) -> tuple[dict[str, Any], dict[str
     trained = bench.network.factorizer.generators.card.get("data", {})
     warnings = check_unseen(trained, good, len(good), request.allow_trained_species)
     jobs: list[Job] = [
-        ("good", number, COUNTS[place // 2 % len(COUNTS)]) for place, number in enumerate(numbers)
+        ("good", number, COUNTS[place // 6 % len(COUNTS)]) for place, number in enumerate(numbers)
     ]
     jobs += [("violations", number, None) for number in range(len(bad))]
     training = []

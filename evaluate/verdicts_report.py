@@ -93,7 +93,8 @@ def verdict_tables(plain: Mapping[str, Any]) -> list[str]:
 def _reasons(shares: Mapping[str, float], most: int = 3) -> str:
     # By hand, because plain values come back from JSON in the order of their names.
     ranked: Iterable[tuple[str, float]] = sorted(shares.items(), key=lambda each: -each[1])
-    return ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in [*ranked][:most]) or "-"
+    text = ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in [*ranked][:most])
+    return text.replace("|", "\\|") or "-"
 
 
 def _percent(share: float) -> str:

@@ -106,7 +106,7 @@ def test_plane_becomes_nexus_and_picture(
 
     printed = capsys.readouterr().out
     share = np.abs(result.residual[mask]).sum() / plane[mask].sum()
-    assert f"R = {100 * share:.1f} %" in printed
+    assert f"leaves {100 * share:.1f} % of the plane" in printed
     assert f"missing    {100 * (~mask).mean():.1f} % of the plane" in printed
     assert f"weights    weights {load_folder(weights).digest[:12]}" in printed
     assert str(out / "result.nxs") in printed and str(out / "result.png") in printed
