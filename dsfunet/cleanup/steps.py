@@ -124,6 +124,13 @@ class CleanUp:
         return self != CleanUp(seed=self.seed)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files whose content the answer depends on: mask and background, where these are files."""
+        background = self.background_kind
+        of_background = background if isinstance(background, str) and background != "radial" else None
+        return tuple(Path(each) for each in (self.mask_file, of_background) if each is not None)
+
+    @property
     def background_kind(self) -> str | float | None:
         """The background as a number where it is one, "radial", a file, or None."""
         if self.background is None:
@@ -159,7 +166,9 @@ def clean(measured: MeasuredPlane, settings: CleanUp) -> tuple[MeasuredPlane, Cl
         intensity = np.where(np.isfinite(intensity), intensity, np.nan)
         steps.append(record)
     if settings.mask_file is not None:
-        intensity, record = apply_mask_file(intensity, settings.mask_file, settings.mask_file_marks, grid)
+        intensity, record = apply_mask_file(
+            intensity, settings.mask_file, settings.mask_file_marks, grid, measured.from_picture
+        )
         steps.append(record)
     intensity, settled = settle_negative(intensity, settings.negative)
     steps.append(settled)
@@ -183,7 +192,13 @@ def clean(measured: MeasuredPlane, settings: CleanUp) -> tuple[MeasuredPlane, Cl
     if kind is not None:
         plane = _needs_lattice(grid, "radial background").plane if kind == "radial" else None
         intensity, record = subtract_background(
-            intensity, kind, plane, grid, settings.background_quantile, settings.background_scale
+            intensity,
+            kind,
+            plane,
+            grid,
+            settings.background_quantile,
+            settings.background_scale,
+            measured.from_picture,
         )
         steps.append(record)
     if settings.laue is not None:

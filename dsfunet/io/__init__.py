@@ -62,6 +62,8 @@ def read_plane(
     start = leading_bytes(path)
     picture = read_picture(path, start, plane_name, axes)
     if picture is not None:
+        if cell is not None and axes is None:
+            _check_cell_of_picture(path, picture, cell)
         return picture
     # is_hdf5 also finds a signature behind a user block, but says no to some truncated files.
     if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
@@ -72,14 +74,30 @@ def read_plane(
         raise InputError(f"{path}: a volume has axes of its own, expected none from options")
     with open_volume(path) as volume:
         if cell is not None:
-            if volume.cell is not None and not same_cell(volume.cell, cell):
-                found = " ".join(f"{value:g}" for value in volume.cell.parameters)
-                raise InputError(f"the file has the cell {found}, expected none from options, or the same")
+            _check_same(volume.cell, cell)
             volume = replace(volume, cell=volume.cell or cell, cell_trouble="")
         name = None if plane_name is None else parse_plane(plane_name)
         if isinstance(name, SpannedPlaneName):
             return spanned_plane(volume, name)
         return volume.plane(plane_name)
+
+
+def _check_same(own: Cell | None, given: Cell) -> None:
+    if own is not None and not same_cell(own, given):
+        found = " ".join(f"{value:g}" for value in own.parameters)
+        raise InputError(f"the file has the cell {found}, expected none from options, or the same")
+
+
+def _check_cell_of_picture(path: Path, picture: MeasuredPlane, cell: Cell) -> None:
+    """A cell alone says nothing of where the pixels of a picture lie, and would be left out in silence."""
+    if picture.grid is None:
+        raise InputError(
+            f"{path}: a plane without axes is given a cell and no axes, expected its name and q_max or both ranges"
+        )
+    try:
+        _check_same(picture.grid.cell, cell)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 @contextmanager
