@@ -176,7 +176,7 @@ def _parse_and_run(arguments: list[str]) -> int:
         commands.add_subcommand(
             name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
         )
-    if arguments and arguments[0] in ("refine", *_PLANE_BY_PLANE):
+    if arguments and arguments[0] in ("refine", "inspect", *_PLANE_BY_PLANE):
         arguments = with_dashes_understood(arguments)
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
