@@ -42,7 +42,7 @@ class Separation:
         lattice: whether the lattice was used, and how far it moved the answer, in words.
         verdict: whether the components explain the plane, and what speaks against them.
         clean_up: what was done to the plane before.
-        notes: sentences about the plane that a user should know before believing the answer.
+        notes: sentences about the plane and its clean-up that a user should know before believing the answer.
         seconds: that all this took.
     """
 
@@ -141,7 +141,11 @@ def separate(
         words,
         verdict,
         cleaned,
-        (*trained_range_notes(measured, plane), *_bragg_notes(measured, settings.clean_up)),
+        (
+            *cleaned.notes,
+            *trained_range_notes(measured, plane),
+            *_bragg_notes(measured, settings.clean_up),
+        ),
         time.perf_counter() - start,
     )
 
