@@ -112,13 +112,15 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
     measured = np.isfinite(values)
     if max(map(_samples, matrix.T)) > 1 or not measured.any():
         return result
-    nearest = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
-    filled = values[tuple(nearest)]
+    filled, chosen = values, np.isfinite(result)
+    if not measured.all():  # as components are everywhere
+        nearest = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
+        filled = values[tuple(nearest)]
+        surrounded = ndimage.binary_erosion(measured, np.ones((5, 5)), border_value=1).astype(np.float64)
+        # Beyond the last pixel centres there is no more than half a pixel to go: the mask runs on, as the values do.
+        here = ndimage.affine_transform(surrounded, matrix, offset, target.shape, order=1, mode="nearest")
+        chosen &= here > 1 - 1e-9
     cubic = ndimage.affine_transform(filled, matrix, offset, target.shape, order=3, mode="nearest")
-    surrounded = ndimage.binary_erosion(measured, np.ones((5, 5)), border_value=1).astype(np.float64)
-    # Beyond the last pixel centres there is no more than half a pixel to go: the mask runs on, as the values do.
-    here = ndimage.affine_transform(surrounded, matrix, offset, target.shape, order=1, mode="nearest")
-    chosen = np.isfinite(result) & (here > 1 - 1e-9)
     result[chosen] = np.clip(cubic[chosen], filled.min(), filled.max())
     return result
 

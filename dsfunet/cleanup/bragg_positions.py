@@ -133,8 +133,19 @@ def bragg_positions(plane: Plane, cell: Cell, centring: Centring = "P") -> Bragg
     """
     indices = reciprocal_indices(plane, cell)
     nearest = np.rint(indices)
-    hkl, number = np.unique(nearest.reshape(-1, 3).astype(np.int64), axis=0, return_inverse=True)
+    hkl, number = _distinct(nearest.reshape(-1, 3).astype(np.int64))
     kept = allowed(hkl, centring)
     renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
     number = renumbered[number.reshape(plane.shape)]
     return BraggPositions(plane, cell, indices - nearest, number, hkl[kept])
+
+
+def _distinct(hkl: Integers) -> tuple[Integers, Integers]:
+    """The different rows of hkl (n, 3), sorted, and which of them each row is; `np.unique` of rows takes longer."""
+    lowest = hkl.min(axis=0)
+    sizes = hkl.max(axis=0) - lowest + 1
+    # Indices are a million at the most, which three of fit into 64 bits.
+    _, first, number = np.unique(
+        np.ravel_multi_index(tuple((hkl - lowest).T), tuple(sizes)), return_index=True, return_inverse=True
+    )
+    return hkl[first], number
