@@ -62,7 +62,6 @@ def test_what_would_collide_is_refused(
         ({"planes": " , "}, "expected"),
         ({"workers": 0}, "workers is 0"),
         ({"orientation": "picture"}, "of a picture whose axes are given"),
-        ({"orientation": "picture"}, "of a picture whose axes are given"),
     ],
 )
 def test_settings_that_mean_nothing(settings: dict[str, object], message: str) -> None:

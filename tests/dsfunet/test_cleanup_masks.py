@@ -12,8 +12,6 @@ from dsfunet.cleanup.masks import apply_mask_file, mask_values, parse_values, re
 from dsfunet.errors import InputError
 from dsfunet.io import GivenAxes, MeasuredPlane, parse_plane_name
 from dsfunet.io.given_axes import place
-from dsfunet.io import GivenAxes, MeasuredPlane, parse_plane_name
-from dsfunet.io.given_axes import place
 from tests.dsfunet.cleanup_planes import TETRAGONAL, grid
 
 
