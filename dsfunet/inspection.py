@@ -23,7 +23,7 @@ from dsfunet.io import (
 )
 from dsfunet.io.files import HDF5_SIGNATURE, leading_bytes
 from dsfunet.io.images import EXPECTED, describe_layout, read_pixels
-from dsfunet.io.nexus import TITLES
+from dsfunet.io.nexus import TITLES, is_result
 from dsfunet.io.plane_names import AXIS_LABELS, AnyPlaneName, SpannedPlaneName
 from dsfunet.io.spanned import spanned_plane
 from dsfunet.oddities import oddities
@@ -95,7 +95,7 @@ def _inspect(path: Path, plane: str | None) -> Inspection:
         raise InputError(
             f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume, or {EXPECTED}"
         )
-    if _is_result(path):
+    if is_result(path):
         return _inspect_result(path, read_result(path), plane, size)
     with open_volume(path) as volume:
         lines = [("file", f"{path}: {volume.layout}, {size}"), *_of_volume(volume)]
@@ -253,15 +253,6 @@ def _place(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None,
             for label, values, index in zip(axes[0].labels, axes[1:], (i, j), strict=True)
         )
     return f"row {i}, column {j}"
-
-
-def _is_result(path: Path) -> bool:
-    """Whether an HDF5 file is one that `write_result` wrote, or what is left of one."""
-    try:
-        with h5py.File(path, "r") as file:
-            return str(file.attrs.get("creator")) == "dsfunet"
-    except Exception:  # told by who reads the file
-        return False
 
 
 def _inspect_result(path: Path, result: Result, plane: str | None, size: str) -> Inspection:

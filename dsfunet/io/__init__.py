@@ -16,7 +16,7 @@ from dsfunet.io.given_axes import GivenAxes
 from dsfunet.io.hdf5 import members
 from dsfunet.io.images import read_picture
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
-from dsfunet.io.nexus import Result, read_result, write_result
+from dsfunet.io.nexus import Result, is_result, read_result, write_result
 from dsfunet.io.plane_names import PlaneName, SpannedPlaneName, parse_plane, parse_plane_name
 from dsfunet.io.spanned import spanned_plane
 from dsfunet.io.volume import Volume
@@ -72,6 +72,12 @@ def read_plane(
         )
     if axes is not None:
         raise InputError(f"{path}: a volume has axes of its own, expected none from options")
+    if is_result(path):
+        measured = _spanned_result(path, plane_name)
+        if measured is not None:
+            if cell is not None:
+                _check_cell_of_picture(path, measured, cell)
+            return measured
     with open_volume(path) as volume:
         if cell is not None:
             _check_same(volume.cell, cell)
@@ -80,6 +86,28 @@ def read_plane(
         if isinstance(name, SpannedPlaneName):
             return spanned_plane(volume, name)
         return volume.plane(plane_name)
+
+
+def _spanned_result(path: Path, plane_name: str | None) -> MeasuredPlane | None:
+    """What was measured of a result on a plane that two vectors span, which is NXdata of no other program's kind.
+
+    None for any other result, or what is left of one, which is read as all NXdata.
+
+    Raises:
+        InputError: another plane is asked for.
+    """
+    try:
+        result = read_result(path)
+    except InputError:
+        return None
+    if result.grid is None or not isinstance(result.grid.name, SpannedPlaneName):
+        return None
+    if plane_name is not None and str(parse_plane(plane_name)) not in (
+        str(result.grid.name),
+        result.grid.name.title,
+    ):
+        raise InputError(f"{path}: plane {plane_name!r}: found the plane {result.grid.name} alone")
+    return MeasuredPlane(result.input.astype(np.float64), result.grid)
 
 
 def _check_same(own: Cell | None, given: Cell) -> None:
