@@ -38,9 +38,9 @@ class FactorizeSettings:
         whole: show the networks all of a plane wider than 17.6 1/Angstrom, not the part about its centre.
         cell: "a b c alpha beta gamma" [Angstrom, degrees], for a file that has none that makes sense.
         q_max_inv_angstrom: half the side of a square picture with Cartesian pixels, whose axes these options give.
-        first_range: first and last pixel of a picture along the plane's first axis, "-5 5" [r.l.u.]; with it the next.
-        second_range: likewise along the second axis.
-        orientation: of a picture: array has the first axis along its rows, picture has it to the right, the second up.
+        first_range: centres of the first and last pixel of a picture along the plane's first axis, "-5 5" [r.l.u.].
+        second_range: likewise along the second axis; both go together.
+        orientation: of a picture: array has the first axis down its rows, picture has it to the right, the second up.
         seed: of the turns, and of the noise that fills holes.
         clean_up: what is done to each plane before.
         batch_size: planes that go through the networks at once on a GPU.
