@@ -27,6 +27,11 @@ from dsfunet.cleanup.symmetry import average_symmetry
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, PlaneGrid
 
+_MIXED = (
+    "mask: the plane is interpolated, so pixels beside voxels of such values hold mixtures that no value meets;"
+    " expected NaN or negative values in the file, which take no part"
+)
+
 
 @dataclass(frozen=True)
 class CleanUp:
@@ -164,6 +169,8 @@ def clean(measured: MeasuredPlane, settings: CleanUp) -> tuple[MeasuredPlane, Cl
         values = () if settings.mask_value is None else parse_values(settings.mask_value)
         intensity, record = mask_values(measured.intensity, values, settings.mask_below, settings.mask_above)
         intensity = np.where(np.isfinite(intensity), intensity, np.nan)
+        if measured.interpolated:
+            record = dataclasses.replace(record, notes=(*record.notes, _MIXED))
         steps.append(record)
     if settings.mask_file is not None:
         intensity, record = apply_mask_file(

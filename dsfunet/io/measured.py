@@ -100,6 +100,7 @@ class MeasuredPlane:
     are sentences about what a reader had to assume, for the user to see. `sigma` (n, m) are the standard uncertainties
     of the intensities, in their unit, where the file has them. `from_picture` says that rows and columns are not those
     of the file, which is a picture as people draw it: masks and backgrounds that belong to it are turned likewise.
+    `interpolated` says that intensities are no voxels' own, so that flags in the file have mixed with their neighbours.
 
     Raises:
         InputError: the intensity is not two-dimensional, its shape is not that of the grid, or sigma's not its own.
@@ -110,6 +111,7 @@ class MeasuredPlane:
     notes: tuple[str, ...] = ()
     sigma: Array | None = None
     from_picture: bool = False
+    interpolated: bool = False
 
     def __post_init__(self) -> None:
         intensity = np.asarray(self.intensity, dtype=np.float64)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dsfunet.cleanup import CleanUp, clean
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, Result, Volume, parse_plane_name, read_plane, write_result
 from dsfunet.io.given_axes import cartesian
@@ -172,3 +173,14 @@ def test_results_on_such_planes_are_measurements_again(tmp_path: Path, cartesian
         assert np.array_equal(measured.grid.plane.q_points(), grid.plane.q_points())
     with pytest.raises(InputError, match="plane 'hk0': found the plane"):
         read_plane(tmp_path / "r.nxs", "hk0")
+
+
+def test_flags_of_an_interpolated_plane_are_warned_of() -> None:
+    volume, _ = volume_of()
+    for text, mixed in (("[1 1 0] [1 -1 0]", False), ("[1 1 0] [0 0.3 1]", True)):
+        name = parse_plane(text)
+        assert isinstance(name, SpannedPlaneName)
+        measured = spanned_plane(volume, name)
+        assert measured.interpolated is mixed
+        _, record = clean(measured, CleanUp(mask_above=1e6))
+        assert any("hold mixtures" in note for note in record.notes) is mixed
