@@ -143,8 +143,15 @@ class PlaneWorker:
 def outcome_of(found: Separation, seconds: float, notes: Sequence[str] = ()) -> Outcome:
     """The outcome of a plane that was factorised."""
     missing = float(1 - found.result.mask.mean())
-    verdict = f"{found.verdict.level}: {found.verdict.sentence}"
-    return Outcome("done", found.r_factor, missing, found.lattice, verdict, round(seconds, 3), tuple(notes))
+    return Outcome(
+        "done",
+        found.r_factor,
+        missing,
+        found.lattice,
+        found.verdict.sentence,
+        round(seconds, 3),
+        tuple(notes),
+    )
 
 
 def run_batch(jobs: Sequence[Job], work: Work, workers: int, summary: Summary) -> bool:

@@ -96,7 +96,8 @@ def finished_before(job: Job, provenance: Provenance) -> Outcome | None:
             if found != asdict(provenance):
                 return None
             r_factor, missing = float(process["r_factor"][()]), float(process["missing"][()])
-            return Outcome("skipped", r_factor, missing, str(_plain(process["lattice_mode"][()])))
+            lattice, verdict = (str(_plain(process[name][()])) for name in ("lattice_mode", "verdict"))
+            return Outcome("skipped", r_factor, missing, lattice, verdict)
     except (
         OSError,
         RuntimeError,

@@ -62,7 +62,7 @@ def factorize(
     """Split measured planes into form factor and short-range order.
 
     Args:
-        files: .npy planes of 256 x 256 pixels, or HDF5 volumes; NaN and negative are missing.
+        files: volumes or planes that `dsfunet.io.read_plane` reads; NaN and negative are missing.
         output: NeXus file to write (.nxs), for one plane.
         out: folder for the results of many, made where it is not there.
         summary: JSON file of what became of each plane; summary.json in the folder where none is named.
@@ -150,8 +150,13 @@ def _parse_and_run(arguments: list[str]) -> int:
     from jsonargparse import ArgumentParser
 
     from dsfunet.analysis.command_line import add_parsers, with_dashes_understood
+    from dsfunet.help_format import ReadableHelp
 
-    parser = ArgumentParser(prog="dsfunet", description="Split diffuse scattering into its two components.")
+    parser = ArgumentParser(
+        prog="dsfunet",
+        description="Split diffuse scattering into its two components.",
+        formatter_class=ReadableHelp,  # of the commands, too
+    )
     parser.add_argument("--version", action="version", version=f"dsfunet {__version__}")
     commands = parser.add_subcommands(dest="command", help="`dsfunet COMMAND --help` says more")
     factorize_parser = _add_factorize(commands)
@@ -176,7 +181,7 @@ def _parse_and_run(arguments: list[str]) -> int:
         commands.add_subcommand(
             name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
         )
-    if arguments and arguments[0] in ("refine", *_PLANE_BY_PLANE):
+    if arguments and arguments[0] in ("refine", "inspect", *_PLANE_BY_PLANE):
         arguments = with_dashes_understood(arguments)
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
@@ -193,7 +198,11 @@ def _add_factorize(commands: Any) -> Any:
 
     parser = ArgumentParser(description=f"{_first_line(factorize)} {_EXIT_CODES}")
     parser.add_argument(
-        "files", type=str, nargs="+", help="volumes or planes, of any kind that docs/data.md names"
+        "files",
+        type=str,
+        nargs="+",
+        help="volumes in HDF5 (Yell, Meerkat, DISCUS, RMCProfile, Mantid, rspace3d, NXdata), or planes: .npy, .npz,"
+        " grey TIFF or PNG, CrysAlisPro's .img",
     )
     parser.add_argument("-o", "--output", type=str, help="NeXus file to write (.nxs), for one plane")
     parser.add_argument("--out", type=str, help="folder for the results of many, FOLDER/<file>_<plane>.nxs")

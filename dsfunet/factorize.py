@@ -18,7 +18,7 @@ from dsfunet.networks.spectral_unet import MOST_CHANNELS
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.plane_dataset import turned
 from dsfunet.preprocessing import PIXELS, check_planes, network_input, spread, unspread
-from dsfunet.resampling import to_network_plane, to_user_grid
+from dsfunet.resampling import is_network_grid, to_network_plane, to_user_grid
 from dsfunet.uncertainty import (
     Calibration,
     Passes,
@@ -139,8 +139,9 @@ class Factorizer:
         one plane or of all) is False, and those that a numpy masked array hides. `lattice` says where the pixels of
         all the planes lie in reciprocal space, and on which cell; "find" finds one for each from the plane itself.
         `geometry` says the same by a lattice in any orientation, and the plane may then run along any two
-        reciprocal-lattice vectors of it, and have any shape, which the components then have, too; `lattice_answers`
-        stay on the networks' grid.
+        reciprocal-lattice vectors of it, and have any shape, which the components then have, too. What is not 256 x 256
+        pixels, square and Cartesian, out to 6 to 8.8 1/Angstrom, is resampled for the networks, and `lattice_answers`
+        stay on their grid.
 
         With several `passes`, up to 8, each plane is asked as it is and turned, `seed` saying which turns; the answer
         is their mean in spread space. Their spread makes the standard uncertainties sharper, which one pass gives, too;
@@ -154,7 +155,7 @@ class Factorizer:
         if geometry is not None:
             if lattice is not None:
                 raise InputError("found a lattice and a geometry, expected one of the two")
-            if geometry.shape != (PIXELS, PIXELS):
+            if not is_network_grid(geometry):
                 return _on_own_grid(self, planes, mask, geometry, passes, seed)
             lattice = geometry.lattice_plane()
         if isinstance(lattice, LatticePlane) and lattice.plane.shape != (PIXELS, PIXELS):
@@ -323,7 +324,7 @@ def _on_own_grid(
     passes: int,
     seed: int,
 ) -> Components:
-    """Planes of another shape: shown to the networks on their grid, and answered on the planes' own."""
+    """Planes with other pixels: shown to the networks on their grid, and answered on the planes' own."""
     stack, measured = check_planes(planes, mask, geometry.shape)
     parts = []
     for plane, its_mask in zip(stack, measured, strict=True):

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from dsfunet.cleanup import CleanUp
@@ -37,9 +38,9 @@ class FactorizeSettings:
         whole: show the networks all of a plane wider than 17.6 1/Angstrom, not the part about its centre.
         cell: "a b c alpha beta gamma" [Angstrom, degrees], for a file that has none that makes sense.
         q_max_inv_angstrom: half the side of a square picture with Cartesian pixels, whose axes these options give.
-        first_range: first and last pixel of a picture along the plane's first axis, "-5 5" [r.l.u.]; with it the next.
-        second_range: likewise along the second axis.
-        orientation: of a picture: array has the first axis along its rows, picture has it to the right, the second up.
+        first_range: centres of the first and last pixel of a picture along the plane's first axis, "-5 5" [r.l.u.].
+        second_range: likewise along the second axis; both go together.
+        orientation: of a picture: array has the first axis down its rows, picture has it to the right, the second up.
         seed: of the turns, and of the noise that fills holes.
         clean_up: what is done to each plane before.
         batch_size: planes that go through the networks at once on a GPU.
@@ -99,6 +100,11 @@ class FactorizeSettings:
         """
         places = (self.q_max_inv_angstrom, self.first_range, self.second_range)
         if all(each is None for each in places):
+            if self.orientation != "array":
+                raise InputError(
+                    f"orientation {self.orientation}: is of a picture whose axes are given, expected --cell, --plane"
+                    " and --q-max-inv-angstrom or both ranges with it"
+                )
             return None
         if self.cell is None or self.plane is None:
             raise InputError(
@@ -145,10 +151,25 @@ class FactorizeSettings:
         return tuple(str(name) for name in planes_of(axes or anywhere, self.planes))
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change with every setting on which the numbers of a result depend."""
+        """Twelve hexadecimal digits that change with every setting on which the numbers of a result depend.
+
+        And with size and time of writing of the files among them, masks and backgrounds: the same name may come to hold
+        another one.
+        """
         answer = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_ANSWER}
+        if self.clean_up.files:
+            answer["files"] = [_state(file) for file in self.clean_up.files]
         text = json.dumps(answer, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """Size [bytes] and time of writing [ns] of a file, None where it is not there."""
+    try:
+        found = file.stat()
+    except OSError:  # who reads it says so
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

@@ -112,13 +112,15 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
     measured = np.isfinite(values)
     if max(map(_samples, matrix.T)) > 1 or not measured.any():
         return result
-    nearest = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
-    filled = values[tuple(nearest)]
+    filled, chosen = values, np.isfinite(result)
+    if not measured.all():  # as components are everywhere
+        nearest = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
+        filled = values[tuple(nearest)]
+        surrounded = ndimage.binary_erosion(measured, np.ones((5, 5)), border_value=1).astype(np.float64)
+        # Beyond the last pixel centres there is no more than half a pixel to go: the mask runs on, as the values do.
+        here = ndimage.affine_transform(surrounded, matrix, offset, target.shape, order=1, mode="nearest")
+        chosen &= here > 1 - 1e-9
     cubic = ndimage.affine_transform(filled, matrix, offset, target.shape, order=3, mode="nearest")
-    surrounded = ndimage.binary_erosion(measured, np.ones((5, 5)), border_value=1).astype(np.float64)
-    # Beyond the last pixel centres there is no more than half a pixel to go: the mask runs on, as the values do.
-    here = ndimage.affine_transform(surrounded, matrix, offset, target.shape, order=1, mode="nearest")
-    chosen = np.isfinite(result) & (here > 1 - 1e-9)
     result[chosen] = np.clip(cubic[chosen], filled.min(), filled.max())
     return result
 
@@ -194,16 +196,29 @@ def measured_bounds(grid: Grid, mask: npt.NDArray[np.bool_]) -> tuple[Array, Arr
     return places.min(axis=0) - half_pixel, places.max(axis=0) + half_pixel
 
 
-def _network_plane(grid: Grid, mask: npt.NDArray[np.bool_], whole: bool) -> Plane:
-    """The networks' grid for the measured pixels of a grid, or the grid's own if it is one already."""
+def is_network_grid(grid: Grid, whole: bool = False) -> bool:
+    """Whether a grid is one that the networks are shown as it is: square, Cartesian, of a size that they know."""
     own = grid.plane
+    if own.shape != (PIXELS, PIXELS):
+        return False
     unit = grid.square(PIXELS / 2)  # steps of 1/Angstrom
     matrix = np.stack([own.step_u, own.step_v]) @ np.stack([unit.step_u, unit.step_v], axis=1)
-    step = float(np.abs(matrix[0, 0]))
-    square = own.shape == (PIXELS, PIXELS) and np.allclose(matrix, step * np.eye(2), atol=1e-6 * step)
+    step = _step_along_rows(own, unit)
+    square = np.allclose(matrix, step * np.eye(2), atol=1e-6 * step)
     fits = whole or SMALLEST_SQUARE <= step * PIXELS / 2 * (1 + 1e-9) <= LARGEST_SQUARE * (1 + 2e-9)
-    if square and fits and np.allclose(own.origin, unit.origin, atol=1e-6 * step):
-        return own
+    return bool(square and fits and np.allclose(own.origin, unit.origin, atol=1e-6 * step))
+
+
+def _step_along_rows(own: Plane, unit: Plane) -> float:
+    return float(np.abs(own.step_u @ unit.step_u))
+
+
+def _network_plane(grid: Grid, mask: npt.NDArray[np.bool_], whole: bool) -> Plane:
+    """The networks' grid for the measured pixels of a grid, or the grid's own if it is one already."""
+    if is_network_grid(grid, whole):
+        return grid.plane
+    unit = grid.square(PIXELS / 2)  # steps of 1/Angstrom
+    step = _step_along_rows(grid.plane, unit)
     low, high = measured_bounds(grid, mask)
     extent = float(max(np.abs(low).max(), np.abs(high).max()))
     # The last pixel of 256 lies 127 steps from the centre.

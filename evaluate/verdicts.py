@@ -33,8 +33,6 @@ COUNTS: tuple[float | None, ...] = (None, 1000.0, 100.0)
 REGIMES: tuple[Regime, ...] = ("lattice", "none")
 """The lattice of the plane's cell and axes, and the networks alone."""
 
-_MOST_TRAINING = 512
-
 Source = Literal["good", "violations", "training"]
 
 

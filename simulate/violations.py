@@ -34,7 +34,6 @@ COUNTS: tuple[float | None, ...] = (None, 1000.0, 100.0)
 _MOST_ATTEMPTS = 60
 _LAYER_TOLERANCE = 0.02
 _FEWEST_SPOTS = 6
-_SMALLEST_GAP = 0.05
 # Vectors along which neighbours are pushed reach so far; displacements fall off with the square of the distance.
 _SIZE_REACH = 2
 # The softest phonon that is told from a Bragg peak, as a share of the zone-boundary frequency squared.

@@ -1,5 +1,6 @@
 """`dsfunet refine | compare | scan`: one function each, whose signature is the command line, and their parsers."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -186,17 +187,17 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., None]]:
 
 
 def with_dashes_understood(arguments: list[str]) -> list[str]:
-    """Arguments as the parser takes them: Laue classes joined to --laue, underscores for dashes, no "no-"."""
+    """Arguments as the parser takes them: values with a minus joined on, underscores for dashes, no "no-"."""
     positive = [_SWITCHED_OFF.get(argument, argument) for argument in arguments]
-    return _with_underscores(_with_laue_joined(positive))
+    return _with_underscores(_with_minus_joined(positive))
 
 
-def _with_laue_joined(arguments: list[str]) -> list[str]:
-    """Laue classes such as -3m1 begin like an option; joined to --laue they are taken for what they are."""
+def _with_minus_joined(arguments: list[str]) -> list[str]:
+    """Values such as -3m1, -1kl or -1,65535 begin like an option; joined to theirs they are taken for what they are."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] == "--laue":
-            joined[-1] = f"--laue={argument}"
+        if joined and re.fullmatch(r"--[a-z_-]+", joined[-1]) and re.match(r"-[\d.]", argument):
+            joined[-1] = f"{joined[-1]}={argument}"
         else:
             joined.append(argument)
     return joined

@@ -68,7 +68,12 @@ def radial_background(intensity: Array, plane: Plane, quantile: float) -> Radial
 
 
 def file_background(
-    intensity: Array, path: Path | str, grid: PlaneGrid | None, scale: float | None, quantile: float
+    intensity: Array,
+    path: Path | str,
+    grid: PlaneGrid | None,
+    scale: float | None,
+    quantile: float,
+    picture: bool = False,
 ) -> tuple[Array, float]:
     """Another plane on the same grid, scaled, and its scale, 0 or more; NaN where it was not measured.
 
@@ -78,7 +83,7 @@ def file_background(
     Raises:
         InputError: the file cannot be read, is of another shape or place, or is nowhere positive.
     """
-    other = read_like(Path(path), grid)
+    other = read_like(Path(path), grid, picture)
     if other.shape != intensity.shape:
         raise InputError(
             f"background file {path}: found shape {other.shape}, expected that of the plane, {intensity.shape}"
@@ -104,6 +109,7 @@ def subtract_background(
     grid: PlaneGrid | None,
     quantile: float,
     scale: float | None,
+    picture: bool = False,
 ) -> tuple[Array, StepRecord]:
     """A plane less its background, with values below zero where noise takes them there, and the record.
 
@@ -114,6 +120,7 @@ def subtract_background(
         grid: the same as its owner has it, to check a file against.
         quantile: which low quantile is taken for the floor.
         scale: of a file; None has it found.
+        picture: whether plane and file are pictures with the second axis up, of which the plane was turned already.
 
     Raises:
         InputError: as `radial_background` and `file_background`, or radial without axes.
@@ -133,7 +140,7 @@ def subtract_background(
         numbers |= {"kind": "radial", "quantile": quantile}
         words = f"the floor over |Q| (quantile {quantile:g} of each shell, smoothed)"
     else:
-        background, found = file_background(intensity, kind, grid, scale, quantile)
+        background, found = file_background(intensity, kind, grid, scale, quantile, picture)
         numbers |= {"kind": "file", "file": Path(kind).name, "scale": found}
         numbers["scale_fitted"] = int(scale is None)
         words = f"{found:.4g} times {Path(kind).name}"

@@ -118,12 +118,6 @@ class BraggPositions:
         distance: Array = np.sqrt(np.maximum(squared, 0.0))
         return distance
 
-    def in_plane_offsets(self, chosen: Mask) -> Array:
-        """Row and column of chosen pixels as seen from the foot of their position [pixels], (k, 2)."""
-        steps = np.stack([self.plane.step_u, self.plane.step_v], axis=1)
-        offsets: Array = self._vectors[chosen] @ np.linalg.pinv(steps).T
-        return offsets
-
 
 def bragg_positions(plane: Plane, cell: Cell, centring: Centring = "P") -> BraggPositions:
     """The Bragg positions that the pixels of a plane are nearest to, as `BraggPositions`.

@@ -9,6 +9,8 @@ from dsfunet.cleanup.record import Array, Mask, Number, StepRecord, counted
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, read_plane
 from dsfunet.io.files import NPY_SIGNATURE, leading_bytes
+from dsfunet.io.given_axes import from_picture
+from dsfunet.io.images import read_pixels
 
 Marks = Literal["measured", "missing"]
 """What a mask file marks with values that are not zero (or True)."""
@@ -64,20 +66,27 @@ def mask_values(
     return np.where(masked, np.nan, intensity), StepRecord("mask values", sentence, numbers, notes)
 
 
-def read_mask(path: Path | str, shape: tuple[int, int], marks: Marks, grid: PlaneGrid | None) -> Mask:
+def read_mask(
+    path: Path | str,
+    shape: tuple[int, int],
+    marks: Marks,
+    grid: PlaneGrid | None,
+    picture: bool = False,
+) -> Mask:
     """True where a mask file says that pixels were measured, shape (n, m) of the plane.
 
     Any file that `dsfunet.io.read_plane` takes, and .npy of any shape and of bool. Values that are not zero are what
-    the file `marks`; NaN is missing either way. Of a volume the layer of the plane's own name is read.
+    the file `marks`; NaN is missing either way. Of a volume the layer of the plane's own name is read. Of a plane that
+    was a `picture` with its second axis up, the mask is one, too.
 
     Raises:
         InputError: the file cannot be read, is of another shape than the plane, or leaves nothing measured.
     """
     path = Path(path)
     if leading_bytes(path).startswith(NPY_SIGNATURE):
-        values = _read_array(path)
+        values = from_picture(_read_array(path)) if picture else _read_array(path)
     else:
-        values = read_like(path, grid)
+        values = read_like(path, grid, picture)
     if values.shape != shape:
         raise InputError(f"mask file {path}: found shape {values.shape}, expected that of the plane, {shape}")
     known = ~np.isnan(values)
@@ -92,10 +101,10 @@ def read_mask(path: Path | str, shape: tuple[int, int], marks: Marks, grid: Plan
 
 
 def apply_mask_file(
-    intensity: Array, path: Path | str, marks: Marks, grid: PlaneGrid | None
+    intensity: Array, path: Path | str, marks: Marks, grid: PlaneGrid | None, picture: bool = False
 ) -> tuple[Array, StepRecord]:
     """A plane with the pixels that a file masks made missing; see `read_mask`."""
-    measured = read_mask(path, intensity.shape, marks, grid)
+    measured = read_mask(path, intensity.shape, marks, grid, picture)
     masked = int(np.count_nonzero(~measured & ~np.isnan(intensity)))
     sentence = (
         f"mask: {counted(masked, measured.size)} taken as missing by {Path(path).name}, in which values that are not"
@@ -126,15 +135,20 @@ def settle_negative(intensity: Array, negative: Negative) -> tuple[Array, StepRe
     return np.where(below, np.nan if negative == "missing" else 0.0, intensity), record
 
 
-def read_like(path: Path, grid: PlaneGrid | None) -> Array:
+def read_like(path: Path, grid: PlaneGrid | None, picture: bool = False) -> Array:
     """The intensity of another file, the layer of the same name where that file is a volume.
+
+    A picture without axes may have any shape; of a plane that was a `picture` with its second axis up, it is one, too.
 
     Raises:
         InputError: it cannot be read, or its pixels lie elsewhere in reciprocal space than those of `grid`.
     """
     name = None if grid is None else str(grid.name)
+    pixels = read_pixels(path, leading_bytes(path))
+    if pixels is not None and pixels.grid is None:
+        return from_picture(pixels.intensity) if picture else pixels.intensity
     try:
-        other = read_plane(path)
+        other = pixels or read_plane(path)
     except InputError:
         if name is None:
             raise

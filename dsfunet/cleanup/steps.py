@@ -27,6 +27,11 @@ from dsfunet.cleanup.symmetry import average_symmetry
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, PlaneGrid
 
+_MIXED = (
+    "mask: the plane is interpolated, so pixels beside voxels of such values hold mixtures that no value meets;"
+    " expected NaN or negative values in the file, which take no part"
+)
+
 
 @dataclass(frozen=True)
 class CleanUp:
@@ -124,6 +129,13 @@ class CleanUp:
         return self != CleanUp(seed=self.seed)
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files whose content the answer depends on: mask and background, where these are files."""
+        background = self.background_kind
+        of_background = background if isinstance(background, str) and background != "radial" else None
+        return tuple(Path(each) for each in (self.mask_file, of_background) if each is not None)
+
+    @property
     def background_kind(self) -> str | float | None:
         """The background as a number where it is one, "radial", a file, or None."""
         if self.background is None:
@@ -157,9 +169,13 @@ def clean(measured: MeasuredPlane, settings: CleanUp) -> tuple[MeasuredPlane, Cl
         values = () if settings.mask_value is None else parse_values(settings.mask_value)
         intensity, record = mask_values(measured.intensity, values, settings.mask_below, settings.mask_above)
         intensity = np.where(np.isfinite(intensity), intensity, np.nan)
+        if measured.interpolated:
+            record = dataclasses.replace(record, notes=(*record.notes, _MIXED))
         steps.append(record)
     if settings.mask_file is not None:
-        intensity, record = apply_mask_file(intensity, settings.mask_file, settings.mask_file_marks, grid)
+        intensity, record = apply_mask_file(
+            intensity, settings.mask_file, settings.mask_file_marks, grid, measured.from_picture
+        )
         steps.append(record)
     intensity, settled = settle_negative(intensity, settings.negative)
     steps.append(settled)
@@ -183,7 +199,13 @@ def clean(measured: MeasuredPlane, settings: CleanUp) -> tuple[MeasuredPlane, Cl
     if kind is not None:
         plane = _needs_lattice(grid, "radial background").plane if kind == "radial" else None
         intensity, record = subtract_background(
-            intensity, kind, plane, grid, settings.background_quantile, settings.background_scale
+            intensity,
+            kind,
+            plane,
+            grid,
+            settings.background_quantile,
+            settings.background_scale,
+            measured.from_picture,
         )
         steps.append(record)
     if settings.laue is not None:

@@ -16,7 +16,7 @@ from dsfunet.io.given_axes import GivenAxes
 from dsfunet.io.hdf5 import members
 from dsfunet.io.images import read_picture
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
-from dsfunet.io.nexus import Result, read_result, write_result
+from dsfunet.io.nexus import Result, is_result, read_result, write_result
 from dsfunet.io.plane_names import PlaneName, SpannedPlaneName, parse_plane, parse_plane_name
 from dsfunet.io.spanned import spanned_plane
 from dsfunet.io.volume import Volume
@@ -62,6 +62,8 @@ def read_plane(
     start = leading_bytes(path)
     picture = read_picture(path, start, plane_name, axes)
     if picture is not None:
+        if cell is not None and axes is None:
+            _check_cell_of_picture(path, picture, cell)
         return picture
     # is_hdf5 also finds a signature behind a user block, but says no to some truncated files.
     if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
@@ -70,16 +72,60 @@ def read_plane(
         )
     if axes is not None:
         raise InputError(f"{path}: a volume has axes of its own, expected none from options")
+    if is_result(path):
+        measured = _spanned_result(path, plane_name)
+        if measured is not None:
+            if cell is not None:
+                _check_cell_of_picture(path, measured, cell)
+            return measured
     with open_volume(path) as volume:
         if cell is not None:
-            if volume.cell is not None and not same_cell(volume.cell, cell):
-                found = " ".join(f"{value:g}" for value in volume.cell.parameters)
-                raise InputError(f"the file has the cell {found}, expected none from options, or the same")
+            _check_same(volume.cell, cell)
             volume = replace(volume, cell=volume.cell or cell, cell_trouble="")
         name = None if plane_name is None else parse_plane(plane_name)
         if isinstance(name, SpannedPlaneName):
             return spanned_plane(volume, name)
         return volume.plane(plane_name)
+
+
+def _spanned_result(path: Path, plane_name: str | None) -> MeasuredPlane | None:
+    """What was measured of a result on a plane that two vectors span, which is NXdata of no other program's kind.
+
+    None for any other result, or what is left of one, which is read as all NXdata.
+
+    Raises:
+        InputError: another plane is asked for.
+    """
+    try:
+        result = read_result(path)
+    except InputError:
+        return None
+    if result.grid is None or not isinstance(result.grid.name, SpannedPlaneName):
+        return None
+    if plane_name is not None and str(parse_plane(plane_name)) not in (
+        str(result.grid.name),
+        result.grid.name.title,
+    ):
+        raise InputError(f"{path}: plane {plane_name!r}: found the plane {result.grid.name} alone")
+    return MeasuredPlane(result.input.astype(np.float64), result.grid)
+
+
+def _check_same(own: Cell | None, given: Cell) -> None:
+    if own is not None and not same_cell(own, given):
+        found = " ".join(f"{value:g}" for value in own.parameters)
+        raise InputError(f"the file has the cell {found}, expected none from options, or the same")
+
+
+def _check_cell_of_picture(path: Path, picture: MeasuredPlane, cell: Cell) -> None:
+    """A cell alone says nothing of where the pixels of a picture lie, and would be left out in silence."""
+    if picture.grid is None:
+        raise InputError(
+            f"{path}: a plane without axes is given a cell and no axes, expected its name and q_max or both ranges"
+        )
+    try:
+        _check_same(picture.grid.cell, cell)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 @contextmanager

@@ -102,16 +102,18 @@ def place(measured: MeasuredPlane, axes: GivenAxes) -> MeasuredPlane:
     if measured.grid is not None:
         raise InputError(f"plane {measured.grid.name} has axes of its own: expected none from options")
 
-    def turned(values: Array | None) -> Array | None:
-        if values is None or axes.orientation == "array":
-            return values
-        return np.ascontiguousarray(values[::-1].T)
-
-    intensity = turned(measured.intensity)
-    assert intensity is not None
+    drawn = axes.orientation == "picture"
+    intensity, sigma = measured.intensity, measured.sigma
+    if drawn:
+        intensity, sigma = from_picture(intensity), None if sigma is None else from_picture(sigma)
     return replace(
-        measured, intensity=intensity, grid=axes.grid(intensity.shape), sigma=turned(measured.sigma)
+        measured, intensity=intensity, grid=axes.grid(intensity.shape), sigma=sigma, from_picture=drawn
     )
+
+
+def from_picture(values: Array) -> Array:
+    """A picture whose first axis points to the right and whose second points up, as everything of ours has them."""
+    return np.ascontiguousarray(values[::-1].T)
 
 
 def cartesian(

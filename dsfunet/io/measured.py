@@ -98,7 +98,9 @@ class MeasuredPlane:
 
     Other values are as in the file. `grid` is None when the file does not say where its pixels lie; `notes`
     are sentences about what a reader had to assume, for the user to see. `sigma` (n, m) are the standard uncertainties
-    of the intensities, in their unit, where the file has them.
+    of the intensities, in their unit, where the file has them. `from_picture` says that rows and columns are not those
+    of the file, which is a picture as people draw it: masks and backgrounds that belong to it are turned likewise.
+    `interpolated` says that intensities are no voxels' own, so that flags in the file have mixed with their neighbours.
 
     Raises:
         InputError: the intensity is not two-dimensional, its shape is not that of the grid, or sigma's not its own.
@@ -108,6 +110,8 @@ class MeasuredPlane:
     grid: PlaneGrid | None = None
     notes: tuple[str, ...] = ()
     sigma: Array | None = None
+    from_picture: bool = False
+    interpolated: bool = False
 
     def __post_init__(self) -> None:
         intensity = np.asarray(self.intensity, dtype=np.float64)

@@ -129,6 +129,15 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
                 entry[f"{name.removeprefix('sigma_')}/data_errors"] = entry[name]["data"]
 
 
+def is_result(path: Path) -> bool:
+    """Whether an HDF5 file is one that `write_result` wrote, or what is left of one."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("creator")) == "dsfunet"
+    except Exception:  # told by who reads the file
+        return False
+
+
 def read_result(path: Path | str) -> Result:
     """A result that `write_result` wrote.
 

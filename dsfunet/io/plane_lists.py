@@ -41,11 +41,6 @@ def planes_of(axes: VolumeAxes, text: str) -> list[AnyPlaneName]:
     return list(dict.fromkeys(names))
 
 
-def is_list(text: str) -> bool:
-    """Whether a text may mean several planes, so that `planes_of` is to be asked and not `parse_plane`."""
-    return ":" in text or len(_items(text)) > 1
-
-
 def _items(text: str) -> list[str]:
     try:
         parse_plane(text)

@@ -56,13 +56,15 @@ def spanned_plane(volume: Volume, name: SpannedPlaneName, most_voxels: int = MOS
     for chosen in _parts(np.flatnonzero(inside), np.floor(places), order, most_voxels):
         _interpolate(volume, places, chosen, last, intensity, sigma)
     notes = [*volume.notes]
-    if not np.array_equal(places[inside], near[inside]):
+    between = not np.array_equal(places[inside], near[inside])
+    if between:
         notes.append(f"plane {name}: its pixels lie between voxels, so intensities are interpolated")
     return MeasuredPlane(
         intensity.reshape(grid.shape),
         grid,
         tuple(notes),
         None if sigma is None else sigma.reshape(grid.shape),
+        interpolated=between,
     )
 
 

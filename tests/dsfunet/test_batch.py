@@ -90,9 +90,8 @@ def test_what_is_there_is_skipped_until_something_changes(
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.nxs")} == before
     again = json.loads((out / "summary.json").read_text(encoding="utf-8"))["planes"]
     for one, other in zip(first, again, strict=True):  # what is known of a plane is told anyway
-        assert {name: one[name] for name in ("r_factor", "missing", "lattice")} == {
-            name: other[name] for name in ("r_factor", "missing", "lattice")
-        }
+        known = "r_factor", "missing", "lattice", "verdict"
+        assert {name: one[name] for name in known} == {name: other[name] for name in known}
 
     for redone, change in (
         ({"first_hk1": "done", "third_hk1": "skipped"}, lambda: os.utime(files[0], ns=(1, 1))),
@@ -317,3 +316,11 @@ def test_layers_are_those_of_each_file(files: list[Path], tmp_path: Path, weight
         "first_hk1": "done",
     }
     assert len(found) == 3
+
+
+def test_values_that_begin_with_a_minus(tmp_path: Path, weights: Path) -> None:
+    write_volume(tmp_path / "volume.h5")
+    options = ("--plane", "-1kl", "--mask-value", "-1,65535", "--laue", "-1", "--redo")
+    assert factorize([tmp_path / "volume.h5"], tmp_path / "out", weights, *options) == 2
+    [plane] = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["planes"]
+    assert plane["plane"] == "-1kl" and "66 measured pixels" in plane["error"]

@@ -1,7 +1,9 @@
 """Names of results: one for each plane of each file, never two of one name, never that of a measurement."""
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dsfunet.batch_plan import plan_jobs
@@ -59,6 +61,7 @@ def test_what_would_collide_is_refused(
         ({"planes": "hk1, hh1"}, "hh1"),
         ({"planes": " , "}, "expected"),
         ({"workers": 0}, "workers is 0"),
+        ({"orientation": "picture"}, "of a picture whose axes are given"),
     ],
 )
 def test_settings_that_mean_nothing(settings: dict[str, object], message: str) -> None:
@@ -72,3 +75,15 @@ def test_only_settings_of_the_answer_make_a_result_stale() -> None:
     assert others.keys() <= NOT_OF_THE_ANSWER
     assert FactorizeSettings(**others).digest() == plain.digest()  # type: ignore[arg-type]
     assert FactorizeSettings(lattice=False).digest() != plain.digest()
+
+
+def test_a_mask_or_background_that_has_changed_makes_a_result_stale(tmp_path: Path) -> None:
+    file = tmp_path / "other.npy"
+    for option in ("mask_file", "background"):
+        digests = set()
+        for value in (1.0, 2.0, 2.0):
+            np.save(file, np.full((2, 2), value))
+            os.utime(file, ns=(int(value), int(value)))  # times of writing may be coarser than this test
+            digests.add(FactorizeSettings.of_options({option: str(file)}).digest())
+        assert len(digests) == 2
+    assert FactorizeSettings.of_options({"background": "radial"}).clean_up.files == ()

@@ -192,3 +192,11 @@ def test_planes_without_bragg_positions_say_so() -> None:
     plane: Plane = plane_through(TETRAGONAL, (0, 1), 0.5, 7.0)
     found = look_for_bragg(np.random.default_rng(0).random(plane.shape), plane, TETRAGONAL)
     assert found.positions == 0 and "no Bragg position lies on this plane" in found.sentence()
+
+
+def test_positions_are_the_different_integer_indices_in_order() -> None:
+    where = grid(TRICLINIC, "h1l", 41, 31, 2.6)
+    found = bragg_positions(where.plane, TRICLINIC)
+    nearest = np.rint(where.hkl()).astype(int)
+    assert np.array_equal(found.hkl, np.unique(nearest.reshape(-1, 3), axis=0))
+    assert np.array_equal(found.hkl[found.number], nearest)

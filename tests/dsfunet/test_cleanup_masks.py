@@ -5,9 +5,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
+from dsfunet.cleanup import CleanUp, clean
 from dsfunet.cleanup.masks import apply_mask_file, mask_values, parse_values, read_mask, settle_negative
 from dsfunet.errors import InputError
+from dsfunet.io import GivenAxes, MeasuredPlane, parse_plane_name
+from dsfunet.io.given_axes import place
 from tests.dsfunet.cleanup_planes import TETRAGONAL, grid
 
 
@@ -105,3 +109,19 @@ def test_negative_values_are_missing_or_zero_as_asked() -> None:
     zero, _ = settle_negative(plane, "zero")
     assert np.array_equal(zero, [[0, 1], [np.nan, 0]], equal_nan=True)
     assert settle_negative(np.ones((2, 2)), "missing")[1] is None
+
+
+def test_the_mask_of_a_picture_is_turned_with_it(tmp_path: Path) -> None:
+    picture = np.arange(12.0).reshape(3, 4) + 1
+    mask = np.ones((3, 4))
+    mask[0, 3] = 0  # the upper right corner: highest of both coordinates
+    axes = GivenAxes(TETRAGONAL, parse_plane_name("hk0"), (-2, 1), (-1, 1), orientation="picture")
+    measured = place(MeasuredPlane(picture), axes)
+    np.save(tmp_path / "mask.npy", mask)
+    Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "mask.png")
+    for name in ("mask.npy", "mask.png"):
+        cleaned, _ = clean(measured, CleanUp(mask_file=str(tmp_path / name)))
+        assert np.argwhere(np.isnan(cleaned.intensity)).tolist() == [[3, 2]]
+    np.save(tmp_path / "empty.npy", picture / 2)  # read as 4 x 3 it would be refused
+    cleaned, _ = clean(measured, CleanUp(background=str(tmp_path / "empty.npy"), background_scale=1.0))
+    assert np.allclose(cleaned.intensity, measured.intensity / 2)

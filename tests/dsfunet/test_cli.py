@@ -1,5 +1,6 @@
 """`dsfunet factorize` and `export`, in process: files in, results out, and for bad input one line and nothing else."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -359,7 +360,7 @@ def test_incomplete_command_lines(
 def test_help_names_all_commands_and_explains_their_options(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, expected in (
         (["--help"], ["factorize", "refine", "export", "fit", "validate", "test"]),
-        (["factorize", "--help"], ["--plane", "hk1", "--weights", "--png", "--device", ".npy"]),
+        (["factorize", "--help"], ["--plane", "hk1", "--weights", "--png", "--mask-file", ".npy"]),
         (["refine", "--help"], ["--laue", "6/m", "--shells", "--vectors", "--cell", "--output", "zones"]),
         (["export", "--help"], ["checkpoint", "release", "--out", "--format", "torch-export", "onnx"]),
     ):
@@ -368,6 +369,7 @@ def test_help_names_all_commands_and_explains_their_options(capsys: pytest.Captu
         assert caught.value.code == 0
         printed = capsys.readouterr().out
         assert all(word in printed for word in expected)
+        assert "type:" not in printed and not re.search(r"--[a-z]+_", printed)
 
 
 def test_training_without_its_extra_says_what_to_install(

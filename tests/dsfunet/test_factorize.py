@@ -9,8 +9,11 @@ import torch
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Components, Factorizer
+from dsfunet.geometry import Geometry
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
+from dsfunet.physics import Cell, plane_through
 from dsfunet.preprocessing import network_input, unspread
+from dsfunet.resampling import to_network_plane, to_user_grid
 from dsfunet.weights import Generators
 
 Array = npt.NDArray[Any]
@@ -198,3 +201,21 @@ def test_bad_masks(factorizer: Factorizer, mask: Array) -> None:
 def test_mask_that_hides_everything(factorizer: Factorizer) -> None:
     with pytest.raises(InputError, match="no measured pixel"):
         factorizer(random_planes(1)[0], np.zeros((256, 256), bool))
+
+
+def test_a_geometry_is_resampled_unless_its_pixels_are_those_of_the_networks(factorizer: Factorizer) -> None:
+    cell = Cell(8.4, 8.4, 3.6, 90, 90, 120)
+    plane = random_planes(1)[0]
+    hk0 = plane_through(cell, (0, 1), 0.0, q_max_inv_angstrom=7.0)
+    square = Geometry(cell, hk0.origin, hk0.step_u, hk0.step_v)
+    own = factorizer(plane, geometry=square)
+    assert_close(own, factorizer(plane, lattice=square.lattice_plane()), 0.0)
+    assert own.of_networks is not None
+    # Along a* and b*, at 60 degrees: as many pixels, but the networks know right angles alone.
+    oblique = Geometry(cell, np.zeros(3), *(0.06 * cell.reciprocal[:2]))
+    shown, place = to_network_plane(plane, oblique)
+    expected = factorizer(shown, lattice=oblique.on(place).lattice_plane())
+    components = factorizer(plane, geometry=oblique)
+    for name in ("form_factor", "short_range_order"):
+        there = to_user_grid(getattr(expected, name), place, oblique).astype(np.float32)
+        np.testing.assert_array_equal(getattr(components, name), there)

@@ -256,3 +256,15 @@ def test_damaged_files_are_told_in_one_sentence(tmp_path: Path) -> None:
             refused += 1
             assert str(error)
     assert refused > 30
+
+
+def test_a_plane_that_vectors_span(tmp_path: Path) -> None:
+    inspect_file(EXAMPLE, "[1 1 0] [1 -1 0] + [0 0 1]", tmp_path / "a.png")
+    assert (tmp_path / "a.png").is_file()
+    found = inspect(volume(tmp_path / "v.h5"), "hhl")
+    # h = k = -2 to 2, where the volume ends, l = 0 to 2.
+    assert said(found, "plane").startswith(
+        "plane hhl: rows [h h 0] from -2 to 2 (9 pixels), columns [0 0 l] from 0 to 2"
+    )
+    with pytest.raises(InputError, match="cannot be placed in reciprocal space"):
+        inspect(volume(tmp_path / "w.h5", cell=None), "hhl")

@@ -249,3 +249,9 @@ def test_damaged_pictures_are_refused_or_harmless(
     assert refused > 20
     if kind != "LZW":  # libtiff's own complaints go past Python
         assert capfd.readouterr() == ("", "")
+
+
+def test_a_cell_alone_is_no_axes(tmp_path: Path) -> None:
+    np.save(tmp_path / "plane.npy", np.ones((256, 256)))
+    with pytest.raises(InputError, match="is given a cell and no axes"):
+        read_plane(tmp_path / "plane.npy", cell=Cell(5, 5, 5))

@@ -3,7 +3,7 @@
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.io.plane_lists import is_list, planes_of
+from dsfunet.io.plane_lists import planes_of
 from dsfunet.io.volume import VolumeAxes
 
 # h and k in tenths from -4 to 4, l in quarters from -2 to 2.
@@ -70,8 +70,3 @@ def test_ranges_run_upwards() -> None:
     for text in ("hk:3..1", "hk:0..1/0", "hk:0..1e9"):
         with pytest.raises(InputError, match=r"expected (a range upwards|hk:all)"):
             planes_of(AXES, text)
-
-
-def test_what_is_a_list() -> None:
-    assert is_list("hk:all") and is_list("hk0,hk1")
-    assert not is_list("hk0") and not is_list("h, k, 1") and not is_list("[1 1 0], [0 0 1]")

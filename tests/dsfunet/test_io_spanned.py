@@ -1,13 +1,16 @@
 """Planes that two vectors span, out of volumes: where their pixels lie, what is read, what is missing."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dsfunet.cleanup import CleanUp, clean
 from dsfunet.errors import InputError
-from dsfunet.io import Volume
+from dsfunet.io import PlaneGrid, Result, Volume, parse_plane_name, read_plane, write_result
+from dsfunet.io.given_axes import cartesian
 from dsfunet.io.plane_names import SpannedPlaneName, parse_plane
 from dsfunet.io.spanned import spanned_plane
 from dsfunet.io.volume import Box, VolumeAxes
@@ -152,3 +155,32 @@ def test_what_cannot_be_read() -> None:
     without = Volume("made here", AXES, volume.read, None, "the file has no unit_cell")
     with pytest.raises(InputError, match="the file has no unit_cell, so plane hhl cannot be placed"):
         spanned_plane(without, name_of("hhl"))
+
+
+@pytest.mark.parametrize("cartesian_h1l", [False, True])
+def test_results_on_such_planes_are_measurements_again(tmp_path: Path, cartesian_h1l: bool) -> None:
+    name, rows, columns = parse_plane("hhl"), np.linspace(-2, 2, 9), np.linspace(-1, 1, 5)
+    grid = PlaneGrid(CELL, name, rows, columns)
+    if cartesian_h1l:
+        grid = cartesian(CELL, parse_plane_name("h1l"), 0.1, (9, 5))
+    values = np.arange(45, dtype=np.float32).reshape(9, 5)
+    values[2, 3] = np.nan
+    write_result(tmp_path / "r.nxs", Result(values, values, values, values, values, values >= 0, grid))
+    for asked in (None, "h1l" if cartesian_h1l else "hhl", str(grid.name)):
+        measured = read_plane(tmp_path / "r.nxs", asked)
+        assert np.array_equal(measured.intensity, values, equal_nan=True)
+        assert measured.grid is not None and measured.grid.name == grid.name
+        assert np.array_equal(measured.grid.plane.q_points(), grid.plane.q_points())
+    with pytest.raises(InputError, match="plane 'hk0': found the plane"):
+        read_plane(tmp_path / "r.nxs", "hk0")
+
+
+def test_flags_of_an_interpolated_plane_are_warned_of() -> None:
+    volume, _ = volume_of()
+    for text, mixed in (("[1 1 0] [1 -1 0]", False), ("[1 1 0] [0 0.3 1]", True)):
+        name = parse_plane(text)
+        assert isinstance(name, SpannedPlaneName)
+        measured = spanned_plane(volume, name)
+        assert measured.interpolated is mixed
+        _, record = clean(measured, CleanUp(mask_above=1e6))
+        assert any("hold mixtures" in note for note in record.notes) is mixed

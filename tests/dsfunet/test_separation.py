@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
 from dsfunet.factorize_settings import FactorizeSettings
@@ -107,3 +108,9 @@ def test_units_beyond_32_bits_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=r"the brightest pixel is .*, expected between"):
         separate(replace(measured, intensity=unit * measured.intensity), factorizer)
+
+
+def test_notes_of_the_clean_up_reach_the_user(factorizer: Factorizer, measured: MeasuredPlane) -> None:
+    # Inversion takes hk1 to hk-1.
+    settings = FactorizeSettings(clean_up=CleanUp(laue="-1"))
+    assert "no operation of -1 but the identity" in separate(measured, factorizer, settings).notes[0]
