@@ -13,9 +13,11 @@ from dsfunet.errors import InputError
 from dsfunet.inspection_picture import draw_plane
 from dsfunet.io import MeasuredPlane, PlaneName, Result, Volume, check_writable, open_volume, read_result
 from dsfunet.io.files import HDF5_SIGNATURE, leading_bytes
+from dsfunet.io.hdf5 import opened
 from dsfunet.io.images import EXPECTED, describe_layout, read_pixels
 from dsfunet.io.nexus import TITLES
-from dsfunet.io.plane_names import AXIS_LABELS
+from dsfunet.io.plane_names import AXIS_LABELS, AnyPlaneName, SpannedPlaneName, parse_plane
+from dsfunet.io.spanned import spanned_plane
 from dsfunet.oddities import oddities
 from dsfunet.physics import Cell
 from dsfunet.plots import draw_components, save_png
@@ -43,8 +45,8 @@ def inspect_file(path: Path, plane: str | None = None, png: Path | None = None) 
 
     Args:
         path: any file that `read_plane` reads, or a result of dsfunet.
-        plane: a plane of a volume, such as hk1; by default one near the centre. Of a result: one of its planes, such as
-            form_factor; by default all are drawn.
+        plane: a plane of a volume, such as hk1 or hhl; by default one near the centre. Of a result: one of its planes,
+            such as form_factor; by default all are drawn.
         png: picture to write.
 
     Raises:
@@ -89,8 +91,7 @@ def _inspect(path: Path, plane: str | None) -> Inspection:
         return _inspect_result(path, read_result(path), plane, size)
     with open_volume(path) as volume:
         lines = [("file", f"{path}: {volume.layout}, {size}"), *_of_volume(volume)]
-        name = str(volume.axes.choose(plane)) if plane is not None else _central(volume)
-        measured, axes = _read(volume, name)
+        measured, axes = _read(volume, _central(volume) if plane is None else parse_plane(plane))
     return _inspect_plane(path, lines, measured, axes)
 
 
@@ -171,24 +172,27 @@ def _layers(volume: Volume) -> list[str]:
     return texts
 
 
-def _central(volume: Volume) -> str:
-    """The name of a plane through the middle of reciprocal space, or the only one there is."""
+def _central(volume: Volume) -> PlaneName:
+    """A plane through the middle of reciprocal space, or the only one there is."""
     axes = volume.axes
     for axis in (2, 1, 0):
         first, second = (other for other in range(3) if other != axis)
         if min(axes.counts[first], axes.counts[second]) > 1:
             values = axes.coordinates(axis)
             nearest = float(values[np.abs(values).argmin()])
-            return str(PlaneName((first, second), round(nearest, 6)))
+            return PlaneName((first, second), round(nearest, 6))
     raise InputError("volume of a mere line of voxels: expected a plane or a volume")
 
 
-def _read(volume: Volume, name: str) -> tuple[MeasuredPlane, tuple[PlaneName, Array, Array] | None]:
+def _read(
+    volume: Volume, wanted: AnyPlaneName
+) -> tuple[MeasuredPlane, tuple[PlaneName, Array, Array] | None]:
     """A plane; without a cell also its axes, which then are no grid."""
+    if isinstance(wanted, SpannedPlaneName):
+        return spanned_plane(volume, wanted), None
     if volume.cell is not None:
-        return volume.plane(name), None
+        return volume.plane(str(wanted)), None
     axes = volume.axes
-    wanted = axes.choose(name)
     index, offset = axes.layer(wanted)
     parts = [slice(0, count) for count in axes.counts]
     parts[wanted.fixed_axis] = slice(index, index + 1)
@@ -245,7 +249,7 @@ def _place(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None,
 def _is_result(path: Path) -> bool:
     """Whether an HDF5 file is one that `write_result` wrote, or what is left of one."""
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             return str(file.attrs.get("creator")) == "dsfunet"
     except Exception:  # told by who reads the file
         return False
