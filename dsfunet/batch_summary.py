@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 
 from dsfunet import __version__
 from dsfunet.batch_plan import Job
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
+from dsfunet.io.hdf5 import opened
 
 Status = Literal["done", "skipped", "failed", "waiting"]
 
@@ -90,7 +90,7 @@ def finished_before(job: Job, provenance: Provenance) -> Outcome | None:
     if not job.output.is_file() or (job.picture is not None and not job.picture.is_file()):
         return None
     try:
-        with h5py.File(job.output, "r") as file:
+        with opened(job.output) as file:
             process = file["entry/process"]
             found = {name: _plain(process[f"batch_{name}"][()]) for name in asdict(provenance)}
             if found != asdict(provenance):

@@ -170,6 +170,7 @@ class Factorizer:
             part = slice(start, start + self.batch_size)
             outputs = self.network_passes(stack[part], measured[part], turns, start)
             answers += [summarised(outputs[:, :, place]) for place in range(outputs.shape[2])]
+        stack = _in_their_own_unit(stack)
         networks = np.clip(unspread(np.stack([each.mean for each in answers], axis=1)), 0.0, 1.0)
         alone = sigmas_of(self.calibration, "networks", passes, answers, stack, measured)
         words = uncertainty_in_words(self.calibration, passes)
@@ -349,6 +350,16 @@ def _on_own_grid(
         sigma_short_range_order=joined("sigma_short_range_order"),
         uncertainty=parts[0][0].uncertainty,
     )
+
+
+def _in_their_own_unit(stack: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Planes (n, 256, 256) of any positive unit, the brightest pixel of each brought to 1/2 ... 1.
+
+    By a power of two, which changes no digit: squares of what is as small or as large as a file may have it would be
+    zero or infinite.
+    """
+    _, exponents = np.frexp(stack.max(axis=(1, 2), keepdims=True))
+    return np.asarray(np.ldexp(stack, -exponents))
 
 
 def _turned_tensor(planes: npt.NDArray[np.float32], turn: int) -> torch.Tensor:

@@ -19,6 +19,8 @@ COMPONENTS = ("form_factor", "short_range_order")
 PIXELS = 256
 """Planes are PIXELS x PIXELS everywhere."""
 
+_SMALLEST_BRIGHTEST, _LARGEST_BRIGHTEST = 1e-30, 1e30
+
 # numpy arrays and torch tensors alike: the two formulas need only operators.
 AnyArray = TypeVar("AnyArray", npt.NDArray[np.float32], npt.NDArray[np.float64], "Tensor")
 
@@ -79,6 +81,20 @@ def measured_pixels(
     with np.errstate(invalid="ignore"):
         measured: npt.NDArray[np.bool_] = np.isfinite(plane) & (plane >= 0)
     return measured if mask is None else measured & mask
+
+
+def check_brightest(values: npt.NDArray[np.float64]) -> None:
+    """Refuse measured values that 32-bit numbers, which results are kept in, cannot hold; zeros are none of those.
+
+    Raises:
+        InputError: the largest is beyond 1e30, or positive and below 1e-30.
+    """
+    brightest = float(values.max(initial=0.0))
+    if brightest > 0 and not _SMALLEST_BRIGHTEST < brightest < _LARGEST_BRIGHTEST:
+        raise InputError(
+            f"the brightest pixel is {brightest:g}, expected between {_SMALLEST_BRIGHTEST:g} and"
+            f" {_LARGEST_BRIGHTEST:g}, which 32-bit numbers can hold"
+        )
 
 
 def check_planes(

@@ -18,7 +18,7 @@ from dsfunet.io import MeasuredPlane, Result
 from dsfunet.lattice_search import FoundLattice
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.preprocessing import measured_pixels
+from dsfunet.preprocessing import check_brightest, measured_pixels
 from dsfunet.product import Product, fit_product
 from dsfunet.resampling import to_network_grid, to_user_grid
 from dsfunet.trained_range import check_range, trained_range_notes
@@ -26,8 +26,6 @@ from dsfunet.verdict import Verdict, judge
 
 Array = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
-
-_SMALLEST_BRIGHTEST, _LARGEST_BRIGHTEST = 1e-30, 1e30
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +80,7 @@ def separate(
     measured, cleaned = clean(measured, settings.clean_up)
     mask = measured_pixels(measured.intensity)
     intensity = np.where(mask, measured.intensity, np.nan)
-    _check_range(intensity[mask])
+    check_brightest(intensity[mask])
     shown, plane = to_network_grid(measured, settings.whole)
     check_range(measured)
     lattice = _lattice_to_use(measured, plane) if settings.lattice else None
@@ -209,15 +207,6 @@ def _bragg_notes(
 def half_side(plane: Plane) -> float:
     """How far from its centre a plane goes along its rows' axis [1/Angstrom]."""
     return float(np.linalg.norm(plane.step_u)) * plane.shape[0] / 2
-
-
-def _check_range(values: Array) -> None:
-    brightest = float(values.max(initial=0.0))
-    if brightest > 0 and not _SMALLEST_BRIGHTEST < brightest < _LARGEST_BRIGHTEST:
-        raise InputError(
-            f"the brightest pixel is {brightest:g}, expected between {_SMALLEST_BRIGHTEST:g} and"
-            f" {_LARGEST_BRIGHTEST:g}, which 32-bit numbers can hold"
-        )
 
 
 def _other_answer(components: Components) -> dict[str, npt.NDArray[np.float32]]:

@@ -88,7 +88,7 @@ def smooth_ratio(
             smoothers, or one for each.
     """
     mean = float(denominator.mean(dtype=np.float64))
-    if mean <= 0:
+    if mean < np.finfo(np.float32).tiny:  # nor can numbers as small be divided by
         return np.ones_like(denominator)
     floors = np.broadcast_to(np.asarray(weak, np.float32), len(smoothers))
     # Scaled to mean 1, so that nothing under- or overflows.

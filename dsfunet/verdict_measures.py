@@ -374,7 +374,7 @@ def _displacement(it: Seen, lattice: LatticePlane) -> dict[str, float]:
         "odd": before - left(every[:second]),
         "even": before - left(np.concatenate([every[:first], every[second:]])),
     }
-    total = float(np.sum(np.square(it.plane[some] / root)))
+    total = float(np.sum(np.square(it.plane[some] / root))) + 1e-300
     return {
         **{f"{name}_share": gain / before for name, gain in gains.items()},
         **{f"{name}_power": gain / total for name, gain in gains.items()},

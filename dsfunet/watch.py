@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-import h5py
-
 from dsfunet.batch import SUMMARY_FILE, PlaneWorker, Work, make_folder, one_core_each, run_jobs
 from dsfunet.batch_plan import Job, jobs_of
 from dsfunet.batch_summary import Outcome, Summary
@@ -19,6 +17,7 @@ from dsfunet.commands import load_factorizer
 from dsfunet.errors import InputError
 from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.io.files import HDF5_SIGNATURE, leading_bytes
+from dsfunet.io.hdf5 import attribute_text, opened
 
 _TEMPORARY = (".part", ".tmp", ".partial", ".crdownload", "~")
 
@@ -184,12 +183,10 @@ class Watcher:
         try:
             if not leading_bytes(path).startswith(HDF5_SIGNATURE):
                 return None
-            with h5py.File(path, "r") as file:
-                return "" if file.attrs.get("creator") == "dsfunet" else None
-        except InputError as error:
+            with opened(path) as file:
+                return "" if attribute_text(file, "creator") == "dsfunet" else None
+        except InputError as error:  # still being written, it may be
             return str(error)
-        except (OSError, RuntimeError) as error:
-            return f"{path}: does not open, still being written, truncated or damaged ({error})"
 
     def _jobs(self, path: Path) -> Iterator[Job]:
         self._seen[path].done = True

@@ -26,6 +26,7 @@ from dsfunet.cleanup.record import CleanUpRecord, StepRecord
 from dsfunet.cleanup.symmetry import average_symmetry
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, PlaneGrid
+from dsfunet.preprocessing import check_brightest
 
 _MIXED = (
     "mask: the plane is interpolated, so pixels beside voxels of such values hold mixtures that no value meets;"
@@ -91,7 +92,7 @@ class CleanUp:
             parse_values(self.mask_value)
         for name in ("mask_below", "mask_above"):
             limit = getattr(self, name)
-            if limit is not None and not np.isfinite(limit):
+            if limit is not None and not np.isfinite(float(limit)):
                 raise InputError(f"{name} {limit}: expected a finite number")
         if self.bragg_radius is not None:
             radius = parse_radius(self.bragg_radius)
@@ -181,6 +182,7 @@ def clean(measured: MeasuredPlane, settings: CleanUp) -> tuple[MeasuredPlane, Cl
     steps.append(settled)
     if not np.isfinite(intensity).any():
         raise InputError("clean-up: no measured pixel is left after masks and negative values")
+    check_brightest(intensity[np.isfinite(intensity)])  # before anything is squared
     if settings.bragg_radius is not None:
         lattice = _needs_lattice(grid, "Bragg peaks")
         intensity, sigma, record = remove_bragg(

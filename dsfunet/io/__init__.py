@@ -13,7 +13,7 @@ from dsfunet.io import disorder, images, mantid, nxdata, rspace3d, yell
 from dsfunet.io.cells import same_cell
 from dsfunet.io.files import HDF5_SIGNATURE, check_writable, leading_bytes
 from dsfunet.io.given_axes import GivenAxes
-from dsfunet.io.hdf5 import members
+from dsfunet.io.hdf5 import members, opened
 from dsfunet.io.images import read_picture
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.nexus import Result, is_result, read_result, write_result
@@ -136,7 +136,7 @@ def open_volume(path: Path | str) -> Iterator[Volume]:
         InputError: the file is missing, damaged or not understood.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         try:
             with np.errstate(all="ignore"):  # numbers that overflow are judged by what comes of them
                 volume = _volume(file)
@@ -158,13 +158,3 @@ def _volume(file: h5py.File) -> Volume:
     found = ", ".join(members(file)[:8]) or "nothing"
     expected = ", or ".join(reader.EXPECTED for reader in _HDF5_READERS)
     raise InputError(f"HDF5 file with {found} at its root, expected {expected}")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    try:
-        file = h5py.File(path, "r")
-    except Exception as error:  # mostly OSError, but not always
-        raise InputError(f"{path}: HDF5 file that cannot be read, truncated or damaged ({error})") from error
-    with file:
-        yield file

@@ -14,7 +14,7 @@ from dsfunet.io.volume import VolumeAxes
 Array = npt.NDArray[np.float64]
 
 _LETTER = re.compile(r"(?:q[_ ]?)?([hkl])(?:[_ ]?(?:axis|centers|centres|edges))?(?:\s*[(\[].*)?")
-_COMPONENT = re.compile(r"([+-]?)((?:\d+\.?\d*|\.\d+)?)\*?([a-z]?\d?)")
+_COMPONENT = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)?)\*?([a-z]?\d?)")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def index_letter(name: str) -> int | None:
 
 def projection(name: str) -> Array | None:
     """The direction in h, k, l (3,) that a name such as [H,0,0], [0,-2K,0] or [H,H,0] means; None for others."""
-    inner = re.fullmatch(r"\[(.*)\]", name.strip().lower())
+    inner = re.fullmatch(r"\[(.{0,100})\]", name.strip().lower())
     words = inner.group(1).split(",") if inner else []
     if len(words) != 3:
         return None

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
+from dsfunet.io.heaps import check_heaps
 
 Array = npt.NDArray[np.float64]
 
@@ -20,6 +21,22 @@ _LONGEST_TEXT = 100_000  # bytes
 _LONGEST_VECTOR = 100_000  # numbers
 _MOST_MEMBERS = 1_000  # of a group that are looked at
 _LARGEST_CHUNK = 2**31  # bytes; HDF5 decompresses whole chunks, however few of their numbers are asked for
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to be read while the block lasts.
+
+    Raises:
+        InputError: it cannot be opened, is truncated or damaged.
+    """
+    check_heaps(path)
+    try:
+        file = h5py.File(path, "r")
+    except Exception as error:  # mostly OSError, but not always
+        raise InputError(f"{path}: HDF5 file that cannot be read, truncated or damaged ({error})") from error
+    with file:
+        yield file
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dsfunet.io import crysalis
 from dsfunet.io.files import NPY_SIGNATURE, leading_bytes
 from dsfunet.io.given_axes import GivenAxes, place
 from dsfunet.io.measured import MeasuredPlane
+from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.preprocessing import PIXELS
 
 NPZ_SIGNATURE = b"PK\x03\x04"
@@ -22,9 +23,6 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 EXPECTED = "a .npz, a grey TIFF or PNG, or a layer unwarped by CrysAlisPro (.img)"
 """What this reader looks for beside .npy, in words."""
-
-MOST_PIXELS = 2**26
-"""Planes of more pixels (8192 x 8192) are refused before anything of that size is made."""
 
 _MOST_COMPRESSED = 2000
 """How many bytes of pixels one byte of a file can stand for: deflate reaches 1032, LZW some 1400."""

@@ -96,14 +96,16 @@ class PlaneGrid:
 class MeasuredPlane:
     """A plane as it was read: `intensity` (n, m), NaN where nothing was measured.
 
-    Other values are as in the file. `grid` is None when the file does not say where its pixels lie; `notes`
-    are sentences about what a reader had to assume, for the user to see. `sigma` (n, m) are the standard uncertainties
-    of the intensities, in their unit, where the file has them. `from_picture` says that rows and columns are not those
-    of the file, which is a picture as people draw it: masks and backgrounds that belong to it are turned likewise.
-    `interpolated` says that intensities are no voxels' own, so that flags in the file have mixed with their neighbours.
+    A value that a numpy masked array hides counts as that, too; others are as in the file. `grid` is None when the
+    file does not say where its pixels lie; `notes` are sentences about what a reader had to assume, for the user to
+    see. `sigma` (n, m) are the standard uncertainties of the intensities, in their unit, where the file has them.
+    `from_picture` says that rows and columns are not those of the file, which is a picture as people draw it: masks and
+    backgrounds that belong to it are turned likewise. `interpolated` says that intensities are no voxels' own, so that
+    flags in the file have mixed with their neighbours.
 
     Raises:
-        InputError: the intensity is not two-dimensional, its shape is not that of the grid, or sigma's not its own.
+        InputError: the intensity is not of real numbers or not two-dimensional, its shape is not that of the grid, or
+            sigma's not its own.
     """
 
     intensity: Array
@@ -114,14 +116,14 @@ class MeasuredPlane:
     interpolated: bool = False
 
     def __post_init__(self) -> None:
-        intensity = np.asarray(self.intensity, dtype=np.float64)
+        intensity = _real(self.intensity, "intensity")
         if intensity.ndim != 2:
             raise InputError(f"intensity of shape {intensity.shape}: expected a plane, two dimensions")
         if self.grid is not None and intensity.shape != self.grid.shape:
             raise InputError(f"intensity of shape {intensity.shape}: its axes have {self.grid.shape} pixels")
         object.__setattr__(self, "intensity", intensity)
         if self.sigma is not None:
-            sigma = np.asarray(self.sigma, dtype=np.float64)
+            sigma = _real(self.sigma, "sigma")
             if sigma.shape != intensity.shape:
                 raise InputError(f"sigma of shape {sigma.shape}: the intensity has {intensity.shape}")
             object.__setattr__(self, "sigma", sigma)
@@ -130,6 +132,17 @@ class MeasuredPlane:
     def cell(self) -> Cell | None:
         """The unit cell, None when the file does not say."""
         return None if self.grid is None else self.grid.cell
+
+
+def _real(values: npt.ArrayLike, name: str) -> Array:
+    """Numbers as float64, NaN where a masked array hides them."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiub":
+        raise InputError(f"{name} of type {found.dtype}: expected real numbers")
+    with np.errstate(over="ignore"):  # a longdouble may not fit
+        result = found.astype(np.float64, copy=False)
+    hidden = np.ma.getmask(values)
+    return result if hidden is np.ma.nomask else np.where(hidden, np.nan, result)
 
 
 def _step(values: Array) -> float:

@@ -13,8 +13,10 @@ import numpy.typing as npt
 import dsfunet
 from dsfunet.errors import InputError
 from dsfunet.io.files import leading_bytes, replacing
+from dsfunet.io.hdf5 import REAL, block, numbers, opened, shape_of, small
 from dsfunet.io.measured import PlaneGrid
 from dsfunet.io.plane_names import AXIS_LABELS, PlaneName, SpannedPlaneName
+from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.physics import Cell
 
 Float32 = npt.NDArray[np.float32]
@@ -132,7 +134,7 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
 def is_result(path: Path) -> bool:
     """Whether an HDF5 file is one that `write_result` wrote, or what is left of one."""
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             return str(file.attrs.get("creator")) == "dsfunet"
     except Exception:  # told by who reads the file
         return False
@@ -147,16 +149,19 @@ def read_result(path: Path | str) -> Result:
     path = Path(path)
     leading_bytes(path)
     try:
-        with h5py.File(path, "r") as file:
+        # Numbers beyond float32 become infinite, and are shown as they are.
+        with opened(path) as file, np.errstate(all="ignore"):
             entry = file["entry"]
             planes = {
-                name: entry[name]["data"][()] for name in TITLES if name not in _OPTIONAL or name in entry
+                name: _read_plane(entry[name], name)
+                for name in TITLES
+                if name not in _OPTIONAL or name in entry
             }
             process = {name: _scalar(dataset) for name, dataset in entry["process"].items()}
             grid = _read_grid(entry)
-        planes["mask"] = planes["mask"].astype(np.bool_)
-        return Result(**planes, grid=grid, process=process)
-    except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
+            planes["mask"] = planes["mask"].astype(np.bool_)
+            return Result(**planes, grid=grid, process=process)
+    except (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a result of dsfunet, or a damaged one ({error})") from error
 
 
@@ -224,23 +229,33 @@ def _dataset(
     return dataset
 
 
+def _read_plane(group: h5py.Group, name: str) -> npt.NDArray[Any]:
+    """A plane as it is kept. What damage makes of its shape is judged before anything of that size is made."""
+    data = numbers(group, "data", f"the plane {name} of a result", REAL + "b")
+    shape = shape_of(data) or ()
+    if len(shape) != 2 or shape[0] * shape[1] > MOST_PIXELS:
+        raise InputError(f"{name} of shape {shape}: expected a plane, two dimensions")
+    return block(data, [slice(None)] * 2)
+
+
 def _read_grid(entry: h5py.Group) -> PlaneGrid | None:
     if "sample" not in entry:
         return None
     sample = entry["sample"]
     labels = [str(label) for label in entry["input"].attrs["axes"]]
-    cell = Cell(*map(float, sample["unit_cell"][()]))
-    rows, columns = (sample[label][()] for label in labels)
+    cell = Cell(*map(float, small(sample["unit_cell"], "unit_cell")))
+    rows, columns = (small(sample[label], label) for label in labels)
     if labels == ["u", "v"]:
-        return PlaneGrid(
-            cell, SpannedPlaneName(*(sample[label][()].tolist() for label in _SPANNED)), rows, columns
-        )
+        vectors = (small(sample[label], label).tolist() for label in _SPANNED)
+        return PlaneGrid(cell, SpannedPlaneName(*vectors), rows, columns)
     first, second = (AXIS_LABELS.index(label) for label in labels)
     fixed = AXIS_LABELS[3 - first - second]
-    return PlaneGrid(cell, PlaneName((first, second), float(sample[fixed][()])), rows, columns)
+    return PlaneGrid(cell, PlaneName((first, second), float(small(sample[fixed], fixed))), rows, columns)
 
 
 def _scalar(dataset: h5py.Dataset) -> Scalar:
+    if dataset.shape != ():
+        raise InputError(f"{dataset.name} of shape {dataset.shape}: expected one number or text")
     value = dataset[()]
     result: Scalar = value.decode() if isinstance(value, bytes) else value.item()
     return result

@@ -9,7 +9,7 @@ from dsfunet.io.plane_names import AXIS_LABELS, AnyPlaneName, PlaneName, parse_p
 from dsfunet.io.volume import VolumeAxes
 
 _LAYERS = re.compile(r"\s*(hk|hl|kl)\s*:\s*(.*?)\s*")
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})(?:\s*/\s*({_NUMBER}))?")
 _MOST_LAYERS = 10_000
 _GRAMMAR = (

@@ -14,11 +14,13 @@ AXIS_LABELS = ("h", "k", "l")
 Indices: TypeAlias = tuple[float, float, float]
 """h, k, l [r.l.u.]."""
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:/\d+)?"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:/\d+)?"
 _NAME = re.compile(r"\s*".join(rf"({label}|{_NUMBER})" for label in AXIS_LABELS))
-_TERM = re.compile(r"\s*([+-]?)\s*((?:\d+\.?\d*|\.\d+)?)([hkl])")
+_TERM = re.compile(r"\s*([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)?)([hkl])")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]\s*,?\s*\[([^\[\]]*)\](?:\s*\+\s*\[([^\[\]]*)\])?")
 _SMALLEST = 1e-9
+_LONGEST = 200
+"""Characters of a name: in longer ones, which nobody writes, digits could be parted in too many ways to try."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def parse_plane_name(text: str) -> PlaneName:
     name = _along_axes(text)
     if name is None:
         raise InputError(
-            f"plane {text!r}: expected two of h, k, l and a number, such as hk1, h0l, -1kl or 'h k 1.5'"
+            f"plane {_short(text)!r}: expected two of h, k, l and a number, such as hk1, h0l, -1kl or 'h k 1.5'"
         )
     return name
 
@@ -237,19 +239,21 @@ def parse_plane(text: str) -> AnyPlaneName:
         InputError: the text is anything else, or the vectors span no plane.
     """
     cleaned = text.lower().replace("\N{MINUS SIGN}", "-").strip()
-    brackets = _BRACKETS.fullmatch(cleaned)
+    brackets = _BRACKETS.fullmatch(cleaned) if len(text) <= _LONGEST else None
     name = (
         _from_brackets(text, *brackets.groups()) if brackets else _along_axes(text) or _from_letters(cleaned)
     )
     if name is None:
         raise InputError(
-            f"plane {text!r}: expected two of h, k, l and a number, such as hk1, h0l or 'h k 1.5', or two vectors,"
-            " such as hhl, 'h -h l' or '[1 1 0] [0 0 1] + [0 0 0.5]'"
+            f"plane {_short(text)!r}: expected two of h, k, l and a number, such as hk1, h0l or 'h k 1.5', or two"
+            " vectors, such as hhl, 'h -h l' or '[1 1 0] [0 0 1] + [0 0 0.5]'"
         )
     return name
 
 
 def _along_axes(text: str) -> PlaneName | None:
+    if len(text) > _LONGEST:
+        return None
     cleaned = re.sub(r"[\s,;_()\[\]]+", " ", text.lower().replace("\N{MINUS SIGN}", "-")).strip()
     match = _NAME.fullmatch(cleaned)
     fixed = [i for i, word in enumerate(match.groups()) if word != AXIS_LABELS[i]] if match else []
@@ -261,6 +265,8 @@ def _along_axes(text: str) -> PlaneName | None:
 
 
 def _from_letters(text: str) -> SpannedPlaneName | None:
+    if len(text) > _LONGEST:
+        return None
     cleaned = re.sub(r"[\s,_()]+", " ", text).strip()
     terms = [match for match in _TERM.finditer(cleaned)]
     if len(terms) != 3 or "".join(match.group() for match in terms) != cleaned:
@@ -310,6 +316,10 @@ def _number(text: str, word: str) -> float:
     if not np.isfinite(value):
         raise InputError(f"plane {text!r}: {word} is not a finite number")
     return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _written(value: float) -> str:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from dsfunet.errors import InputError
 from dsfunet.io.measured import MeasuredPlane, PlaneGrid
 from dsfunet.io.plane_names import SpannedPlaneName
-from dsfunet.io.volume import Box, Volume, VolumeAxes
+from dsfunet.io.volume import MOST_PIXELS, Box, Volume, VolumeAxes, intensities
 from dsfunet.preprocessing import measured_pixels
 
 Array = npt.NDArray[np.float64]
@@ -16,6 +16,8 @@ Integers = npt.NDArray[np.int64]
 
 MOST_VOXELS = 8_000_000
 """How many voxels are read at a time, 64 MB as float64: boxes with more are divided."""
+
+_STRIP_PIXELS = 2**18
 
 # Of a voxel: what rounding makes of a pixel that lies on the outermost voxels.
 _ROUNDING = 1e-6
@@ -30,7 +32,7 @@ def spanned_plane(volume: Volume, name: SpannedPlaneName, most_voxels: int = MOS
     part of the volume around the plane is read, in boxes of at most `most_voxels` or, failing that, two voxels thick.
 
     Raises:
-        InputError: the volume has no cell, or the plane does not run through it.
+        InputError: the volume has no cell, or the plane does not run through it, or has too many pixels.
     """
     if volume.cell is None:
         raise InputError(
@@ -39,33 +41,47 @@ def spanned_plane(volume: Volume, name: SpannedPlaneName, most_voxels: int = MOS
     axes = volume.axes
     rows, columns = _coordinates(axes, name)
     grid = PlaneGrid(volume.cell, name, rows, columns)
-    hkl = (
-        name.origin + rows[:, None, None] * name.vectors[0] + columns[None, :, None] * name.vectors[1]
-    ).reshape(-1, 3)
+    if len(rows) * len(columns) > MOST_PIXELS:
+        raise InputError(
+            f"plane {name}: {len(rows)} x {len(columns)} pixels asked for, expected at most {MOST_PIXELS:,}"
+        )
+    shape = grid.shape
+    intensity = np.full(shape, np.nan)
+    sigma = None if volume.read_sigma is None else np.full(shape, np.nan)
+    between = False
+    # Some rows at a time, because the places of all pixels take ten times the room of their intensities.
+    height = max(_STRIP_PIXELS // len(columns), 1)
+    for begin in range(0, len(rows), height):
+        part = slice(begin, begin + height)
+        hkl = name.origin + rows[part, None, None] * name.vectors[0] + columns[:, None] * name.vectors[1]
+        its_sigma = None if sigma is None else sigma[part].reshape(-1)
+        with np.errstate(all="ignore"):  # numbers near the largest overflow, and are then not finite
+            between |= _fill(volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma)
+    notes = [*volume.notes]
+    if between:
+        notes.append(f"plane {name}: its pixels lie between voxels, so intensities are interpolated")
+    return MeasuredPlane(
+        intensities(intensity),
+        grid,
+        tuple(notes),
+        None if sigma is None else intensities(sigma),
+        interpolated=between,
+    )
+
+
+def _fill(volume: Volume, hkl: Array, most_voxels: int, intensity: Array, sigma: Array | None) -> bool:
+    """Fill in pixels, flat, at places `hkl` (n, 3) of a volume; returns whether any lies between voxels."""
+    axes = volume.axes
     places = (hkl - np.array(axes.lower)) / _steps(axes)
     last = np.array(axes.counts) - 1
     inside = ((places >= -_ROUNDING) & (places <= last + _ROUNDING)).all(axis=1)
     # To the voxel itself where it is only rounding that parts them: a neighbour of no weight may be missing.
     near = np.round(places)
     places = np.where(np.abs(places - near) < _ROUNDING, near, places)
-    intensity, sigma = (
-        np.full(len(places), np.nan),
-        None if volume.read_sigma is None else np.full(len(places), np.nan),
-    )
     order = [int(axis) for axis in np.argsort(axes.dimensions)]
     for chosen in _parts(np.flatnonzero(inside), np.floor(places), order, most_voxels):
         _interpolate(volume, places, chosen, last, intensity, sigma)
-    notes = [*volume.notes]
-    between = not np.array_equal(places[inside], near[inside])
-    if between:
-        notes.append(f"plane {name}: its pixels lie between voxels, so intensities are interpolated")
-    return MeasuredPlane(
-        intensity.reshape(grid.shape),
-        grid,
-        tuple(notes),
-        None if sigma is None else sigma.reshape(grid.shape),
-        interpolated=between,
-    )
+    return not np.array_equal(places[inside], near[inside])
 
 
 def _coordinates(axes: VolumeAxes, name: SpannedPlaneName) -> tuple[Array, Array]:

@@ -27,6 +27,9 @@ _FARTHEST_LAYER = 0.05
 _MOST_ALONG = 1_000_000
 """Voxels along an axis; no detector and no computer makes more."""
 
+MOST_PIXELS = 2**26
+"""Pixels of a plane, 8192 x 8192: more are refused before anything of that size is made."""
+
 _MOST_READ = 200_000_000
 """Voxels that are read at a time: 1.6 GB as float64."""
 

@@ -78,7 +78,7 @@ def test_a_file_that_does_not_open_is_tried_again_and_then_given_up(
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert "empty file; given up 60 s after its last change" in said[0]
-    assert "scan.h5: does not open, still being written, truncated or damaged" in said[1]
+    assert "scan.h5: HDF5 file that cannot be read, truncated or damaged" in said[1]
     assert bench.summary.counts["failed"] == 2
     assert bench.look(after=30.0) == []
     path.write_bytes(content)  # the rest came after all
