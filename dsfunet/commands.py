@@ -67,7 +67,7 @@ def factorize_file(file: Path, output: Path, settings: FactorizeSettings) -> Sep
         print(f"sigma      {result.process['uncertainty']}")
     share = f"{100 * found.r_factor:.1f} %"
     print(f"R          the product of the components leaves {share} of the plane (sum |I - P| / sum I)")
-    print(f"verdict    {found.verdict.level}: {found.verdict.sentence}")
+    print(f"verdict    {found.verdict.sentence}")
     for target in filter(None, (output, picture)):
         print(f"wrote      {target}")
     return found
