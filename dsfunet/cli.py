@@ -149,7 +149,7 @@ def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None
 def _parse_and_run(arguments: list[str]) -> int:
     from jsonargparse import ArgumentParser
 
-    from dsfunet.analysis.command_line import add_parsers, with_dashes_understood, with_underscores
+    from dsfunet.analysis.command_line import add_parsers, with_dashes_understood
 
     parser = ArgumentParser(prog="dsfunet", description="Split diffuse scattering into its two components.")
     parser.add_argument("--version", action="version", version=f"dsfunet {__version__}")
@@ -176,10 +176,8 @@ def _parse_and_run(arguments: list[str]) -> int:
         commands.add_subcommand(
             name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
         )
-    if arguments and arguments[0] == "refine":
+    if arguments and arguments[0] in ("refine", *_PLANE_BY_PLANE):
         arguments = with_dashes_understood(arguments)
-    elif arguments and arguments[0] in _PLANE_BY_PLANE:
-        arguments = with_underscores(arguments)
     namespace = parser.parse_args(arguments)
     values = namespace[namespace.command].as_dict()
     if namespace.command == "factorize":
@@ -195,7 +193,7 @@ def _add_factorize(commands: Any) -> Any:
 
     parser = ArgumentParser(description=f"{_first_line(factorize)} {_EXIT_CODES}")
     parser.add_argument(
-        "files", type=str, nargs="+", help="planes (.npy), or Yell 1.0 / Meerkat HDF5 volumes"
+        "files", type=str, nargs="+", help="volumes or planes, of any kind that docs/data.md names"
     )
     parser.add_argument("-o", "--output", type=str, help="NeXus file to write (.nxs), for one plane")
     parser.add_argument("--out", type=str, help="folder for the results of many, FOLDER/<file>_<plane>.nxs")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet import __version__
-from dsfunet.cleanup import CleanUp, CleanUpRecord, clean, look_for_bragg
+from dsfunet.cleanup import CleanUpRecord, clean, look_for_bragg
 from dsfunet.errors import InputError
 from dsfunet.factorize import Components, Factorizer
 from dsfunet.factorize_settings import FactorizeSettings
@@ -141,7 +141,7 @@ def separate(
         words,
         verdict,
         cleaned,
-        (*trained_range_notes(measured, plane), *_bragg_notes(measured, settings.clean_up)),
+        (*cleaned.notes, *trained_range_notes(measured, plane), *_bragg_notes(measured, settings, lattice)),
         time.perf_counter() - start,
     )
 
@@ -195,9 +195,12 @@ def _sigmas(components: Components) -> dict[str, Float32]:
     }
 
 
-def _bragg_notes(measured: MeasuredPlane, clean_up: CleanUp) -> list[str]:
-    """A warning where Bragg peaks seem to be left in; nobody looks for them twice."""
-    if measured.grid is None or clean_up.bragg_radius is not None:
+def _bragg_notes(
+    measured: MeasuredPlane, settings: FactorizeSettings, lattice: LatticePlane | Literal["find"] | None
+) -> list[str]:
+    """A warning where Bragg peaks seem to be left in; on a lattice the verdict says so."""
+    seen = measured.grid is None or isinstance(lattice, LatticePlane)
+    if measured.grid is None or seen or settings.clean_up.bragg_radius is not None:
         return []
     evidence = look_for_bragg(measured.intensity, measured.grid.plane, measured.grid.cell)
     return [evidence.sentence()] if evidence.suspicious else []

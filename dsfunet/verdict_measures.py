@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from dsfunet.cleanup import look_for_bragg
 from dsfunet.lattice_mode import LatticeAnswer
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.product import fit_product
@@ -159,6 +160,7 @@ def measure(
       and how sharp the sharpest of the residual are beyond noise; bright_quantile: how far above the rest they are;
     * dark, cliff: share of what is expected that lies in blocks of zeros, and how steep their edges are;
     * bragg_plane, bragg_residual, bragg_excess: contrast of Bragg positions, beside that of others and alone;
+      bragg_outstanding: share of them that stand out from the others (`dsfunet.cleanup.look_for_bragg`);
     * odd_share, odd_power, even_share, even_power: what displacements would explain of the residual, of the plane;
     * unexplained_on_lattice, lattice_over_networks, lattice_residual: of lattice mode's answer, accepted or not;
     * root_*, band_*: what the plane looks like (`likeness`).
@@ -173,6 +175,8 @@ def measure(
     }
     if lattice is not None:
         numbers |= _bragg(it, lattice)
+        evidence = look_for_bragg(np.where(mask, it.plane, np.nan), lattice.plane, lattice.cell)
+        numbers["bragg_outstanding"] = evidence.score
         numbers |= _displacement(it, lattice)
         if answer is not None:
             on = (

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+_SWITCHED_OFF = {"--no-lattice": "--lattice=false"}
+
 UniqueAxis = Literal["a", "b", "c"]
 """The axis that a Laue class singles out."""
 
@@ -184,8 +186,9 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., None]]:
 
 
 def with_dashes_understood(arguments: list[str]) -> list[str]:
-    """Arguments of `refine` as the parser takes them: Laue classes joined to --laue, underscores for dashes."""
-    return with_underscores(_with_laue_joined(arguments))
+    """Arguments as the parser takes them: Laue classes joined to --laue, underscores for dashes, no "no-"."""
+    positive = [_SWITCHED_OFF.get(argument, argument) for argument in arguments]
+    return _with_underscores(_with_laue_joined(positive))
 
 
 def _with_laue_joined(arguments: list[str]) -> list[str]:
@@ -199,7 +202,7 @@ def _with_laue_joined(arguments: list[str]) -> list[str]:
     return joined
 
 
-def with_underscores(arguments: list[str]) -> list[str]:
+def _with_underscores(arguments: list[str]) -> list[str]:
     """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
     split = [argument.partition("=") for argument in arguments]
     return [

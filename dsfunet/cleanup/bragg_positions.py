@@ -133,7 +133,14 @@ def bragg_positions(plane: Plane, cell: Cell, centring: Centring = "P") -> Bragg
     """
     indices = reciprocal_indices(plane, cell)
     nearest = np.rint(indices)
-    hkl, number = np.unique(nearest.reshape(-1, 3).astype(np.int64), axis=0, return_inverse=True)
+    whole = nearest.reshape(-1, 3).astype(np.int64)
+    low, high = whole.min(axis=0), whole.max(axis=0)
+    # One number for each position, in the order of h, k, l: sorting rows takes ten times as long.
+    sizes = high - low + 1
+    keys, number = np.unique(
+        np.ravel_multi_index(tuple((whole - low).T), tuple(sizes.tolist())), return_inverse=True
+    )
+    hkl = np.stack(np.unravel_index(keys, tuple(sizes.tolist())), axis=1) + low
     kept = allowed(hkl, centring)
     renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
     number = renumbered[number.reshape(plane.shape)]
