@@ -100,11 +100,11 @@ def finished_before(job: Job, provenance: Provenance) -> Outcome | None:
             if found != asdict(provenance):
                 return None
             r_factor, missing = float(process["r_factor"][()]), float(process["missing"][()])
-            words = (
+            lattice, verdict, level = (
                 str(_plain(process[name][()])) for name in ("lattice_mode", "verdict", "verdict_level")
             )
             numbers = json.loads(process["verdict_numbers"][()])
-            return Outcome("skipped", r_factor, missing, *words, numbers)
+            return Outcome("skipped", r_factor, missing, lattice, verdict, level, numbers)
     except (
         OSError,
         RuntimeError,

@@ -2,8 +2,8 @@
 
 A crystal of p-cresol and benzene (species no shipped weights were trained on) half and half on a hexagonal lattice,
 c unique. Unlike neighbours are preferred in the ab plane and columns along c know nothing of one another, so diffuse
-honeycombs surround the Bragg positions. Layers l = 0, 1/2 and 1 on a grid along the crystal's axes, oblique as such grids
-are, with counting noise and with what a Pilatus 2M did not see as NaN.
+honeycombs surround the Bragg positions. Layers l = 0, 1/2 and 1 on a grid along the crystal's axes, oblique as such
+grids are, with counting noise and with what a Pilatus 2M did not see as NaN.
 
 cresol_benzene.h5 is Yell 1.0, kept as [h, k, l]; cresol_benzene.nxs is NeXus as NXRefine writes a transform, kept as
 [Ql, Qk, Qh] with an array of coordinates along each axis. Both hold the same numbers, and give the same planes.

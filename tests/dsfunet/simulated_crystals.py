@@ -1,7 +1,7 @@
 """Crystals whose alphas and components are known: what the command line and the Python interface are tried on.
 
-Benzene and o-difluorobenzene, half and half: flat in the ab plane of a hexagonal crystal, unlike neighbours preferred and
-columns along c independent of one another; or tilted in a cubic one.
+Benzene and o-difluorobenzene, half and half: flat in the ab plane of a hexagonal crystal, unlike neighbours preferred
+and columns along c independent of one another; or tilted in a cubic one.
 """
 
 from pathlib import Path

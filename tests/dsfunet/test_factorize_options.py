@@ -117,12 +117,18 @@ def test_a_picture_with_ranges() -> None:
         (["--q-max-inv-angstrom", "7", "--cell", HEXAGONAL_TEXT], "expected --cell and --plane with"),
         (["--cell", HEXAGONAL_TEXT, "--planes", "hk1", "--q-max-inv-angstrom", "7"], "expected --cell and"),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hk1"], "plane without axes"),
-        (["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5"], "expected either both ranges"),
+        (
+            ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5"],
+            "expected either both ranges",
+        ),
         (
             ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5", "--second-range", "-5"],
             "range '-5': expected two numbers",
         ),
-        (["--cell", "8.4 8.4", "--plane", "hk1", "--q-max-inv-angstrom", "7"], "cell '8.4 8.4': expected six"),
+        (
+            ["--cell", "8.4 8.4", "--plane", "hk1", "--q-max-inv-angstrom", "7"],
+            "cell '8.4 8.4': expected six",
+        ),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hhl", "--q-max-inv-angstrom", "7"], "hhl"),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--q-max-inv-angstrom", "-7"], "q_max -7"),
         (["--plane", "hk1", "--planes", "hk0"], "expected one of the two"),
