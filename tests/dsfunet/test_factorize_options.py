@@ -82,6 +82,10 @@ def test_a_picture_of_an_oblique_plane_goes_all_the_way(capsys: pytest.CaptureFi
     # The paper's marks are 0.014 and 0.032; in lattice mode half of all planes are under 0.0023 and 0.00005.
     assert spread_error(result.form_factor, form_factor) < 0.01
     assert spread_error(result.short_range_order, order) < 0.001
+    page = result._repr_html_()
+    assert (
+        page.count("data:image/png;base64,iVBORw0KGgo") == 1 and str(result.process["verdict"])[:60] in page
+    )
     alphas, errors = refined("r.nxs", "--shells", "4")
     expected = np.array([*ALPHAS.values(), 0.0, 0.0])  # the fourth shell has two orbits
     assert np.abs(alphas - expected).max() < 0.004 and errors.max() < 0.004

@@ -5,10 +5,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image, ImageColor
 
+from dsfunet.cli import main
 from dsfunet.factorize import Factorizer
 from dsfunet.io import open_volume, read_plane
 from dsfunet.separation import separate
+from examples.draw_screen import BACKGROUND, COMMANDS, LABEL, OUTPUT, draw, wrapped
 from examples.make_example import CELL, LAYERS, NEXUS, YELL, simulate_layers, write_nexus, write_yell
 
 
@@ -56,3 +59,26 @@ def test_both_layouts_give_the_same_components() -> None:
     assert first.verdict.level == "explained" and first.lattice.startswith("used")
     for name, plane in first.result.planes().items():
         np.testing.assert_allclose(second.result.planes()[name], plane, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_the_screen_is_drawn_as_the_commands_speak(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is drawn is what is said, line by line; the committed picture is of these commands and not large."""
+    assert wrapped("lattice    " + "word " * 60)[1].startswith(" " * 11 + "word ")
+    picture = draw(["$ dsfunet inspect a.nxs", "file       a.nxs"])
+    # Prompt, command, label and text have a colour each.
+    colours = {colour for _, colour in picture.getcolors(2**16) or []}
+    assert {ImageColor.getrgb(each) for each in (BACKGROUND, LABEL)} <= colours
+    with Image.open(OUTPUT) as committed:
+        assert committed.width == picture.width and OUTPUT.stat().st_size < 200_000
+    for command in COMMANDS:
+        words = (
+            [*command.split()[1:], "--weights", "nowhere"] if "factorize" in command else command.split()[1:]
+        )
+        words = [word.replace("examples/", f"{NEXUS.parent}/") for word in words]
+        words = [
+            str(tmp_path / word) if word.endswith(".png") or word == "hk1.nxs" else word for word in words
+        ]
+        assert main(words) == (2 if "factorize" in command else 0)
+    assert "kept as [l, k, h]" in capsys.readouterr().out
