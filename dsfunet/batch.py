@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -61,6 +62,9 @@ def factorize_batch(
     stopped = run_batch(jobs, worker, worker.count, summary)
     counts = summary.counts
     print(", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "done"))
+    levels = Counter(each.verdict_level for each in summary.outcomes.values() if each.verdict_level)
+    if levels:
+        print("verdict    " + ", ".join(f"{count} {level}" for level, count in levels.most_common()))
     print(f"wrote      {folder} ({summary.path})")
     return INTERRUPTED if stopped else summary.exit_code
 
@@ -149,6 +153,8 @@ def outcome_of(found: Separation, seconds: float, notes: Sequence[str] = ()) -> 
         missing,
         found.lattice,
         found.verdict.sentence,
+        found.verdict.level,
+        found.verdict.numbers,
         round(seconds, 3),
         tuple(notes),
     )

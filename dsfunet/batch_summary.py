@@ -31,7 +31,9 @@ class Outcome:
         r_factor: sum |I - P| / sum I over the measured pixels, P the product; None where there is no result.
         missing: share of the plane that was not measured, 0 to 1.
         lattice: whether the lattice was used, in words.
-        verdict: whether the components explain the plane, in words.
+        verdict: whether the components explain the plane, in a sentence.
+        verdict_level: explained, doubtful or not explained.
+        verdict_numbers: what that rests on, by name.
         seconds: that the plane took, reading and writing included.
         notes: sentences a user should read.
         error: the sentence that says why it failed.
@@ -42,6 +44,8 @@ class Outcome:
     missing: float | None = None
     lattice: str | None = None
     verdict: str | None = None
+    verdict_level: str | None = None
+    verdict_numbers: dict[str, float] | None = None
     seconds: float | None = None
     notes: tuple[str, ...] = ()
     error: str | None = None
@@ -96,8 +100,11 @@ def finished_before(job: Job, provenance: Provenance) -> Outcome | None:
             if found != asdict(provenance):
                 return None
             r_factor, missing = float(process["r_factor"][()]), float(process["missing"][()])
-            lattice, verdict = (str(_plain(process[name][()])) for name in ("lattice_mode", "verdict"))
-            return Outcome("skipped", r_factor, missing, lattice, verdict)
+            lattice, verdict, level = (
+                str(_plain(process[name][()])) for name in ("lattice_mode", "verdict", "verdict_level")
+            )
+            numbers = json.loads(process["verdict_numbers"][()])
+            return Outcome("skipped", r_factor, missing, lattice, verdict, level, numbers)
     except (
         OSError,
         RuntimeError,

@@ -244,12 +244,17 @@ def _add_watch(commands: Any) -> None:
 
 
 def _add_settings(parser: Any) -> None:
-    """The fields of `FactorizeSettings` and `CleanUp`, an option each; --png takes no value."""
+    """The fields of `FactorizeSettings` and `CleanUp`, an option each; --png and --whole take no value."""
     from dsfunet.cleanup import CleanUp
     from dsfunet.factorize_settings import FactorizeSettings
 
     parser.add_argument("--png", action="store_true", help="also draw each result beside it, as .png")
-    parser.add_class_arguments(FactorizeSettings, skip={"png", "clean_up"})
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="show the networks all of a plane wider than 17.6 1/Angstrom, not the part about its centre",
+    )
+    parser.add_class_arguments(FactorizeSettings, skip={"png", "whole", "clean_up"})
     parser.add_class_arguments(CleanUp, skip={"seed"})
 
 

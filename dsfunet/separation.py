@@ -139,7 +139,11 @@ def separate(
         words,
         verdict,
         cleaned,
-        (*cleaned.notes, *trained_range_notes(measured, plane), *_bragg_notes(measured, settings, lattice)),
+        (
+            *cleaned.notes,
+            *trained_range_notes(measured, plane),
+            *_bragg_notes(measured, settings, lattice, verdict),
+        ),
         time.perf_counter() - start,
     )
 
@@ -194,10 +198,13 @@ def _sigmas(components: Components) -> dict[str, Float32]:
 
 
 def _bragg_notes(
-    measured: MeasuredPlane, settings: FactorizeSettings, lattice: LatticePlane | Literal["find"] | None
+    measured: MeasuredPlane,
+    settings: FactorizeSettings,
+    lattice: LatticePlane | Literal["find"] | None,
+    verdict: Verdict,
 ) -> list[str]:
-    """A warning where Bragg peaks seem to be left in; on a lattice the verdict says so."""
-    seen = measured.grid is None or isinstance(lattice, LatticePlane)
+    """A warning where Bragg peaks seem to be left in; on a lattice the verdict has looked for them, too."""
+    seen = isinstance(lattice, LatticePlane) and (verdict.trustworthy or "Bragg" in verdict.reasons)
     if measured.grid is None or seen or settings.clean_up.bragg_radius is not None:
         return []
     evidence = look_for_bragg(measured.intensity, measured.grid.plane, measured.grid.cell)

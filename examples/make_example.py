@@ -1,11 +1,14 @@
-"""Makes examples/cresol_benzene.h5, the plane that `make demo` factorises, from the checkout's own simulator.
+"""Makes the volume that `make demo` factorises, from the checkout's own simulator, in two layouts that users have.
 
 A crystal of p-cresol and benzene (species no shipped weights were trained on) half and half on a hexagonal lattice,
 c unique. Unlike neighbours are preferred in the ab plane and columns along c know nothing of one another, so diffuse
-honeycombs surround the Bragg positions. Layers l = 0, 1/2 and 1 on a Yell 1.0 grid, oblique as such grids are, with
-counting noise and with what a Pilatus 2M did not see as NaN.
+honeycombs surround the Bragg positions. Layers l = 0, 1/2 and 1 on a grid along the crystal's axes, oblique as such
+grids are, with counting noise and with what a Pilatus 2M did not see as NaN.
 
-Run it as `python -m examples.make_example`; the same seed gives the same file.
+cresol_benzene.h5 is Yell 1.0, kept as [h, k, l]; cresol_benzene.nxs is NeXus as NXRefine writes a transform, kept as
+[Ql, Qk, Qh] with an array of coordinates along each axis. Both hold the same numbers, and give the same planes.
+
+Run it as `python -m examples.make_example`; the same seed gives the same files.
 """
 
 from pathlib import Path
@@ -27,7 +30,8 @@ from dsfunet.physics import (
 from simulate.artefacts import MaskRecipe, draw_mask
 from simulate.species import load_catalogue
 
-OUTPUT = Path(__file__).parent / "cresol_benzene.h5"
+FOLDER = Path(__file__).parent
+YELL, NEXUS = FOLDER / "cresol_benzene.h5", FOLDER / "cresol_benzene.nxs"
 CELL = Cell(8.4, 8.4, 3.6, 90.0, 90.0, 120.0)
 LAYERS = (0.0, 0.5, 1.0)
 LARGEST_INDEX, PIXELS_ALONG_AXIS = 8.0, 257
@@ -70,8 +74,8 @@ def layer_plane(offset: float) -> Plane:
     return Plane(offset * reciprocal[2], step * reciprocal[0], step * reciprocal[1], shape)
 
 
-def main() -> None:
-    """Simulate the volume and write it, whole or not at all."""
+def simulate_layers() -> npt.NDArray[np.float32]:
+    """Counts of all layers, (h, k, l), NaN where nothing was measured."""
     rng = np.random.default_rng(SEED)
     layers = []
     for offset in LAYERS:
@@ -85,15 +89,51 @@ def main() -> None:
         measured = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, recipe)
         measured &= plane.q_squared() <= LARGEST_Q_INV_ANGSTROM**2  # the experiment's resolution
         layers.append(np.where(measured, counts, np.nan).astype(np.float32))
+    return np.stack(layers, axis=-1)
+
+
+def write_yell(path: Path, layers: npt.NDArray[np.float32]) -> None:
+    """The volume as Yell 1.0 and Meerkat have it: limits and steps, [h, k, l]."""
     step = 2 * LARGEST_INDEX / (PIXELS_ALONG_AXIS - 1)
-    with replacing(OUTPUT) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file["format"] = "Yell 1.0"
         file["is_direct"] = 0
         file["lower_limits"] = [-LARGEST_INDEX, -LARGEST_INDEX, LAYERS[0]]
         file["step_sizes"] = [step, step, LAYERS[1] - LAYERS[0]]
         file["unit_cell"] = CELL.parameters
-        file.create_dataset("data", data=np.stack(layers, axis=-1), compression="gzip", shuffle=True)
-    print(f"wrote {OUTPUT.name}: {OUTPUT.stat().st_size / 1e3:.0f} kB")
+        file.create_dataset("data", data=layers, compression="gzip", shuffle=True)
+
+
+def write_nexus(path: Path, layers: npt.NDArray[np.float32]) -> None:
+    """The volume as NXRefine has a transform: NXdata over [Ql, Qk, Qh], the cell with the sample; no other file."""
+    in_plane = np.linspace(-LARGEST_INDEX, LARGEST_INDEX, PIXELS_ALONG_AXIS)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"NX_class": "NXroot", "default": "entry"})
+        entry = file.create_group("entry")
+        entry.attrs.update({"NX_class": "NXentry", "default": "transform"})
+        entry["title"] = "p-cresol and benzene, simulated"
+        sample = entry.create_group("sample")
+        sample.attrs["NX_class"] = "NXsample"
+        sample["name"] = "cresol_benzene"
+        for name, value in zip(("a", "b", "c", "alpha", "beta", "gamma"), CELL.parameters, strict=True):
+            sample[f"unitcell_{name}"] = value
+            sample[f"unitcell_{name}"].attrs["units"] = "angstrom" if len(name) == 1 else "degree"
+        transform = entry.create_group("transform")
+        transform.attrs.update({"NX_class": "NXdata", "signal": "data", "axes": ["Ql", "Qk", "Qh"]})
+        for name, values in (("Qh", in_plane), ("Qk", in_plane), ("Ql", np.array(LAYERS))):
+            transform[name] = values
+            transform[name].attrs["units"] = "r.l.u."
+        transform.create_dataset(
+            "data", data=layers.T, chunks=(1, *layers.shape[1::-1]), compression="gzip", shuffle=True
+        )
+
+
+def main() -> None:
+    """Simulate the volume and write it twice, each file whole or not at all."""
+    layers = simulate_layers()
+    for path, write in ((YELL, write_yell), (NEXUS, write_nexus)):
+        write(path, layers)
+        print(f"wrote {path.name}: {path.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -359,8 +359,11 @@ def test_incomplete_command_lines(
 
 def test_help_names_all_commands_and_explains_their_options(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, expected in (
-        (["--help"], ["factorize", "refine", "export", "fit", "validate", "test"]),
-        (["factorize", "--help"], ["--plane", "hk1", "--weights", "--png", "--mask-file", ".npy"]),
+        (["--help"], ["factorize", "watch", "inspect", "refine", "export", "fit", "validate", "test"]),
+        (
+            ["factorize", "--help"],
+            ["--plane", "hk1", "--weights", "--png", "--whole", "--bragg-radius", "--mask-file", ".npy"],
+        ),
         (["refine", "--help"], ["--laue", "6/m", "--shells", "--vectors", "--cell", "--output", "zones"]),
         (["export", "--help"], ["checkpoint", "release", "--out", "--format", "torch-export", "onnx"]),
     ):

@@ -19,9 +19,9 @@ from dsfunet.separation import half_side, separate
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cresol_benzene.h5"
 
 
-@pytest.fixture(scope="module")
-def factorizer() -> Factorizer:
-    return Factorizer.from_pretrained("cpu")
+@pytest.fixture
+def factorizer(release: Factorizer) -> Factorizer:
+    return release
 
 
 @pytest.fixture(scope="module")

@@ -51,11 +51,6 @@ def tiny() -> Factorizer:
     return Factorizer(make_generators(), device="cpu", batch_size=2)
 
 
-@pytest.fixture(scope="module")
-def release() -> Factorizer:
-    return Factorizer.from_pretrained(device="cpu")
-
-
 def sigmas(components: Components) -> Array:
     assert components.sigma_form_factor is not None and components.sigma_short_range_order is not None
     return np.stack([components.sigma_form_factor, components.sigma_short_range_order])

@@ -1,0 +1,98 @@
+"""Draws docs/screen.png: what two commands say of the example volume, as it stands on a terminal.
+
+The commands are run, in a folder of their own, and what they print is drawn as it is, wrapped at the width of the
+window. Run it, on a machine that does nothing else, as `python -m examples.draw_screen`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
+
+from dsfunet.io.files import replacing
+from examples.make_example import NEXUS
+
+ROOT = Path(__file__).parents[1]
+OUTPUT = ROOT / "docs" / "screen.png"
+COMMANDS = (
+    "dsfunet inspect examples/cresol_benzene.nxs --plane hk1 --png look.png",
+    "dsfunet factorize examples/cresol_benzene.nxs --plane hk1 -o hk1.nxs --png --passes 4",
+)
+COLUMNS = 118
+LABEL_COLUMNS = 11
+"""Width of what stands before the text of a line, such as `lattice`."""
+
+BACKGROUND, TEXT, LABEL, PROMPT = "#16181d", "#d8dbe2", "#7fb4e6", "#8fcf8a"
+FONT_PIXELS, MARGIN, LINE_PIXELS = 15, 18, 21
+"""Font, margin and distance of lines [pixels]."""
+
+
+def said(command: str, folder: Path) -> list[str]:
+    """What a command prints when it is run in a folder.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    program, *words = command.split()
+    assert program == "dsfunet"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", "import dsfunet.cli; dsfunet.cli.run()", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{command}: failed ({done.stderr.strip()})")
+    return done.stdout.splitlines()
+
+
+def wrapped(line: str) -> list[str]:
+    """A line of output in pieces that the window holds, its text below its text."""
+    return textwrap.wrap(line, COLUMNS, subsequent_indent=" " * LABEL_COLUMNS) or [""]
+
+
+def draw(screen: Sequence[str]) -> Image.Image:
+    """Lines on a dark window; what begins with $ is a command, and labels stand out."""
+    # The font that comes with matplotlib, so that the picture is the same wherever it is made.
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    font = ImageFont.truetype(str(folder / "DejaVuSansMono.ttf"), FONT_PIXELS)
+    column = font.getlength("m")
+    size = round(2 * MARGIN + COLUMNS * column), 2 * MARGIN + LINE_PIXELS * len(screen)
+    image = Image.new("RGB", size, BACKGROUND)
+    canvas = ImageDraw.Draw(image)
+    for number, line in enumerate(screen):
+        is_command = line.startswith("$ ")
+        cut = 2 if is_command else LABEL_COLUMNS
+        height = MARGIN + number * LINE_PIXELS
+        canvas.text((MARGIN, height), line[:cut], PROMPT if is_command else LABEL, font)
+        canvas.text((MARGIN + cut * column, height), line[cut:], "white" if is_command else TEXT, font)
+    return image
+
+
+def main() -> None:
+    """Run the commands and write the picture, whole or not at all."""
+    screen: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "examples").mkdir()
+        shutil.copy(NEXUS, folder / "examples")
+        for command in COMMANDS:
+            screen += [*([""] if screen else []), f"$ {command}"]
+            screen += [piece for line in said(command, folder) for piece in wrapped(line)]
+    with replacing(OUTPUT) as temporary:
+        draw(screen).save(temporary, format="PNG", optimize=True)
+    print(f"wrote {OUTPUT.relative_to(ROOT)}: {OUTPUT.stat().st_size / 1e3:.0f} kB, {len(screen)} lines")
+
+
+if __name__ == "__main__":
+    main()
