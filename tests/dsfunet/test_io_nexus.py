@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
+import dsfunet
 from dsfunet.errors import InputError
 from dsfunet.io import (
+    MeasuredPlane,
     PlaneGrid,
     Result,
     check_writable,
@@ -67,6 +69,92 @@ def test_a_viewer_finds_the_default_plot(tmp_path: Path) -> None:
             assert group[label].attrs["units"] == "r.l.u."
             assert group.attrs[f"{label}_indices"] == dimension
         np.testing.assert_array_equal(group["h"][()], np.linspace(-3, 3, 30))
+
+
+def check_nxdata(group: h5py.Group, shape: tuple[int, int], units: str) -> dict[str, np.ndarray]:
+    """A group is data that can be drawn by the rules of NXdata alone: signal, axes along it and their units."""
+    assert group.attrs["NX_class"] == "NXdata"
+    signal = group[group.attrs["signal"]]
+    assert signal.shape == shape and signal.attrs["long_name"] == group["title"].asstr()[()]
+    names = list(group.attrs["axes"])
+    assert len(names) == signal.ndim == len(set(names))
+    for dimension, name in enumerate(names):
+        axis = group[name]
+        assert axis.shape == (shape[dimension],) and group.attrs[f"{name}_indices"] == dimension
+        assert axis.attrs["units"] == units and axis.attrs["long_name"].endswith(f"({units})")
+        steps = np.diff(axis[()])
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-6)
+    return {name: group[name][()] for name in names}
+
+
+def walk_as_a_viewer(path: Path, grid: PlaneGrid | None, shape: tuple[int, int]) -> list[str]:
+    """Follow @default from the root, then look at all there is; returns the names of the planes."""
+    units = "pixel" if grid is None else "r.l.u."
+    with h5py.File(path) as file:
+        here, classes = file, []
+        while "default" in here.attrs:
+            here = here[here.attrs["default"]]
+            classes.append(here.attrs["NX_class"])
+        assert classes == ["NXentry", "NXdata"] and here.name == "/entry/form_factor"
+        planes = [name for name, group in file["entry"].items() if group.attrs.get("NX_class") == "NXdata"]
+        for name in planes:
+            group = file["entry"][name]
+            axes = check_nxdata(group, shape, units)
+            sigma = f"sigma_{name}"
+            assert ("data_errors" in group) == (sigma in planes)
+            if sigma in planes:
+                np.testing.assert_array_equal(group["data_errors"], file["entry"][sigma]["data"])
+                assert group["data_errors"].shape == group["data"].shape
+            if grid is None:
+                assert "unit_cell" not in group and list(axes) == ["y", "x"]
+                continue
+            np.testing.assert_array_equal(group["unit_cell"], grid.cell.parameters)
+            assert group["unit_cell"].attrs["units"] == "angstrom, degree"
+            for values, expected in zip(axes.values(), (grid.rows, grid.columns), strict=True):
+                np.testing.assert_array_equal(values, expected)
+            if list(axes) == ["u", "v"]:  # from what stands beside them every pixel has its h, k, l
+                u, v = axes["u"][:, None, None], axes["v"][:, None]
+                hkl = group["origin_hkl"] + u * group["u_vector"][()] + v * group["v_vector"][()]
+                np.testing.assert_allclose(hkl, grid.hkl(), atol=1e-12)
+            else:
+                assert group[grid.name.fixed_label][()] == grid.name.offset
+        process = file["entry/process"]
+        assert process.attrs["NX_class"] == "NXprocess" and process["program"][()] == b"dsfunet"
+        assert process["version"].asstr()[()] == dsfunet.__version__
+        assert len(process["weights_sha256"][()]) == 64 and "seed" in process
+        json.loads(process["recipe"][()]), json.loads(process["clean_up"][()])
+    return planes
+
+
+@pytest.mark.parametrize("kind", ["layer", "hhl", "Cartesian picture", "no axes"])
+def test_results_open_as_a_viewer_opens_them(tmp_path: Path, kind: str) -> None:
+    """Made by the whole way, of two networks that nobody trained: what is in a file, and where, is what counts."""
+    from dsfunet.factorize import Factorizer
+    from dsfunet.factorize_settings import FactorizeSettings
+    from dsfunet.io.given_axes import cartesian
+    from dsfunet.separation import separate
+    from tests.dsfunet.batches import save_tiny_weights
+
+    x = np.linspace(-4, 4, 256)
+    plane = np.exp(-np.add.outer(x**2, x**2) / 9) * (1.5 + np.cos(2 * np.pi * x))
+    plane[:20] = np.nan
+    grid = {
+        "layer": PlaneGrid(CELL, parse_plane("h 1.5 l"), x, x[::-1]),
+        "hhl": PlaneGrid(CELL, parse_plane("hhl"), x / 2, x),
+        "Cartesian picture": cartesian(CELL, parse_plane_name("hk1"), 0.02, plane.shape),
+        "no axes": None,
+    }[kind]
+    factorizer = Factorizer.from_checkpoint(save_tiny_weights(tmp_path / "weights"), "cpu")
+    found = separate(MeasuredPlane(plane, grid), factorizer, FactorizeSettings(passes=1), "plane.npy")
+    # These networks were not calibrated, so uncertainties of any size stand in for theirs.
+    sigmas = {f"sigma_{name}": found.result.form_factor + 1 for name in ("form_factor", "short_range_order")}
+    result = dataclasses.replace(found.result, **sigmas)
+    write_result(tmp_path / "r.nxs", result)
+    planes = walk_as_a_viewer(tmp_path / "r.nxs", grid, (256, 256))
+    assert set(planes) == set(result.planes())
+    assert {"input", "form_factor", "short_range_order", "product", "residual", "mask", *sigmas} <= set(
+        planes
+    )
 
 
 def test_every_plane_is_data_with_axes_cell_and_layer(tmp_path: Path) -> None:
