@@ -118,11 +118,7 @@ class PlaneWorker:
             measured = read_plane(job.file, job.plane, settings.axes(), settings.given_cell())
             found = self._separated(measured, job)
             self._write(found, job, provenance)
-        except (
-            InputError,
-            OSError,
-            MemoryError,
-        ) as error:  # a disk that is full or away is no reason to stop
+        except Exception as error:  # nothing that is wrong with one plane is a reason to stop
             seconds = time.perf_counter() - start
             return Outcome("failed", seconds=round(seconds, 3), error=_one_line(job, error))
         return outcome_of(found, time.perf_counter() - start, (*measured.notes, *notes_on(found)))
@@ -243,5 +239,7 @@ def _progress(total: int) -> "tqdm[Any]":
 
 def _one_line(job: Job, error: Exception) -> str:
     sentence = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, InputError | OSError | MemoryError):
+        sentence = f"failed unexpectedly, please report this: {type(error).__name__}, {sentence}"
     named = sentence if str(job.file) in sentence else f"{job.file}: {sentence}"
     return named if job.plane is None or job.plane in named else f"{named} (plane {job.plane})"

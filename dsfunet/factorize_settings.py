@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from dsfunet import __version__
 from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
 from dsfunet.io import GivenAxes, parse_plane_name
@@ -153,10 +154,13 @@ class FactorizeSettings:
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with every setting on which the numbers of a result depend.
 
+        They change with the version of dsfunet, too.
+
         And with size and time of writing of the files among them, masks and backgrounds: the same name may come to hold
         another one.
         """
         answer = {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_ANSWER}
+        answer["version"] = __version__
         if self.clean_up.files:
             answer["files"] = [_state(file) for file in self.clean_up.files]
         text = json.dumps(answer, sort_keys=True, default=str)

@@ -98,6 +98,11 @@ def separate(
     words = _lattice_in_words(components)
     verdict = _judged(shown, components, lattice)
     q_max = None if plane is None else half_side(plane)
+    # Those of the clean-up are among the plane's own.
+    notes = [
+        *trained_range_notes(measured, plane),
+        *_bragg_notes(measured, settings, lattice, verdict),
+    ]
     result = Result(
         input=intensity.astype(np.float32),
         form_factor=form_factor,
@@ -119,6 +124,7 @@ def separate(
             "verdict_level": verdict.level,
             "verdict_numbers": json.dumps(verdict.numbers),
             "clean_up": json.dumps(cleaned.as_plain()),
+            "notes": json.dumps([*measured.notes, *notes]),
             "recipe": json.dumps(
                 {
                     "asked_for_plane": asked_for or None,
@@ -141,8 +147,7 @@ def separate(
         cleaned,
         (
             *cleaned.notes,
-            *trained_range_notes(measured, plane),
-            *_bragg_notes(measured, settings, lattice, verdict),
+            *notes,
         ),
         time.perf_counter() - start,
     )
