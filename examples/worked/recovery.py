@@ -128,19 +128,29 @@ def refine_result(
     return refine([data], crystal.orbits if orbits is None else orbits)
 
 
-def refine_species_known(crystal: Crystal, result: Result, zones: Zones) -> Refinement:
-    """What `dsfunet refine --model` does with a result and the species put in, less the files.
+def refine_species_known(
+    planes: Sequence[tuple[Crystal, Result, Zones]], orbits: Sequence[Orbit]
+) -> Refinement:
+    """What `dsfunet refine --model` does with planes of one crystal and the species put in, less the files.
 
     Raises:
         InputError: as `refine` and `prepare_data`.
     """
 
     def prepared(b_angstrom2: float) -> list[PlaneData]:
-        known = damped_form_factor(crystal.pair, crystal.grid, b_angstrom2)
-        return [prepare_data(result, crystal.grid, zones, EXCLUDE_BELOW, known_form_factor=known)]
+        return [
+            prepare_data(
+                result,
+                crystal.grid,
+                zones,
+                EXCLUDE_BELOW,
+                known_form_factor=damped_form_factor(crystal.pair, crystal.grid, b_angstrom2),
+            )
+            for crystal, result, zones in planes
+        ]
 
-    def refined(planes: Sequence[PlaneData]) -> Refinement:
-        return refine(planes, crystal.orbits)
+    def refined(data: Sequence[PlaneData]) -> Refinement:
+        return refine(data, orbits)
 
     return refined(prepared(refine_debye_waller(prepared, refined)))
 
@@ -155,7 +165,7 @@ def one_trial(
     for way, (whose, fit_to) in WAYS.items():
         try:
             if way == SPECIES_KNOWN:
-                found = refine_species_known(crystal, result, zones)
+                found = refine_species_known([(crystal, result, zones)], crystal.orbits)
             else:
                 found = refine_result(crystal, answer(result, crystal, whose), zones, fit_to)
         except InputError:

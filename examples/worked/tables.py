@@ -21,7 +21,15 @@ from dsfunet.io import PlaneName, Result
 from dsfunet.physics import MAX_INDEX
 from dsfunet.separation import separate
 from examples.worked.crystals import TERT_BUTYL_DEG, UNSEEN_BY_COPPER_GOLD, Crystal
-from examples.worked.recovery import EXCLUDE_BELOW, WAYS, Pulls, Trial, answer, normalised
+from examples.worked.recovery import (
+    EXCLUDE_BELOW,
+    WAYS,
+    Pulls,
+    Trial,
+    answer,
+    normalised,
+    refine_species_known,
+)
 
 Record = dict[str, Any]
 PullsOf = Mapping[str, Mapping[str, Pulls]]
@@ -181,7 +189,8 @@ def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
 
     `refused` is the sentence that refining too many vectors out of the plane gives; `in_plane` has, for vectors in
     the plane, alpha itself and what a refinement without any vector out of the plane takes for it; `joint` what
-    the refinement of this plane and another one finds, with its standard uncertainty.
+    the refinement of this plane and another one finds, by default and with the species known, with standard
+    uncertainties.
     """
     rotations, metric = crystal.rotations, symmetric_metric(crystal.cell, crystal.laue)
     vectors = list(crystal.alphas_put_in)
@@ -190,17 +199,18 @@ def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
     orbits = orbits_of(vectors, rotations, metric)
     # A quarter: with zeros and halves alone, steps of two along the normal look like none.
     other = replace(crystal, plane=PlaneName(crystal.plane.axes, 0.25))
-    planes = [
-        prepare_data(each, one.grid, zones_of(one.grid, rotations), EXCLUDE_BELOW)
+    given = [
+        (one, each, zones_of(one.grid, rotations))
         for one, each in ((crystal, result), (other, separate(other.measured(0), factorizer).result))
     ]
+    planes = [prepare_data(each, one.grid, zones, EXCLUDE_BELOW) for one, each, zones in given]
     try:
         refine(planes[:1], orbits)
     except InputError as error:
         refused = str(error)
     else:
         refused = "found"
-    joint = refine(planes, orbits)
+    joint, known = refine(planes, orbits), refine_species_known(given, orbits)
     sums = crystal.sums_along_normal / crystal.sums_along_normal[MAX_INDEX, MAX_INDEX]
     return {
         "refused": refused,
@@ -217,6 +227,8 @@ def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
                 "alpha": float(crystal.alphas_put_in.get(vector, 0.0)),
                 "found": float(joint.alphas[place]),
                 "su": float(joint.uncertainties[place]),
+                "species_known": float(known.alphas[place]),
+                "species_known_su": float(known.uncertainties[place]),
             }
             for place, (vector, orbit) in enumerate(zip(vectors, orbits, strict=True))
         },
@@ -234,16 +246,21 @@ def unseen_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> 
 
 
 def joint_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
-    """alpha put in and found from two planes together, in seed 0, by the default way."""
-    lines = ["| crystal | planes | vector | put in | found | pull |", "|---|---|---|---|---|---|"]
+    """alpha put in and found from two planes together, in seed 0, by the default way and with the species known."""
+    lines = [
+        "| crystal | planes | vector | put in | default | pull | species known | pull |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for crystal in crystals:
         record = records[crystal.name]
         planes = ", ".join(record["planes"])
         for vector, one in record["joint"].items():
-            pull = (one["found"] - one["alpha"]) / one["su"]
-            found = with_uncertainty(one["found"], one["su"])
+            cells = []
+            for name, su in (("found", "su"), ("species_known", "species_known_su")):
+                pull = (one[name] - one["alpha"]) / one[su]
+                cells += [with_uncertainty(one[name], one[su]), f"{pull:+.1f}"]
             lines.append(
-                f"| {crystal.name} | {planes} | {vector} | {one['alpha']:.4g} | {found} | {pull:+.1f} |"
+                f"| {crystal.name} | {planes} | {vector} | {one['alpha']:.4g} | {' | '.join(cells)} |"
             )
     return _with_minus("\n".join(lines))
 
