@@ -30,7 +30,13 @@ def run() -> None:
         # Before numpy is there: its OpenBLAS spins while it waits for a core that torch or another plane has, and on
         # two busy cores a plane took four times the processor time. Its matrices are small here.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    raise SystemExit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read what is printed has seen enough, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    raise SystemExit(code)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -224,7 +230,12 @@ def _add_watch(commands: Any) -> None:
     parser = ArgumentParser(description=_first_line(watch))
     parser.add_argument("folder", type=str, help="folder to look in, not below it")
     parser.add_argument("--out", type=str, help="folder for the results (default: factorized in the folder)")
-    parser.add_argument("--pattern", type=str, default="*.h5", help="which files, as a shell has it")
+    parser.add_argument(
+        "--pattern",
+        type=str,
+        default="*.h5,*.hdf5,*.nxs",
+        help="which files, as a shell has it, several with commas (results of dsfunet are left out)",
+    )
     parser.add_argument("--once", action="store_true", help="do what is there, then stop")
     parser.add_argument("--interval", type=PositiveFloat, default=2.0, help="between two looks [s]")
     parser.add_argument(

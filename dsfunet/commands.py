@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from dsfunet.errors import InputError
 from dsfunet.exchange import save_onnx, save_torch_export
@@ -16,6 +17,7 @@ from dsfunet.weights import Generators, load_generators, load_release, save_fold
 
 _TRAINED_MISSING = 0.55
 _SUSPICIOUS_ZEROS = 0.05
+_FEW_COUNTS = 12
 
 
 def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8) -> Factorizer:
@@ -99,12 +101,19 @@ def notes_on(found: Separation) -> list[str]:
         )
     intensity = found.result.input
     zeros = float(np.mean(intensity[found.result.mask] == 0))
-    counts = np.array_equal(intensity, np.round(intensity), equal_nan=True)
-    if zeros > _SUSPICIOUS_ZEROS and not counts:
+    if zeros > _SUSPICIOUS_ZEROS and not _of_few_counts(intensity[found.result.mask]):
         notes.append(
             f"{100 * zeros:.0f} % of the pixels are exactly 0 and count as measured; if they are gaps, set them to NaN"
+            " or give --mask-value 0"
         )
     return notes
+
+
+def _of_few_counts(values: npt.NDArray[np.float32]) -> bool:
+    """Whether these are counts so few that some are 0 by chance."""
+    counts = values[values > 0]
+    whole = np.array_equal(values, np.round(values))
+    return whole and bool(counts.size == 0 or np.median(counts) <= _FEW_COUNTS)
 
 
 def export_weights(weights: str, out: Path, file_format: str) -> None:

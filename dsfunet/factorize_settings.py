@@ -29,12 +29,13 @@ class FactorizeSettings:
     that were made without it stale; one that does not belongs in NOT_OF_THE_ANSWER.
 
     Attributes:
-        plane: plane of a volume, named as crystallographers do: hk1, h0l, "h k 1.5".
+        plane: plane of a volume, hk1, h0l, "h k 1.5", hhl or "[1 1 0] [0 0 1] + [0.5 0 0]".
         planes: several of them, "hk0, hk1, h k 1.5", or layers, hk:all, hk:half, hk:0..3/0.5; a result for each.
         weights: `release` for those in the package, or a checkpoint or folder of safetensors.
         png: also draw each result beside it, as .png.
         device: cpu or cuda; by default a GPU where there is one.
-        lattice: use the lattice where the file gives it and it explains the plane; false for the networks alone.
+        lattice: use the lattice where the file gives it and it explains the plane; false, or
+            --no-lattice, for the networks alone.
         passes: how often the plane is asked, turned: 4 say more than 1, and take longer; 0 for no uncertainties.
         whole: show the networks all of a plane wider than 17.6 1/Angstrom, not the part about its centre.
         cell: "a b c alpha beta gamma" [Angstrom, degrees], for a file that has none that makes sense.

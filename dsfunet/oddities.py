@@ -26,7 +26,8 @@ def oddities(measured: MeasuredPlane) -> list[str]:
     zeros = float(np.mean(values == 0))
     if zeros > _MANY_ZEROS:
         found.append(
-            f"{100 * zeros:.0f} % of the measured pixels are exactly 0; if they are gaps, set them to NaN"
+            f"{100 * zeros:.0f} % of the measured pixels are exactly 0; if they are gaps, set them to NaN or give"
+            " --mask-value 0"
         )
     bright = float(np.percentile(values, 99))
     if bright > 0 and values.max() > _SPIKE * bright:

@@ -192,8 +192,8 @@ def verdict_on(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str
     if not reasons:
         where = "" if regime == "none" else ", and I_SRO repeats on the lattice"
         sentence = (
-            f"Explained: the product of both components leaves {numbers['unexplained']:.1%} of the plane, as of planes"
-            f" that are such a product{where}."
+            f"Explained: beyond noise the product of both components leaves {numbers['unexplained']:.1%} of the plane,"
+            f" as of planes that are such a product{where}."
         )
         return Verdict("explained", sentence, numbers, [])
     level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"

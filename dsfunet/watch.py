@@ -27,14 +27,14 @@ class WatchSettings:
     """Which files are waited for, and for how long.
 
     Attributes:
-        pattern: names of files, as a shell has it.
+        pattern: names of files, as a shell has it, several with commas.
         once: do what is there, those that still grow included, then stop.
         interval: between two looks [s].
         settle: a file is complete when neither size nor time of writing have changed for so long [s].
         patience: how long after its last change a file that does not open is tried again [s].
     """
 
-    pattern: str = "*.h5"
+    pattern: str = "*.h5,*.hdf5,*.nxs"
     once: bool = False
     interval: float = 2.0
     settle: float = 10.0
@@ -141,7 +141,7 @@ class Watcher:
         found = {}
         for path in sorted(self.folder.iterdir()):
             name = path.name
-            if name.startswith(".") or name.endswith(_TEMPORARY) or not fnmatch(name, self.waiting.pattern):
+            if name.startswith(".") or name.endswith(_TEMPORARY) or not self._is_meant(name):
                 continue
             try:
                 if path.is_file():
@@ -150,6 +150,9 @@ class Watcher:
             except OSError:  # gone between the two
                 continue
         return found
+
+    def _is_meant(self, name: str) -> bool:
+        return any(fnmatch(name, each.strip()) for each in self.waiting.pattern.split(","))
 
     def _note(self, found: dict[Path, tuple[int, int]]) -> None:
         now = self._clock()

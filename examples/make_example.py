@@ -8,6 +8,8 @@ grids are, with counting noise and with what a Pilatus 2M did not see as NaN.
 cresol_benzene.h5 is Yell 1.0, kept as [h, k, l]; cresol_benzene.nxs is NeXus as NXRefine writes a transform, kept as
 [Ql, Qk, Qh] with an array of coordinates along each axis. Both hold the same numbers, and give the same planes.
 
+p_cresol.xyz and benzene.xyz are the two species as they lie in it.
+
 Run it as `python -m examples.make_example`; the same seed gives the same files.
 """
 
@@ -128,12 +130,29 @@ def write_nexus(path: Path, layers: npt.NDArray[np.float32]) -> None:
         )
 
 
+def write_molecules(folder: Path) -> list[Path]:
+    """Both molecules as XYZ, in the crystal's axes (a along x, b in the xy plane), for compare, scan and refine."""
+    paths = []
+    for name, molecule in zip(("p_cresol", "benzene"), example_molecules(), strict=True):
+        atoms = [
+            f"{element:2} {x:10.5f} {y:10.5f} {z:10.5f}"
+            for element, (x, y, z) in zip(molecule.elements, molecule.positions_angstrom + 0.0, strict=True)
+        ]
+        paths.append(folder / f"{name}.xyz")
+        with replacing(paths[-1]) as temporary:
+            text = "\n".join([str(len(atoms)), f"{name}, flat in the ab plane", *atoms, ""])
+            temporary.write_text(text, encoding="utf-8")
+    return paths
+
+
 def main() -> None:
-    """Simulate the volume and write it twice, each file whole or not at all."""
+    """Simulate the volume and write it twice, and both molecules, each file whole or not at all."""
     layers = simulate_layers()
     for path, write in ((YELL, write_yell), (NEXUS, write_nexus)):
         write(path, layers)
         print(f"wrote {path.name}: {path.stat().st_size / 1e3:.0f} kB")
+    for path in write_molecules(FOLDER):
+        print(f"wrote {path.name}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class CleanUp:
         background: what is subtracted: a constant, "radial" for the plane's floor over |Q|, or a file of the same grid.
         background_quantile: low quantile that is taken for the floor.
         background_scale: scale of a background file; by default as much as the plane bears.
-        laue: Laue class to average over.
+        laue: Laue class of the measured intensities, such as mmm, to average over.
         unique_axis: of the Laue class; by default b for 2/m and c for tetragonal, trigonal and hexagonal classes.
         seed: of the noise that fills holes.
 

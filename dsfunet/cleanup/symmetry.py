@@ -166,7 +166,7 @@ def average_symmetry(
         f" pixels in a mean, {gained:,} missing pixels gained"
     )
     if found.r_int is not None:
-        sentence += f"; equivalent pixels agree to R_int = {100 * found.r_int:.1f} %"
+        sentence += f"; equivalent pixels differ by R_int = {100 * found.r_int:.1f} %"
     notes = []
     if found.operations == 1:
         notes.append(f"symmetry: no operation of {laue} but the identity maps this plane onto itself")

@@ -74,7 +74,8 @@ def read_picture(
             raise InputError(f"{path}: {error}") from error
     if measured.grid is None and measured.intensity.shape != (PIXELS, PIXELS):
         raise InputError(
-            f"{path}: found shape {measured.intensity.shape}, expected {(PIXELS, PIXELS)} as there are no axes"
+            f"{path}: found shape {measured.intensity.shape}, expected {(PIXELS, PIXELS)} as there are no axes,"
+            " or --cell, --plane and --q-max-inv-angstrom or both ranges"
         )
     return measured
 
