@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsfunet.factorize import Components, Factorizer
+    from dsfunet.components import Components
+    from dsfunet.factorize import Factorizer
 
 try:
     __version__ = version("dsfunet")
@@ -18,8 +19,12 @@ __all__ = ["Components", "Factorizer", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Components", "Factorizer"):
-        from dsfunet import factorize
+    if name == "Factorizer":
+        from dsfunet.factorize import Factorizer
 
-        return getattr(factorize, name)
+        return Factorizer
+    if name == "Components":
+        from dsfunet.components import Components
+
+        return Components
     raise AttributeError(f"module 'dsfunet' has no attribute {name!r}")

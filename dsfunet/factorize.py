@@ -1,7 +1,7 @@
 """Planes in, components out: `Factorizer` is what users call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dsfunet.components import Components
 from dsfunet.errors import InputError
 from dsfunet.geometry import Geometry
 from dsfunet.lattice_mode import LatticeAnswer, split_on_lattice
@@ -31,42 +32,6 @@ from dsfunet.uncertainty import (
 from dsfunet.weights import Generators, load_generators, load_release
 
 Planes = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Components:
-    """Both components of one plane (256, 256) or of several (n, 256, 256): linear intensity in [0, 1], float32.
-
-    Each component is normalised on its own (minimum 0, maximum 1 in the truth the networks were trained on), so
-    the plane is s (F + f) (S + g) with three numbers, which `dsfunet.product.fit_product` finds. `mask` is True
-    where the plane was measured; the components are given everywhere.
-
-    With a lattice, `lattice_answers` has one `LatticeAnswer` a plane. Where it is accepted, its components are those
-    given here; `of_networks` has what the networks alone said of every plane, form factor and short-range order.
-    Where the lattice had to be found, `found_lattices` has what was found, None for a plane on which nothing repeats or
-    nothing convinces; its answer is then None, too.
-
-    `sigma_form_factor` and `sigma_short_range_order` are the standard uncertainties of the components given here, of
-    linear intensity, same shape (`dsfunet.uncertainty`), and `sigma_of_networks` those of `of_networks`; None where
-    there are none, and `uncertainty` says in words what they are.
-    """
-
-    form_factor: Planes
-    short_range_order: Planes
-    mask: npt.NDArray[np.bool_]
-    lattice_answers: tuple[LatticeAnswer | None, ...] = ()
-    of_networks: tuple[Planes, Planes] | None = None
-    found_lattices: tuple[FoundLattice | None, ...] = ()
-    sigma_form_factor: Planes | None = None
-    sigma_short_range_order: Planes | None = None
-    sigma_of_networks: tuple[Planes, Planes] | None = None
-    uncertainty: str = ""
-
-    def _repr_html_(self) -> str:
-        """For Jupyter: the picture and a small table."""
-        from dsfunet.notebook import components_html  # draws, which takes a second to import
-
-        return components_html(self)
 
 
 class Factorizer:

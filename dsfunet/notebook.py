@@ -13,7 +13,7 @@ from dsfunet.io.nexus import TITLES, Result
 from dsfunet.plots import Panel, draw_components, draw_panels, intensity_scale
 
 if TYPE_CHECKING:
-    from dsfunet.factorize import Components
+    from dsfunet.components import Components
 
 _DOTS_PER_INCH = 90
 

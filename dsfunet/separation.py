@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from dsfunet import __version__
 from dsfunet.cleanup import CleanUpRecord, clean, look_for_bragg
+from dsfunet.components import Components
 from dsfunet.errors import InputError
-from dsfunet.factorize import Components, Factorizer
+from dsfunet.factorize import Factorizer
 from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.geometry import lattice_plane_of
 from dsfunet.io import MeasuredPlane, Result

@@ -10,6 +10,12 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ig
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from dsfunet.errors import InputError
+from evaluate.commands import (
+    build_calibration_parser,
+    build_verdicts_parser,
+    run_calibration,
+    run_verdicts,
+)
 
 COMPARE = "compare"
 LATTICES = "lattices"
@@ -133,62 +139,6 @@ def build_lattices_parser() -> ArgumentParser:
     return parser
 
 
-def build_calibration_parser() -> ArgumentParser:
-    """The command line of the calibration."""
-    parser = ArgumentParser(
-        prog="python -m evaluate calibration",
-        description="Make the calibration of the uncertainty of weights on half of some planes and judge it on the"
-        " others; calibration.json goes beside the weights.",
-    )
-    add = parser.add_argument
-    add("--weights", type=str, default="release", help="release, a checkpoint or a folder of safetensors")
-    add("--shards", type=str, required=True, help="a store of planes, such as data/validation.zarr")
-    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
-    add("--samples", type=PositiveInt, default=900, help="so many planes, spread evenly over the store")
-    add("--seed", type=NonNegativeInt, default=0, help="of the noise, the turns and the pixels")
-    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
-    add(
-        "--allow-trained-species",
-        type=bool,
-        default=False,
-        help="calibrate on planes of species that the weights were trained on, with a warning",
-    )
-    add("--progress", type=bool, default=True, help="show a progress bar")
-    return parser
-
-
-def build_verdicts_parser() -> ArgumentParser:
-    """The command line of the report on verdicts."""
-    parser = ArgumentParser(
-        prog="python -m evaluate verdicts",
-        description="How often the verdict flags good planes, and planes that break what the networks assume.",
-    )
-    add = parser.add_argument
-    add("--weights", type=str, default="release", help="release, a checkpoint or a folder of safetensors")
-    add("--shards", type=str, required=True, help="a store of good planes, such as data/validation.zarr")
-    add("--violations", type=str, required=True, help="a store of `python -m simulate violations`")
-    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
-    add(
-        "--samples",
-        type=PositiveInt,
-        default=1200,
-        help="good planes, spread over the store; half of them judge",
-    )
-    add("--fit", type=bool, default=False, help="set the limits anew on the other half, and judge by these")
-    add("--training-shards", type=str | None, help="planes of the training species, for --fit true")
-    add("--limits-out", type=str | None, help="write the limits to this file (.json)")
-    add("--seed", type=NonNegativeInt, default=0, help="of the noise")
-    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
-    add(
-        "--allow-trained-species",
-        type=bool,
-        default=False,
-        help="judge on planes of species that the weights were trained on, with a warning",
-    )
-    add("--progress", type=bool, default=True, help="show a progress bar")
-    return parser
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
@@ -198,9 +148,9 @@ def main(args: Sequence[str] | None = None) -> int:
         elif arguments and arguments[0] == LATTICES:
             _lattices(build_lattices_parser().parse_args(arguments[1:]))
         elif arguments and arguments[0] == CALIBRATION:
-            _calibration(build_calibration_parser().parse_args(arguments[1:]))
+            run_calibration(build_calibration_parser().parse_args(arguments[1:]))
         elif arguments and arguments[0] == VERDICTS:
-            _verdicts(build_verdicts_parser().parse_args(arguments[1:]))
+            run_verdicts(build_verdicts_parser().parse_args(arguments[1:]))
         else:
             _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
@@ -331,62 +281,6 @@ def _lattices(options: Namespace) -> None:
     plain, timing = evaluate_lattices(request)
     write_lattices(plain, timing, out)
     print("\n".join([*lattice_tables(plain), "", f"the report is in {out}"]))
-
-
-def _calibration(options: Namespace) -> None:
-    from dsfunet.shards import open_store
-    from evaluate.report import check_destination
-
-    out = Path(options.out)
-    check_destination(out)
-    open_store(options.shards)
-    from evaluate.calibration import CalibrationRequest, calibrate
-    from evaluate.calibration_report import calibration_tables, write_calibration
-    from evaluate.running import checked_device
-
-    request = CalibrationRequest(
-        weights=options.weights,
-        shards=options.shards,
-        samples=options.samples,
-        device=checked_device(options.device),
-        seed=options.seed,
-        allow_trained_species=options.allow_trained_species,
-        progress=options.progress,
-    )
-    calibration, plain, timing = calibrate(request)
-    write_calibration(calibration, plain, timing, out)
-    print("\n".join([*calibration_tables(plain), "", f"the report is in {out}"]))
-
-
-def _verdicts(options: Namespace) -> None:
-    from dsfunet.shards import open_store, write_json
-    from evaluate.report import check_destination
-
-    out = Path(options.out)
-    check_destination(out)
-    for store in filter(None, (options.shards, options.violations, options.training_shards)):
-        open_store(store)
-    from evaluate.running import checked_device
-    from evaluate.verdicts import VerdictRequest, evaluate_verdicts
-    from evaluate.verdicts_report import verdict_tables, write_verdicts
-
-    request = VerdictRequest(
-        weights=options.weights,
-        shards=options.shards,
-        violations=options.violations,
-        training_shards=options.training_shards,
-        samples=options.samples,
-        fit=options.fit,
-        device=checked_device(options.device),
-        seed=options.seed,
-        allow_trained_species=options.allow_trained_species,
-        progress=options.progress,
-    )
-    plain, fitted = evaluate_verdicts(request)
-    write_verdicts(plain, fitted, out)
-    if options.limits_out is not None:
-        write_json(Path(options.limits_out), fitted)
-    print("\n".join([*verdict_tables(plain), "", f"the report is in {out}"]))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from simulate.locks import naming_failures
 from simulate.planes import GENERATOR_VERSION
 from simulate.recipe import Recipe
 from simulate.shard_writer import end_with_parent, put_arrays
-from simulate.violations import draw_violation, plan
+from simulate.violation_planes import draw_violation, plan
 from simulate.writer import checked_workers
 
 SPLIT = "validation"

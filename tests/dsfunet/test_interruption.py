@@ -136,11 +136,12 @@ def test_loader_workers_leave_the_first_signal_to_the_training_process() -> None
     for number in StopOnSignal.signals:
         os.kill(worker.pid, number)
     assert [int(next(batches)) for _ in range(50)] == list(range(1, 51))
-    os.kill(worker.pid, signal.SIGTERM)  # as Python ends workers that do not end by themselves
+    with pytest.raises(RuntimeError, match=r"exited unexpectedly|killed by signal"):
+        os.kill(worker.pid, signal.SIGTERM)  # as Python ends workers that do not end by themselves
+        worker.join(timeout=30)  # torch tells of it here already, or when the next batch is asked for
+        list(batches)
     worker.join(timeout=30)
     assert worker.exitcode == -signal.SIGTERM
-    with pytest.raises(RuntimeError, match=r"exited unexpectedly|killed by signal"):
-        list(batches)
 
 
 def test_a_batch_that_is_not_finite_is_kept_with_the_weights_it_met(tmp_path: Path) -> None:

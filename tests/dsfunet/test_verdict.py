@@ -15,7 +15,8 @@ from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import normalise
 from dsfunet.verdict import REASONS, TESTS, Verdict, judge, limits, verdict_on
-from dsfunet.verdict_measures import measure, noise_variance
+from dsfunet.verdict_measures import measure
+from dsfunet.verdict_seen import noise_variance
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

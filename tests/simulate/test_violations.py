@@ -11,14 +11,12 @@ from dsfunet.shards import open_store
 from simulate.crystals import World, build_world
 from simulate.degradation import bragg_pixels
 from simulate.recipe import Counts, Recipe
+from simulate.violation_planes import _draw_draft, draw_violation, plan
 from simulate.violation_store import write_violations
 from simulate.violations import (
     KINDS,
     Draft,
-    _draw_draft,
     bragg_peaks,
-    draw_violation,
-    plan,
     size_effect,
     thermal_diffuse,
     two_sites,
