@@ -6,6 +6,7 @@ splines: straight lines between pixels would blur a coarse grid so that no latti
 no part.
 """
 
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,7 @@ it out to 6; that to one out to 12 is two (I_SRO) to five times (I_FF) as wrong,
 
 # A target pixel wider than this [source pixels] is averaged over; below, interpolation suffices.
 _AVERAGE_ABOVE = 1.5
+_HALF = 0.5 * (1 - 1e-9)
 
 
 class Grid(Protocol):
@@ -107,13 +109,19 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
     Raises:
         ValueError: as `resample`.
     """
-    result = resample(values, source, target)
     matrix, offset = _index_map(source, target)
     measured = np.isfinite(values)
-    if max(map(_samples, matrix.T)) > 1 or not measured.any():
+    fine = max(map(_samples, matrix.T)) == 1
+    if fine and measured.all() and values.shape == source.shape:  # as components are everywhere
+        cubic = ndimage.affine_transform(values, matrix, offset, target.shape, order=3, mode="nearest")
+        np.clip(cubic, values.min(), values.max(), out=cubic)
+        cubic[~_inside(source, target)] = np.nan
+        return np.asarray(cubic, dtype=np.float64)
+    result = resample(values, source, target)
+    if not fine or not measured.any():
         return result
     filled, chosen = values, np.isfinite(result)
-    if not measured.all():  # as components are everywhere
+    if not measured.all():
         nearest = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
         filled = values[tuple(nearest)]
         surrounded = ndimage.binary_erosion(measured, np.ones((5, 5)), border_value=1).astype(np.float64)
@@ -123,6 +131,15 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
     cubic = ndimage.affine_transform(filled, matrix, offset, target.shape, order=3, mode="nearest")
     result[chosen] = np.clip(cubic[chosen], filled.min(), filled.max())
     return result
+
+
+@lru_cache(maxsize=8)
+def _inside(source: Plane, target: Plane) -> npt.NDArray[np.bool_]:
+    """Target pixels of which at least half lies on source pixels: where `resample` finds values if all are there."""
+    matrix, offset = _index_map(source, target)
+    inside: npt.NDArray[np.bool_] = _bilinear(np.ones(source.shape), matrix, offset, target.shape) >= _HALF
+    inside.flags.writeable = False
+    return inside
 
 
 def resample(values: Array, source: Plane, target: Plane) -> Array:
@@ -148,7 +165,7 @@ def resample(values: Array, source: Plane, target: Plane) -> Array:
             total += _bilinear(filled, matrix, shifted, target.shape)
             weight += _bilinear(weights, matrix, shifted, target.shape)
     # Zeros surround the source, so half a pixel beyond its edge the weight is one half: pixels have an area.
-    missing = weight < 0.5 * samples[0] * samples[1] * (1 - 1e-9)
+    missing = weight < _HALF * samples[0] * samples[1]
     result: Array = np.divide(total, weight, out=np.full(target.shape, np.nan), where=~missing)
     return result
 

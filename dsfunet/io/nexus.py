@@ -215,7 +215,7 @@ def _write_plane(
     group["title"] = TITLES[name]
     # Booleans are stored by h5py as an enumeration, which many viewers do not draw.
     values = plane.astype(np.uint8) if plane.dtype == np.bool_ else plane
-    data = group.create_dataset("data", data=values, compression="gzip", shuffle=True)
+    data = group.create_dataset("data", data=values, compression="gzip", compression_opts=1, shuffle=True)
     data.attrs["long_name"] = TITLES[name]
     for label, dataset in axes.items():
         group[label] = dataset  # a hard link
