@@ -43,7 +43,7 @@ smoke: $(BIN)/.dev ## simulate, fit, evaluate, factorise: the whole path in unde
 	  --curve-samples 8 --uncertainty-samples 4
 	$(BIN)/dsfunet factorize examples/cresol_benzene.h5 --plane hk1 -o runs/smoke/example.nxs --png --weights runs/smoke/last.ckpt
 
-example: $(BIN)/.dev ## three crystals and 300 lattices found again: example/, ten minutes
+example: $(BIN)/.dev ## three crystals and 300 lattices found again: example/, a quarter of an hour
 	mkdir -p example
 	$(BIN)/python -m examples.worked --out example/crystals --page docs/examples.md
 	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
