@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -211,7 +212,21 @@ def _create(recipe: Recipe, path: Path, samples: int, attributes: dict[str, Any]
         if not path.is_dir():  # else another process was first, on a file system whose locks do not hold
             raise
     finally:
-        shutil.rmtree(temporary)
+        _remove(temporary)
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder away in which zarr's threads may still be clearing up what they could not write."""
+    for _ in range(20):
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            # Something in it went, or came, meanwhile: no reason to hide why the store was not made.
+            if folder.exists():
+                time.sleep(0.05)
+                continue
+        return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _group(path: Path) -> dict[str, Any]:
