@@ -1,8 +1,5 @@
 """The folder of `python -m evaluate calibration`: calibration.json, report.json, report.md and timing.json."""
 
-import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +7,7 @@ from typing import Any
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.uncertainty import CALIBRATED_PASSES, MODES, Calibration
 from dsfunet.weights import CALIBRATION_FILE
+from evaluate.report_folder import markdown_table, percent, replacing_folder, write_values
 
 SHOWN_PASSES = 4
 """Whose coverage report.md breaks down; report.json has that of the others."""
@@ -41,22 +39,11 @@ def write_calibration(
     Raises:
         OSError: it cannot be written.
     """
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
-        new, old = temporary / "new", temporary / "old"
-        new.mkdir()
-        contents = (calibration_file(calibration, plain), plain, timing)
-        for name, values in zip((CALIBRATION_FILE, "report.json", "timing.json"), contents, strict=True):
-            text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
-            (new / name).write_text(text + "\n", encoding="utf-8")
-        (new / "report.md").write_text("\n".join([*calibration_tables(plain), ""]), encoding="utf-8")
-        if out.exists():
-            out.replace(old)
-        new.replace(out)
-    finally:
-        shutil.rmtree(temporary)
+    with replacing_folder(out) as folder:
+        write_values(folder / CALIBRATION_FILE, calibration_file(calibration, plain))
+        write_values(folder / "report.json", plain)
+        write_values(folder / "timing.json", timing)
+        (folder / "report.md").write_text("\n".join([*calibration_tables(plain), ""]), encoding="utf-8")
 
 
 def calibration_tables(plain: Mapping[str, Any]) -> list[str]:
@@ -88,29 +75,29 @@ def calibration_tables(plain: Mapping[str, Any]) -> list[str]:
                 passes,
                 " / ".join(f"{of[name]:.5f}" for name in ("mse", "mse_median", "mse_90")),
                 # A single pass has no deviation.
-                f"{_percent(of['raw_within_1'])}, {_percent(of['raw_within_2'])}" if passes != "1" else "-",
+                f"{percent(of['raw_within_1'])}, {percent(of['raw_within_2'])}" if passes != "1" else "-",
                 f"{_raw(of['ranks_pixels_raw'], passes)} ({of['ranks_pixels']:.2f})",
                 f"{_raw(of['ranks_planes_raw'], passes)} ({of['ranks_planes']:.2f})",
                 f"{of['mse_of_surer_half']:.2f}",
                 f"{of['median_sigma']:.4f}",
                 f"{of['factor_95']:.2f}",
-                f"{_percent(of['linear_within_1'])}, {_percent(of['linear_within_2'])}",
+                f"{percent(of['linear_within_1'])}, {percent(of['linear_within_2'])}",
             ]
             for passes, of in ((str(each), table[str(each)]) for each in CALIBRATED_PASSES)
         ]
         planes = table[str(SHOWN_PASSES)]["planes"]
-        lines += ["", f"{component}, {_TITLES[mode]} ({planes} planes):", "", *_table(head, rows)]
+        lines += ["", f"{component}, {_TITLES[mode]} ({planes} planes):", "", *markdown_table(head, rows)]
     lines += ["", "## Coverage", "", "Share of the errors within one and two calibrated sigmas."]
     lines += ["", f"By the number of passes, all pixels; below, of {SHOWN_PASSES} passes."]
     columns = [(mode, component) for mode, component, _ in _each(plain["coverage"])]
     head = ["", *(f"{component}, {_TITLES[mode]}" for mode, component in columns)]
     tables = [plain["coverage"][mode][component] for mode, component in columns]
     rows = [[str(each), *(_covered(of[str(each)]["all"]) for of in tables)] for each in CALIBRATED_PASSES]
-    lines += ["", *_table(["passes", *head[1:]], rows)]
+    lines += ["", *markdown_table(["passes", *head[1:]], rows)]
     if tables:
         labels = list(tables[0][str(SHOWN_PASSES)])
         rows = [[label, *(_covered(of[str(SHOWN_PASSES)][label]) for of in tables)] for label in labels]
-        lines += ["", *_table(["pixels or planes", *head[1:]], rows)]
+        lines += ["", *markdown_table(["pixels or planes", *head[1:]], rows)]
     return lines
 
 
@@ -124,18 +111,8 @@ def _each(tables: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, An
 
 
 def _covered(of: Mapping[str, float]) -> str:
-    return f"{_percent(of['within_1'])}, {_percent(of['within_2'])}" if of["pixels"] else "-"
+    return f"{percent(of['within_1'])}, {percent(of['within_2'])}" if of["pixels"] else "-"
 
 
 def _raw(rank: float, passes: str) -> str:
     return "-" if passes == "1" else f"{rank:.2f}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]

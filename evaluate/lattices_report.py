@@ -1,9 +1,6 @@
 """The report of `python -m evaluate lattices`: report.json, report.md and timing.json, whole or not there."""
 
-import json
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,7 @@ from dsfunet.preprocessing import COMPONENTS
 from evaluate.lattices import AS_GOOD, OUTCOMES, WAYS
 from evaluate.metrics import PAPER_MARKS
 from evaluate.report import check_destination
+from evaluate.report_folder import markdown_table, percent, replacing_folder, write_values
 
 _TITLES = {"networks": "networks alone", "found": "lattice found", "known": "lattice known"}
 
@@ -22,27 +20,11 @@ def write_lattices(plain: Mapping[str, Any], timing: Mapping[str, float], out: P
         InputError: as `evaluate.report.check_destination`.
     """
     check_destination(out)
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
-        new, old = temporary / "new", temporary / "old"
-        new.mkdir()
-        for name, values in (("report.json", plain), ("timing.json", timing)):
-            text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
-            (new / name).write_text(text + "\n", encoding="utf-8")
+    with replacing_folder(out) as folder:
+        write_values(folder / "report.json", plain)
+        write_values(folder / "timing.json", timing)
         text = "\n".join([*lattice_tables(plain), "", *_seconds(timing), ""])
-        (new / "report.md").write_text(text, encoding="utf-8")
-        if out.exists():
-            out.replace(old)
-        try:
-            new.replace(out)
-        except OSError:
-            if old.exists():
-                old.replace(out)
-            raise
-    finally:
-        shutil.rmtree(temporary)
+        (folder / "report.md").write_text(text, encoding="utf-8")
 
 
 def lattice_tables(plain: Mapping[str, Any]) -> list[str]:
@@ -68,11 +50,11 @@ def lattice_tables(plain: Mapping[str, Any]) -> list[str]:
             [
                 label,
                 str(each["planes"]),
-                *(_percent(each[name]) for name in (*OUTCOMES, "worse than the networks")),
+                *(percent(each[name]) for name in (*OUTCOMES, "worse than the networks")),
             ]
             for label, each in table.items()
         ]
-        lines += ["", *_table(head, rows)]
+        lines += ["", *markdown_table(head, rows)]
     lines += ["", "## Errors", "", "Mean squared error in spread space: mean, median, 90th percentile."]
     for name in COMPONENTS:
         rows = [
@@ -83,7 +65,7 @@ def lattice_tables(plain: Mapping[str, Any]) -> list[str]:
             for level, table in plain["errors"].items()
         ]
         title = f"{name} (paper's 90 % mark {PAPER_MARKS[name]:g})"
-        lines += ["", *_table([title, *(_TITLES[way] for way in WAYS)], rows)]
+        lines += ["", *markdown_table([title, *(_TITLES[way] for way in WAYS)], rows)]
     lines += ["", "## Wrong lattices given", "", "The first direct axis changed, planes as stored."]
     head = [
         "axis",
@@ -95,28 +77,18 @@ def lattice_tables(plain: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             name,
-            _percent(each["accepted"]),
-            _percent(each["accepted and better"]),
-            _percent(each["better if used"]),
+            percent(each["accepted"]),
+            percent(each["accepted and better"]),
+            percent(each["better if used"]),
             f"{each['median_mse']:.5f}",
         ]
         for name, each in plain["given"].items()
     ]
-    return [*lines, "", *_table(head, rows)]
+    return [*lines, "", *markdown_table(head, rows)]
 
 
 def _three(summary: Mapping[str, float]) -> tuple[float, float, float]:
     return summary["mean"], summary["median"], summary["percentile_90"]
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
 def _seconds(timing: Mapping[str, float]) -> list[str]:

@@ -5,11 +5,8 @@ All but timing.json are the same byte for byte when the same planes are judged a
 
 import csv
 import io
-import json
-import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +16,7 @@ from evaluate import pictures
 from evaluate.evaluation import Report
 from evaluate.measures import MEASURES
 from evaluate.predictors import NETWORK
+from evaluate.report_folder import replacing_folder, write_values
 from evaluate.tables import markdown
 
 PLANES_FILE = "planes.npz"
@@ -75,32 +73,13 @@ def write(report: Report, out: Path) -> None:
         InputError: as `check_destination`.
     """
     check_destination(out)
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Made beside its destination, on the same file system, so that a rename puts it there in one step.
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
-        _write_files(report, temporary / "new")
-        _swap(temporary / "new", out, temporary / "old")
-    finally:
-        shutil.rmtree(temporary)
-
-
-def _swap(new: Path, out: Path, old: Path) -> None:
-    if out.exists():
-        out.replace(old)
-    try:
-        new.replace(out)
-    except OSError:
-        if old.exists():
-            old.replace(out)
-        raise
+    with replacing_folder(out) as folder:
+        _write_files(report, folder)
 
 
 def _write_files(report: Report, folder: Path) -> None:
-    folder.mkdir()
-    _write_json(folder / REPORT_FILE, report.plain)
-    _write_json(folder / "timing.json", report.timing)
+    write_values(folder / REPORT_FILE, report.plain)
+    write_values(folder / "timing.json", report.timing)
     (folder / "report.md").write_text(markdown(report.plain), encoding="utf-8")
     (folder / "planes.csv").write_text(_planes_csv(report), encoding="utf-8")
     with (folder / PLANES_FILE).open("wb") as stream:
@@ -110,11 +89,6 @@ def _write_files(report: Report, folder: Path) -> None:
         drawn["calibration"] = pictures.calibration
     for name, draw in drawn.items():
         draw(report).savefig(folder / f"{name}.png", dpi=_PIXELS_PER_INCH)
-
-
-def _write_json(path: Path, plain: Any) -> None:
-    text = json.dumps(plain, indent=1, sort_keys=True, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _planes_csv(report: Report) -> str:

@@ -1,14 +1,12 @@
 """The report of `python -m evaluate verdicts`: report.json and report.md, whole or not there."""
 
-import json
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dsfunet.verdict import LIMITS_FILE, SEVERE
 from evaluate.report import check_destination
+from evaluate.report_folder import percent, replacing_folder, write_values
 
 _REGIMES = {"lattice": "on the lattice given", "none": "the networks alone"}
 
@@ -20,25 +18,9 @@ def write_verdicts(plain: Mapping[str, Any], fitted: Mapping[str, Any], out: Pat
         InputError: as `evaluate.report.check_destination`.
     """
     check_destination(out)
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
-        new, old = temporary / "new", temporary / "old"
-        new.mkdir()
-        text = json.dumps({**plain, "limits": fitted}, indent=1, sort_keys=True, allow_nan=False)
-        (new / "report.json").write_text(text + "\n", encoding="utf-8")
-        (new / "report.md").write_text("\n".join([*verdict_tables(plain), ""]), encoding="utf-8")
-        if out.exists():
-            out.replace(old)
-        try:
-            new.replace(out)
-        except OSError:
-            if old.exists():
-                old.replace(out)
-            raise
-    finally:
-        shutil.rmtree(temporary)
+    with replacing_folder(out) as folder:
+        write_values(folder / "report.json", {**plain, "limits": fitted})
+        (folder / "report.md").write_text("\n".join([*verdict_tables(plain), ""]), encoding="utf-8")
 
 
 def verdict_tables(plain: Mapping[str, Any]) -> list[str]:
@@ -65,7 +47,7 @@ def verdict_tables(plain: Mapping[str, Any]) -> list[str]:
     for way, table in tables["lattice"].items():
         for label, rate in table.items():
             name = label if label == "all" else f"{way}: {label}"
-            shares = [_percent(tables[regime][way][label]["flagged"]) for regime in _REGIMES]
+            shares = [percent(tables[regime][way][label]["flagged"]) for regime in _REGIMES]
             lines.append(f"| {name} | {rate['planes']} | {shares[0]} | {shares[1]} |")
     lines += [
         "",
@@ -84,7 +66,7 @@ def verdict_tables(plain: Mapping[str, Any]) -> list[str]:
         for regime in _REGIMES:
             of_kind = plain["flagged_bad"][regime][kind]
             by_level = " / ".join(f"{100 * each['flagged']:.0f}" for each in of_kind["levels"].values())
-            cells += [_percent(of_kind["all"]["flagged"]), by_level]
+            cells += [percent(of_kind["all"]["flagged"]), by_level]
         reasons = _reasons(rates["reasons"])
         lines.append(f"| {kind} | {rates['all']['planes']} | {levels} | {' | '.join(cells)} | {reasons} |")
     return lines
@@ -95,7 +77,3 @@ def _reasons(shares: Mapping[str, float], most: int = 3) -> str:
     ranked: Iterable[tuple[str, float]] = sorted(shares.items(), key=lambda each: -each[1])
     text = ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in [*ranked][:most])
     return text.replace("|", "\\|") or "-"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
