@@ -51,12 +51,27 @@ class Signal:
 
     def without_row(self, vector: Array) -> "Signal":
         """The signal less the harmonics 0 to 5 of one vector that fit it best."""
-        columns = _row_harmonics(self.values.shape, vector)
-        weighted = columns * self.weights.reshape(-1)
-        matrix = weighted @ columns.T
+        # Thin products, as in `dsfunet.physics.cosine_series`: no column of all pixels is built for any harmonic.
+        count = _harmonics_below_half_a_cycle(vector)
+        rows, columns = (
+            np.exp(
+                -2j * np.pi * vector[axis] * np.outer(np.arange(size) - size // 2, np.arange(2 * count + 1))
+            )
+            for axis, size in enumerate(self.values.shape)
+        )
+
+        def transform(field: Array) -> npt.NDArray[np.complex128]:
+            return np.asarray(np.einsum("ik,ik->k", rows, field @ columns))
+
+        differences, harmonics = transform(self.weights), transform(self.weights * self.values)[: count + 1]
+        both_ways = np.concatenate([np.conj(differences[:0:-1]), differences])
+        numbers = np.arange(-count, count + 1)
+        matrix = both_ways[numbers[:, None] - numbers + 2 * count]
         matrix[np.diag_indices_from(matrix)] *= 1 + 1e-6
-        amplitudes = np.linalg.solve(matrix, weighted @ self.values.reshape(-1))
-        return Signal(self.values - (amplitudes @ columns).reshape(self.values.shape), self.weights)
+        amplitudes = np.linalg.solve(matrix, np.concatenate([np.conj(harmonics[:0:-1]), harmonics]))[count:]
+        amplitudes[1:] *= 2  # with their partners at -k
+        row = (np.conj(rows[:, : count + 1]) * amplitudes) @ np.conj(columns[:, : count + 1]).T
+        return Signal(self.values - row.real, self.weights)
 
 
 def candidates(signals: tuple[Signal, ...], count: int) -> list[Array]:
@@ -140,18 +155,10 @@ def _looked_at() -> npt.NDArray[np.bool_]:
     return np.asarray(long_enough & (np.abs(along_rows) < _LONGEST) & (along_columns < _LONGEST), np.bool_)
 
 
-def _row_harmonics(shape: tuple[int, ...], vector: Array) -> Array:
-    """1 and the cosines and sines of the harmonics of a vector below half a cycle a pixel, (k, pixels)."""
-    rows, columns = (np.arange(size) - size // 2 for size in shape)
-    wave = np.multiply.outer(np.exp(2j * np.pi * vector[0] * rows), np.exp(2j * np.pi * vector[1] * columns))
-    wave = wave.reshape(-1)
-    found, power = [np.ones(wave.size)], np.ones_like(wave)
-    for index in range(1, MAX_INDEX + 1):
-        if index * np.abs(vector).max() >= 0.5:
-            break
-        power = power * wave
-        found += [power.real, power.imag]
-    return np.stack(found)
+def _harmonics_below_half_a_cycle(vector: Array) -> int:
+    """How many of the harmonics 1 to 5 of a vector turn by less than half a cycle a pixel along both axes."""
+    longest = float(np.abs(vector).max())
+    return next((index - 1 for index in range(1, MAX_INDEX + 1) if index * longest >= 0.5), MAX_INDEX)
 
 
 def _peaks(power: Array, count: int) -> Array:

@@ -104,9 +104,8 @@ def find_lattice(
     if not pairs:
         return None
     fit = _best(signal, pairs)
-    fit = min(
-        (_refined(signal, each, MAX_INDEX, 2) for each in _bases(fit.vectors)), key=lambda each: each.misfit
-    )
+    fits = [_Fit(signal, each, MAX_INDEX) for each in _bases(fit.vectors)]
+    fit = _refined(signal, min(fits, key=lambda each: each.misfit), 2)
     confidence = _confidence(evidence(fit.vectors, data, networks))
     return _found(fit.vectors, plane, mask.shape, confidence)
 
@@ -198,8 +197,8 @@ class _Fit:
     """The cosine series on a lattice that fits a signal best."""
 
     def __init__(self, signal: Signal, vectors: Array, index: int) -> None:
-        self.vectors = vectors
-        self._signal, self._index = signal, index
+        self.vectors, self.index = vectors, index
+        self._signal = signal
         self._lattice = lattice_plane(vectors, _pixels(signal.values.shape))
         self._series = self._fitted(signal.weights)
         self._left = signal.values - self._series.evaluate(self._lattice.plane)
@@ -208,13 +207,13 @@ class _Fit:
     def _fitted(self, weights: Array) -> CosineSeries:
         lattice = self._lattice
         return fit_cosine_series(
-            self._signal.values, weights, lattice.cell, lattice.plane, lattice.axes, self._index
+            self._signal.values, weights, lattice.cell, lattice.plane, lattice.axes, self.index
         )
 
     def step(self) -> Array:
         """By how much a Gauss-Newton step changes the vectors, the harmonics held."""
         plane, series = self._lattice.plane, self._series
-        numbers = 2j * np.pi * np.arange(-self._index, self._index + 1)
+        numbers = 2j * np.pi * np.arange(-self.index, self.index + 1)
 
         def slope(factor: npt.NDArray[np.complexfloating[Any, Any]]) -> Array:
             return CosineSeries(
@@ -250,16 +249,15 @@ def _pixels(shape: tuple[int, ...]) -> Plane:
     return Plane(origin, step_u, step_v, (shape[0], shape[1]))
 
 
-def _refined(signal: Signal, vectors: Array, index: int, rounds: int) -> _Fit:
+def _refined(signal: Signal, best: _Fit, rounds: int) -> _Fit:
     """Gauss-Newton steps, as long as they help; none turns the highest harmonic by more than a cycle at the edges."""
-    best = _Fit(signal, vectors, index)
     for _ in range(rounds):
         step = best.step()
-        turn = float(np.abs(step).max()) * index * max(signal.values.shape) / 2
+        turn = float(np.abs(step).max()) * best.index * max(signal.values.shape) / 2
         moved = best.vectors + step / max(turn, 1.0)
         if not _possible(moved):
             break
-        after = _Fit(signal, moved, index)
+        after = _Fit(signal, moved, best.index)
         if after.misfit >= best.misfit:
             break
         best = after
@@ -276,12 +274,12 @@ def _possible(vectors: Array) -> bool:
 def _best(signal: Signal, pairs: list[Array]) -> _Fit:
     """Whose series foretells the plane best, the last of the pairs being for order along one direction alone."""
     variance = _spread_about_mean(signal)
-    sketches = [_refined(signal, pair, _SKETCH_INDEX, 1) for pair in pairs]
+    sketches = [_refined(signal, _Fit(signal, pair, _SKETCH_INDEX), 1) for pair in pairs]
     explained = [variance - sketch.misfit for sketch in sketches]
     enough = _PROMISING * max(explained)
     order = sorted(range(len(pairs) - 1), key=lambda each: -explained[each])[: _FINALISTS - 1]
     chosen = [each for each in order if explained[each] >= enough] + [len(pairs) - 1]
-    fits = [_refined(signal, sketches[each].vectors, MAX_INDEX, 1) for each in chosen]
+    fits = [_refined(signal, _Fit(signal, sketches[each].vectors, MAX_INDEX), 1) for each in chosen]
     misfits = np.array([fit.foretold() for fit in fits])
     least = float(misfits.min())
     if misfits[-1] <= _AS_GOOD_ALONG_ONE * least:

@@ -63,8 +63,9 @@ def measure(
     * root_*, band_*: what the plane looks like (`likeness`).
     """
     it = seen(plane, mask, form_factor, short_range_order, sigma, lattice)
+    leftover = _leftover(it)
     numbers = {
-        **_leftover(it),
+        **leftover,
         **_background(it),
         **_spots(it),
         **_dark(it),
@@ -74,12 +75,10 @@ def measure(
         numbers |= _bragg(it, lattice)
         numbers |= _displacement(it, lattice)
         if answer is not None:
-            on = (
-                it
-                if answer.accepted
-                else seen(plane, mask, answer.form_factor, answer.short_range_order, sigma, lattice)
-            )
-            numbers["unexplained_on_lattice"] = _leftover(on)["unexplained"]
+            if not answer.accepted:  # else the components judged are its own
+                on = seen(plane, mask, answer.form_factor, answer.short_range_order, sigma, lattice)
+                leftover = _leftover(on)
+            numbers["unexplained_on_lattice"] = leftover["unexplained"]
             numbers["lattice_over_networks"] = (answer.residual + _ANY_RESIDUAL) / (
                 answer.residual_of_networks + _ANY_RESIDUAL
             )

@@ -5,6 +5,8 @@ space. Where damage has made that of no size, the library (2.0 among others) ste
 """
 
 import struct
+import time
+from functools import lru_cache
 from pathlib import Path
 
 from dsfunet.errors import InputError
@@ -15,6 +17,9 @@ _OBJECT = struct.Struct("<HHIQ")  # number, references, nothing, bytes
 _LOOKED_AT = 8_000_000
 """Bytes at either end of a file that are looked at: texts are mostly written first, or last, beside gigabytes."""
 
+_SETTLED_SECONDS = 3.0
+"""A file changed less long ago may change again within the tick of its time stamp: it is looked at each time."""
+
 _PLACE_OF_LENGTHS = {0: 14, 1: 14, 2: 10, 3: 10}
 """Byte of the superblock, by its version, that says how many bytes a length has."""
 
@@ -22,25 +27,36 @@ _PLACE_OF_LENGTHS = {0: 14, 1: 14, 2: 10, 3: 10}
 def check_heaps(path: Path) -> None:
     """Refuse a file of which reading a text would take for ever.
 
+    A file that is as it was is not looked through again: a volume is opened for each of its planes.
+
     Raises:
         InputError: free space in a heap of texts has no size; or the file cannot be read.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            start = stream.read(_LOOKED_AT)
-            stream.seek(max(size - _LOOKED_AT, 0))
-            parts = [start] if size <= _LOOKED_AT else [start, stream.read(_LOOKED_AT)]
+        found = path.stat()
+        settled = time.time() - max(found.st_mtime, found.st_ctime) > _SETTLED_SECONDS
+        identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        look = _has_endless_heap if settled else _has_endless_heap.__wrapped__
+        endless = look(path, found.st_size, *identity)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if endless:
+        raise InputError(f"{path}: HDF5 file that is damaged (free space of no size in a heap of texts)")
+
+
+@lru_cache(maxsize=64)
+def _has_endless_heap(path: Path, size: int, *identity: int) -> bool:
+    with path.open("rb") as stream:
+        start = stream.read(_LOOKED_AT)
+        stream.seek(max(size - _LOOKED_AT, 0))
+        parts = [start] if size <= _LOOKED_AT else [start, stream.read(_LOOKED_AT)]
     # Other files keep lengths in fewer bytes, or begin with a block of somebody else's: they are believed.
     if not start.startswith(HDF5_SIGNATURE) or len(start) < 16:
-        return
+        return False
     place = _PLACE_OF_LENGTHS.get(start[8])
     if place is not None and start[place] != 8:
-        return
-    if any(_is_endless(part) for part in parts):
-        raise InputError(f"{path}: HDF5 file that is damaged (free space of no size in a heap of texts)")
+        return False
+    return any(_is_endless(part) for part in parts)
 
 
 def _is_endless(content: bytes) -> bool:

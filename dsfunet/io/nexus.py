@@ -214,8 +214,12 @@ def _write_plane(
     group.attrs.update({f"{rows}_indices": 0, f"{columns}_indices": 1})
     group["title"] = TITLES[name]
     # Booleans are stored by h5py as an enumeration, which many viewers do not draw.
-    values = plane.astype(np.uint8) if plane.dtype == np.bool_ else plane
-    data = group.create_dataset("data", data=values, compression="gzip", compression_opts=1, shuffle=True)
+    if plane.dtype == np.bool_:
+        data = group.create_dataset(
+            "data", data=plane.astype(np.uint8), compression="gzip", compression_opts=1
+        )
+    else:  # floats would shrink by a third, and take as long as all else that writes a result
+        data = group.create_dataset("data", data=plane)
     data.attrs["long_name"] = TITLES[name]
     for label, dataset in axes.items():
         group[label] = dataset  # a hard link

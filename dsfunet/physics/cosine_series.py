@@ -6,6 +6,7 @@ numbers, 121 for M = 5. h and k are fractional indices along the spanning axes, 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class CosineSeries:
             InputError: the plane does not lie along the axes.
         """
         # Half of the harmonics: c and its partner at -m, -n add up to twice the real part.
-        phases = _Phases(self.cell, plane, self.axes, len(self.coefficients) // 2)
+        phases = _phases(self.cell, plane, self.axes, len(self.coefficients) // 2)
         weight = 2 * self.coefficients.reshape(-1)[: phases.count]
         weight[-1] /= 2
         # Re[(r + i s) (u + i v)] = r u - s v as one real product of thin matrices.
@@ -108,8 +109,8 @@ def fit_cosine_series(
     weighted, weight = _weighted(values, weights, plane)
     if max_index < 0 or not 0 <= ridge < np.inf:
         raise InputError(f"max_index {max_index}, ridge {ridge}: expected zero or positive numbers")
-    harmonics = _Phases(cell, plane, axes, max_index).transform(weighted)
-    differences = _Phases(cell, plane, axes, 2 * max_index).transform(weight)
+    harmonics = _phases(cell, plane, axes, max_index).transform(weighted)
+    differences = _phases(cell, plane, axes, 2 * max_index).transform(weight)
 
     m, n = (index.reshape(-1) for index in np.indices((2 * max_index + 1,) * 2))
     matrix = differences[m[:, None] - m[None, :] + 2 * max_index, n[:, None] - n[None, :] + 2 * max_index]
@@ -185,13 +186,12 @@ class _Phases:
         third_index(cell, plane, axes)
         self._side = 2 * max_index + 1
         self.count = (self._side**2 + 1) // 2
-        numbers = np.arange(-max_index, max_index + 1)
         first, second = (index.reshape(-1)[: self.count] for index in np.indices((self._side,) * 2))
         vectors = cell.direct[list(axes)] / (2 * np.pi)
 
         def phases(q: Array, index: Array) -> ComplexArray:
-            # Powers of two phases, multiplied: exponentials for 2 (2M+1) columns, not for all K.
-            h, k = (np.exp(np.outer(index, -2j * np.pi * (vector @ q) * numbers)) for vector in vectors)
+            # Products of powers of two phases: one exponential for each pixel and vector, not for each harmonic.
+            h, k = (_powers(np.exp(index * (-2j * np.pi * (vector @ q))), max_index) for vector in vectors)
             product: ComplexArray = h.take(first, axis=1) * k.take(second, axis=1)
             return product
 
@@ -205,3 +205,23 @@ class _Phases:
         along_rows = np.ascontiguousarray(field @ self.columns.view(np.float64)).view(np.complex128)
         half = self.origin * np.einsum("ik,ik->k", self.rows, along_rows)
         return np.concatenate([half, np.conj(half[-2::-1])]).reshape(self._side, self._side)
+
+
+@lru_cache(maxsize=8)
+def _phases(cell: Cell, plane: Plane, axes: tuple[int, int], max_index: int) -> _Phases:
+    """Asked for several times in a row: to fit a lattice, to evaluate it, to fit it again without some pixels."""
+    return _Phases(cell, plane, axes, max_index)
+
+
+def _powers(phase: ComplexArray, highest: int) -> ComplexArray:
+    """Powers -highest to highest of phases (n,), shape (n, 2 highest + 1)."""
+    powers = np.ones((len(phase), 2 * highest + 1), np.complex128)
+    for power in range(1, highest + 1):
+        # Of its halves: rounding then grows with the number of doublings.
+        np.multiply(
+            powers[:, highest + power // 2],
+            powers[:, highest + power - power // 2] if power > 1 else phase,
+            out=powers[:, highest + power],
+        )
+    powers[:, :highest] = np.conj(powers[:, :highest:-1])
+    return powers
