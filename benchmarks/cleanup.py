@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
 from dsfunet import Factorizer
 from dsfunet.cleanup import CleanUp, clean, look_for_bragg
+from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, parse_plane_name
 from dsfunet.io.files import replacing
@@ -199,7 +199,7 @@ def table(found: dict[tuple[str, str], np.ndarray], flagged: dict[str, float], c
 
 def main(args: Sequence[str] | None = None) -> int:
     """Make the planes, spoil them, clean them up, write the table, print it."""
-    parser = ArgumentParser(prog="python -m benchmarks.cleanup", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.cleanup", description=__doc__)
     parser.add_argument("--planes", type=PositiveInt, default=24, help="how many planes of each case")
     options = parser.parse_args(args)
     planes = simulated(options.planes)

@@ -19,12 +19,12 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dsfunet.batch import available_cores
+from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
 from dsfunet.factorize_settings import FactorizeSettings
@@ -284,7 +284,7 @@ def networks_alone(settings: Settings, factorizer: Factorizer) -> list[str]:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, write the tables, print them."""
-    parser = ArgumentParser(prog="python -m benchmarks.inference", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.inference", description=__doc__)
     parser.add_class_arguments(Settings)
     settings = Settings(**parser.parse_args(args).as_dict())
     factorizer = Factorizer.from_pretrained(settings.device)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
+from dsfunet.command_parser import Parser
 from dsfunet.data import PlaneDataModule
 from dsfunet.io.files import replacing
 from dsfunet.losses import joint_product_loss, reconstruction_loss
@@ -174,7 +174,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, write the tables, print them."""
-    parser = ArgumentParser(prog="python -m benchmarks.loader", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.loader", description=__doc__)
     parser.add_argument(
         "--folder", type=str, default="data/release", help="folder of train.zarr, validation.zarr"
     )

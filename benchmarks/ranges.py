@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
+from dsfunet.command_parser import Parser
 from dsfunet.factorize import Factorizer
 from dsfunet.io.files import replacing
 from dsfunet.machine import describe_machine
@@ -257,7 +257,7 @@ def table(results: dict[str, dict[str, dict[str, list[float]]]], planes: int) ->
 
 def main(args: Sequence[str] | None = None) -> int:
     """Judge what is not judged yet, write the table, print it."""
-    parser = ArgumentParser(prog="python -m benchmarks.ranges", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.ranges", description=__doc__)
     parser.add_argument("--planes", type=PositiveInt, default=16, help="layers on every line")
     parser.add_argument("--seed", type=int, default=0, help="which layers")
     parser.add_argument("--work", type=Path, default=Path("runs/ranges"), help="folder for finished lines")

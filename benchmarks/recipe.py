@@ -18,13 +18,13 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveFloat
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI
 from torch import Tensor, nn
 
 from dsfunet.callbacks import CosineSchedule
+from dsfunet.command_parser import Parser
 from dsfunet.data import PlaneDataModule
 from dsfunet.io.files import replacing
 from dsfunet.machine import describe_machine
@@ -233,7 +233,7 @@ def table(results: dict[str, dict[str, float]], minutes: float) -> list[str]:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Calibrate, train what is not there yet, write the table, print it."""
-    parser = ArgumentParser(prog="python -m benchmarks.recipe", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.recipe", description=__doc__)
     parser.add_argument(
         "--folder", type=str, default="data/release", help="stores of configs/simulate/release.yaml"
     )

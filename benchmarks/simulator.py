@@ -14,11 +14,11 @@ from typing import Any
 import gemmi
 import numpy as np
 import numpy.typing as npt
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 from threadpoolctl import threadpool_limits
 
 from dsfunet import shards
+from dsfunet.command_parser import Parser
 from dsfunet.machine import describe_machine
 from dsfunet.physics import Plane, plane_through
 from dsfunet.preprocessing import PIXELS, normalise
@@ -216,7 +216,7 @@ def _floor(crystals: Sequence[Crystal], physics_milliseconds: float) -> list[str
 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, write the table, print it."""
-    parser = ArgumentParser(prog="python -m benchmarks.simulator", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.simulator", description=__doc__)
     parser.add_argument("--planes", type=PositiveInt, default=240, help="planes to make")
     parser.add_argument("--direct", type=PositiveInt, default=3, help="planes to make by the direct sum")
     options = parser.parse_args(args)

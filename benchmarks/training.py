@@ -21,7 +21,6 @@ from typing import Any, Literal
 import lightning.pytorch as lightning
 import torch
 import yaml
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
@@ -29,6 +28,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.published_loop import ADAM, PublishedLoop, plain
+from dsfunet.command_parser import Parser
 from dsfunet.io.files import replacing
 from dsfunet.machine import describe_machine
 from dsfunet.module import DSFUNet, JointStep
@@ -314,7 +314,7 @@ def preface(device: str, threads: int, note: str) -> list[str]:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, write the tables, print them."""
-    parser = ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
     parser.add_argument("--batch_size", type=PositiveInt, default=2, help="planes a batch")
     parser.add_argument("--networks", type=list[str], default=list(NETWORKS), help="which networks")

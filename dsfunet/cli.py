@@ -153,12 +153,11 @@ def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None
 
 
 def _parse_and_run(arguments: list[str]) -> int:
-    from jsonargparse import ArgumentParser
-
     from dsfunet.analysis.command_line import add_parsers, with_dashes_understood
+    from dsfunet.command_parser import Parser
     from dsfunet.help_format import ReadableHelp
 
-    parser = ArgumentParser(
+    parser = Parser(
         prog="dsfunet",
         description="Split diffuse scattering into its two components.",
         formatter_class=ReadableHelp,  # of the commands, too
@@ -167,13 +166,13 @@ def _parse_and_run(arguments: list[str]) -> int:
     commands = parser.add_subcommands(dest="command", help="`dsfunet COMMAND --help` says more")
     factorize_parser = _add_factorize(commands)
     _add_watch(commands)
-    inspect_parser = ArgumentParser(description=_first_line(inspect))
+    inspect_parser = Parser(description=_first_line(inspect))
     inspect_parser.add_argument(
         "file", type=str, help="any file that `dsfunet factorize` takes, or one it made"
     )
     inspect_parser.add_function_arguments(inspect, skip={"file"})
     commands.add_subcommand("inspect", inspect_parser, help=_first_line(inspect))
-    export_parser = ArgumentParser(description=_first_line(export))
+    export_parser = Parser(description=_first_line(export))
     export_parser.add_argument(
         "weights", type=str, help="`release`, a checkpoint of `dsfunet fit`, or a folder of safetensors"
     )
@@ -184,9 +183,7 @@ def _parse_and_run(arguments: list[str]) -> int:
     functions |= add_parsers(commands)
     for name in TRAINING_COMMANDS:
         # Only their names: LightningCLI parses them itself, and importing it takes ten seconds.
-        commands.add_subcommand(
-            name, ArgumentParser(), help=f"LightningCLI: {name} with --config configs/....yaml"
-        )
+        commands.add_subcommand(name, Parser(), help=f"LightningCLI: {name} with --config configs/....yaml")
     if arguments and arguments[0] in ("refine", "inspect", *_PLANE_BY_PLANE):
         arguments = with_dashes_understood(arguments)
     namespace = parser.parse_args(arguments)
@@ -200,9 +197,9 @@ def _parse_and_run(arguments: list[str]) -> int:
 
 
 def _add_factorize(commands: Any) -> Any:
-    from jsonargparse import ArgumentParser
+    from dsfunet.command_parser import Parser
 
-    parser = ArgumentParser(description=f"{_first_line(factorize)} {_EXIT_CODES}")
+    parser = Parser(description=f"{_first_line(factorize)} {_EXIT_CODES}")
     parser.add_argument(
         "files",
         type=str,
@@ -224,10 +221,11 @@ def _add_factorize(commands: Any) -> Any:
 
 
 def _add_watch(commands: Any) -> None:
-    from jsonargparse import ArgumentParser
     from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 
-    parser = ArgumentParser(description=_first_line(watch))
+    from dsfunet.command_parser import Parser
+
+    parser = Parser(description=_first_line(watch))
     parser.add_argument("folder", type=str, help="folder to look in, not below it")
     parser.add_argument("--out", type=str, help="folder for the results (default: factorized in the folder)")
     parser.add_argument(

@@ -10,12 +10,17 @@ from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from dsfunet.callbacks import ProgressBar, RunRecord
+from dsfunet.command_parser import OneSentence
 from dsfunet.data import PlaneDataModule
 from dsfunet.errors import InputError
 from dsfunet.interruption import KeepDivergedBatch, StopOnSignal, WholeCheckpointIO
 from dsfunet.module import DSFUNet
 from dsfunet.shards import open_store
 from dsfunet.weights import read_checkpoint
+
+
+class TrainingParser(OneSentence, LightningArgumentParser):
+    """Lightning's parser, of few words."""
 
 
 class TrainingCLI(LightningCLI):
@@ -134,5 +139,6 @@ def run_training(arguments: list[str]) -> Any:
         args=arguments,
         # A second run into the same folder goes on writing there; the old config is replaced by the newer one.
         save_config_kwargs={"overwrite": True},
+        parser_class=TrainingParser,
         parser_kwargs={"parser_mode": "yaml"},
     )

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from evaluate.commands import (
     build_calibration_parser,
@@ -23,9 +24,9 @@ CALIBRATION = "calibration"
 VERDICTS = "verdicts"
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> Parser:
     """The command line: which weights, which planes, how, and where to write."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m evaluate",
         description="Score weights on simulated planes whose truth is known, beside methods that need no network."
         " `python -m evaluate compare A B` compares two reports; `python -m evaluate lattices` judges lattices"
@@ -93,9 +94,9 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def build_compare_parser() -> ArgumentParser:
+def build_compare_parser() -> Parser:
     """The command line of the comparison."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m evaluate compare",
         description="Compare two reports on the same planes, by a paired bootstrap over planes.",
     )
@@ -116,9 +117,9 @@ def build_compare_parser() -> ArgumentParser:
     return parser
 
 
-def build_lattices_parser() -> ArgumentParser:
+def build_lattices_parser() -> Parser:
     """The command line of the report on lattices found."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m evaluate lattices",
         description="How often the right lattice is found from a plane itself, and what an answer on it is worth.",
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser
 
+from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.shards import Store, open_store, write_json
@@ -36,11 +36,9 @@ VALIDATION_COLUMNS = {
 }
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> Parser:
     """The command line of the card."""
-    parser = ArgumentParser(
-        prog="python -m evaluate.card", description="Write the model card of a weights folder."
-    )
+    parser = Parser(prog="python -m evaluate.card", description="Write the model card of a weights folder.")
     parser.add_argument("--weights", type=str, required=True, help="folder that `dsfunet export` wrote")
     parser.add_argument("--checkpoint", type=str, required=True, help="checkpoint the weights came from")
     parser.add_argument(

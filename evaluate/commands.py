@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Literal
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from dsfunet.command_parser import Parser
 
-def build_calibration_parser() -> ArgumentParser:
+
+def build_calibration_parser() -> Parser:
     """The command line of the calibration."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m evaluate calibration",
         description="Make the calibration of the uncertainty of weights on half of some planes and judge it on the"
         " others; calibration.json goes beside the weights.",
@@ -31,9 +33,9 @@ def build_calibration_parser() -> ArgumentParser:
     return parser
 
 
-def build_verdicts_parser() -> ArgumentParser:
+def build_verdicts_parser() -> Parser:
     """The command line of the report on verdicts."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m evaluate verdicts",
         description="How often the verdict flags good planes, and planes that break what the networks assume.",
     )

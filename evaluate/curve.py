@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from dsfunet.io.files import check_writable
 from dsfunet.plots import save_png
@@ -48,9 +48,7 @@ def draw_curve(columns: dict[str, Points]) -> Figure:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Read, draw, write."""
-    parser = ArgumentParser(
-        prog="python -m evaluate.curve", description="Draw what a training run logged to CSV."
-    )
+    parser = Parser(prog="python -m evaluate.curve", description="Draw what a training run logged to CSV.")
     parser.add_argument("log", type=str, help="folder of the CSV logger, such as runs/release/csv")
     parser.add_argument("-o", "--output", type=str, required=True, help="PNG to write")
     options = parser.parse_args(args)

@@ -4,18 +4,19 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from dsfunet.shards import open_store
 from simulate.recipe import Recipe
 from simulate.writer import Task, checked_workers, finalise, listed, missing_shards, simulate
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> Parser:
     """The command line: every field of the recipe, a config file, where to write, how many workers."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="python -m simulate",
         description="Make planes of diffuse scattering with known truth. What can be done with stores that are there,"
         " each with a --help of its own: "
@@ -118,7 +119,7 @@ def make_violations(arguments: Sequence[str]) -> None:
     """Make a store of planes that break the assumptions, to judge the verdict on."""
     from simulate.violation_store import write_violations
 
-    parser = ArgumentParser(prog="python -m simulate violations", description=_first_line(make_violations))
+    parser = Parser(prog="python -m simulate violations", description=_first_line(make_violations))
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
     parser.add_class_arguments(Recipe)
     parser.add_argument("--out", type=str, required=True, help="folder for violations.zarr")
@@ -158,7 +159,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run_command(name: str, arguments: list[str]) -> None:
     function = COMMANDS[name]
-    parser = ArgumentParser(prog=f"python -m simulate {name}", description=_first_line(function))
+    parser = Parser(prog=f"python -m simulate {name}", description=_first_line(function))
     if name == "finalise":
         parser.add_argument("store", nargs="+", type=str, help="stores, such as data/train.zarr")
     else:

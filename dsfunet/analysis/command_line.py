@@ -135,10 +135,10 @@ _MODELS_HELP = (
 
 
 def _model_parsers(commands: Any) -> None:
-    from jsonargparse import ArgumentParser
+    from dsfunet.command_parser import Parser
 
     for function, positional in ((compare, "models"), (scan, "model")):
-        parser = ArgumentParser(description=f"{first_line(function)} {_MODELS_HELP}")
+        parser = Parser(description=f"{first_line(function)} {_MODELS_HELP}")
         parser.add_argument("file", type=str, help="result of `dsfunet factorize` (.nxs)")
         several = "+" if function is compare else None
         parser.add_argument(positional, type=str, nargs=several, help="see above")
@@ -168,9 +168,9 @@ def _model_parsers(commands: Any) -> None:
 
 def add_parsers(commands: Any) -> dict[str, Callable[..., None]]:
     """Add the three commands to the subcommands of a parser; returns their functions by name."""
-    from jsonargparse import ArgumentParser
+    from dsfunet.command_parser import Parser
 
-    refine_parser = ArgumentParser(description=first_line(refine))
+    refine_parser = Parser(description=first_line(refine))
     refine_parser.add_argument(
         "files",
         type=str,

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
 from dsfunet import Factorizer
 from dsfunet.analysis.structures import LabelledMolecule
+from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from dsfunet.io import check_writable, write_result
 from dsfunet.plots import save_png
@@ -34,9 +34,7 @@ _SHOWN_SEED = 0
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do as the command line says; a user's mistake is one sentence and exit status 1."""
-    parser = ArgumentParser(
-        prog="python -m examples.worked", description="The worked examples of docs/examples.md."
-    )
+    parser = Parser(prog="python -m examples.worked", description="The worked examples of docs/examples.md.")
     parser.add_argument(
         "--out", type=str, required=True, help="folder to write: new, empty, or an earlier one"
     )
