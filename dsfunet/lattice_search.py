@@ -4,6 +4,7 @@ Split on it as on a known one: `split_on_lattice(scattering, mask, found.lattice
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from dsfunet.errors import InputError
 from dsfunet.lattice_candidates import SHORTEST, Signal, candidates, reduced
-from dsfunet.physics.cosine_series import CosineSeries, fit_cosine_series
+from dsfunet.physics.cosine_series import CosineSeries, NormalEquations, normal_equations
 from dsfunet.physics.lattice import Array, Cell, Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.physics.short_range_order import MAX_INDEX
@@ -123,10 +124,7 @@ def lattice_plane(vectors: Array, plane: Plane) -> LatticePlane:
     Raises:
         InputError: the vectors are parallel or zero.
     """
-    along = plane.step_u / np.linalg.norm(plane.step_u)
-    upright = np.cross(plane.step_u, plane.step_v)
-    upright = upright / np.linalg.norm(upright)
-    frame = np.stack([along, np.cross(upright, along), upright])
+    frame = _frame(plane)
     steps = np.stack([frame[:2] @ plane.step_u, frame[:2] @ plane.step_v])
     direct = 2 * np.pi * np.linalg.solve(steps, vectors.T).T
     lengths = np.linalg.norm(direct, axis=1)
@@ -138,6 +136,15 @@ def lattice_plane(vectors: Array, plane: Plane) -> LatticePlane:
     origin, step_u, step_v = (turn @ each for each in (plane.origin, plane.step_u, plane.step_v))
     cell = Cell(float(lengths[0]), float(lengths[1]), float(lengths[0]), gamma=gamma)
     return LatticePlane(cell, Plane(origin, step_u, step_v, plane.shape), (0, 1))
+
+
+@lru_cache(maxsize=8)
+def _frame(plane: Plane) -> Array:
+    """Cartesian axes, rows: along the plane's rows, across in the plane, upright."""
+    along = plane.step_u / np.linalg.norm(plane.step_u)
+    upright = np.cross(plane.step_u, plane.step_v)
+    upright = upright / np.linalg.norm(upright)
+    return np.stack([along, np.cross(upright, along), upright])
 
 
 def evidence(vectors: Array, data: Signal, networks: Signal) -> Array:
@@ -200,13 +207,14 @@ class _Fit:
         self.vectors, self.index = vectors, index
         self._signal = signal
         self._lattice = lattice_plane(vectors, _pixels(signal.values.shape))
-        self._series = self._fitted(signal.weights)
+        self._equations = self._equations_of(signal.weights)
+        self._series = self._equations.solve()
         self._left = signal.values - self._series.evaluate(self._lattice.plane)
         self.misfit = float(np.sum(signal.weights * self._left**2))
 
-    def _fitted(self, weights: Array) -> CosineSeries:
+    def _equations_of(self, weights: Array) -> NormalEquations:
         lattice = self._lattice
-        return fit_cosine_series(
+        return normal_equations(
             self._signal.values, weights, lattice.cell, lattice.plane, lattice.axes, self.index
         )
 
@@ -235,14 +243,15 @@ class _Fit:
         weights = self._signal.weights
         rows, columns = (np.arange(size) // _BLOCK for size in weights.shape)
         black = (rows[:, None] + columns) % 2 == 0
+        of_black = self._equations_of(np.where(black, weights, 0))
         total = 0.0
-        for part in (black, ~black):
-            series = self._fitted(np.where(part, weights, 0))
-            left = self._signal.values - series.evaluate(self._lattice.plane)
-            total += float(np.sum(np.where(part, 0, weights) * left**2))
+        for part, equations in ((~black, of_black), (black, self._equations.without(of_black))):
+            left = self._signal.values - equations.solve().evaluate(self._lattice.plane)
+            total += float(np.sum(np.where(part, weights, 0) * left**2))
         return total
 
 
+@lru_cache(maxsize=8)
 def _pixels(shape: tuple[int, ...]) -> Plane:
     """A plane of which no axes are known: its origin lies off it, as Q = 0 may be anywhere or not on it at all."""
     origin, step_u, step_v = _NOMINAL_STEP * np.eye(3)[[2, 0, 1]]

@@ -72,6 +72,7 @@ TESTS: dict[str, Test] = {
     "bragg_plane": Test(True, False, "Bragg"),
     "bragg_residual": Test(True, False, "Bragg"),
     "bragg_excess": Test(True, True, "Bragg"),
+    "bragg_outstanding": Test(True, False, "Bragg"),
     "odd_share": Test(True, True, "displacement"),
     "odd_power": Test(True, True, "displacement"),
     "even_share": Test(True, True, "phonons"),

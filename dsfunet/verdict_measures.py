@@ -34,6 +34,9 @@ _FEWEST_COUNTS = 3.0
 # Sides of the squares that are the middle of a Bragg position and its surroundings [pixels].
 _MIDDLE, _SURROUNDINGS = 3, 9
 _FEWEST_NODES, _FEWEST_OTHERS = 4, 12
+# How much positions may differ, form factors not being constant about them: in their ratios, as a share of what is
+# bright where they are dark and ratios mean nothing, and in standard deviations.
+_ALIKE, _ALIKE_BRIGHT, _SIGNIFICANT = 1.35, 0.04, 6.0
 
 
 def measure(
@@ -58,6 +61,7 @@ def measure(
       and how sharp the sharpest of the residual are beyond noise; bright_quantile: how far above the rest they are;
     * dark, cliff: share of what is expected that lies in blocks of zeros, and how steep their edges are;
     * bragg_plane, bragg_residual, bragg_excess: contrast of Bragg positions, beside that of others and alone;
+    * bragg_outstanding: share of them that differ from the others;
     * odd_share, odd_power, even_share, even_power: what displacements would explain of the residual, of the plane;
     * unexplained_on_lattice, lattice_over_networks, lattice_residual: of lattice mode's answer, accepted or not;
     * root_*, band_*: what the plane looks like (`likeness`).
@@ -222,8 +226,8 @@ def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
     level = ndimage.uniform_filter(np.maximum(it.product, 0), _SURROUNDINGS) + 0.003
     nodes, others = (each[usable[tuple(each.T)]] for each in (nodes, others))
     if len(nodes) < _FEWEST_NODES or len(others) < _FEWEST_OTHERS:
-        return {"bragg_plane": 0.0, "bragg_residual": 0.0, "bragg_excess": 0.0}
-    numbers = {}
+        return {"bragg_plane": 0.0, "bragg_residual": 0.0, "bragg_excess": 0.0, "bragg_outstanding": 0.0}
+    numbers = {"bragg_outstanding": _outstanding(it, nodes, seen_middle, seen_around)}
     for name, values in (("bragg_plane", it.plane), ("bragg_residual", it.residual)):
         middle = ndimage.uniform_filter(values * mask, _MIDDLE) / np.maximum(seen_middle, 0.1)
         around = ndimage.uniform_filter(values * mask, _SURROUNDINGS) / np.maximum(seen_around, 0.1)
@@ -233,6 +237,27 @@ def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
         brighter, usual = (float(np.mean(np.sort(each)[len(each) // 2 :])) for each in (at_nodes, elsewhere))
         numbers[name] = (brighter - usual) / (float(np.sqrt(np.mean(elsewhere**2))) + 1e-3)
     return {**numbers, "bragg_excess": brighter}
+
+
+def _outstanding(it: Seen, nodes: npt.NDArray[np.intp], seen_middle: Array, seen_around: Array) -> float:
+    """Share of the Bragg positions that are not to their surroundings what the others are to theirs.
+
+    Short-range order is the same about all of them, so that ratio is, too; Bragg peaks go by structure factors.
+    """
+    place = tuple(nodes.T)
+    inner, outer = seen_middle[place] * _MIDDLE**2, seen_around[place] * _SURROUNDINGS**2
+    middle = ndimage.uniform_filter(it.plane, _MIDDLE)[place] * _MIDDLE**2
+    ring = (ndimage.uniform_filter(it.plane, _SURROUNDINGS)[place] * _SURROUNDINGS**2 - middle) / np.maximum(
+        outer - inner, 1.0
+    )
+    core = middle / inner
+    bright = (ring >= np.median(ring)) & (ring > 0)
+    ratio = float(np.median(core[bright] / ring[bright])) if bright.any() else 1.0
+    expected = ratio * np.maximum(ring, 0)
+    level = _ALIKE_BRIGHT * float(np.quantile(it.plane[it.mask], 0.95))
+    enough = level + _SIGNIFICANT * np.sqrt(it.variance[place] / inner)
+    beyond = np.maximum(core - _ALIKE * expected, expected / _ALIKE - core)
+    return float(np.mean(beyond > enough))
 
 
 def _displacement(it: Seen, lattice: LatticePlane) -> dict[str, float]:

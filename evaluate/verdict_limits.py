@@ -10,8 +10,8 @@ from dsfunet.verdict import NOISE_CLASSES, TESTS, Regime, noise_class, scale, sc
 TARGET = 0.03
 """Share of the planes of the fit that all limits together flag; the rest up to 5 % is for planes not fitted to."""
 
-THRESHOLD_SHARE = 3
-"""Every third plane of the fit sets the threshold alone, the others what scores are: 99th percentiles of many
+FOLDS = 5
+"""The threshold is that of scores that planes get from the percentiles of the other folds: 99th percentiles of many
 numbers fit the planes that set them better than any other."""
 
 FAR = 0.99
@@ -21,7 +21,7 @@ FEWEST = 20
 """Planes that a class of noise needs for limits of its own; with fewer it takes those of all."""
 
 _LIKENESS = ("root_", "band_")
-_LEAST = {"cliff": 0.2, "dark": 1e-3, "isolated": 2e-4, "radial": 0.01}
+_LEAST = {"cliff": 0.2, "dark": 1e-3, "isolated": 2e-4, "radial": 0.01, "bragg_outstanding": 0.03}
 _LEAST_OF_OTHERS = 0.1
 _DIGITS = 6
 
@@ -33,7 +33,7 @@ def fit_limits(
 ) -> dict[str, Any]:
     """Median and 99th percentile of every number by regime and noise, the likeness's reference, and the threshold.
 
-    The threshold is on the largest of a plane's scores, one for each regime.
+    The threshold is on the largest of a plane's scores, one for each regime (see FOLDS).
 
     Args:
         good: numbers of good planes by regime.
@@ -49,19 +49,29 @@ def fit_limits(
     regimes: tuple[Regime, ...] = ("lattice", "none")
     for regime in regimes:
         planes = [{**each[regime], "unlike": unlikeness(each[regime], fitted["likeness"])} for each in good]
-        last = np.arange(len(planes)) % THRESHOLD_SHARE == THRESHOLD_SHARE - 1
-        held_out = [each for each, is_last in zip(planes, last, strict=True) if is_last]
-        planes = [each for each, is_last in zip(planes, last, strict=True) if not is_last]
-        classes = np.array([noise_class(each["noise"]) for each in planes])
-        tables = []
-        for number in range(len(NOISE_CLASSES) + 1):
-            chosen = classes == number
-            members = [each for each, fits in zip(planes, chosen, strict=True) if fits]
-            tables.append(_table(members if len(members) >= FEWEST else planes))
-        fitted["limits"][regime] = tables
-        largest = [max(scores(each, regime, fitted).values()) for each in held_out]
+        fold = np.arange(len(planes)) % FOLDS
+        largest = []
+        for number in range(FOLDS):
+            others = [each for each, its in zip(planes, fold, strict=True) if its != number]
+            without = {"limits": {regime: _tables(others)}}
+            largest += [
+                max(scores(each, regime, without).values())
+                for each, its in zip(planes, fold, strict=True)
+                if its == number
+            ]
+        fitted["limits"][regime] = _tables(planes)
         fitted["threshold"][regime] = round(max(float(np.quantile(largest, 1 - TARGET)), 1e-3), _DIGITS)
     return fitted
+
+
+def _tables(planes: list[dict[str, float]]) -> list[dict[str, list[float]]]:
+    """A table for each class of noise."""
+    classes = np.array([noise_class(each["noise"]) for each in planes])
+    tables = []
+    for number in range(len(NOISE_CLASSES) + 1):
+        members = [each for each, its in zip(planes, classes, strict=True) if its == number]
+        tables.append(_table(members if len(members) >= FEWEST else planes))
+    return tables
 
 
 def _table(planes: list[dict[str, float]]) -> dict[str, list[float]]:

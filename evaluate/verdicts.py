@@ -5,7 +5,7 @@ may set the limits, the rest judge them; no plane is in both halves, while speci
 that break an assumption only judge.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from dsfunet.errors import InputError
+from dsfunet.lattice_search import find_lattice
 from dsfunet.shards import open_store
-from dsfunet.verdict import Regime, limits, verdict_on
+from dsfunet.verdict import Regime, Verdict, limits, verdict_on
 from dsfunet.verdict_measures import measure
-from evaluate.cases import CaseReader
+from evaluate.cases import Case, CaseReader, Planes
 from evaluate.lattices import plane_numbers
 from evaluate.network import NetworkPredictor
 from evaluate.provenance import check_unseen, describe_store, describe_surroundings
@@ -33,7 +34,8 @@ COUNTS: tuple[float | None, ...] = (None, 1000.0, 100.0)
 REGIMES: tuple[Regime, ...] = ("lattice", "none")
 """The lattice of the plane's cell and axes, and the networks alone."""
 
-Source = Literal["good", "violations", "training"]
+Source = Literal["good", "judging", "violations", "training"]
+"""Good planes that judge are asked for their lattice, too."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,14 @@ class Record:
         counts: in its brightest pixel; None as stored.
         missing: share of its pixels.
         numbers: of `dsfunet.verdict_measures.measure` by regime; training planes have those without a lattice alone.
+        found: those of the answer that a plane without a cell gets, on the lattice that is found or by the networks
+            alone, and which of both; None where that was not tried.
     """
 
     counts: float | None
     missing: float
     numbers: dict[Regime, dict[str, float]]
+    found: tuple[Regime, dict[str, float]] | None = None
 
 
 Job = tuple[Source, int, float | None]
@@ -100,7 +105,8 @@ def evaluate_verdicts(request: VerdictRequest) -> tuple[dict[str, Any], dict[str
     trained = bench.network.factorizer.generators.card.get("data", {})
     warnings = check_unseen(trained, good, len(good), request.allow_trained_species)
     jobs: list[Job] = [
-        ("good", number, COUNTS[place // 6 % len(COUNTS)]) for place, number in enumerate(numbers)
+        ("judging" if place % 2 else "good", number, COUNTS[place // 6 % len(COUNTS)])
+        for place, number in enumerate(numbers)
     ]
     jobs += [("violations", number, None) for number in range(len(bad))]
     training = []
@@ -154,6 +160,7 @@ class _Bench:
         self._seed = request.seed
         paths = {
             "good": request.shards,
+            "judging": request.shards,
             "violations": request.violations,
             "training": request.training_shards,
         }
@@ -180,7 +187,22 @@ class _Bench:
             if known is not None and shown is not None:
                 form_factor, order = shown
                 found["lattice"] = measure(*plane, form_factor, order, known, case.lattice)
-        return Record(counts, float(1 - case.mask.mean()), found)
+            on_found = None
+            if source == "judging":
+                on_found = self._on_found(case, *alone) or ("none", found["none"])
+        return Record(counts, float(1 - case.mask.mean()), found, on_found)
+
+    def _on_found(
+        self, case: Case, form_factor: Planes, order: Planes
+    ) -> tuple[Regime, dict[str, float]] | None:
+        """As `dsfunet factorize` judges a plane without axes; None where no lattice is found that convinces."""
+        plane = case.scattering, case.mask
+        found = find_lattice(*plane, form_factor, order)
+        if found is None or not found.accepted:
+            return None
+        answer = self.network.factorizer.split_on_lattice(*plane, found.lattice, form_factor, order)
+        shown = (answer.form_factor, answer.short_range_order) if answer.accepted else (form_factor, order)
+        return "lattice", measure(*plane, *shown, answer, found.lattice)
 
 
 _bench: _Bench | None = None
@@ -225,44 +247,63 @@ def summarise(
     classes: Mapping[str, tuple[tuple[str, ...], Any]],
     fitted: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Shares of flagged planes by regime: good ones by class, others by kind and level, with their reasons."""
-    report: dict[str, Any] = {"good": {}, "bad": {}}
-    for regime in REGIMES:
-        verdicts = [verdict_on(each.numbers[regime], regime, fitted) for each in good]
-        flags = np.array([not each.trustworthy for each in verdicts])
-        noise = ["as stored" if each.counts is None else f"{each.counts:g} counts" for each in good]
-        table = {"all": {"all": _rate(flags)}}
-        table["noise"] = {
-            level: _rate(flags[[each == level for each in noise]]) for level in dict.fromkeys(noise)
+    """Shares of flagged planes: good ones by way and class, others by regime, kind and level, with their reasons."""
+    of_good = {
+        regime: _of_good([(regime, each.numbers[regime]) for each in good], good, classes, fitted)
+        for regime in REGIMES
+    }
+    on_found = [each.found for each in good if each.found is not None]
+    if len(on_found) == len(good):
+        of_good["found"] = _of_good(on_found, good, classes, fitted)
+    of_bad = {
+        regime: _of_bad([verdict_on(each.numbers[regime], regime, fitted) for each in bad], told)
+        for regime in REGIMES
+    }
+    lattices = sum(regime == "lattice" for regime, _ in on_found) / max(len(on_found), 1)
+    return {"flagged_good": of_good, "flagged_bad": of_bad, "lattices_found": lattices}
+
+
+def _of_good(
+    numbers: Sequence[tuple[Regime, dict[str, float]]],
+    good: list[Record],
+    classes: Mapping[str, tuple[tuple[str, ...], Any]],
+    fitted: Mapping[str, Any],
+) -> dict[str, Any]:
+    flags = np.array([not verdict_on(each, regime, fitted).trustworthy for regime, each in numbers])
+    noise = ["as stored" if each.counts is None else f"{each.counts:g} counts" for each in good]
+    table = {"all": {"all": _rate(flags)}}
+    table["noise"] = {
+        level: _rate(flags[[each == level for each in noise]]) for level in dict.fromkeys(noise)
+    }
+    for way, (labels, index) in classes.items():
+        table[way] = {
+            label: _rate(flags[np.asarray(index) == place])
+            for place, label in enumerate(labels)
+            if np.any(np.asarray(index) == place)
         }
-        for way, (labels, index) in classes.items():
-            table[way] = {
-                label: _rate(flags[np.asarray(index) == place])
-                for place, label in enumerate(labels)
-                if np.any(np.asarray(index) == place)
-            }
-        report["good"][regime] = table
-        found = [verdict_on(each.numbers[regime], regime, fitted) for each in bad]
-        kinds: dict[str, Any] = {}
-        for kind in dict.fromkeys(each["kind"] for each in told):
-            of_kind = [(each, what) for each, what in zip(found, told, strict=True) if what["kind"] == kind]
-            levels = dict.fromkeys(what["level"] for _, what in of_kind)
-            reasons = [each.reasons[0] for each, _ in of_kind if each.reasons]
-            kinds[kind] = {
-                "all": _rate(np.array([not each.trustworthy for each, _ in of_kind])),
-                "levels": {
-                    level: _rate(
-                        np.array([not each.trustworthy for each, what in of_kind if what["level"] == level])
-                    )
-                    for level in levels
-                },
-                "reasons": {
-                    reason: reasons.count(reason) / len(reasons)
-                    for reason in sorted(set(reasons), key=lambda each: (-reasons.count(each), each))
-                },
-            }
-        report["bad"][regime] = kinds
-    return {"flagged_good": report["good"], "flagged_bad": report["bad"]}
+    return table
+
+
+def _of_bad(verdicts: list[Verdict], told: list[Mapping[str, Any]]) -> dict[str, Any]:
+    kinds: dict[str, Any] = {}
+    for kind in dict.fromkeys(each["kind"] for each in told):
+        of_kind = [(each, what) for each, what in zip(verdicts, told, strict=True) if what["kind"] == kind]
+        levels = dict.fromkeys(what["level"] for _, what in of_kind)
+        reasons = [each.reasons[0] for each, _ in of_kind if each.reasons]
+        kinds[kind] = {
+            "all": _rate(np.array([not each.trustworthy for each, _ in of_kind])),
+            "levels": {
+                level: _rate(
+                    np.array([not each.trustworthy for each, what in of_kind if what["level"] == level])
+                )
+                for level in levels
+            },
+            "reasons": {
+                reason: reasons.count(reason) / len(reasons)
+                for reason in sorted(set(reasons), key=lambda each: (-reasons.count(each), each))
+            },
+        }
+    return kinds
 
 
 def _rate(flags: Any) -> dict[str, float]:

@@ -9,6 +9,7 @@ from evaluate.report import check_destination
 from evaluate.report_folder import percent, replacing_folder, write_values
 
 _REGIMES = {"lattice": "on the lattice given", "none": "the networks alone"}
+_FOUND = "no lattice given: on the one found, if any"
 
 
 def write_verdicts(plain: Mapping[str, Any], fitted: Mapping[str, Any], out: Path) -> None:
@@ -42,13 +43,16 @@ def verdict_tables(plain: Mapping[str, Any]) -> list[str]:
         "## Good planes flagged",
         "",
     ]
-    lines += ["| | planes | " + " | ".join(_REGIMES.values()) + " |", "|---|---|---|---|"]
     tables = plain["flagged_good"]
+    ways = {**_REGIMES, **({"found": _FOUND} if "found" in tables else {})}
+    lines += ["| | planes | " + " | ".join(ways.values()) + " |", "|---|---|" + "---|" * len(ways)]
     for way, table in tables["lattice"].items():
         for label, rate in table.items():
             name = label if label == "all" else f"{way}: {label}"
-            shares = [percent(tables[regime][way][label]["flagged"]) for regime in _REGIMES]
-            lines.append(f"| {name} | {rate['planes']} | {shares[0]} | {shares[1]} |")
+            shares = [percent(tables[each][way][label]["flagged"]) for each in ways]
+            lines.append(f"| {name} | {rate['planes']} | {' | '.join(shares)} |")
+    if "found" in tables:
+        lines += ["", f"A lattice that convinces was found on {percent(plain['lattices_found'])} of them."]
     lines += [
         "",
         "## Planes that break an assumption flagged",

@@ -106,23 +106,72 @@ def fit_cosine_series(
             weights are 0, max_index or ridge is negative, the plane is not spanned by the axes, or the normal
             equations are singular, which only a ridge of 0 allows.
     """
-    weighted, weight = _weighted(values, weights, plane)
     if max_index < 0 or not 0 <= ridge < np.inf:
         raise InputError(f"max_index {max_index}, ridge {ridge}: expected zero or positive numbers")
+    return normal_equations(values, weights, cell, plane, axes, max_index).solve(ridge)
+
+
+@dataclass(frozen=True, eq=False)
+class NormalEquations:
+    """What decides a cosine series: of two sets of pixels apart from one another, the sum of theirs.
+
+    Attributes:
+        harmonics: (w values)~(m), |m| <= M, shape (2M+1, 2M+1).
+        differences: w~(m - n), |m - n| <= 2M, shape (4M+1, 4M+1).
+        cell: of the average structure.
+        axes: the two reciprocal axes.
+    """
+
+    harmonics: ComplexArray
+    differences: ComplexArray
+    cell: Cell
+    axes: tuple[int, int]
+
+    def without(self, part: "NormalEquations") -> "NormalEquations":
+        """Those of the pixels that are not in a part of them."""
+        return NormalEquations(
+            self.harmonics - part.harmonics, self.differences - part.differences, self.cell, self.axes
+        )
+
+    def solve(self, ridge: float = DEFAULT_RIDGE) -> CosineSeries:
+        """The series that they settle; `ridge` as in `fit_cosine_series`.
+
+        Raises:
+            InputError: they are singular.
+        """
+        side = len(self.harmonics)
+        m, n = (index.reshape(-1) for index in np.indices((side, side)))
+        matrix = self.differences[m[:, None] - m[None, :] + side - 1, n[:, None] - n[None, :] + side - 1]
+        # w~(0) is the sum of all weights.
+        matrix[np.diag_indices_from(matrix)] += ridge * self.differences[side - 1, side - 1].real
+        try:
+            solution = np.linalg.solve(matrix, self.harmonics.reshape(-1))
+        except np.linalg.LinAlgError as error:
+            raise InputError(
+                f"the measured pixels do not settle {matrix.shape[0]} harmonics, expected more pixels or a ridge"
+                " above 0"
+            ) from error
+        solution = (solution + np.conj(solution[::-1])) / 2  # holds but for rounding
+        return CosineSeries(solution.reshape(self.harmonics.shape), self.cell, self.axes)
+
+
+def normal_equations(
+    values: npt.NDArray[np.floating[Any]],
+    weights: npt.NDArray[np.floating[Any]],
+    cell: Cell,
+    plane: Plane,
+    axes: tuple[int, int],
+    max_index: int = MAX_INDEX,
+) -> NormalEquations:
+    """The normal equations of `fit_cosine_series`, whose arguments these are.
+
+    Raises:
+        InputError: as `fit_cosine_series`.
+    """
+    weighted, weight = _weighted(values, weights, plane)
     harmonics = _phases(cell, plane, axes, max_index).transform(weighted)
     differences = _phases(cell, plane, axes, 2 * max_index).transform(weight)
-
-    m, n = (index.reshape(-1) for index in np.indices((2 * max_index + 1,) * 2))
-    matrix = differences[m[:, None] - m[None, :] + 2 * max_index, n[:, None] - n[None, :] + 2 * max_index]
-    matrix[np.diag_indices_from(matrix)] += ridge * weight.sum()
-    try:
-        solution = np.linalg.solve(matrix, harmonics.reshape(-1))
-    except np.linalg.LinAlgError as error:
-        raise InputError(
-            f"the measured pixels do not settle {matrix.shape[0]} harmonics, expected more pixels or a ridge above 0"
-        ) from error
-    solution = (solution + np.conj(solution[::-1])) / 2  # holds but for rounding
-    return CosineSeries(solution.reshape(harmonics.shape), cell, axes)
+    return NormalEquations(harmonics, differences, cell, axes)
 
 
 def plane_harmonics(alphas: Array, cell: Cell, axes: tuple[int, int], offset: float) -> CosineSeries:
