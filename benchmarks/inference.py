@@ -170,6 +170,16 @@ def whole_volume(settings: Settings) -> list[str]:
         volume = Path(folder) / "volume.h5"
         write_volume(volume, settings.size)
         megabytes = volume.stat().st_size / 1e6
+        # As every start but the first: Python keeps its byte code, here where it leaves nothing behind.
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "bytecode")
+        warm_up = ["factorize", str(volume), "--out", str(Path(folder) / "warm"), "--planes", "hk0"]
+        subprocess.run(
+            [sys.executable, "-c", _COMMAND, *warm_up, "--device", settings.device],
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
         for name, options, share in (
             ("**as it is**, a worker for each core", [], 1),
             ("one worker, a quarter of the layers", ["--workers", "1"], 4),
@@ -181,7 +191,11 @@ def whole_volume(settings: Settings) -> list[str]:
             words += ["--planes", ", ".join(f"h k {layer:g}" for layer in chosen)]
             before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             done = subprocess.run(
-                [sys.executable, "-c", _COMMAND, *words], capture_output=True, text=True, check=False
+                [sys.executable, "-c", _COMMAND, *words],
+                capture_output=True,
+                text=True,
+                env=environment,
+                check=False,
             )
             wall = time.perf_counter() - start
             after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -32,7 +32,10 @@ FEWEST_PIXELS = 1000
 """Measured pixels below which nothing is said for a plane."""
 
 SEVERE = 2.0
-"""Scores from which a plane is not explained; from 1, the limit, on it is doubtful."""
+"""Scores from which a plane is not explained, in units of the limit; from 1, the limit, on it is doubtful."""
+
+QUANTILES = (0.5, 0.9, 0.99, 0.997)
+"""Of good planes: shares of them that are less suspect than the numbers kept for each test and class of noise."""
 
 NOISE_CLASSES = (0.03, 0.11)
 """Bounds of clean, noisy and very noisy planes: root of the noise's share of the squared plane."""
@@ -202,12 +205,23 @@ def verdict_on(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str
 
 
 def scores(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str, Any]) -> dict[str, float]:
-    """How far each number is from the median of good planes as noisy, the 99th percentile being 1."""
+    """How rare each number is among good planes as noisy: half of -log10 of the share that are as suspect.
+
+    1 is one plane in a hundred, 2 would be one in ten thousand: beyond the quantiles that are there, a straight line.
+    """
     table = fitted["limits"][regime][noise_class(numbers["noise"])]
+    levels = 0.5 * -np.log10(1 - np.array(QUANTILES))
     found = {}
-    for name, (median, far) in table.items():
-        if name in numbers:
-            found[name] = (scale(name, numbers[name]) - median) / (far - median)
+    for name, quantiles in table.items():
+        if name not in numbers:
+            continue
+        value, last = scale(name, numbers[name]), quantiles[-1]
+        if value <= last:
+            found[name] = float(np.interp(value, quantiles, levels))
+        else:
+            # Steep where good planes end all at once, flat where some few are far out.
+            slope = (levels[-1] - levels[1]) / (last - quantiles[1])
+            found[name] = float(levels[-1] + slope * (value - last))
     return found
 
 

@@ -227,7 +227,7 @@ def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
     nodes, others = (each[usable[tuple(each.T)]] for each in (nodes, others))
     if len(nodes) < _FEWEST_NODES or len(others) < _FEWEST_OTHERS:
         return {"bragg_plane": 0.0, "bragg_residual": 0.0, "bragg_excess": 0.0, "bragg_outstanding": 0.0}
-    numbers = {"bragg_outstanding": _outstanding(it, nodes, seen_middle, seen_around)}
+    numbers = {"bragg_outstanding": _outstanding(it, nodes)}
     for name, values in (("bragg_plane", it.plane), ("bragg_residual", it.residual)):
         middle = ndimage.uniform_filter(values * mask, _MIDDLE) / np.maximum(seen_middle, 0.1)
         around = ndimage.uniform_filter(values * mask, _SURROUNDINGS) / np.maximum(seen_around, 0.1)
@@ -239,24 +239,29 @@ def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
     return {**numbers, "bragg_excess": brighter}
 
 
-def _outstanding(it: Seen, nodes: npt.NDArray[np.intp], seen_middle: Array, seen_around: Array) -> float:
+def _outstanding(it: Seen, nodes: npt.NDArray[np.intp]) -> float:
     """Share of the Bragg positions that are not to their surroundings what the others are to theirs.
 
     Short-range order is the same about all of them, so that ratio is, too; Bragg peaks go by structure factors.
     """
-    place = tuple(nodes.T)
-    inner, outer = seen_middle[place] * _MIDDLE**2, seen_around[place] * _SURROUNDINGS**2
-    middle = ndimage.uniform_filter(it.plane, _MIDDLE)[place] * _MIDDLE**2
-    ring = (ndimage.uniform_filter(it.plane, _SURROUNDINGS)[place] * _SURROUNDINGS**2 - middle) / np.maximum(
-        outer - inner, 1.0
-    )
-    core = middle / inner
-    bright = (ring >= np.median(ring)) & (ring > 0)
-    ratio = float(np.median(core[bright] / ring[bright])) if bright.any() else 1.0
-    expected = ratio * np.maximum(ring, 0)
-    level = _ALIKE_BRIGHT * float(np.quantile(it.plane[it.mask], 0.95))
-    enough = level + _SIGNIFICANT * np.sqrt(it.variance[place] / inner)
-    beyond = np.maximum(core - _ALIKE * expected, expected / _ALIKE - core)
+
+    def sums(size: int) -> tuple[Array, Array]:
+        filtered = (ndimage.uniform_filter(each, size) for each in (it.plane, it.mask.astype(np.float64)))
+        intensity, pixels = (each[tuple(nodes.T)] * size**2 for each in filtered)
+        return intensity, pixels
+
+    (core, inner), (inside, within), (around, outer) = map(sums, (_MIDDLE, _SURROUNDINGS - 2, _SURROUNDINGS))
+    # The outermost pixels alone: those nearer belong to the peak.
+    known = (inner > 0) & (outer - within > 0.5)
+    if known.sum() < _FEWEST_NODES:
+        return 0.0
+    core = core[known] / inner[known]
+    rim = np.maximum((around - inside)[known] / (outer - within)[known], 0)
+    bright = (rim >= np.median(rim)) & (rim > 0)
+    ratio = float(np.median(core[bright] / rim[bright])) if bright.any() else 1.0
+    noise = np.sqrt(it.variance[tuple(nodes[known].T)] / inner[known])
+    enough = _ALIKE_BRIGHT * float(np.quantile(it.plane[it.mask], 0.95)) + _SIGNIFICANT * noise
+    beyond = np.maximum(core - _ALIKE * ratio * rim, ratio * rim / _ALIKE - core)
     return float(np.mean(beyond > enough))
 
 

@@ -5,17 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from dsfunet.verdict import NOISE_CLASSES, TESTS, Regime, noise_class, scale, scores, unlikeness
+from dsfunet.verdict import NOISE_CLASSES, QUANTILES, TESTS, Regime, noise_class, scale, scores, unlikeness
 
 TARGET = 0.03
 """Share of the planes of the fit that all limits together flag; the rest up to 5 % is for planes not fitted to."""
 
 FOLDS = 5
-"""The threshold is that of scores that planes get from the percentiles of the other folds: 99th percentiles of many
-numbers fit the planes that set them better than any other."""
-
-FAR = 0.99
-"""The share of good planes below a score of 1."""
+"""The threshold is that of scores that planes get from the percentiles of the other folds: outer quantiles of
+many numbers fit the planes that set them better than any other."""
 
 FEWEST = 20
 """Planes that a class of noise needs for limits of its own; with fewer it takes those of all."""
@@ -31,7 +28,7 @@ def fit_limits(
     training: list[dict[str, float]],
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Median and 99th percentile of every number by regime and noise, the likeness's reference, and the threshold.
+    """Quantiles of every number by regime and noise, the likeness's reference, and the threshold.
 
     The threshold is on the largest of a plane's scores, one for each regime (see FOLDS).
 
@@ -75,15 +72,16 @@ def _tables(planes: list[dict[str, float]]) -> list[dict[str, list[float]]]:
 
 
 def _table(planes: list[dict[str, float]]) -> dict[str, list[float]]:
-    table = {}
+    table: dict[str, list[float]] = {}
     for name in TESTS:
         values = [scale(name, each[name]) for each in planes if name in each]
         if len(values) < FEWEST:
             continue
-        median, far = np.quantile(values, [0.5, FAR])
+        quantiles = np.quantile(values, QUANTILES)
         # Where hardly any good plane has the thing at all, as zeros in one piece.
         least = _LEAST.get(name, _LEAST_OF_OTHERS)
-        table[name] = [round(float(median), _DIGITS), round(max(float(far), float(median) + least), _DIGITS)]
+        quantiles = np.maximum(quantiles, quantiles[0] + least * np.array([0.0, 0.5, 1.0, 1.2]))
+        table[name] = np.round(quantiles, _DIGITS).tolist()
     return table
 
 

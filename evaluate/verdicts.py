@@ -248,7 +248,7 @@ def summarise(
     fitted: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Shares of flagged planes: good ones by way and class, others by regime, kind and level, with their reasons."""
-    of_good = {
+    of_good: dict[str, Any] = {
         regime: _of_good([(regime, each.numbers[regime]) for each in good], good, classes, fitted)
         for regime in REGIMES
     }

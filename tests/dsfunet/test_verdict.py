@@ -14,7 +14,7 @@ from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import normalise
-from dsfunet.verdict import REASONS, TESTS, Verdict, judge, limits, verdict_on
+from dsfunet.verdict import REASONS, TESTS, Verdict, judge, limits, scores, verdict_on
 from dsfunet.verdict_measures import measure
 from dsfunet.verdict_seen import noise_variance
 
@@ -77,16 +77,15 @@ def good() -> Array:
     return form_factor * order
 
 
-def bragg() -> Array:
+def bragg(times_brightest: float = 3.0) -> Array:
     plane = good()
+    height = times_brightest * float(plane.max())
     for i in range(-5, 6):
         for j in range(-6, 7):
             centre = 128 + np.array([i, j]) / np.array([6.0, 7.5]) * 2 * np.pi / (2 * REACH / 256)
             rows, columns = np.indices(plane.shape)
             distance = np.square(rows - centre[0]) + np.square(columns - centre[1])
-            plane += (
-                3 * plane.max() * (0.5 + 0.5 * np.cos(i + 2 * j)) * np.exp(-distance / 2) if i or j else 0
-            )
+            plane += height * (0.5 + 0.5 * np.cos(i + 2 * j)) * np.exp(-distance / 2) if i or j else 0
     return plane
 
 
@@ -129,6 +128,13 @@ def test_a_broken_assumption_is_named(spoilt: Callable[[], Array], reason: str) 
     found = verdict(spoilt())
     assert found.level == "not explained" and reason in found.reasons
     assert found.numbers["score"] >= 2
+
+
+def test_bragg_positions_that_differ_from_the_others_are_counted() -> None:
+    """What stands at all positions alike is short-range order, however sharp."""
+    assert verdict(good()).numbers["bragg_outstanding"] < 0.02
+    for times_brightest in (0.3, 3.0, 100.0):
+        assert 0.25 < verdict(bragg(times_brightest)).numbers["bragg_outstanding"] < 1
 
 
 def test_a_cell_three_percent_off_is_noticed_and_only_on_the_lattice() -> None:
@@ -199,7 +205,7 @@ def test_limits_cover_every_test_and_say_where_they_come_from() -> None:
     for tables in fitted["limits"].values():
         assert len(tables) == 3
         for table in tables:
-            assert {*table} <= {*TESTS} and all(far > median for median, far in table.values())
+            assert {*table} <= {*TESTS} and all(np.all(np.diff(each) > 0) for each in table.values())
     assert {*fitted["limits"]["lattice"][0]} == {*TESTS}
     assert fitted["provenance"]["training"]["recipe_digest"]
 
@@ -207,7 +213,24 @@ def test_limits_cover_every_test_and_say_where_they_come_from() -> None:
 def test_a_verdict_is_doubtful_from_the_limit_and_not_explained_from_twice_it() -> None:
     numbers = measure(good(), gaps(), *(normalise(each)[0] for each in components()))
     fitted = limits()
-    median, far = fitted["limits"]["none"][0]["unexplained"]
-    for times, level in ((0.5, "explained"), (1.2, "doubtful"), (2.2, "not explained")):
-        value = np.exp(median + times * fitted["threshold"]["none"] * (far - median)) - 1e-4
+    quantiles = fitted["limits"]["none"][0]["unexplained"]
+    # Scores go from 0.15 at the median on, those beyond the last quantile in a straight line.
+    line = np.linspace(quantiles[0], 20 * quantiles[-1] - 19 * quantiles[0], 20_000)
+    found = [
+        scores({**numbers, "unexplained": np.exp(each) - 1e-4}, "none", fitted)["unexplained"]
+        for each in line
+    ]
+    assert np.all(np.diff(found) >= 0)
+    for times, level in ((0.9, "explained"), (1.2, "doubtful"), (2.2, "not explained")):
+        wanted = line[np.searchsorted(found, times * fitted["threshold"]["none"])]
+        value = np.exp(wanted) - 1e-4
         assert verdict_on({**numbers, "unexplained": value}, "none", fitted).level == level
+
+
+def test_a_score_is_how_rare_a_number_is() -> None:
+    table = {"unexplained": [1.0, 2.0, 3.0, 4.0]}
+    fitted = {"limits": {"none": [table] * 3}}
+    rare = [0.1, 0.01, 0.003]
+    for value, share in zip((2.0, 3.0, 4.0), rare, strict=True):
+        numbers = {"noise": 0.0, "unexplained": np.exp(value) - 1e-4}
+        assert scores(numbers, "none", fitted)["unexplained"] == pytest.approx(-0.5 * np.log10(share))
