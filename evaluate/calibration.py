@@ -5,17 +5,12 @@ the other, which shows none of these pairs.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
-from tqdm import tqdm
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
@@ -31,11 +26,12 @@ from dsfunet.uncertainty import (
     summarised,
     turns_of,
 )
+from evaluate.benches import measured
 from evaluate.calibration_fit import LEVELS, Measured, PlaneRecord, fit, judge
 from evaluate.cases import CaseReader
 from evaluate.lattices import plane_numbers
 from evaluate.provenance import check_unseen, describe_store, describe_surroundings
-from evaluate.running import default_processes, one_thread
+from evaluate.running import one_thread
 
 PIXELS_PER_PLANE = 256
 """Drawn from each plane: the pixels of a plane share their errors, so more say little more."""
@@ -99,17 +95,8 @@ def calibrate(
 
 def measure(bench: "_Bench", request: CalibrationRequest, numbers: npt.NDArray[np.intp]) -> list[PlaneRecord]:
     """Records of planes, in order; they take the noise levels in turn."""
-    processes = 1 if request.device == "cuda" else default_processes(request.device)
     jobs = [(int(number), list(LEVELS)[place % len(LEVELS)]) for place, number in enumerate(numbers)]
-    with _measuring(bench, request, processes) as records_of:
-        progress = tqdm(
-            records_of(jobs),
-            total=len(jobs),
-            desc="calibration",
-            unit="plane",
-            disable=not request.progress,
-        )
-        return list(progress)
+    return measured(bench, request, jobs, "calibration")
 
 
 def fitting_half(store: Store, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
@@ -156,13 +143,13 @@ class _Bench:
             )
             spent = time.perf_counter() - asked
             seconds = (asked - start) / len(turns), spent / len(on_lattice)
-            measured = {
+            of_passes = {
                 (mode, passes): _measured(of[:passes], true, case.scattering, case.mask, pixels)
                 for mode, of in zip(MODES, (outputs, on_lattice), strict=True)
                 for passes in CALIBRATED_PASSES
                 if mode == "networks" or answer.accepted
             }
-        return PlaneRecord(number, noise, float(1 - case.mask.mean()), measured, seconds)
+        return PlaneRecord(number, noise, float(1 - case.mask.mean()), of_passes, seconds)
 
 
 def _measured(
@@ -189,29 +176,3 @@ def _measured(
         np.sqrt(squares),
         np.array(ranks),
     )
-
-
-_bench: _Bench | None = None
-
-
-def _start_process(request: CalibrationRequest) -> None:
-    global _bench
-    _bench = _Bench(request)
-
-
-def _measure(job: tuple[int, str]) -> PlaneRecord:
-    assert _bench is not None
-    return _bench.measure(job)
-
-
-@contextmanager
-def _measuring(
-    bench: _Bench, request: CalibrationRequest, processes: int
-) -> Iterator[Callable[[list[tuple[int, str]]], Iterable[PlaneRecord]]]:
-    """Measures planes in order, here or in several processes: each computes with one thread, so alike."""
-    if processes < 2:
-        yield lambda jobs: map(bench.measure, jobs)
-        return
-    # torch keeps threads, which do not survive a fork.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _start_process, (request,)) as pool:
-        yield lambda jobs: pool.map(_measure, jobs)

@@ -1,16 +1,12 @@
 """How often the right lattice is found, what an answer on it is worth, and what becomes of wrong lattices."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from dsfunet.errors import InputError
 from dsfunet.lattice_mode import LatticeAnswer
@@ -18,11 +14,12 @@ from dsfunet.lattice_search import find_lattice, lattice_plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.shards import Store, open_store
+from evaluate.benches import measured
 from evaluate.cases import Case, CaseReader, Planes, Truth
 from evaluate.metrics import spread_mse
 from evaluate.network import NetworkPredictor
 from evaluate.provenance import check_unseen, describe_store, describe_surroundings
-from evaluate.running import default_processes, one_thread
+from evaluate.running import one_thread
 from evaluate.summary import lattice_index, missing_index
 
 COUNTS = (1000.0, 100.0, 30.0)
@@ -122,16 +119,11 @@ def evaluate_lattices(request: LatticeRequest) -> tuple[dict[str, Any], dict[str
     records: list[Record] = []
     missing: list[float] = []
     seconds = dict.fromkeys(SECONDS, 0.0)
-    processes = 1 if request.device == "cuda" else default_processes(request.device)
-    with _measuring(bench, request, processes) as measure:
-        progress = tqdm(total=len(numbers), desc="lattices", unit="plane", disable=not request.progress)
-        for found, share, spent in measure(numbers.tolist()):
-            records += found
-            missing.append(share)
-            for name, value in spent.items():
-                seconds[name] += value
-            progress.update()
-        progress.close()
+    for found, share, spent in measured(bench, request, numbers.tolist(), "lattices"):
+        records += found
+        missing.append(share)
+        for name, value in spent.items():
+            seconds[name] += value
     classes = {
         "lattice": (("orthogonal", "hexagonal", "oblique"), lattice_index(store.metadata("cell")[numbers])),
         "order kind": (tuple(store.attributes["order_kinds"]), store.metadata("order_kind")[numbers]),
@@ -170,32 +162,6 @@ class _Bench:
                 case, truth = self._reader(number, counts, self._seed)
                 records.append(_measured(noise, case, truth, self.network, seconds))
         return records, float(1 - case.mask.mean()), seconds
-
-
-_bench: _Bench | None = None
-
-
-def _start_process(request: LatticeRequest) -> None:
-    global _bench
-    _bench = _Bench(request)
-
-
-def _measure(number: int) -> _OfPlane:
-    assert _bench is not None
-    return _bench.measure(number)
-
-
-@contextmanager
-def _measuring(
-    bench: _Bench, request: LatticeRequest, processes: int
-) -> Iterator[Callable[[list[int]], Iterable[_OfPlane]]]:
-    """Measures planes in order, here or in several processes: each computes with one thread, so alike."""
-    if processes < 2:
-        yield lambda numbers: map(bench.measure, numbers)
-        return
-    # torch keeps threads, which do not survive a fork.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _start_process, (request,)) as pool:
-        yield lambda numbers: pool.map(_measure, numbers)
 
 
 def _measured(

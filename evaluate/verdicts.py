@@ -5,26 +5,23 @@ may set the limits, the rest judge them; no plane is in both halves, while speci
 that break an assumption only judge.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from dsfunet.errors import InputError
 from dsfunet.lattice_search import find_lattice
 from dsfunet.shards import open_store
 from dsfunet.verdict import Regime, Verdict, limits, verdict_on
 from dsfunet.verdict_measures import measure
+from evaluate.benches import measured
 from evaluate.cases import Case, CaseReader, Planes
 from evaluate.lattices import plane_numbers
 from evaluate.network import NetworkPredictor
 from evaluate.provenance import check_unseen, describe_store, describe_surroundings
-from evaluate.running import default_processes, one_thread
+from evaluate.running import one_thread
 from evaluate.summary import lattice_index, missing_index
 from evaluate.verdict_limits import fit_limits
 
@@ -113,7 +110,7 @@ def evaluate_verdicts(request: VerdictRequest) -> tuple[dict[str, Any], dict[str
     if request.fit and request.training_shards is not None:
         training = list(range(min(len(open_store(request.training_shards)), 1024)))
         jobs += [("training", number, COUNTS[number % len(COUNTS)]) for number in training]
-    records = _records(bench, request, jobs)
+    records = measured(bench, request, jobs, "verdicts")
     of_good = records[: len(numbers)]
     of_bad = records[len(numbers) : len(numbers) + len(bad)]
     fitted = limits()
@@ -203,41 +200,6 @@ class _Bench:
         answer = self.network.factorizer.split_on_lattice(*plane, found.lattice, form_factor, order)
         shown = (answer.form_factor, answer.short_range_order) if answer.accepted else (form_factor, order)
         return "lattice", measure(*plane, *shown, answer, found.lattice)
-
-
-_bench: _Bench | None = None
-
-
-def _start_process(request: VerdictRequest) -> None:
-    global _bench
-    _bench = _Bench(request)
-
-
-def _measure(job: Job) -> Record:
-    assert _bench is not None
-    return _bench.measure(job)
-
-
-def _records(bench: _Bench, request: VerdictRequest, jobs: list[Job]) -> list[Record]:
-    processes = 1 if request.device == "cuda" else default_processes(request.device)
-    with _measuring(bench, request, processes) as measured:
-        progress = tqdm(
-            measured(jobs), total=len(jobs), desc="verdicts", unit="plane", disable=not request.progress
-        )
-        return list(progress)
-
-
-@contextmanager
-def _measuring(
-    bench: _Bench, request: VerdictRequest, processes: int
-) -> Iterator[Callable[[list[Job]], Iterable[Record]]]:
-    """Measures planes in order, here or in several processes: each computes with one thread, so alike."""
-    if processes < 2:
-        yield lambda jobs: map(bench.measure, jobs)
-        return
-    # torch keeps threads, which do not survive a fork.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _start_process, (request,)) as pool:
-        yield lambda jobs: pool.map(_measure, jobs, chunksize=4)
 
 
 def summarise(

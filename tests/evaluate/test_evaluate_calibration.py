@@ -51,7 +51,7 @@ def test_the_report_repeats_and_its_calibration_can_be_read(
     store: Store, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Starting processes takes far longer than six planes.
-    monkeypatch.setattr("evaluate.calibration.default_processes", lambda device: 1)
+    monkeypatch.setattr("evaluate.benches.default_processes", lambda device: 1)
     request = CalibrationRequest(str(small_weights), str(store.path), 6, progress=False)
     for name in ("first", "second"):
         calibration, plain, timing = calibrate(request)
