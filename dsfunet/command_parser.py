@@ -14,11 +14,16 @@ _KINDS = {
     "<class 'bool'>": "true or false",
     "<class 'str'>": "a text",
     "<class 'NoneType'>": "",  # the default, where an option may be left out
+    "PositiveInt": "a whole number above 0",
+    "NonNegativeInt": "a whole number, 0 or more",
+    "PositiveFloat": "a number above 0",
+    "NonNegativeFloat": "a number, 0 or more",
 }
-_OF_ONE_OPTION = re.compile(r'Parser key "([\w.]+)": *(.*)', re.DOTALL)
-_EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: (.*))?$", re.MULTILINE)
+_OF_ONE_OPTION = re.compile(r'Parser key "([\w.]+)"(?: element \d+)?: *(.*)', re.DOTALL)
+_EXPECTED = re.compile(r"(?:Expected an? |Not of type )([^\n:]+?)(?:\. Got value: (.*)|: .*)?$", re.MULTILINE)
 _GIVEN = re.compile(r"^ *Given value: (.*)$", re.MULTILINE)
-_NAME_OF_COMMAND = re.compile(r"(?<=[:,] )[a-z_]+\.(?=\w)")
+_NOT_OF_TYPE = re.compile(r"Not of type \w+: (\S+) does not conform")
+_REQUIRED = re.compile(r"the following arguments are required: (.*)")
 
 
 class OneSentence:
@@ -27,8 +32,19 @@ class OneSentence:
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what was found and what was expected, and end the program."""
         parser: Any = getattr(ex, "subcommand_parser", None) or self
+        if not parser.exit_on_error:  # asked by another parser, whether this could be meant
+            super().error(message, ex)  # type: ignore[misc]
         command = str(parser.prog).replace(" [options]", "")
-        print(f"{command}: {_as_sentence(message, parser)} (`{command} --help` says more)", file=sys.stderr)
+        required = _REQUIRED.match(message)
+        if required:
+            names = required[1].split(", ")
+            prefix = names[0].rpartition(".")[0]
+            parser, command = _of_command(parser, prefix), f"{command} {prefix}".rstrip()
+            missing = ", ".join(_as_typed(name.rpartition(".")[2], parser) for name in names)
+            sentence = f"expected {missing} as well"
+        else:
+            sentence = _as_sentence(message, parser)
+        print(f"{command}: {sentence} (`{command} --help` says more)", file=sys.stderr)
         raise SystemExit(2) from ex
 
 
@@ -40,22 +56,34 @@ def _as_sentence(message: str, parser: Any) -> str:
     """A message of jsonargparse's in one line, options named as they are typed and types in words."""
     found = _OF_ONE_OPTION.match(message)
     if found is None:
-        # "arguments are required: refine.files, refine.laue": the command is named already.
-        return _NAME_OF_COMMAND.sub("", " ".join(message.split()))
+        return " ".join(message.split())
     option, reason = _as_typed(found[1], parser), found[2]
     types = _EXPECTED.findall(reason)
-    given = _GIVEN.search(reason)
-    value = given[1] if given else types[-1][1] if types else ""
-    if not value:
-        return f"{option}: {' '.join(reason.split())}"
     kinds = dict.fromkeys(filter(None, (_in_words(kind) for kind, _ in types)))
-    return f"{option}: found {value.strip()}, expected {' or '.join(kinds)}"
+    if not kinds or "Parser key" in reason:  # of something within
+        return f"{option}: {' '.join(reason.split())}"
+    given = _GIVEN.search(reason) or _NOT_OF_TYPE.search(reason)
+    value = given[1] if given else types[-1][1]
+    return f"{option}: found {value.strip() or 'nothing'}, expected {' or '.join(kinds)}"
 
 
 def _as_typed(key: str, parser: Any) -> str:
+    """An option as it is typed; the name of what has none, a file, say."""
+    for action in parser._actions:
+        if action.dest == key and not action.option_strings:
+            return key
     names = [each.option_strings[-1] for each in parser._actions if each.dest == key and each.option_strings]
     name = names[0] if names else f"--{key}"
     return name.replace("_", "-") if parser.formatter_class is ReadableHelp else name
+
+
+def _of_command(parser: Any, name: str) -> Any:
+    """The parser of a command of a parser, which itself where it has none of that name."""
+    for action in parser._actions:
+        commands = getattr(action, "_name_parser_map", None)
+        if commands and name in commands:
+            return commands[name]
+    return parser
 
 
 def _in_words(kind: str) -> str:

@@ -220,7 +220,7 @@ def scores(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str, An
             found[name] = float(np.interp(value, quantiles, levels))
         else:
             # Steep where good planes end all at once, flat where some few are far out.
-            slope = (levels[-1] - levels[1]) / (last - quantiles[1])
+            slope = (levels[-1] - levels[1]) / max(last - quantiles[1], 1e-9)
             found[name] = float(levels[-1] + slope * (value - last))
     return found
 

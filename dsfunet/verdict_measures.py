@@ -33,7 +33,7 @@ _SHORTEST_RIM = 30
 _FEWEST_COUNTS = 3.0
 # Sides of the squares that are the middle of a Bragg position and its surroundings [pixels].
 _MIDDLE, _SURROUNDINGS = 3, 9
-_FEWEST_NODES, _FEWEST_OTHERS = 4, 12
+_FEWEST_NODES, _FEWEST_OTHERS, _FEWEST_RIM = 4, 12, 8
 # How much positions may differ, form factors not being constant about them: in their ratios, as a share of what is
 # bright where they are dark and ratios mean nothing, and in standard deviations.
 _ALIKE, _ALIKE_BRIGHT, _SIGNIFICANT = 1.35, 0.04, 6.0
@@ -61,7 +61,7 @@ def measure(
       and how sharp the sharpest of the residual are beyond noise; bright_quantile: how far above the rest they are;
     * dark, cliff: share of what is expected that lies in blocks of zeros, and how steep their edges are;
     * bragg_plane, bragg_residual, bragg_excess: contrast of Bragg positions, beside that of others and alone;
-    * bragg_outstanding: share of them that differ from the others;
+    * bragg_outstanding: share of them that outshine the others;
     * odd_share, odd_power, even_share, even_power: what displacements would explain of the residual, of the plane;
     * unexplained_on_lattice, lattice_over_networks, lattice_residual: of lattice mode's answer, accepted or not;
     * root_*, band_*: what the plane looks like (`likeness`).
@@ -240,29 +240,31 @@ def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
 
 
 def _outstanding(it: Seen, nodes: npt.NDArray[np.intp]) -> float:
-    """Share of the Bragg positions that are not to their surroundings what the others are to theirs.
+    """Share of the Bragg positions that are brighter beside their surroundings than the others beside theirs.
 
     Short-range order is the same about all of them, so that ratio is, too; Bragg peaks go by structure factors.
     """
+    place = tuple(nodes.T)
+    mask = it.mask.astype(np.float64)
 
     def sums(size: int) -> tuple[Array, Array]:
-        filtered = (ndimage.uniform_filter(each, size) for each in (it.plane, it.mask.astype(np.float64)))
-        intensity, pixels = (each[tuple(nodes.T)] * size**2 for each in filtered)
+        intensity, pixels = (ndimage.uniform_filter(each, size)[place] * size**2 for each in (it.plane, mask))
         return intensity, pixels
 
     (core, inner), (inside, within), (around, outer) = map(sums, (_MIDDLE, _SURROUNDINGS - 2, _SURROUNDINGS))
     # The outermost pixels alone: those nearer belong to the peak.
-    known = (inner > 0) & (outer - within > 0.5)
+    rim_pixels = outer - within
+    known = rim_pixels > _FEWEST_RIM
     if known.sum() < _FEWEST_NODES:
         return 0.0
-    core = core[known] / inner[known]
-    rim = np.maximum((around - inside)[known] / (outer - within)[known], 0)
+    core, inner, rim_pixels = core[known] / inner[known], inner[known], rim_pixels[known]
+    rim = np.maximum((around - inside)[known] / rim_pixels, 0)
     bright = (rim >= np.median(rim)) & (rim > 0)
     ratio = float(np.median(core[bright] / rim[bright])) if bright.any() else 1.0
-    noise = np.sqrt(it.variance[tuple(nodes[known].T)] / inner[known])
-    enough = _ALIKE_BRIGHT * float(np.quantile(it.plane[it.mask], 0.95)) + _SIGNIFICANT * noise
-    beyond = np.maximum(core - _ALIKE * ratio * rim, ratio * rim / _ALIKE - core)
-    return float(np.mean(beyond > enough))
+    variance = it.variance[place][known] * (1 / inner + ratio**2 / rim_pixels)
+    level = float(np.quantile(it.plane[it.mask], 0.95))
+    enough = _ALIKE_BRIGHT * level + _SIGNIFICANT * np.sqrt(variance)
+    return float(np.mean(core - _ALIKE * ratio * rim > enough))
 
 
 def _displacement(it: Seen, lattice: LatticePlane) -> dict[str, float]:

@@ -8,18 +8,22 @@ import numpy as np
 from dsfunet.verdict import NOISE_CLASSES, QUANTILES, TESTS, Regime, noise_class, scale, scores, unlikeness
 
 TARGET = 0.03
-"""Share of the planes of the fit that all limits together flag; the rest up to 5 % is for planes not fitted to."""
+"""Share of good planes that all limits together flag; the rest up to 5 % is for planes that are not as these."""
 
 FOLDS = 5
 """The threshold is that of scores that planes get from the percentiles of the other folds: outer quantiles of
 many numbers fit the planes that set them better than any other."""
 
-FEWEST = 20
+FEWEST = 100
 """Planes that a class of noise needs for limits of its own; with fewer it takes those of all."""
 
 _LIKENESS = ("root_", "band_")
 _LEAST = {"cliff": 0.2, "dark": 1e-3, "isolated": 2e-4, "radial": 0.01, "bragg_outstanding": 0.03}
 _LEAST_OF_OTHERS = 0.1
+_MOST = {"cliff": 0.6}
+"""What cannot be larger than 2 has limits below what it is where the fault is there, whatever one good plane had."""
+
+_FEWEST_VALUES = 20
 _DIGITS = 6
 
 
@@ -75,11 +79,12 @@ def _table(planes: list[dict[str, float]]) -> dict[str, list[float]]:
     table: dict[str, list[float]] = {}
     for name in TESTS:
         values = [scale(name, each[name]) for each in planes if name in each]
-        if len(values) < FEWEST:
+        if len(values) < _FEWEST_VALUES:
             continue
         quantiles = np.quantile(values, QUANTILES)
         # Where hardly any good plane has the thing at all, as zeros in one piece.
         least = _LEAST.get(name, _LEAST_OF_OTHERS)
+        quantiles = np.minimum(quantiles, _MOST.get(name, np.inf))
         quantiles = np.maximum(quantiles, quantiles[0] + least * np.array([0.0, 0.5, 1.0, 1.2]))
         table[name] = np.round(quantiles, _DIGITS).tolist()
     return table

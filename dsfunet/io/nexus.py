@@ -218,8 +218,8 @@ def _write_plane(
         data = group.create_dataset(
             "data", data=plane.astype(np.uint8), compression="gzip", compression_opts=1
         )
-    else:  # floats would shrink by a third, and take as long as all else that writes a result
-        data = group.create_dataset("data", data=plane)
+    else:  # compressed, floats would shrink by a third, and take as long as all else that writes a result
+        data = group.create_dataset("data", data=plane, chunks=plane.shape, fletcher32=True)
     data.attrs["long_name"] = TITLES[name]
     for label, dataset in axes.items():
         group[label] = dataset  # a hard link

@@ -48,7 +48,7 @@ class CosineSeries:
             InputError: the plane does not lie along the axes.
         """
         # Half of the harmonics: c and its partner at -m, -n add up to twice the real part.
-        phases = _phases(self.cell, plane, self.axes, len(self.coefficients) // 2)
+        phases = _phases(self.cell, plane, tuple(self.axes), len(self.coefficients) // 2)
         weight = 2 * self.coefficients.reshape(-1)[: phases.count]
         weight[-1] /= 2
         # Re[(r + i s) (u + i v)] = r u - s v as one real product of thin matrices.
@@ -169,8 +169,8 @@ def normal_equations(
         InputError: as `fit_cosine_series`.
     """
     weighted, weight = _weighted(values, weights, plane)
-    harmonics = _phases(cell, plane, axes, max_index).transform(weighted)
-    differences = _phases(cell, plane, axes, 2 * max_index).transform(weight)
+    harmonics = _phases(cell, plane, tuple(axes), max_index).transform(weighted)
+    differences = _phases(cell, plane, tuple(axes), 2 * max_index).transform(weight)
     return NormalEquations(harmonics, differences, cell, axes)
 
 

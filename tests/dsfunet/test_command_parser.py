@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dsfunet.cli import main as dsfunet_main
+from dsfunet.command_parser import Parser
 from evaluate.__main__ import main as evaluate_main
 from simulate.__main__ import main as simulate_main
 
@@ -26,7 +27,19 @@ Main = Callable[[list[str]], int]
             "dsfunet factorize: --workers: found many, expected a whole number",
         ),
         (dsfunet_main, ["factorize", "x.h5", "--out", "made", "--glue"], "unrecognized arguments: --glue"),
-        (dsfunet_main, ["refine"], "the following arguments are required: files, laue"),
+        (dsfunet_main, ["refine"], "dsfunet refine: expected files, --laue as well"),
+        (dsfunet_main, ["inspect", "a.h5", "b.v2.h5"], "dsfunet inspect: unrecognized arguments: b.v2.h5"),
+        (dsfunet_main, ["watch", "x", "--interval=-3"], "--interval: found -3, expected a number above 0"),
+        (
+            dsfunet_main,
+            ["factorize", "x", "--negative="],
+            "--negative: found nothing, expected missing or zero",
+        ),
+        (
+            dsfunet_main,
+            ["scan", "r", "m", "-o", "x", "--range", "a", "1", "2"],
+            "--range: found a, expected a number",
+        ),
         (
             dsfunet_main,
             ["fit", "--model.squared_weight", "red"],
@@ -62,3 +75,28 @@ def test_one_sentence(
     assert printed.err.count("\n") == 1 and printed.out == ""
     assert printed.err.endswith("--help` says more)\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_setting_of_a_class_that_is_wrong_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """jsonargparse asks parsers of its own, copies of ours, whether a value could be meant: these must not exit."""
+    smoke = Path(__file__).parents[2] / "configs" / "smoke.yaml"
+    with pytest.raises(SystemExit):
+        dsfunet_main(
+            ["fit", "--config", str(smoke), "--model.form_factor_generator.init_args.chanels", "[8, 8]"]
+        )
+    said = capsys.readouterr().err
+    assert "form_factor_generator" in said and "chanels" in said and " fit: --model." in said
+
+
+def test_parsers_within_are_asked_and_may_say_no() -> None:
+    parser = Parser(prog="p")
+    parser.add_argument("--held", type=Settings | dict)
+    found = parser.parse_args(["--held", '{"number": "red"}'])
+    assert found.held == {"number": "red"}
+
+
+class Settings:
+    """Something with a setting."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number

@@ -20,7 +20,7 @@ from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
 from dsfunet.factorize_settings import FactorizeSettings
 from dsfunet.inspection import inspect
-from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result
+from dsfunet.io import MeasuredPlane, PlaneGrid, heaps, read_plane, read_result
 from dsfunet.io.cells import cell_from_text
 from dsfunet.io.plane_lists import planes_of
 from dsfunet.io.plane_names import parse_plane, parse_plane_name
@@ -248,7 +248,7 @@ def test_hidden_values_are_missing() -> None:
     np.testing.assert_array_equal(MeasuredPlane(values).intensity, [[0, 1, 2], [3, np.nan, 5]])
 
 
-def test_a_heap_that_never_ends_is_not_begun(tmp_path: Path) -> None:
+def test_a_heap_that_never_ends_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """HDF5 steps over free space of size 0 for ever, in C, where no signal reaches it."""
     path = tmp_path / "v.h5"
     write_volume(path)
@@ -261,6 +261,14 @@ def test_a_heap_that_never_ends_is_not_begun(tmp_path: Path) -> None:
         here += 16 + (int.from_bytes(content[here + 8 : here + 16], "little") + 7) // 8 * 8
     assert int.from_bytes(content[here + 8 : here + 16], "little") == heap + 4096 - here
     read_plane(path, "hk0")
+    # Old enough to be looked through once, until it is written again.
+    monkeypatch.setattr("dsfunet.io.heaps._SETTLED_SECONDS", -1.0)
+    looks = []
+    is_endless = heaps._is_endless
+    monkeypatch.setattr("dsfunet.io.heaps._is_endless", lambda part: looks.append(1) or is_endless(part))
+    for _ in range(3):
+        read_plane(path, "hk0")
+    assert len(looks) == 1
     content[here + 8 : here + 16] = bytes(8)
     path.write_bytes(content)
     for call in (lambda: read_plane(path, "hk0"), lambda: inspect(path), lambda: read_result(path)):

@@ -307,6 +307,17 @@ def test_truncated_results_are_refused(tmp_path: Path, fraction: float) -> None:
         read_result(path)
 
 
+def test_a_number_that_was_damaged_is_noticed(tmp_path: Path) -> None:
+    result = make_result()
+    write_result(tmp_path / "r.nxs", result)
+    content = bytearray((tmp_path / "r.nxs").read_bytes())
+    place = content.index(result.form_factor.tobytes())
+    content[place + 100] ^= 1
+    (tmp_path / "r.nxs").write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        read_result(tmp_path / "r.nxs")
+
+
 def test_other_files_are_no_results(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_result(tmp_path / "r.nxs")
