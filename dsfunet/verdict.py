@@ -25,8 +25,8 @@ from dsfunet.verdict_measures import measure
 LIMITS_FILE = Path(__file__).with_name("verdict_limits.json")
 """What planes that keep the assumptions give: fitted, with the command and the data that it was fitted to."""
 
-GENERAL = ("background", "spots", "left over", "unlike")
-"""Reasons that many faults give: one that names the fault goes before them."""
+GENERAL = ("lattice", "background", "spots", "left over", "unlike")
+"""Reasons that many faults give: one that names the fault goes before them, and the lattice before the others."""
 
 FEWEST_PIXELS = 1000
 """Measured pixels below which nothing is said for a plane."""
@@ -192,7 +192,7 @@ def verdict_on(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str
     numbers["score"] = max(passed.values())
     beyond = sorted((name for name in passed if passed[name] > 1), key=lambda name: -passed[name])
     reasons = list(dict.fromkeys(TESTS[name].reason for name in beyond))
-    reasons.sort(key=lambda reason: reason in GENERAL)
+    reasons.sort(key=lambda reason: (reason in GENERAL, reason != "lattice"))
     if not reasons:
         where = "" if regime == "none" else ", and I_SRO repeats on the lattice"
         sentence = (
