@@ -140,7 +140,7 @@ def judge(
     lattice: LatticePlane | None = None,
     sigma: npt.NDArray[np.floating] | None = None,
 ) -> Verdict:
-    """The verdict on a plane and its components; about 50 ms on one core.
+    """The verdict on a plane and its components; about 40 ms on one core.
 
     Args:
         plane: measured intensity (256, 256), any unit; what lies outside the mask is not looked at.
