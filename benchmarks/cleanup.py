@@ -78,8 +78,8 @@ STEPS = {
 _WHERE_NOT = (
     "Where it does not help: a radial background subtracted where there is none takes diffuse scattering for floor, and"
     " costs a little; residue of well subtracted peaks harms short-range order less than its holes do, so that only the"
-    " form factor gains; filled holes are better than missing ones for short-range order by the networks alone, and not"
-    " in the means of lattice mode; inversion alone gains little, and only on layers through the origin. Planes whose"
+    " form factor gains; filled holes are better than missing ones for short-range order in the mean, hardly for the"
+    " form factor; inversion alone gains little, and only on layers through the origin. Planes whose"
     " peaks `look_for_bragg` misses stay spoilt, and keep the means high: look at medians, and at the plane."
 )
 
