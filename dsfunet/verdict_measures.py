@@ -4,6 +4,8 @@ Every number is of a measured plane in units of its brightest pixel, of both com
 lattice; none depends on the unit of intensity. `dsfunet.verdict` says which values a good plane has.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -31,8 +33,8 @@ _ANY_RESIDUAL = 0.02
 _BLOCK = 5
 _SHORTEST_RIM = 30
 _FEWEST_COUNTS = 3.0
-# Sides of the squares that are the middle of a Bragg position and its surroundings [pixels].
-_MIDDLE, _SURROUNDINGS = 3, 9
+# Sides of the squares that are the middle of a Bragg position, its surroundings but for their rim, and these [pixels].
+_MIDDLE, _WITHIN_RIM, _SURROUNDINGS = 3, 7, 9
 _FEWEST_NODES, _FEWEST_OTHERS, _FEWEST_RIM = 4, 12, 8
 # How much positions may differ, form factors not being constant about them: in their ratios, as a share of what is
 # bright where they are dark and ratios mean nothing, and in standard deviations.
@@ -221,16 +223,20 @@ def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
     between = [_nodes(lattice, shape, shift) for shift in ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.25))]
     others = np.concatenate(between)
     mask = it.mask.astype(np.float64)
-    seen_middle, seen_around = (ndimage.uniform_filter(mask, size) for size in (_MIDDLE, _SURROUNDINGS))
+    sizes = (_MIDDLE, _WITHIN_RIM, _SURROUNDINGS)
+    seen_means = {size: ndimage.uniform_filter(mask, size) for size in sizes}
+    plane_means = {size: ndimage.uniform_filter(it.plane, size) for size in sizes}
+    residual_means = {size: ndimage.uniform_filter(it.residual, size) for size in (_MIDDLE, _SURROUNDINGS)}
+    seen_middle, seen_around = seen_means[_MIDDLE], seen_means[_SURROUNDINGS]
     usable = (seen_middle > 0.9) & (seen_around > 0.5)
     level = ndimage.uniform_filter(np.maximum(it.product, 0), _SURROUNDINGS) + 0.003
     nodes, others = (each[usable[tuple(each.T)]] for each in (nodes, others))
     if len(nodes) < _FEWEST_NODES or len(others) < _FEWEST_OTHERS:
         return {"bragg_plane": 0.0, "bragg_residual": 0.0, "bragg_excess": 0.0, "bragg_outstanding": 0.0}
-    numbers = {"bragg_outstanding": _outstanding(it, nodes)}
-    for name, values in (("bragg_plane", it.plane), ("bragg_residual", it.residual)):
-        middle = ndimage.uniform_filter(values * mask, _MIDDLE) / np.maximum(seen_middle, 0.1)
-        around = ndimage.uniform_filter(values * mask, _SURROUNDINGS) / np.maximum(seen_around, 0.1)
+    numbers = {"bragg_outstanding": _outstanding(it, nodes, plane_means, seen_means)}
+    for name, means in (("bragg_plane", plane_means), ("bragg_residual", residual_means)):
+        middle = means[_MIDDLE] / np.maximum(seen_middle, 0.1)
+        around = means[_SURROUNDINGS] / np.maximum(seen_around, 0.1)
         contrast = (middle - around) / level
         at_nodes, elsewhere = (contrast[tuple(each.T)] for each in (nodes, others))
         # Of Bragg peaks many are weak: the brighter half tells.
@@ -239,19 +245,20 @@ def _bragg(it: Seen, lattice: LatticePlane) -> dict[str, float]:
     return {**numbers, "bragg_excess": brighter}
 
 
-def _outstanding(it: Seen, nodes: npt.NDArray[np.intp]) -> float:
+def _outstanding(
+    it: Seen,
+    nodes: npt.NDArray[np.intp],
+    plane_means: Mapping[int, Array],
+    seen_means: Mapping[int, Array],
+) -> float:
     """Share of the Bragg positions that are brighter beside their surroundings than the others beside theirs.
 
     Short-range order is the same about all of them, so that ratio is, too; Bragg peaks go by structure factors.
+    Means of the plane and of its mask over squares, by their sides.
     """
     place = tuple(nodes.T)
-    mask = it.mask.astype(np.float64)
-
-    def sums(size: int) -> tuple[Array, Array]:
-        intensity, pixels = (ndimage.uniform_filter(each, size)[place] * size**2 for each in (it.plane, mask))
-        return intensity, pixels
-
-    (core, inner), (inside, within), (around, outer) = map(sums, (_MIDDLE, _SURROUNDINGS - 2, _SURROUNDINGS))
+    core, inside, around = (means[place] * size**2 for size, means in plane_means.items())
+    inner, within, outer = (means[place] * size**2 for size, means in seen_means.items())
     # The outermost pixels alone: those nearer belong to the peak.
     rim_pixels = outer - within
     known = rim_pixels > _FEWEST_RIM

@@ -11,17 +11,9 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
-from evaluate.commands import (
-    build_calibration_parser,
-    build_verdicts_parser,
-    run_calibration,
-    run_verdicts,
-)
+from evaluate.commands import COMMANDS
 
 COMPARE = "compare"
-LATTICES = "lattices"
-CALIBRATION = "calibration"
-VERDICTS = "verdicts"
 
 
 def build_parser() -> Parser:
@@ -117,41 +109,15 @@ def build_compare_parser() -> Parser:
     return parser
 
 
-def build_lattices_parser() -> Parser:
-    """The command line of the report on lattices found."""
-    parser = Parser(
-        prog="python -m evaluate lattices",
-        description="How often the right lattice is found from a plane itself, and what an answer on it is worth.",
-    )
-    add = parser.add_argument
-    add("--weights", type=str, default="release", help="release, a checkpoint or a folder of safetensors")
-    add("--shards", type=str, required=True, help="a store of planes, such as data/validation.zarr")
-    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
-    add("--samples", type=PositiveInt, default=600, help="so many planes, spread evenly over the store")
-    add("--seed", type=NonNegativeInt, default=0, help="of the noise")
-    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
-    add(
-        "--allow-trained-species",
-        type=bool,
-        default=False,
-        help="judge on planes of species that the weights were trained on, with a warning",
-    )
-    add("--progress", type=bool, default=True, help="show a progress bar")
-    return parser
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         if arguments and arguments[0] == COMPARE:
             _compare(build_compare_parser().parse_args(arguments[1:]))
-        elif arguments and arguments[0] == LATTICES:
-            _lattices(build_lattices_parser().parse_args(arguments[1:]))
-        elif arguments and arguments[0] == CALIBRATION:
-            run_calibration(build_calibration_parser().parse_args(arguments[1:]))
-        elif arguments and arguments[0] == VERDICTS:
-            run_verdicts(build_verdicts_parser().parse_args(arguments[1:]))
+        elif arguments and arguments[0] in COMMANDS:
+            build, run = COMMANDS[arguments[0]]
+            run(build().parse_args(arguments[1:]))
         else:
             _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
@@ -163,7 +129,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         going_on = (
             ""
-            if arguments and arguments[0] in (COMPARE, LATTICES, CALIBRATION, VERDICTS)
+            if arguments and arguments[0] in (COMPARE, *COMMANDS)
             else "; the same command goes on from here"
         )
         print(f"evaluate: stopped{going_on}", file=sys.stderr)
@@ -257,31 +223,6 @@ def _compare(options: Namespace) -> None:
     if options.out is not None:
         write_json(Path(options.out), [asdict(each) for each in found])
     print("\n".join(comparison_table(found, options.confidence)))
-
-
-def _lattices(options: Namespace) -> None:
-    from dsfunet.shards import open_store
-    from evaluate.report import check_destination
-
-    out = Path(options.out)
-    check_destination(out)
-    open_store(options.shards)
-    from evaluate.lattices import LatticeRequest, evaluate_lattices
-    from evaluate.lattices_report import lattice_tables, write_lattices
-    from evaluate.running import checked_device
-
-    request = LatticeRequest(
-        weights=options.weights,
-        shards=options.shards,
-        samples=options.samples,
-        device=checked_device(options.device),
-        seed=options.seed,
-        allow_trained_species=options.allow_trained_species,
-        progress=options.progress,
-    )
-    plain, timing = evaluate_lattices(request)
-    write_lattices(plain, timing, out)
-    print("\n".join([*lattice_tables(plain), "", f"the report is in {out}"]))
 
 
 if __name__ == "__main__":
