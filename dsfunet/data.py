@@ -26,6 +26,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         validation_source: validation planes in place of validation.zarr.
         shards_together: shuffle shards, deal them to the processes, and shuffle planes within so many of them, so that
             few files are read at a time; None shuffles all planes.
+        harder_masks: share of the training planes, 0 to 1, that wear whichever hides more, their own mask or that of a
+            plane drawn at random: most of the form factor's error lies under large masks, which are rare.
 
     Raises:
         InputError: a number out of its range, or neither a folder nor both sources.
@@ -41,6 +43,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         source: SampleSource | None = None,
         validation_source: SampleSource | None = None,
         shards_together: int | None = None,
+        harder_masks: float = 0.0,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -56,6 +59,8 @@ class PlaneDataModule(lightning.LightningDataModule):
                 "data has no folder: expected the folder of train.zarr and validation.zarr,"
                 " or both a source and a validation_source"
             )
+        if not 0 <= harder_masks <= 1:
+            raise InputError(f"harder_masks is {harder_masks:g}: expected a share of 0 to 1")
         self.save_hyperparameters(ignore=["source", "validation_source"])
         self.folder = None if folder is None else Path(folder)
         self.batch_size = batch_size
@@ -65,6 +70,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.source = source
         self.validation_source = validation_source
         self.shards_together = shards_together
+        self.harder_masks = harder_masks
         self.digests: dict[str, str] = {}
         """Which planes those of each split are, once they are set up."""
         self.trained_on: dict[str, Any] = {}
@@ -79,7 +85,9 @@ class PlaneDataModule(lightning.LightningDataModule):
         if stage == "fit":
             # The seed of the run, which `seed_everything` set.
             self.seed = torch.initial_seed() % 2**32
-            self.train_planes = PlaneDataset(self._source("train"), self.augment, self.seed)
+            self.train_planes = PlaneDataset(
+                self._source("train"), self.augment, self.seed, self.harder_masks
+            )
             self.digests["train"] = self.train_planes.digest
             describe = getattr(self.train_planes.source, "description", None)
             self.trained_on = {} if describe is None else describe()

@@ -12,7 +12,7 @@ import torch
 from dsfunet.components import Components
 from dsfunet.errors import InputError
 from dsfunet.geometry import Geometry
-from dsfunet.lattice_mode import LatticeAnswer, split_on_lattice
+from dsfunet.lattice_mode import LatticeAnswer, split_on_lattice, with_partners
 from dsfunet.lattice_search import FoundLattice, find_lattice
 from dsfunet.networks.inputs import shown_to
 from dsfunet.networks.spectral_unet import MOST_CHANNELS
@@ -262,7 +262,8 @@ class Factorizer:
             return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order)
 
         def look_again(order: Planes) -> Planes:
-            shown = _turned_tensor(network_input(scattering, mask)[None], turn)
+            pairs = with_partners(scattering, mask, lattice)
+            shown = _turned_tensor(network_input(*pairs)[None], turn)
             answer = self._infer(shown, [network], _turned_tensor(spread(order)[None, None], turn))
             seen: Planes = np.clip(unspread(turned_back(answer[0, 0], turn)), 0.0, 1.0)
             return seen

@@ -8,6 +8,7 @@ out of the measured plane, and corrects the network's I_FF wherever there are da
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from dsfunet.product import fit_product
 from dsfunet.smoothing import Planes, cell_smoothers, smooth_ratio, unit_range
 
 Mask = npt.NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 LEVEL_SCALES = (2.0, 4.0)
 """Widths of the Gaussians that level a plane, in standard deviations of the reciprocal cell."""
@@ -235,10 +237,25 @@ def _centred(plane: Planes, lattice: LatticePlane) -> Planes:
     return mean
 
 
-def inverted(plane: Planes) -> Planes:
+def with_partners(
+    scattering: npt.NDArray[np.floating], mask: Mask, lattice: LatticePlane
+) -> tuple[npt.NDArray[np.floating], Mask]:
+    """The plane and its mask, each pixel joined by that at -Q: their mean, or the one of them that was measured.
+
+    Both are one number by Friedel's law, so what one detector gap hides is often seen at -Q. As they are where the
+    plane does not hold -Q beside Q. `scattering` is not looked at outside the mask, and 0 where neither was measured.
+    """
+    if not lattice.inverts_onto_itself:
+        return scattering, mask
+    known = np.where(mask, scattering, 0)
+    count = mask.astype(known.dtype) + inverted(mask)
+    return (known + inverted(known)) / np.maximum(count, 1), count > 0
+
+
+def inverted(plane: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     """The plane at -Q, where its centre, pixel (n/2, n/2), is Q = 0; row and column 0, which have no partner, stay."""
     partner = np.roll(plane[::-1, ::-1], (1, 1), (0, 1))
-    result: Planes = np.array(partner)
+    result = np.array(partner)
     result[0], result[:, 0] = plane[0], plane[:, 0]
     return result
 

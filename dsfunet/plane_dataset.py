@@ -23,8 +23,9 @@ from dsfunet.shards import open_store
 class SampleSource(Protocol):
     """Where planes come from; `dsfunet.shards.Store` is one, `simulate.live.SimulatedPlanes` another.
 
-    A source must pickle, because worker processes are spawned. Three attributes are optional. `fresh`, True where the
+    A source must pickle, because worker processes are spawned. Four attributes are optional. `fresh`, True where the
     planes have no end: then `sample` is asked for plane `epoch * len + index` and no plane is shown twice.
+    `mask(index)`, the mask of a plane alone where that is cheaper than all of it.
     `block`, the number of consecutive samples that are cheaper together, as those of one shard. `description()`,
     what a checkpoint says of the planes in plain values, as `dsfunet.shards.Store` gives it.
     """
@@ -47,6 +48,7 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     product of the components, `form_factor`, `short_range_order` (1, 256, 256); and `short_range_order_floor`
     (1, 1, 1), what normalisation took away from I_SRO, which is not spread. With `augment`, planes are flipped and
     turned by quarters at random, and masks by another such draw: all eight are planes the simulator could have made.
+    `harder_masks` has a share of the planes wear whichever hides more, their own mask or one drawn from all.
 
     Indices beyond the length are later epochs' visits: `epoch * len(self) + index` is plane `index` (of a fresh
     source, a plane never seen before), turned by a draw that follows from seed, epoch and index alone, whichever
@@ -55,15 +57,19 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     Args:
         source: a source of planes, or the path of a finished store.
         augment: flip and turn at random.
-        seed: of the turns.
+        seed: of the turns, and of which planes wear which masks.
+        harder_masks: share of the planes that are drawn a second mask to choose from.
 
     Raises:
         InputError: the store is missing, incomplete, or not one.
     """
 
-    def __init__(self, source: SampleSource | str | Path, augment: bool, seed: int = 0) -> None:
+    def __init__(
+        self, source: SampleSource | str | Path, augment: bool, seed: int = 0, harder_masks: float = 0.0
+    ) -> None:
         self.source: SampleSource = open_store(source) if isinstance(source, str | Path) else source
         self.augment = augment
+        self.harder_masks = harder_masks
         self.seed = seed
         self.length = len(self.source)
         self.digest = self.source.digest
@@ -75,18 +81,22 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, visit: int) -> dict[str, Tensor]:
         epoch, index = divmod(visit, self.length)
         sample = self.source.sample(visit if self.fresh else index)
-        turn, mask_turn = 0, 0
+        turn, mask_turn, mask = 0, 0, sample.mask
+        random = np.random.default_rng([self.seed, epoch, index])
         if self.augment:
-            turn, mask_turn = np.random.default_rng([self.seed, epoch, index]).integers(8, size=2).tolist()
+            turn, mask_turn = random.integers(8, size=2).tolist()
+        if random.random() < self.harder_masks:
+            another = self._mask(epoch, int(random.integers(self.length)))
+            mask = min(mask, another, key=np.count_nonzero)
         scattering, *planes = (
             turned(plane, turn)
             for plane in (sample.scattering, sample.clean, sample.form_factor, sample.short_range_order)
         )
         try:
-            shown = network_input(scattering, turned(sample.mask, mask_turn))
+            shown = network_input(scattering, turned(mask, mask_turn))
         except InputError:
-            # A mask turned by itself may hide all that scatters; the plane's own, turned with it, never does.
-            if not self.augment:
+            # Another mask than the plane's own, turned with it, may hide all that scatters.
+            if mask_turn == turn and mask is sample.mask:
                 raise
             shown = network_input(scattering, turned(sample.mask, turn))
         # Written in order, whichever way the plane is turned.
@@ -101,6 +111,12 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             "short_range_order": short_range_order,
             "short_range_order_floor": torch.full((1, 1, 1), sample.short_range_order_floor),
         }
+
+    def _mask(self, epoch: int, index: int) -> npt.NDArray[np.bool_]:
+        visit = epoch * self.length + index if self.fresh else index
+        alone = getattr(self.source, "mask", None)
+        mask: npt.NDArray[np.bool_] = self.source.sample(visit).mask if alone is None else alone(visit)
+        return mask
 
 
 def turned(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:

@@ -274,6 +274,14 @@ class Store:
         floors = form_factor_floor, short_range_order_floor
         return sample_from_stored(form_factor, short_range_order, mask, floors, scattering)
 
+    def mask(self, index: int) -> npt.NDArray[np.bool_]:
+        """The mask (256, 256) of plane number `index`, True = measured, without the rest of the plane.
+
+        Raises:
+            InputError: what is stored of it is damaged or gone.
+        """
+        return np.unpackbits(self._picture("mask", index), axis=-1).view(np.bool_)
+
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
         if name not in self._readers:
             self._readers[name] = self._reader(name)

@@ -68,7 +68,12 @@ def test_release_configuration(tmp_path: Path) -> None:
     assert all(isinstance(part, SpectralUNet) for part in cli.model.generators.values())
     assert not cli.model.discriminators
     assert cli.model.averages is not None
-    assert len(cli.model.configure_optimizers()) == 1
+    [optimizer] = cli.model.configure_optimizers()
+    # Muon where there are matrices and kernels; everything moves.
+    moved = {id(each) for group in optimizer.param_groups for each in group["params"]}
+    assert type(optimizer).__name__ == "Muon"
+    assert moved == {id(each) for each in cli.model.generators.parameters()}
+    assert cli.datamodule.harder_masks == 0.5
     assert list(tmp_path.iterdir()) == []
 
 

@@ -49,6 +49,17 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, setting: dict[str, int
         PlaneDataModule(str(tmp_path), **setting)  # type: ignore[arg-type]
 
 
+def test_a_share_of_harder_masks_that_means_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"harder_masks is 1\.5: expected a share of 0 to 1"):
+        PlaneDataModule(str(tmp_path), harder_masks=1.5)
+
+
+def test_harder_masks_reach_the_training_planes_alone(tiny_store: Path) -> None:
+    module = data_module(tiny_store, augment=True, harder_masks=1.0)
+    assert module.train_planes.harder_masks == 1.0
+    assert module.validation_planes.harder_masks == 0.0  # type: ignore[attr-defined]
+
+
 def test_a_batch_larger_than_the_store_is_the_whole_store(tiny_store: Path) -> None:
     batches = list(data_module(tiny_store, batch_size=64).train_dataloader())
     assert [len(batch["input"]) for batch in batches] == [12]
@@ -110,7 +121,8 @@ def test_sources_take_the_place_of_stores(tiny_store: Path, tmp_path: Path) -> N
         for batch, other in zip(ours, theirs, strict=True):
             assert all(torch.equal(batch[name], other[name]) for name in other)
     assert set(module.hparams) == {
-        "folder", "batch_size", "workers", "augment", "validation_samples", "shards_together"
+        "folder", "batch_size", "workers", "augment", "validation_samples", "shards_together",
+        "harder_masks",
     }  # fmt: skip
     # One source and the other's store.
     (tmp_path / "validation.zarr").symlink_to(tiny_store / "validation.zarr")

@@ -8,7 +8,14 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.factorize import Factorizer
-from dsfunet.lattice_mode import LatticeAnswer, inverted, levelled, noise_variance, split_on_lattice
+from dsfunet.lattice_mode import (
+    LatticeAnswer,
+    inverted,
+    levelled,
+    noise_variance,
+    split_on_lattice,
+    with_partners,
+)
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -139,6 +146,27 @@ def test_inversion_is_about_the_centre_pixel() -> None:
     for axis in range(3):
         plane = q[..., axis].astype(np.float32)
         np.testing.assert_allclose(inverted(plane)[1:, 1:], -plane[1:, 1:], atol=1e-5)
+
+
+def test_partners_fill_gaps_of_a_plane_through_the_origin_and_share_their_noise() -> None:
+    lattice, scattering, _, _, mask = made("orthogonal")
+    noisy = scattering + np.random.default_rng(2).normal(0, 0.01, scattering.shape)
+    noisy[~mask] = np.nan
+    filled, known = with_partners(noisy, mask, lattice)
+    assert np.array_equal(known, mask | inverted(mask)) and known.sum() > 1.1 * mask.sum()
+    np.testing.assert_array_equal(filled, inverted(filled))
+    np.testing.assert_allclose(filled[known], scattering[known], atol=0.05)
+    assert not filled[~known].any()
+    both, one = mask & inverted(mask), known & ~(mask & inverted(mask))
+    both[0], both[:, 0] = False, False
+    errors = [np.std((filled - scattering)[where]) for where in (both, one)]
+    np.testing.assert_allclose(errors, [0.01 / np.sqrt(2), 0.01], rtol=0.05)
+
+
+def test_a_plane_beside_the_origin_has_no_partners() -> None:
+    lattice, scattering, _, _, mask = made("hexagonal")
+    filled, known = with_partners(scattering, mask, lattice)
+    assert filled is scattering and known is mask
 
 
 def test_levelling_is_positive_and_follows_the_form_factor() -> None:

@@ -127,6 +127,34 @@ def test_augmentation_follows_seed_and_epoch_and_draws_all_symmetries(tiny_store
     }
 
 
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_harder_masks_are_those_of_the_store_that_hide_more(tiny_store: Path, epoch: int) -> None:
+    path = tiny_store / "train.zarr"
+    store = open_store(path)
+    masks = [store.sample(index).mask for index in range(len(store))]
+    assert all(np.array_equal(store.mask(index), mask) for index, mask in enumerate(masks))
+    plain, some, always = (
+        PlaneDataset(path, augment=True, seed=5, harder_masks=share) for share in (0, 0.5, 1)
+    )
+    changed = 0
+    for index, own in enumerate(masks):
+        shown = [dataset[epoch * len(store) + index] for dataset in (plain, some, always)]
+        assert all(torch.equal(each["form_factor"], shown[0]["form_factor"]) for each in shown)
+        _, mask_turn = turns_of(5, epoch, index)
+        mask = shown[2]["input"][1].numpy() > 0
+        assert any(np.array_equal(mask, turned(other, mask_turn)) for other in masks)
+        assert mask.sum() <= own.sum()
+        changed += mask.sum() < own.sum()
+        # With a share, a plane is as it is without or as it is with the choice.
+        assert any(torch.equal(shown[1]["input"], shown[which]["input"]) for which in (0, 2))
+    assert 0 < changed < len(masks)
+    unturned = [
+        PlaneDataset(path, augment=False, harder_masks=1.0)[index]["input"][1] > 0 for index in range(4)
+    ]
+    assert all(any(np.array_equal(mask, each) for each in masks) for mask in unturned)
+    assert all(mask.sum() <= own.sum() for mask, own in zip(unturned, masks, strict=False))
+
+
 class OneSample:
     """A source of one plane that scatters in a single corner, and what of it was measured."""
 
