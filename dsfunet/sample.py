@@ -41,6 +41,11 @@ def scattering_plane(
     return normalise(product)[0]
 
 
+def unpacked(packed_mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """A mask (256, 256), True = measured, from its packed bits (256, 32)."""
+    return np.unpackbits(packed_mask, axis=-1).view(np.bool_)
+
+
 def sample_from_stored(
     form_factor: npt.NDArray[np.float16],
     short_range_order: npt.NDArray[np.float16],
@@ -55,6 +60,6 @@ def sample_from_stored(
         *components,
         scattering=clean if scattering is None else scattering.astype(np.float32),
         clean=clean,
-        mask=np.unpackbits(packed_mask, axis=-1).view(np.bool_),
+        mask=unpacked(packed_mask),
         short_range_order_floor=floors[1],
     )

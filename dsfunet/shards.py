@@ -24,7 +24,7 @@ from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.physics.short_range_order import ALPHA_SHAPE
 from dsfunet.preprocessing import PIXELS
-from dsfunet.sample import Sample, sample_from_stored
+from dsfunet.sample import Sample, sample_from_stored, unpacked
 from dsfunet.shard_reader import shard_reader
 
 if TYPE_CHECKING:
@@ -267,9 +267,7 @@ class Store:
         pictures = (form_factor, short_range_order, *(() if scattering is None else (scattering,)))
         # What a shard reads as whose file is gone: the fill values.
         if not (all(np.isfinite(each).all() for each in pictures) and mask.any()):
-            raise InputError(
-                f"{self.path}: sample {index} is missing, its shard was deleted or never written"
-            )
+            raise self._gone(index)
         form_factor_floor, short_range_order_floor = self._floors()[:, index].tolist()
         floors = form_factor_floor, short_range_order_floor
         return sample_from_stored(form_factor, short_range_order, mask, floors, scattering)
@@ -280,7 +278,13 @@ class Store:
         Raises:
             InputError: what is stored of it is damaged or gone.
         """
-        return np.unpackbits(self._picture("mask", index), axis=-1).view(np.bool_)
+        mask = unpacked(self._picture("mask", index))
+        if not mask.any():  # the fill values, as in `sample`
+            raise self._gone(index)
+        return mask
+
+    def _gone(self, index: int) -> InputError:
+        return InputError(f"{self.path}: sample {index} is missing, its shard was deleted or never written")
 
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
         if name not in self._readers:
@@ -288,9 +292,7 @@ class Store:
         try:
             return np.asarray(self._readers[name][index])
         except FileNotFoundError as error:
-            raise InputError(
-                f"{self.path}: sample {index} is missing, its shard was deleted or never written"
-            ) from error
+            raise self._gone(index) from error
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
             raise InputError(f"{self.path}: {name} of sample {index} is damaged ({error})") from error
 

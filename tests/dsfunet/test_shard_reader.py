@@ -63,6 +63,16 @@ def test_a_short_and_a_missing_shard_are_named(store_copy: Path) -> None:
         open_store(store_copy).sample(6)
 
 
+def test_a_mask_of_a_missing_shard_is_not_one_that_hides_all(store_copy: Path) -> None:
+    (store_copy / "mask" / "c" / "1" / "0" / "0").unlink()
+    ours, zarrs = open_store(store_copy), open_store(store_copy)
+    zarrs._readers["mask"] = zarrs.array("mask")  # which gives fill values
+    for store in (ours, zarrs):
+        assert store.mask(0).any()
+        with pytest.raises(InputError, match="sample 6 is missing, its shard was deleted or never written"):
+            store.mask(6)
+
+
 @pytest.mark.parametrize("change", ["codec", "index", "separator", "nothing"])
 def test_another_layout_is_left_to_zarr(store_copy: Path, change: str) -> None:
     file = store_copy / "form_factor" / "zarr.json"
