@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dsfunet.errors import InputError
 from dsfunet.plane_dataset import PlaneDataset, SampleSource, start_worker
+from dsfunet.resident import ResidentPlanes, as_made
 from dsfunet.sampling import EachOnceSampler, EpochSampler, ResumableLoader
 
 
@@ -26,6 +27,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         validation_source: validation planes in place of validation.zarr.
         shards_together: shuffle shards, deal them to the processes, and shuffle planes within so many of them, so that
             few files are read at a time; None shuffles all planes.
+        resident: keep all planes, training and validation, in the memory of the GPU and make batches there
+            (`dsfunet.resident`), where `workers` are not needed; each GPU keeps all. Planes must come from stores.
         harder_masks: share of the training planes, 0 to 1, that wear whichever hides more, their own mask or that of a
             plane drawn at random: most of the form factor's error lies under large masks, which are rare.
 
@@ -43,6 +46,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         source: SampleSource | None = None,
         validation_source: SampleSource | None = None,
         shards_together: int | None = None,
+        resident: bool = False,
         harder_masks: float = 0.0,
     ) -> None:
         super().__init__()
@@ -70,6 +74,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.source = source
         self.validation_source = validation_source
         self.shards_together = shards_together
+        self.resident = resident
         self.harder_masks = harder_masks
         self.digests: dict[str, str] = {}
         """Which planes those of each split are, once they are set up."""
@@ -91,12 +96,17 @@ class PlaneDataModule(lightning.LightningDataModule):
             self.digests["train"] = self.train_planes.digest
             describe = getattr(self.train_planes.source, "description", None)
             self.trained_on = {} if describe is None else describe()
+            self.shown_planes = self._placed(self.train_planes, None)
         planes = PlaneDataset(self._source("validation"), augment=False)
         self.digests["validation"] = planes.digest
-        validation: Dataset[dict[str, Tensor]] = planes
-        if self.validation_samples is not None:
-            validation = Subset(planes, range(min(self.validation_samples, len(planes))))
-        self.validation_planes = validation
+        self.validation_planes = self._placed(planes, self.validation_samples)
+
+    def _placed(self, planes: PlaneDataset, count: int | None) -> Dataset[dict[str, Tensor]]:
+        """The first `count` planes, on the device if they are to be resident."""
+        if self.resident:
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            return ResidentPlanes(planes, device, count)
+        return planes if count is None else Subset(planes, range(min(count, len(planes))))
 
     def _source(self, split: str) -> SampleSource | Path:
         given = self.source if split == "train" else self.validation_source
@@ -106,6 +116,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         return self.folder / f"{split}.zarr"
 
     def _loader_settings(self) -> dict[str, Any]:
+        if self.resident:
+            return {"collate_fn": as_made}
         return {
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
@@ -137,7 +149,7 @@ class PlaneDataModule(lightning.LightningDataModule):
             blocks_together=self.shards_together,
         )
         loader = ResumableLoader(
-            planes,
+            self.shown_planes,
             sampler=sampler,
             batch_size=self.batch_size,
             drop_last=len(sampler) >= self.batch_size,

@@ -4,6 +4,7 @@ Worker processes import this module and no more of the training: without Lightni
 """
 
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -41,6 +42,23 @@ class SampleSource(Protocol):
         """A digest that says which planes these are."""
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One plane of one epoch: which it is, how it and its mask are turned, and whose mask it may wear instead.
+
+    Attributes:
+        index: of the plane.
+        turn: of the plane, 0 to 7, as `turned` takes it.
+        mask_turn: of the mask, likewise.
+        other: index of the plane whose mask is worn where it hides more; None where the plane wears its own.
+    """
+
+    index: int
+    turn: int
+    mask_turn: int
+    other: int | None
+
+
 class PlaneDataset(Dataset[dict[str, Tensor]]):
     """Samples of one source as networks see them, all float32 in spread space [-1, 1].
 
@@ -74,20 +92,17 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
         self.length = len(self.source)
         self.digest = self.source.digest
         self.fresh = bool(getattr(self.source, "fresh", False))
+        self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, visit: int) -> dict[str, Tensor]:
-        epoch, index = divmod(visit, self.length)
-        sample = self.source.sample(visit if self.fresh else index)
-        turn, mask_turn, mask = 0, 0, sample.mask
-        random = np.random.default_rng([self.seed, epoch, index])
-        if self.augment:
-            turn, mask_turn = random.integers(8, size=2).tolist()
-        if random.random() < self.harder_masks:
-            another = self._mask(epoch, int(random.integers(self.length)))
-            mask = min(mask, another, key=np.count_nonzero)
+        drawn = self.visit(visit)
+        sample = self.source.sample(visit if self.fresh else drawn.index)
+        turn, mask_turn, mask = drawn.turn, drawn.mask_turn, sample.mask
+        if drawn.other is not None:
+            mask = min(mask, self._mask(visit // self.length, drawn.other), key=np.count_nonzero)
         scattering, *planes = (
             turned(plane, turn)
             for plane in (sample.scattering, sample.clean, sample.form_factor, sample.short_range_order)
@@ -111,6 +126,19 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             "short_range_order": short_range_order,
             "short_range_order_floor": torch.full((1, 1, 1), sample.short_range_order_floor),
         }
+
+    def visit(self, visit: int) -> Visit:
+        """What was drawn for one visit: it follows from seed, epoch and index alone."""
+        epoch, index = divmod(visit, self.length)
+        if self._drawn is None or self._drawn[0] != epoch:
+            # All of an epoch together: a generator for each plane costs as much as turning it.
+            random = np.random.default_rng([self.seed, epoch])
+            turns = random.integers(8, size=(2, self.length)) * self.augment
+            others = random.integers(self.length, size=self.length)
+            others[random.random(self.length) >= self.harder_masks] = -1
+            self._drawn = epoch, np.stack([*turns, others], axis=1)
+        turn, mask_turn, other = self._drawn[1][index].tolist()
+        return Visit(index, turn, mask_turn, other if other >= 0 else None)
 
     def _mask(self, epoch: int, index: int) -> npt.NDArray[np.bool_]:
         visit = epoch * self.length + index if self.fresh else index

@@ -1,6 +1,7 @@
 """One simulated plane in memory, and how it follows from what a store keeps of it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,24 @@ class Sample:
     short_range_order_floor: float
 
 
+class StoredPlane(NamedTuple):
+    """What a store holds of a plane's pictures; components and scattering (256, 256), linear, in [0, 1].
+
+    Attributes:
+        form_factor: I_FF.
+        short_range_order: I_SRO.
+        packed_mask: (256, 32), 1 = measured, eight pixels of a row a byte.
+        floors: What normalisation took away from I_FF and I_SRO, minimum over range, 0 or more.
+        scattering: What was measured; None where that is the product of the components.
+    """
+
+    form_factor: npt.NDArray[np.float16]
+    short_range_order: npt.NDArray[np.float16]
+    packed_mask: npt.NDArray[np.uint8]
+    floors: tuple[float, float]
+    scattering: npt.NDArray[np.float16] | None = None
+
+
 def scattering_plane(
     form_factor: npt.NDArray[np.float32],
     short_range_order: npt.NDArray[np.float32],
@@ -46,20 +65,14 @@ def unpacked(packed_mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.unpackbits(packed_mask, axis=-1).view(np.bool_)
 
 
-def sample_from_stored(
-    form_factor: npt.NDArray[np.float16],
-    short_range_order: npt.NDArray[np.float16],
-    packed_mask: npt.NDArray[np.uint8],
-    floors: tuple[float, float],
-    scattering: npt.NDArray[np.float16] | None = None,
-) -> Sample:
+def sample_from_stored(stored: StoredPlane) -> Sample:
     """A sample from what a store holds of it, with its clean scattering rebuilt."""
-    components = form_factor.astype(np.float32), short_range_order.astype(np.float32)
-    clean = scattering_plane(*components, *floors)
+    components = stored.form_factor.astype(np.float32), stored.short_range_order.astype(np.float32)
+    clean = scattering_plane(*components, *stored.floors)
     return Sample(
         *components,
-        scattering=clean if scattering is None else scattering.astype(np.float32),
+        scattering=clean if stored.scattering is None else stored.scattering.astype(np.float32),
         clean=clean,
-        mask=unpacked(packed_mask),
-        short_range_order_floor=floors[1],
+        mask=unpacked(stored.packed_mask),
+        short_range_order_floor=stored.floors[1],
     )

@@ -24,7 +24,7 @@ from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.physics.short_range_order import ALPHA_SHAPE
 from dsfunet.preprocessing import PIXELS
-from dsfunet.sample import Sample, sample_from_stored, unpacked
+from dsfunet.sample import Sample, StoredPlane, sample_from_stored, unpacked
 from dsfunet.shard_reader import shard_reader
 
 if TYPE_CHECKING:
@@ -259,6 +259,14 @@ class Store:
         Raises:
             InputError: what is stored of it is damaged or gone.
         """
+        return sample_from_stored(self.stored(index))
+
+    def stored(self, index: int) -> StoredPlane:
+        """Plane number `index` as it is stored, in half floats and packed bits.
+
+        Raises:
+            InputError: what is stored of it is damaged or gone.
+        """
         form_factor, short_range_order = (
             self._picture(name, index) for name in ("form_factor", "short_range_order")
         )
@@ -270,7 +278,7 @@ class Store:
             raise self._gone(index)
         form_factor_floor, short_range_order_floor = self._floors()[:, index].tolist()
         floors = form_factor_floor, short_range_order_floor
-        return sample_from_stored(form_factor, short_range_order, mask, floors, scattering)
+        return StoredPlane(form_factor, short_range_order, mask, floors, scattering)
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
         """The mask (256, 256) of plane number `index`, True = measured, without the rest of the plane.

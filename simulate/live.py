@@ -22,7 +22,7 @@ from threadpoolctl import ThreadpoolController
 
 from dsfunet import __version__, shards
 from dsfunet.errors import InputError
-from dsfunet.sample import Sample, sample_from_stored
+from dsfunet.sample import Sample, StoredPlane, sample_from_stored
 from simulate.correlation_cache import correlation_sets
 from simulate.crystals import World, build_world
 from simulate.planes import GENERATOR_VERSION, draw_samples
@@ -133,13 +133,8 @@ class SimulatedPlanes:
         """
         arrays = self.arrays(index)
         floors = float(arrays["form_factor_floor"]), float(arrays["short_range_order_floor"])
-        return sample_from_stored(
-            arrays["form_factor"],
-            arrays["short_range_order"],
-            arrays["mask"],
-            floors,
-            arrays.get("scattering"),
-        )
+        components = arrays["form_factor"], arrays["short_range_order"]
+        return sample_from_stored(StoredPlane(*components, arrays["mask"], floors, arrays.get("scattering")))
 
     def arrays(self, index: int) -> Arrays:
         """One entry for every array of a store, as stored.

@@ -122,7 +122,7 @@ def test_sources_take_the_place_of_stores(tiny_store: Path, tmp_path: Path) -> N
             assert all(torch.equal(batch[name], other[name]) for name in other)
     assert set(module.hparams) == {
         "folder", "batch_size", "workers", "augment", "validation_samples", "shards_together",
-        "harder_masks",
+        "harder_masks", "resident",
     }  # fmt: skip
     # One source and the other's store.
     (tmp_path / "validation.zarr").symlink_to(tiny_store / "validation.zarr")

@@ -25,9 +25,9 @@ def dataset(tiny_store: Path) -> PlaneDataset:
     return PlaneDataset(tiny_store / "validation.zarr", augment=False)
 
 
-def turns_of(seed: int, epoch: int, index: int) -> list[int]:
-    """Which symmetries planes and mask are given."""
-    turns: list[int] = np.random.default_rng([seed, epoch, index]).integers(8, size=2).tolist()
+def turns_of(seed: int, epoch: int, index: int, planes: int = 12) -> list[int]:
+    """Which symmetries planes and mask of the tiny store's training planes are given."""
+    turns: list[int] = np.random.default_rng([seed, epoch]).integers(8, size=(2, planes))[:, index].tolist()
     return turns
 
 

@@ -12,6 +12,7 @@ from dsfunet import shards
 from dsfunet.errors import InputError
 from dsfunet.plane_dataset import PlaneDataset
 from dsfunet.preprocessing import network_input, normalise, spread
+from dsfunet.resident import ResidentPlanes
 from dsfunet.sample import scattering_plane
 from dsfunet.shards import LAYOUT, layout_with, open_store
 
@@ -82,12 +83,22 @@ def test_generators_see_what_was_measured_and_discriminators_the_product(
         planes = {"scattering": sample.scattering, "clean": sample.clean}
         mask = sample.mask
         if augment:
-            turns = np.random.default_rng([1, 0, index]).integers(8, size=2).tolist()
+            turns = dataset.visit(index).turn, dataset.visit(index).mask_turn
             planes = {name: turned(plane, turns[0]) for name, plane in planes.items()}
             mask = turned(mask, turns[1])
         expected = network_input(planes["scattering"], mask)
         assert torch.equal(shown["input"], torch.from_numpy(expected))
         np.testing.assert_allclose(shown["clean"][0].numpy(), spread(planes["clean"]), rtol=0, atol=1e-6)
+
+
+def test_planes_on_a_device_show_what_was_measured_as_well(degraded_store: Path) -> None:
+    dataset = PlaneDataset(degraded_store, augment=True, seed=1)
+    batch = ResidentPlanes(dataset, torch.device("cpu"), progress=False).__getitems__([0, 1, 2])
+    for place, sample in enumerate(dataset[index] for index in range(3)):
+        for name, values in sample.items():
+            torch.testing.assert_close(batch[name][place], values, atol=2e-6, rtol=0)
+    measured = batch["input"][:, 1] == 1
+    assert (batch["input"][:, 0] - batch["clean"][:, 0])[measured].abs().max() > 0.01
 
 
 def turned(plane: np.ndarray, which: int) -> np.ndarray:  # type: ignore[type-arg]
