@@ -2,10 +2,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-RUN := runs/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint smoke example benchmark half-hour train-release clean clean-all
+.PHONY: help demo test lint smoke example benchmark half-hour train-release train-release-cpu clean clean-all
 # One environment, few cores: targets take turns even under make -j.
 .NOTPARALLEL:
 
@@ -54,15 +53,26 @@ benchmark: $(BIN)/.dev ## make the fixed benchmark planes and score the shipped 
 	$(BIN)/python -m evaluate --weights release --shards data/benchmark/validation.zarr --samples 4096 \
 	  --training-shards data/benchmark/train.zarr --out report
 
-train-release: $(BIN)/.dev ## make the release data set and train the release weights; run again, it goes on where it was
+# What a finished run is worth: its weights, scored on the benchmark's planes, and their card.
+define score
+	$(BIN)/dsfunet export $(1)/last.ckpt --out $(1)/weights
+	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
+	$(BIN)/python -m evaluate --checkpoint $(1)/weights --shards data/benchmark/validation.zarr --samples 4096 \
+	  --training-shards data/benchmark/train.zarr --out $(1)/report
+	$(BIN)/python -m evaluate.card --weights $(1)/weights --checkpoint $(1)/last.ckpt --log $(1)/csv \
+	  --report $(1)/report/report.json
+endef
+
+train-release: $(BIN)/.dev ## on a GPU: make the release data set, train the release weights in ten minutes, score them
+	$(BIN)/python -c "import torch, sys; torch.cuda.is_available() or sys.exit('found no GPU: make train-release-cpu trains without')"
+	$(BIN)/python -m simulate --config configs/simulate/release.yaml --samples.train 65536 --out data/release_gpu
+	$(BIN)/dsfunet fit --config configs/release_gpu.yaml --ckpt_path last
+	$(call score,runs/release_gpu)
+
+train-release-cpu: $(BIN)/.dev ## the same networks on two cores: less data, 100 minutes; run again, it goes on where it was
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --out data/release
 	$(BIN)/dsfunet fit --config configs/release.yaml --ckpt_path last
-	$(BIN)/dsfunet export $(RUN)/last.ckpt --out $(RUN)/weights
-	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
-	$(BIN)/python -m evaluate --checkpoint $(RUN)/weights --shards data/benchmark/validation.zarr --samples 4096 \
-	  --training-shards data/benchmark/train.zarr --out $(RUN)/report
-	$(BIN)/python -m evaluate.card --weights $(RUN)/weights --checkpoint $(RUN)/last.ckpt --log $(RUN)/csv \
-	  --store data/release/train.zarr --report $(RUN)/report/report.json
+	$(call score,runs/release)
 
 half-hour: $(BIN)/.dev ## thirty minutes of the release recipe, and their curve: runs/half_hour/curve.png
 	$(BIN)/python -m simulate --config configs/simulate/release.yaml --out data/release

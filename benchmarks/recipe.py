@@ -1,9 +1,10 @@
 """`python -m benchmarks.recipe`: what each part of the release recipe buys, at equal processor time.
 
-The networks of configs/release.yaml at half their width, trained for minutes where the release is trained for hours.
-Each variant differs from the first in one thing. Its number of batches is the budget divided by the time of a batch,
-which is measured for all variants in turns before the first is trained, so that what else the machine does falls on
-all alike. Finished variants are kept in `--work` and not trained again. Writes benchmarks/recipe.md and prints it.
+The networks of configs/release.yaml as they were then, at half their width, trained for minutes where the release was
+trained for hours. Each variant differs from the first in one thing. Its number of batches is the budget divided by the
+time of a batch, which is measured for all variants in turns before the first is trained, so that what else the machine
+does falls on all alike. Finished variants are kept in `--work` and not trained again. Writes benchmarks/recipe.md and
+prints it.
 """
 
 import copy
@@ -48,6 +49,7 @@ _PILOT = (
     "--data.harder_masks=0",
     "--model.form_factor_generator.init_args.channels=[16,32,64]",
     "--model.form_factor_generator.init_args.fourier_channels=[8,16,32]",
+    "--model.short_range_order_generator.init_args.blocks=[1,1,2]",
     "--model.short_range_order_generator.init_args.channels=[32,64,128]",
     "--model.short_range_order_generator.init_args.fourier_channels=[16,32,64]",
     "--data.workers=0",
@@ -213,7 +215,8 @@ def table(results: dict[str, dict[str, float]], minutes: float) -> list[str]:
     lines = [
         "# What the parts of the release recipe buy",
         "",
-        f"`python -m benchmarks.recipe`: networks of half the release's width, {minutes:g} minutes of one core of"
+        "`python -m benchmarks.recipe`: networks of half the width that the release's had then,"
+        f" {minutes:g} minutes of one core of"
         f" {describe_machine()} for each line; mean squared errors in spread space over 256 validation planes of"
         " unseen species, of the averaged weights. Each line differs from the first in one thing; the second shows"
         " what chance does.",

@@ -1,5 +1,6 @@
 """The LightningDataModule: which planes a run trains on and is validated with, and how they are loaded."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ class PlaneDataModule(lightning.LightningDataModule):
         Raises:
             InputError: a store is missing, incomplete, or not one.
         """
+        # Dropped before they are made again: a GPU's memory may not hold them twice.
+        for planes_of_before in ("shown_planes", "validation_planes"):
+            self.__dict__.pop(planes_of_before, None)
         if stage == "fit":
             # The seed of the run, which `seed_everything` set.
             self.seed = torch.initial_seed() % 2**32
@@ -104,6 +108,8 @@ class PlaneDataModule(lightning.LightningDataModule):
     def _placed(self, planes: PlaneDataset, count: int | None) -> Dataset[dict[str, Tensor]]:
         """The first `count` planes, on the device if they are to be resident."""
         if self.resident:
+            # Lightning would recommend worker processes.
+            warnings.filterwarnings("ignore", message=".*does not have many workers")
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             return ResidentPlanes(planes, device, count)
         return planes if count is None else Subset(planes, range(min(count, len(planes))))

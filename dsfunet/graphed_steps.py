@@ -14,10 +14,11 @@ _STEPS_BEFORE = 3  # as they are: they make the optimizer's state, and what libr
 
 
 class GraphSteps(Callback):
-    """Records the step of every optimizer as a CUDA graph and replays it; on other devices it does nothing.
+    """Records the step of every optimizer as a CUDA graph and replays it; on other devices it records nothing.
 
-    Starting the kernels of Muon's step takes a CPU longer than a GPU takes to run them. The results are the same:
-    learning rates may change from step to step, and the optimizer's state is kept where it was.
+    Starting the kernels of Muon's step takes a CPU longer than a GPU takes to run them. The results are the same but
+    for rounding (timm multiplies by a rate on the device in bfloat16): learning rates may change from step to step, the
+    optimizer's state is kept where it was, and checkpoints are those of a run without this.
 
     Raises:
         InputError: at the start of training, an optimizer that cannot be recorded (it has no setting `capturable`).
@@ -34,6 +35,15 @@ class GraphSteps(Callback):
                     " or no GraphSteps among trainer.callbacks"
                 )
             optimizer.step = _GraphedStep(optimizer)  # type: ignore[method-assign]
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leave out that steps can be recorded: a run that goes on without a GPU would be refused by its optimizer."""
+        for state in checkpoint.get("optimizer_states", ()):
+            for group in state["param_groups"]:
+                if "capturable" in group:
+                    group["capturable"] = False
 
 
 class _GraphedStep:

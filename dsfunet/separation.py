@@ -2,11 +2,13 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from dsfunet import __version__
 from dsfunet.cleanup import CleanUpRecord, clean, look_for_bragg
@@ -90,7 +92,13 @@ def separate(
     def on_own_grid(values: npt.NDArray[np.floating[Any]]) -> Float32:
         return to_user_grid(values, plane, measured.grid).astype(np.float32)
 
-    form_factor, order = map(on_own_grid, (components.form_factor, components.short_range_order))
+    both = {"form_factor": components.form_factor, "short_range_order": components.short_range_order}
+    answers = both | _sigmas(components) | _other_answer(components)
+    # Scipy's splines leave Python's lock alone. The first by itself: what grids have in common is then there for all.
+    form_factor = on_own_grid(answers.pop("form_factor"))
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        own = dict(zip(answers, threads.map(on_own_grid, answers.values()), strict=True))
+    order = own.pop("short_range_order")
     # A plane that is wider than the networks see has no components far from its centre.
     known = mask & np.isfinite(form_factor) & np.isfinite(order)
     product = fit_product(intensity, form_factor.astype(np.float64), order.astype(np.float64), known)
@@ -135,8 +143,7 @@ def separate(
                 }
             ),
         },
-        **{name: np.maximum(on_own_grid(each), 0) for name, each in _sigmas(components).items()},
-        **{name: on_own_grid(values) for name, values in _other_answer(components).items()},
+        **{name: np.maximum(each, 0) if name.startswith("sigma") else each for name, each in own.items()},
     )
     return Separation(
         result,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
@@ -38,11 +39,17 @@ class TrainingCLI(LightningCLI):
         """Look at data and checkpoint before anything is made, so that nothing is written when they are wrong.
 
         Raises:
-            InputError: a store is missing, incomplete or not one, or the checkpoint is none of ours.
+            InputError: a store is missing, incomplete or not one, the checkpoint is none of ours, or a GPU is asked
+                for and not there.
         """
         config = self.config[self.config.subcommand]
         if config.run is not None:
             _move_run(config)
+        if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+            raise InputError(
+                f"trainer.accelerator is {config.trainer.accelerator} and torch finds no GPU: expected one, or"
+                " --trainer.accelerator cpu (configs/release.yaml is the release recipe without a GPU)"
+            )
         given = {"train": config.data.source, "validation": config.data.validation_source}
         for split in ("train", "validation") if self.config.subcommand == "fit" else ("validation",):
             if given[split] is None and config.data.folder is not None:

@@ -1,7 +1,7 @@
 """`python -m evaluate.card`: the model card of a weights folder, from what training and evaluation left behind.
 
 Writes `card.json` (for programs) and `README.md` (for people) beside the safetensors. Every number comes from a
-file: the training log, the store the weights were trained on, and the evaluation report.
+file: the training log, the checkpoint or the store the weights were trained on, and the evaluation report.
 """
 
 import json
@@ -44,7 +44,12 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--log", type=str, required=True, help="folder of the CSV logger, with a version_N for every start"
     )
-    parser.add_argument("--store", type=str, required=True, help="the training store")
+    parser.add_argument(
+        "--store",
+        type=str,
+        default=None,
+        help="the training store; without it the card says of the planes what the checkpoint does",
+    )
     parser.add_argument("--report", type=str, required=True, help="report.json of the evaluation")
     parser.add_argument(
         "--note", type=str, default="", help="what else a user should know, a sentence or two"
@@ -72,19 +77,18 @@ def training_curve(log: Path) -> list[dict[str, float]]:
 
 
 def build_card(
-    checkpoint: dict[str, Any], log: Path, store_path: Path, report: dict[str, Any], note: str
+    checkpoint: dict[str, Any], log: Path, store_path: Path | None, report: dict[str, Any], note: str
 ) -> dict[str, Any]:
     """Everything the card says, in plain types.
 
     Raises:
         InputError: the store or the log cannot be used.
     """
-    store = open_store(store_path)
     versions = log_versions(log)
     config = yaml.safe_load((versions[-1] / "config.yaml").read_text(encoding="utf-8"))
     batches = int(checkpoint["state_dict"]["batches_seen"])
     return {
-        "data": _trained_on(checkpoint, store),
+        "data": _trained_on(checkpoint, None if store_path is None else open_store(store_path)),
         "training": {
             "config": {key: config[key] for key in ("seed_everything", "model", "data")},
             "batches": batches,
@@ -99,8 +103,16 @@ def build_card(
     }
 
 
-def _trained_on(checkpoint: dict[str, Any], store: Store) -> dict[str, Any]:
-    """What the store says of itself, with the species that weights training began with had seen before."""
+def _trained_on(checkpoint: dict[str, Any], store: Store | None) -> dict[str, Any]:
+    """What the store says of itself, with the species that weights training began with had seen before.
+
+    Without the store what the checkpoint says, which has those species already.
+    """
+    if store is None:
+        data: dict[str, Any] = checkpoint.get("data") or {}
+        if not data.get("species"):
+            raise InputError("the checkpoint does not say which planes it was trained on: expected --store")
+        return data
     description = store.description()
     earlier = _kept(checkpoint, "species")
     return (
@@ -195,7 +207,8 @@ def _write_card(options: Any, weights: Path) -> None:
     checkpoint = read_checkpoint(checkpoint_path)
     try:
         report = json.loads(report_path.read_text(encoding="utf-8"))
-        card = build_card(checkpoint, Path(options.log), Path(options.store), report, options.note)
+        store = None if options.store is None else Path(options.store)
+        card = build_card(checkpoint, Path(options.log), store, report, options.note)
         text = card_text(card, report)
     except InputError:
         raise

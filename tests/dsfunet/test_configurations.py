@@ -8,11 +8,13 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from dsfunet.cli import main
 from dsfunet.data import PlaneDataModule
 from dsfunet.module import DSFUNet
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
 from dsfunet.preprocessing import COMPONENTS
 from dsfunet.training import TrainingCLI
+from dsfunet.weights import describe_network, load_release
 from simulate.live import SimulatedPlanes
 
 pytestmark = [
@@ -77,6 +79,37 @@ def test_release_configuration(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_recipe_for_a_gpu_has_the_shipped_networks_as_the_one_for_a_cpu(tmp_path: Path) -> None:
+    gpu, cpu = (read_config(tmp_path, name) for name in ("release_gpu.yaml", "release.yaml"))
+    shipped = load_release()
+    for name in COMPONENTS:
+        expected = describe_network(getattr(shipped, name))
+        assert describe_network(gpu.model.generators[name]) == expected
+        assert describe_network(cpu.model.generators[name]) == expected
+    assert gpu.datamodule.resident and not cpu.datamodule.resident
+    names = [type(each).__name__ for each in gpu.trainer.callbacks]
+    assert "GraphSteps" in names
+    assert gpu.trainer.precision == "bf16-mixed"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_missed_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "--config", str(CONFIGS / "release_gpu.yaml")]) == 2
+    error = capsys.readouterr().err
+    assert "trainer.accelerator is gpu and torch finds no GPU: expected one, or" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_by_the_clock_validates_in_whatever_epoch_it_ends(tmp_path: Path) -> None:
+    """With an interval of epochs the last weights would be those of the last validation before."""
+    for name in ("release.yaml", "release_gpu.yaml"):
+        trainer = read_config(tmp_path, name).trainer
+        assert trainer.check_val_every_n_epoch in (None, 1)
+
+
 def test_smoke_configuration_has_all_parts_and_two_networks_of_each_kind(tmp_path: Path) -> None:
     cli = read_config(tmp_path, "smoke.yaml")
     # The file gives each network once, by a YAML anchor: they must not become one network.
@@ -137,7 +170,7 @@ def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["paper.yaml", "release.yaml"])
+@pytest.mark.parametrize("name", ["paper.yaml", "release.yaml", "release_gpu.yaml"])
 def test_the_three_best_checkpoints_and_the_last_are_kept(name: str, tmp_path: Path) -> None:
     checkpoints = read_config(tmp_path, name).trainer.checkpoint_callback
     assert isinstance(checkpoints, ModelCheckpoint)

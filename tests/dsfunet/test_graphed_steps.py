@@ -23,6 +23,21 @@ def test_nothing_is_recorded_without_a_gpu() -> None:
     assert "step" not in vars(optimizer)
 
 
+def test_a_run_that_was_begun_on_a_gpu_goes_on_without_one() -> None:
+    network = nn.Linear(8, 8)
+    optimizer = Muon(network.parameters(), lr=1e-3)
+    optimizer.param_groups[0]["capturable"] = True  # as recording has it
+    checkpoint = {"optimizer_states": [optimizer.state_dict()]}
+    GraphSteps().on_save_checkpoint(None, None, checkpoint)  # type: ignore[arg-type]
+    assert optimizer.param_groups[0]["capturable"]
+    optimizer = Muon(network.parameters(), lr=1e-3)
+    optimizer.load_state_dict(checkpoint["optimizer_states"][0])
+    network(torch.ones(2, 8)).sum().backward()
+    before = network.weight.detach().clone()
+    optimizer.step()
+    assert not torch.equal(network.weight, before)
+
+
 def test_an_optimizer_that_cannot_be_recorded_is_refused() -> None:
     optimizer = torch.optim.LBFGS(nn.Linear(8, 8).parameters())
     with pytest.raises(InputError, match="LBFGS cannot be recorded: expected an optimizer with the setting"):

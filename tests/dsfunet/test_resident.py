@@ -90,7 +90,7 @@ def test_planes_that_do_not_fit_the_memory_are_refused_with_both_sizes(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**20, 2**30))
     dataset = PlaneDataset(tiny_store / "validation.zarr", augment=False)
-    with pytest.raises(InputError, match=r"planes take 0\.0 GiB, and 0\.0 GiB of the GPU's memory are free"):
+    with pytest.raises(InputError, match=r"planes take 0\.0 GiB, and 0\.0 GiB of memory of cuda are free"):
         ResidentPlanes(dataset, torch.device("cuda"), progress=False)
 
 

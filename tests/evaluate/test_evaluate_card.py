@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from dsfunet import shards
+from dsfunet.shards import open_store
 from evaluate.card import main, training_curve
 from evaluate.evaluation import Report
 from evaluate.report import write
@@ -97,6 +98,33 @@ def test_card_says_what_its_sources_say(
     assert "| 80 | 0.2500 | 0.5000 |" in text
     assert "Training began with the weights `eeeeeeeeeeeeeeee`." in text
     assert "Small and quick." in text
+
+
+def test_a_card_without_the_training_store_says_of_it_what_the_checkpoint_does(
+    tmp_path: Path, log: Path, training_store: Path, measured: Report
+) -> None:
+    write(measured, tmp_path / "report")
+    data = {**open_store(training_store).description(), "species": ["water"]}
+    save_checkpoint(tmp_path / "last.ckpt", data=data)
+    given = arguments(tmp_path, log, training_store)
+    place = given.index("--store")
+    assert main([*given[:place], *given[place + 2 :]]) == 0
+    card = json.loads((tmp_path / "weights" / "card.json").read_text())
+    assert card["data"] == data
+    assert "Trained on 2 simulated planes" in (tmp_path / "weights" / "README.md").read_text()
+
+
+def test_a_checkpoint_that_does_not_say_its_planes_needs_the_store(
+    tmp_path: Path, log: Path, training_store: Path, measured: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(measured, tmp_path / "report")
+    given = arguments(tmp_path, log, training_store)
+    place = given.index("--store")
+    assert main([*given[:place], *given[place + 2 :]]) == 2
+    assert (
+        "the checkpoint does not say which planes it was trained on: expected --store"
+        in capsys.readouterr().err
+    )
 
 
 def test_samples_of_all_ranks_are_counted(
