@@ -1,6 +1,7 @@
 """Putting two normalised components back together: the plane they explain (equation 5), in the plane's own unit."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,31 @@ def fit_product(
             break
     product = scale * unit * (form_factor + smooth_floor) * (short_range_order + periodic_floor)
     return Product(product, scale * unit, smooth_floor, periodic_floor)
+
+
+def explained_by_order(
+    intensity: npt.NDArray[np.floating[Any]],
+    form_factor: npt.NDArray[np.floating[Any]],
+    short_range_order: npt.NDArray[np.floating[Any]],
+    mask: npt.NDArray[np.bool_],
+) -> float:
+    """Share, 0 to 1, that I_SRO explains of what I_FF and a constant alone leave of a measured plane.
+
+    By least squares on F S, F, S and 1 against F and 1. All planes have shape (n, m); `mask` is True where `intensity`
+    was measured. Networks see an order in any plane: where nothing repeats it explains next to nothing.
+    """
+    measured = mask & np.isfinite(intensity)
+    plane, smooth, periodic = (
+        each[measured].astype(np.float64) for each in (intensity, form_factor, short_range_order)
+    )
+    plane = plane / (float(plane.max()) or 1.0)
+    terms = np.stack([smooth, np.ones_like(plane), smooth * periodic, periodic])
+    gram, target = terms @ terms.T, terms @ plane
+    left = [
+        float(np.sum((plane - np.linalg.lstsq(gram[:n, :n], target[:n], rcond=None)[0] @ terms[:n]) ** 2))
+        for n in (2, 4)
+    ]
+    return max(0.0, 1 - left[1] / left[0]) if left[0] > 0 else 0.0
 
 
 def _scale_and_floor(gram: Array, target: Array, columns: Array) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsfunet.product import fit_product
+from dsfunet.product import explained_by_order, fit_product
 
 
 def test_scale_and_floors_are_those_that_normalisation_took_away() -> None:
@@ -47,3 +47,13 @@ def test_a_plane_that_both_components_contradict_is_explained_by_nothing_negativ
     assert against.scale >= 0 and against.intensity.min() >= 0
     dark = fit_product(np.zeros((40, 50)), form_factor, short_range_order, np.ones((40, 50), bool))
     assert dark.scale == 0 and (dark.intensity == 0).all()
+
+
+def test_order_explains_what_it_adds_to_the_form_factor() -> None:
+    random = np.random.default_rng(1)
+    form_factor, order = random.random((2, 40, 40))
+    mask = random.random((40, 40)) < 0.8
+    plane = 7.0 * (form_factor + 0.2) * (order + 0.1)
+    assert explained_by_order(np.where(mask, plane, np.nan), form_factor, order, mask) == pytest.approx(1.0)
+    assert explained_by_order(3 * form_factor + 1, form_factor, order, mask) == pytest.approx(0.0, abs=1e-3)
+    assert explained_by_order(plane, form_factor, random.random((40, 40)), mask) < 0.02
