@@ -23,8 +23,8 @@ Array = npt.NDArray[np.float64]
 SMALLEST_SQUARE, LARGEST_SQUARE = 6.0, 8.8
 """Half sides of the squares that the networks are shown [1/Angstrom]; they were trained on 6 to 8.
 
-The networks' answer to a plane out to 3 is ten times as wrong where it fills the square as with missing pixels around
-it out to 6; that to one out to 12 is two (I_SRO) to five times (I_FF) as wrong, within 8, as that to its part out to 8
+The networks' answer to a plane out to 3 is tens of times as wrong where it fills the square as with missing pixels
+around it out to 6; that to one out to 12 is four to five times as wrong, within 8, as that to its part out to 8
 (benchmarks/ranges.md).
 """
 

@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 SMALLEST_REACH = 1.5
 """Half the width of the smallest plane that is not refused [1/Angstrom].
 
-At 2 lattice mode is well under the paper's marks; at 1 the networks' short-range order is worse than one that is flat.
+At 2 lattice mode is well under the paper's marks; at 1 the networks alone are far above them, lattice mode in I_FF.
 """
 
 FEWEST_PIXELS = 1024
