@@ -24,6 +24,7 @@ from dsfunet.io.files import replacing
 from dsfunet.losses import joint_product_loss, reconstruction_loss
 from dsfunet.machine import describe_machine
 from dsfunet.networks import SpectralUNet
+from dsfunet.networks.inputs import shown_to
 from dsfunet.plane_dataset import PlaneDataset, SampleSource, turned
 from dsfunet.preprocessing import COMPONENTS, network_input, spread
 from dsfunet.shards import open_store
@@ -101,7 +102,7 @@ def training_speed(batch: dict[str, Tensor], device: str, steps: int) -> float:
     truths = batch["form_factor"], batch["short_range_order"]
 
     def step() -> None:
-        outputs = [network(planes) for network in networks]
+        outputs = [network(shown_to(network, planes)) for network in networks]
         losses = [reconstruction_loss(output, truth) for output, truth in zip(outputs, truths, strict=True)]
         loss = losses[0] + losses[1] + 0.1 * joint_product_loss(*outputs, *truths)
         optimizer.zero_grad()
