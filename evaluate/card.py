@@ -16,7 +16,7 @@ from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from dsfunet.io.files import replacing
 from dsfunet.shards import Store, open_store, write_json
-from evaluate.tables import paper_table, rivals_table, score_table
+from evaluate.tables import class_table, paper_table, rivals_table, score_table
 from evaluate.training_log import log_versions, read_log
 
 _OF_THE_REPORT = (
@@ -29,6 +29,9 @@ _OF_THE_REPORT = (
     "missing_share",
     "warnings",
 )
+
+# Ways to sort planes by which they fare most differently; the report has more.
+_WHERE_IT_FAILS = ("missing pixels", "order kind", "lattice", "species group")
 
 VALIDATION_COLUMNS = {
     "form_factor": "validation/form_factor_mse",
@@ -169,6 +172,11 @@ def card_text(card: dict[str, Any], report: dict[str, Any]) -> str:
         "",
         *rivals_table(report),
         "",
+        "## Where it fails",
+        "",
+        *(line for name in _WHERE_IT_FAILS for line in (*class_table(name, _worst_first(report, name)), "")),
+        "## How it was trained",
+        "",
         "Validation errors while training (mean over the planes the run watched):",
         "",
         "| samples | I_FF | I_SRO |",
@@ -181,6 +189,12 @@ def card_text(card: dict[str, Any], report: dict[str, Any]) -> str:
     ]
     lines += ["", "`card.json` beside this file holds the recipe, the configuration and the whole report."]
     return "\n".join(lines) + "\n"
+
+
+def _worst_first(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """Classes of planes, by the 90th percentile of the form factor's error; a file has lost their order."""
+    classes = report["by"][name].items()
+    return dict(sorted(classes, key=lambda each: -each[1]["form_factor"]["percentile_90"]))
 
 
 def main(args: Sequence[str] | None = None) -> int:

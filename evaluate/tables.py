@@ -65,7 +65,7 @@ def markdown(plain: dict[str, Any]) -> str:
         "",
     ]
     for name, classes in plain["by"].items():
-        lines += [f"## By {name}", "", *_class_table(name, classes), ""]
+        lines += [f"## By {name}", "", *class_table(name, classes), ""]
     lines += [*_curves(plain), *_uncertainty(plain)]
     lines += ["## Best, median and worst", "", "![gallery](gallery.png)", "", "## Where this comes from", ""]
     lines += [f"- {name}: {value}" for name, value in _flat(plain["provenance"])]
@@ -198,7 +198,8 @@ def _measures_table(plain: dict[str, Any]) -> list[str]:
     return table(["", "measure", "method", "mean", "10th percentile", "median", "90th percentile", ""], rows)
 
 
-def _class_table(name: str, classes: dict[str, Any]) -> list[str]:
+def class_table(name: str, classes: dict[str, Any]) -> list[str]:
+    """Scores of classes of planes, such as those of one lattice, in Markdown; `name` says by what they are sorted."""
     rows = [
         [
             TITLES[component],

@@ -98,6 +98,8 @@ def test_card_says_what_its_sources_say(
     assert "| 80 | 0.2500 | 0.5000 |" in text
     assert "Training began with the weights `eeeeeeeeeeeeeeee`." in text
     assert "Small and quick." in text
+    _, _, fails = text.partition("## Where it fails")
+    assert all(f"| {name} " in fails for name in ("missing pixels", "order kind", "lattice", "species group"))
 
 
 def test_a_card_without_the_training_store_says_of_it_what_the_checkpoint_does(
