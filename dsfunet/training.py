@@ -45,7 +45,7 @@ class TrainingCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         if config.run is not None:
             _move_run(config)
-        if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        if config.trainer.accelerator in ("gpu", "cuda") and not torch.accelerator.is_available():
             raise InputError(
                 f"trainer.accelerator is {config.trainer.accelerator} and torch finds no GPU: expected one, or"
                 " --trainer.accelerator cpu (configs/release.yaml is the release recipe without a GPU)"
