@@ -115,8 +115,10 @@ def find_lattice(
     fits = [_Fit(signal, each, MAX_INDEX) for each in _bases(fit.vectors)]
     fit = _refined(signal, min(fits, key=lambda each: each.misfit), 2)
     confidence = _confidence(evidence(fit.vectors, data, networks))
-    order = explained_by_order(scattering, form_factor, short_range_order, mask)
-    accepted = confidence >= ACCEPTED_CONFIDENCE and order >= LEAST_ORDER
+    accepted = (
+        confidence >= ACCEPTED_CONFIDENCE
+        and explained_by_order(scattering, form_factor, short_range_order, mask) >= LEAST_ORDER
+    )
     return _found(fit.vectors, plane, mask.shape, confidence, accepted)
 
 

@@ -12,6 +12,7 @@ _ROUNDS = 50
 _CONVERGED = 1e-6
 # Columns whose squared sine is less are told apart by rounding only.
 _ALIKE = 1e-10
+_ROUNDING = 1e-20
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,8 @@ def fit_product(
 
     All planes have shape (n, m); `mask` is True where `intensity` was measured.
     """
-    measured = mask & np.isfinite(intensity) & np.isfinite(form_factor) & np.isfinite(short_range_order)
-    plane = intensity[measured].astype(np.float64)
-    smooth = form_factor[measured].astype(np.float64)
-    periodic = short_range_order[measured].astype(np.float64)
-    unit = float(plane.max()) or 1.0
-    terms = np.stack([smooth * periodic, smooth, periodic, np.ones_like(plane)])
-    gram, target = terms @ terms.T, terms @ (plane / unit)
+    plane, terms, unit = _plane_and_terms(intensity, form_factor, short_range_order, mask)
+    gram, target = terms @ terms.T, terms @ plane
     scale = smooth_floor = periodic_floor = 0.0
     for _ in range(_ROUNDS):
         before = (smooth_floor, periodic_floor)
@@ -70,18 +66,30 @@ def explained_by_order(
     By least squares on F S, F, S and 1 against F and 1. All planes have shape (n, m); `mask` is True where `intensity`
     was measured. Networks see an order in any plane: where nothing repeats it explains next to nothing.
     """
-    measured = mask & np.isfinite(intensity)
+    plane, terms, _ = _plane_and_terms(intensity, form_factor, short_range_order, mask)
+
+    def left_by(chosen: Array) -> float:
+        amplitudes = np.linalg.lstsq(chosen @ chosen.T, chosen @ plane, rcond=None)[0]
+        return float(np.sum((plane - amplitudes @ chosen) ** 2))
+
+    alone = left_by(terms[1::2])
+    # Where I_FF is the plane but for rounding nothing is left to explain.
+    return max(0.0, 1 - left_by(terms) / alone) if alone > _ROUNDING * float(plane @ plane) else 0.0
+
+
+def _plane_and_terms(
+    intensity: npt.NDArray[np.floating[Any]],
+    form_factor: npt.NDArray[np.floating[Any]],
+    short_range_order: npt.NDArray[np.floating[Any]],
+    mask: npt.NDArray[np.bool_],
+) -> tuple[Array, Array, float]:
+    """The measured pixels of a plane over its brightest, F S, F, S and 1 there (4, pixels), and the brightest."""
+    measured = mask & np.isfinite(intensity) & np.isfinite(form_factor) & np.isfinite(short_range_order)
     plane, smooth, periodic = (
         each[measured].astype(np.float64) for each in (intensity, form_factor, short_range_order)
     )
-    plane = plane / (float(plane.max()) or 1.0)
-    terms = np.stack([smooth, np.ones_like(plane), smooth * periodic, periodic])
-    gram, target = terms @ terms.T, terms @ plane
-    left = [
-        float(np.sum((plane - np.linalg.lstsq(gram[:n, :n], target[:n], rcond=None)[0] @ terms[:n]) ** 2))
-        for n in (2, 4)
-    ]
-    return max(0.0, 1 - left[1] / left[0]) if left[0] > 0 else 0.0
+    unit = float(plane.max()) or 1.0
+    return plane / unit, np.stack([smooth * periodic, smooth, periodic, np.ones_like(plane)]), unit
 
 
 def _scale_and_floor(gram: Array, target: Array, columns: Array) -> tuple[float, float]:

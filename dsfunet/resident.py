@@ -18,8 +18,7 @@ from dsfunet.errors import InputError
 from dsfunet.plane_dataset import PlaneDataset, turned
 from dsfunet.preprocessing import PIXELS, network_input, spread
 from dsfunet.shards import Store
-
-Batch = dict[str, Tensor]
+from dsfunet.stepping import Batch
 
 _TOGETHER = 512  # planes on their way to the device at a time
 _READERS = 4  # 1,700 planes a second on 16 cores; with a thread a core it was 600, they share Python's lock
