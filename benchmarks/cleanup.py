@@ -19,20 +19,20 @@ from jsonargparse.typing import PositiveInt
 from dsfunet import Factorizer
 from dsfunet.cleanup import CleanUp, clean, look_for_bragg
 from dsfunet.command_parser import Parser
+from dsfunet.data.sample import scattering_plane
+from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
+from dsfunet.files import replacing
 from dsfunet.io import MeasuredPlane, parse_plane_name
-from dsfunet.io.files import replacing
-from dsfunet.machine import describe_machine
 from dsfunet.physics import Cell, Plane
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.preprocessing import COMPONENTS, spread
-from dsfunet.sample import scattering_plane
-from simulate.correlation_cache import correlation_sets
-from simulate.crystals import build_world
-from simulate.degradation import SignalRecipe, degrade
+from dsfunet.planes.preprocessing import COMPONENTS, spread
+from simulate.artefacts.degradation import SignalRecipe, degrade
+from simulate.crystals.draw import build_world
+from simulate.crystals.planes import draw_sample
 from simulate.live import read_recipe
-from simulate.planes import draw_sample
 from simulate.recipe import Counts
+from simulate.stores.correlation_cache import correlation_sets
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "cleanup.md"

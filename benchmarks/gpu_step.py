@@ -1,7 +1,7 @@
 """`python -m benchmarks.gpu_step`: where the time of a training step of configs/release_gpu.yaml goes, on a GPU.
 
 Forwards and backwards by batch size and memory format, and the optimizer's step as it is and recorded
-(`dsfunet.graphed_steps`). With `--store` also what batches from the GPU's memory take (`dsfunet.resident`). Writes
+(`dsfunet.training.cuda_graphs`). With `--store` also what batches from the GPU's memory take (`dsfunet.data.gpu_resident`). Writes
 benchmarks/gpu_step.md and prints it.
 """
 
@@ -21,13 +21,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training import build
 from dsfunet.command_parser import Parser
-from dsfunet.graphed_steps import GraphSteps
-from dsfunet.io.files import replacing
-from dsfunet.losses import reconstruction_loss, squared_error_loss
-from dsfunet.machine import describe_machine
-from dsfunet.plane_dataset import PlaneDataset
-from dsfunet.preprocessing import COMPONENTS, PIXELS
-from dsfunet.resident import ResidentPlanes
+from dsfunet.data.dataset import PlaneDataset
+from dsfunet.data.gpu_resident import ResidentPlanes
+from dsfunet.environment import describe_machine
+from dsfunet.files import replacing
+from dsfunet.planes.preprocessing import COMPONENTS, PIXELS
+from dsfunet.training.cuda_graphs import GraphSteps
+from dsfunet.training.losses import reconstruction_loss, squared_error_loss
 
 OUT = Path(__file__).parent / "gpu_step.md"
 RELEASE = Path(__file__).parents[1] / "configs" / "release_gpu.yaml"

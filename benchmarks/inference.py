@@ -23,22 +23,22 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dsfunet.batch import available_cores
 from dsfunet.command_parser import Parser
+from dsfunet.environment import describe_code, describe_machine
 from dsfunet.errors import InputError
-from dsfunet.factorize import Factorizer
-from dsfunet.factorize_settings import FactorizeSettings
+from dsfunet.factorize.batch import available_cores
+from dsfunet.factorize.factorizer import Factorizer
+from dsfunet.factorize.pipeline import separate
+from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.files import replacing
 from dsfunet.io import MeasuredPlane, read_plane, write_result
-from dsfunet.io.files import replacing
-from dsfunet.machine import describe_code, describe_machine
 from dsfunet.networks import Pix2PixGenerator
-from dsfunet.preprocessing import PIXELS
-from dsfunet.resampling import to_network_grid, to_user_grid
-from dsfunet.separation import separate
+from dsfunet.planes.preprocessing import PIXELS
+from dsfunet.planes.resampling import to_network_grid, to_user_grid
 
 OUT = Path(__file__).parent / "inference.md"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "cresol_benzene.h5"
-_COMMAND = "from dsfunet.cli import run; run()"
+_COMMAND = "from dsfunet.cli.main import run; run()"
 
 
 @dataclass(frozen=True)

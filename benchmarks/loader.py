@@ -19,15 +19,16 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
 from dsfunet.command_parser import Parser
-from dsfunet.data import PlaneDataModule
-from dsfunet.io.files import replacing
-from dsfunet.losses import joint_product_loss, reconstruction_loss
-from dsfunet.machine import describe_machine
+from dsfunet.data.datamodule import PlaneDataModule
+from dsfunet.data.dataset import PlaneDataset, SampleSource
+from dsfunet.data.store import open_store
+from dsfunet.environment import describe_machine
+from dsfunet.files import replacing
 from dsfunet.networks import SpectralUNet
 from dsfunet.networks.inputs import shown_to
-from dsfunet.plane_dataset import PlaneDataset, SampleSource, turned
-from dsfunet.preprocessing import COMPONENTS, network_input, spread
-from dsfunet.shards import open_store
+from dsfunet.planes.preprocessing import COMPONENTS, network_input, spread
+from dsfunet.planes.turns import turned
+from dsfunet.training.losses import joint_product_loss, reconstruction_loss
 from simulate.live import SimulatedPlanes
 
 OUT = Path(__file__).parent / "loader.md"

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dsfunet.networks import Pix2PixGenerator
 from dsfunet.networks.inputs import shown_to
-from dsfunet.preprocessing import COMPONENTS
+from dsfunet.planes.preprocessing import COMPONENTS
 
 ADAM = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
 

@@ -14,28 +14,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from jsonargparse.typing import PositiveInt
 
+from dsfunet._typing import Array, Mask
 from dsfunet.command_parser import Parser
-from dsfunet.factorize import Factorizer
-from dsfunet.io.files import replacing
-from dsfunet.machine import describe_machine
+from dsfunet.environment import describe_machine
+from dsfunet.factorize.factorizer import Factorizer
+from dsfunet.factorize.trained_range import FEWEST_PIXELS, SMALLEST_REACH
+from dsfunet.files import replacing, write_json
 from dsfunet.physics import Cell, Plane, form_factor_intensity, plane_through, short_range_order_intensity
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.preprocessing import PIXELS
-from dsfunet.resampling import LARGEST_SQUARE, SMALLEST_SQUARE, interpolate
-from dsfunet.shards import write_json
-from dsfunet.trained_range import FEWEST_PIXELS, SMALLEST_REACH
-from simulate.correlations import monte_carlo_set
-from simulate.crystals import Crystal, World, build_world, draw_crystal
+from dsfunet.planes.preprocessing import PIXELS
+from dsfunet.planes.resampling import LARGEST_SQUARE, SMALLEST_SQUARE, interpolate
+from simulate.correlations.draw import monte_carlo_set
+from simulate.crystals.draw import Crystal, World, build_world, draw_crystal
+from simulate.crystals.planes import crystal_stream, draw_layers
 from simulate.live import read_recipe
-from simulate.planes import crystal_stream, draw_layers
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "ranges.md"
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+
 
 _MONTE_CARLO_SETS = 32
 _TRAINED_Q_MAX = (6.0, 8.0)

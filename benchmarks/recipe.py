@@ -24,14 +24,13 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI
 from torch import Tensor, nn
 
-from dsfunet.callbacks import CosineSchedule
 from dsfunet.command_parser import Parser
-from dsfunet.data import PlaneDataModule
-from dsfunet.io.files import replacing
-from dsfunet.machine import describe_machine
-from dsfunet.module import DSFUNet
-from dsfunet.preprocessing import COMPONENTS
-from dsfunet.shards import write_json
+from dsfunet.data.datamodule import PlaneDataModule
+from dsfunet.environment import describe_machine
+from dsfunet.files import replacing, write_json
+from dsfunet.planes.preprocessing import COMPONENTS
+from dsfunet.training.callbacks import CosineSchedule
+from dsfunet.training.module import DSFUNet
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "recipe.md"

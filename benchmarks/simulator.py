@@ -17,21 +17,23 @@ import numpy.typing as npt
 from jsonargparse.typing import PositiveInt
 from threadpoolctl import threadpool_limits
 
-from dsfunet import shards
+from dsfunet._typing import Array
 from dsfunet.command_parser import Parser
-from dsfunet.machine import describe_machine
+from dsfunet.data import store as shards
+from dsfunet.environment import describe_machine
 from dsfunet.physics import Plane, plane_through
-from dsfunet.preprocessing import PIXELS, normalise
-from simulate.artefacts import draw_mask
-from simulate.correlations import CorrelationSet, monte_carlo_set
-from simulate.crystals import Crystal, World, build_world, draw_crystal
-from simulate.kernels import form_factor_intensity, short_range_order_intensity
-from simulate.planes import crystal_stream, draw_layers, draw_samples
+from dsfunet.planes.preprocessing import PIXELS, normalise
+from simulate.artefacts.masks import draw_mask
+from simulate.correlations.draw import monte_carlo_set
+from simulate.correlations.sets import CorrelationSet
+from simulate.crystals.draw import Crystal, World, build_world, draw_crystal
+from simulate.crystals.kernels import form_factor_intensity, short_range_order_intensity
+from simulate.crystals.planes import crystal_stream, draw_layers, draw_samples
 from simulate.recipe import Counts, Recipe
-from simulate.shard_writer import put_arrays
+from simulate.stores.shard_writer import put_arrays
 
 OUT = Path(__file__).parent / "simulator.md"
-Array = npt.NDArray[np.float64]
+
 
 _SETS = 24
 

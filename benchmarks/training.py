@@ -29,10 +29,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.published_loop import ADAM, PublishedLoop, plain
 from dsfunet.command_parser import Parser
-from dsfunet.io.files import replacing
-from dsfunet.machine import describe_machine
-from dsfunet.module import DSFUNet, JointStep
-from dsfunet.preprocessing import COMPONENTS, PIXELS
+from dsfunet.environment import describe_machine
+from dsfunet.files import replacing
+from dsfunet.planes.preprocessing import COMPONENTS, PIXELS
+from dsfunet.training.module import DSFUNet, JointStep
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "training.md"

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsfunet.components import Components
-    from dsfunet.factorize import Factorizer
+    from dsfunet.factorize.components import Components
+    from dsfunet.factorize.factorizer import Factorizer
 
 try:
     __version__ = version("dsfunet")
@@ -20,11 +20,11 @@ __all__ = ["Components", "Factorizer", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Factorizer":
-        from dsfunet.factorize import Factorizer
+        from dsfunet.factorize.factorizer import Factorizer
 
         return Factorizer
     if name == "Components":
-        from dsfunet.components import Components
+        from dsfunet.factorize.components import Components
 
         return Components
     raise AttributeError(f"module 'dsfunet' has no attribute {name!r}")

@@ -2,12 +2,12 @@
 
 import re
 import sys
+from argparse import SUPPRESS, Action
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from dsfunet.help_format import ReadableHelp
-
+_SWITCHED_OFF = {"--no-lattice": "--lattice=false"}
 _KINDS = {
     "<class 'int'>": "a whole number",
     "<class 'float'>": "a number",
@@ -90,3 +90,52 @@ def _in_words(kind: str) -> str:
     if kind.startswith("typing.Literal["):
         return re.sub(r"['\"]", "", kind[len("typing.Literal[") : -1]).replace(", ", " or ")
     return _KINDS.get(kind, kind)
+
+
+class ReadableHelp(DefaultHelpFormatter):
+    """Option names with dashes; of each option its sentence, and its default where there is one to be told."""
+
+    def _get_help_string(self, action: Action) -> str:
+        text = action.help or ""
+        if not action.option_strings or action.nargs == 0 or "default" in text:
+            return text
+        if action.required:
+            return f"{text} (required)"
+        return text if action.default in (None, SUPPRESS) else f"{text} (default: %(default)s)"
+
+    def _format_action_invocation(self, action: Action) -> str:
+        return super()._format_action_invocation(action).replace("_", "-")
+
+    def _format_usage(self, usage: Any, actions: Any, *args: Any, **kwargs: Any) -> str:
+        return str(super()._format_usage(usage, actions, *args, **kwargs)).replace("_", "-")
+
+
+def with_dashes_understood(arguments: list[str]) -> list[str]:
+    """Arguments as the parser takes them: values with a minus joined on, underscores for dashes, no "no-"."""
+    positive = [_SWITCHED_OFF.get(argument, argument) for argument in arguments]
+    return _with_underscores(_with_minus_joined(positive))
+
+
+def _with_minus_joined(arguments: list[str]) -> list[str]:
+    """Values such as -3m1, -1kl or -1,65535 begin like an option; joined to theirs they are taken for what they are."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and re.fullmatch(r"--[a-z_-]+", joined[-1]) and re.match(r"-[\d.]", argument):
+            joined[-1] = f"{joined[-1]}={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _with_underscores(arguments: list[str]) -> list[str]:
+    """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
+    split = [argument.partition("=") for argument in arguments]
+    return [
+        f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else name + equals + value
+        for name, equals, value in split
+    ]
+
+
+def first_line(function: object) -> str:
+    """What a command does, in the first line of its function's docstring."""
+    return (function.__doc__ or "").splitlines()[0]

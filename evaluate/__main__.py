@@ -147,18 +147,18 @@ def _evaluate(options: Namespace) -> None:
     out = Path(options.out)
     weights = _named_weights(options.checkpoint, options.weights)
     # Imported here: torch takes seconds that a wrong option need not wait for.
-    from dsfunet.shards import open_store
-    from evaluate.predictors import BASELINES, NOISE
-    from evaluate.report import check_destination
+    from dsfunet.data.store import open_store
+    from evaluate.predictors.registry import BASELINES, NOISE
+    from evaluate.reports.report import check_destination
 
     check_destination(out)
     for store in filter(None, (options.shards, options.training_shards)):
         open_store(store)
-    from evaluate.evaluation import evaluate
-    from evaluate.planning import Request
-    from evaluate.report import write
-    from evaluate.running import checked_device, default_processes
-    from evaluate.tables import paper_table, score_table
+    from evaluate.reports.report import write
+    from evaluate.reports.tables import paper_table, score_table
+    from evaluate.runs.evaluation import evaluate
+    from evaluate.runs.planning import Request
+    from evaluate.runs.running import checked_device, default_processes
 
     baselines = BASELINES if options.baselines is None else tuple(dict.fromkeys([*options.baselines, NOISE]))
     request = Request(
@@ -205,9 +205,8 @@ def _named_weights(checkpoint: str | None, weights: str | None) -> str:
 def _compare(options: Namespace) -> None:
     from dataclasses import asdict
 
-    from dsfunet.io.files import check_writable
-    from dsfunet.shards import write_json
-    from evaluate.comparison import compare, comparison_table
+    from dsfunet.files import check_writable, write_json
+    from evaluate.reports.comparison import compare, comparison_table
 
     if options.out is not None:
         check_writable(Path(options.out))

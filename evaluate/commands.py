@@ -83,8 +83,8 @@ def _checked_out(options: Namespace, *stores: str | None) -> Path:
     Raises:
         InputError: the folder holds something else, or a store cannot be used.
     """
-    from dsfunet.shards import open_store
-    from evaluate.report import check_destination
+    from dsfunet.data.store import open_store
+    from evaluate.reports.report import check_destination
 
     out = Path(options.out)
     check_destination(out)
@@ -95,7 +95,7 @@ def _checked_out(options: Namespace, *stores: str | None) -> Path:
 
 def _asked(options: Namespace) -> dict[str, Any]:
     """What all requests hold."""
-    from evaluate.running import checked_device
+    from evaluate.runs.running import checked_device
 
     names = ("weights", "shards", "samples", "seed", "allow_trained_species", "progress")
     return {**{name: options[name] for name in names}, "device": checked_device(options.device)}
@@ -108,8 +108,8 @@ def _tell(tables: list[str], out: Path) -> None:
 def run_lattices(options: Namespace) -> None:
     """`python -m evaluate lattices`: checks first, then the work, then the report."""
     out = _checked_out(options)
-    from evaluate.lattices import LatticeRequest, evaluate_lattices
-    from evaluate.lattices_report import lattice_tables, write_lattices
+    from evaluate.studies.lattices import LatticeRequest, evaluate_lattices
+    from evaluate.studies.lattices_report import lattice_tables, write_lattices
 
     plain, timing = evaluate_lattices(LatticeRequest(**_asked(options)))
     write_lattices(plain, timing, out)
@@ -119,8 +119,8 @@ def run_lattices(options: Namespace) -> None:
 def run_calibration(options: Namespace) -> None:
     """`python -m evaluate calibration`, likewise."""
     out = _checked_out(options)
-    from evaluate.calibration import CalibrationRequest, calibrate
-    from evaluate.calibration_report import calibration_tables, write_calibration
+    from evaluate.studies.calibration import CalibrationRequest, calibrate
+    from evaluate.studies.calibration_report import calibration_tables, write_calibration
 
     calibration, plain, timing = calibrate(CalibrationRequest(**_asked(options)))
     write_calibration(calibration, plain, timing, out)
@@ -130,9 +130,9 @@ def run_calibration(options: Namespace) -> None:
 def run_verdicts(options: Namespace) -> None:
     """`python -m evaluate verdicts`, likewise."""
     out = _checked_out(options, options.violations, options.training_shards)
-    from dsfunet.shards import write_json
-    from evaluate.verdicts import VerdictRequest, evaluate_verdicts
-    from evaluate.verdicts_report import verdict_tables, write_verdicts
+    from dsfunet.files import write_json
+    from evaluate.studies.verdicts import VerdictRequest, evaluate_verdicts
+    from evaluate.studies.verdicts_report import verdict_tables, write_verdicts
 
     request = VerdictRequest(
         **_asked(options),

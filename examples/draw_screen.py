@@ -16,7 +16,7 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from dsfunet.io.files import replacing
+from dsfunet.files import replacing
 from examples.make_example import NEXUS
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def said(command: str, folder: Path) -> list[str]:
     assert program == "dsfunet"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", "import dsfunet.cli; dsfunet.cli.run()", *words],
+        [sys.executable, "-c", "import dsfunet.cli.main; dsfunet.cli.main.run()", *words],
         cwd=folder,
         env=environment,
         capture_output=True,

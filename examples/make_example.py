@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.io.files import replacing
+from dsfunet.files import replacing
 from dsfunet.physics import (
     ALPHA_SHAPE,
     MAX_INDEX,
@@ -29,7 +29,7 @@ from dsfunet.physics import (
     form_factor_intensity,
     short_range_order_intensity,
 )
-from simulate.artefacts import MaskRecipe, draw_mask
+from simulate.artefacts.masks import MaskRecipe, draw_mask
 from simulate.species import load_catalogue
 
 FOLDER = Path(__file__).parent

@@ -8,10 +8,10 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from dsfunet.command_parser import Parser
+from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
-from dsfunet.shards import open_store
 from simulate.recipe import Recipe
-from simulate.writer import Task, checked_workers, finalise, listed, missing_shards, simulate
+from simulate.stores.writer import Task, checked_workers, finalise, listed, missing_shards, simulate
 
 
 def build_parser() -> Parser:
@@ -60,7 +60,7 @@ def make_stores(arguments: Sequence[str] | None) -> None:
     recipe = Recipe(**vars(parser.instantiate(namespace)))
     task = _task(own["task_index"], own["task_count"])
     if own["dry_run"]:
-        from simulate.forecast import forecast, table
+        from simulate.stores.forecast import forecast, table
 
         workers = checked_workers(own["workers"])
         print(table(forecast(recipe, workers, task.count), workers * task.count, out))
@@ -96,7 +96,7 @@ def check(store: str, workers: PositiveInt | None = None, progress: bool = True)
         workers: worker processes (default: one for each core).
         progress: show a progress bar.
     """
-    from simulate.check import check_store
+    from simulate.stores.check import check_store
 
     print(check_store(Path(store), checked_workers(workers), progress))
 
@@ -110,14 +110,14 @@ def show(store: str, output: str, samples: PositiveInt = 12, seed: NonNegativeIn
         samples: how many planes are drawn.
         seed: which planes are drawn.
     """
-    from simulate.gallery import save_gallery
+    from simulate.stores.gallery import save_gallery
 
     print(save_gallery(Path(store), Path(output), samples, seed))
 
 
 def make_violations(arguments: Sequence[str]) -> None:
     """Make a store of planes that break the assumptions, to judge the verdict on."""
-    from simulate.violation_store import write_violations
+    from simulate.violations.store import write_violations
 
     parser = Parser(prog="python -m simulate violations", description=_first_line(make_violations))
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")

@@ -20,13 +20,14 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from dsfunet import __version__, shards
+from dsfunet import __version__
+from dsfunet.data import store as shards
+from dsfunet.data.sample import Sample, StoredPlane, sample_from_stored
 from dsfunet.errors import InputError
-from dsfunet.sample import Sample, StoredPlane, sample_from_stored
-from simulate.correlation_cache import correlation_sets
-from simulate.crystals import World, build_world
-from simulate.planes import GENERATOR_VERSION, draw_samples
+from simulate.crystals.draw import World, build_world
+from simulate.crystals.planes import GENERATOR_VERSION, draw_samples
 from simulate.recipe import SPLITS, Recipe
+from simulate.stores.correlation_cache import correlation_sets
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -34,7 +35,7 @@ _CRYSTALS_KEPT = 32
 
 
 class SimulatedPlanes:
-    """Samples of a recipe, made when asked for; a source of planes for `dsfunet.data.PlaneDataModule`.
+    """Samples of a recipe, made when asked for; a source of planes for `dsfunet.data.datamodule.PlaneDataModule`.
 
     Sample i is the one that `python -m simulate` writes at index i, bit for bit, whoever makes it: it comes from the
     random stream of its crystal. Monte Carlo sets are the stores' too. A crystal draws one of those that met

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from dsfunet.errors import InputError
-from simulate.artefacts import MaskRecipe
-from simulate.correlations import MonteCarloRecipe
-from simulate.degradation import SignalRecipe
-from simulate.oscillators import OscillatorRecipe
+from simulate.artefacts.degradation import SignalRecipe
+from simulate.artefacts.masks import MaskRecipe
+from simulate.correlations.oscillators import OscillatorRecipe
+from simulate.correlations.sets import MonteCarloRecipe
 
 SPLITS = ("train", "validation")
 """Splits in the order of their random streams: append, never reorder."""
@@ -128,7 +128,7 @@ class Recipe:
 
     @property
     def optional_arrays(self) -> tuple[str, ...]:
-        """Arrays of `dsfunet.shards.OPTIONAL_LAYOUT` that the stores of this recipe hold."""
+        """Arrays of `dsfunet.data.store.OPTIONAL_LAYOUT` that the stores of this recipe hold."""
         return ("scattering",) if self.signal.is_on else ()
 
     def as_plain(self) -> dict[str, Any]:

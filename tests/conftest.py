@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def tiny_recipe() -> "Recipe":
     """Few planes, but real ones: all the recipe's ways of drawing, small Monte Carlo lattices, no Debye-Waller."""
-    from simulate.correlations import MonteCarloRecipe
+    from simulate.correlations.sets import MonteCarloRecipe
     from simulate.recipe import Counts, Recipe
 
     return Recipe(
@@ -34,7 +34,7 @@ def tiny_recipe() -> "Recipe":
 @pytest.fixture(scope="session")
 def tiny_store(tiny_recipe: "Recipe", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two finished stores, train.zarr of 12 planes and validation.zarr of 8: not to be written to."""
-    from simulate.writer import simulate
+    from simulate.stores.writer import simulate
 
     folder = tmp_path_factory.mktemp("tiny_store")
     simulate(tiny_recipe, folder, workers=1, progress=False)

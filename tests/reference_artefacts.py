@@ -1,10 +1,11 @@
-"""The slow, obvious twin of `simulate.rotation_scan.measured_mask`: turn the crystal in small steps and watch."""
+"""The slow, obvious twin of `simulate.artefacts.rotation_scan.measured_mask`: turn the crystal in small steps and watch."""
 
 from itertools import pairwise
 
 import numpy as np
 
-from simulate.rotation_scan import LAUE_OPERATIONS, Array, Mask, ScanGeometry
+from dsfunet._typing import Array, Mask
+from simulate.artefacts.rotation_scan import LAUE_OPERATIONS, ScanGeometry
 
 STEPS_PER_DEGREE = 1
 BISECTIONS = 30

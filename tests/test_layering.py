@@ -17,8 +17,8 @@ FORBIDDEN = {
     "dsfunet/io": {"torch", "lightning"},
     "dsfunet/analysis": {"torch", "lightning"},
     "dsfunet/cleanup": {"torch", "lightning"},
-    "dsfunet/preprocessing.py": {"torch", "lightning"},
-    "dsfunet/shards.py": {"torch", "lightning"},
+    "dsfunet/planes/preprocessing.py": {"torch", "lightning"},
+    "dsfunet/data/store.py": {"torch", "lightning"},
     "dsfunet/errors.py": {"torch", "lightning"},
 }
 HEAVY = ("torch", "lightning", "matplotlib", "scipy", "h5py", "zarr", "gemmi")
@@ -88,7 +88,7 @@ def test_no_torch_reaches_the_physics_by_way_of_another_module() -> None:
         "dsfunet/io",
         "dsfunet/analysis",
         "dsfunet/cleanup",
-        "dsfunet/preprocessing.py",
+        "dsfunet/planes/preprocessing.py",
     )
     waiting = [path for part in parts for path in python_files(part)]
     seen = set()
@@ -120,7 +120,7 @@ def test_importing_dsfunet_costs_next_to_nothing() -> None:
     code = (
         "import sys, dsfunet, dsfunet.errors\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])\n"
-        "import dsfunet.physics, dsfunet.preprocessing, dsfunet.shards\n"
+        "import dsfunet.physics, dsfunet.planes.preprocessing, dsfunet.data.store\n"
         "print(*[name for name in ('torch', 'lightning', 'matplotlib', 'zarr') if name in sys.modules])\n"
     )
     result = subprocess.run(

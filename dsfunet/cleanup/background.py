@@ -7,12 +7,13 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
+from dsfunet._typing import Array
 from dsfunet.cleanup.masks import read_like
-from dsfunet.cleanup.noise import noise_of, smoothed
-from dsfunet.cleanup.record import Array, Number, StepRecord, counted
+from dsfunet.cleanup.record import Number, StepRecord, counted
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid
 from dsfunet.physics import Plane
+from dsfunet.planes.noise import noise_of, smoothed
 
 _PIXELS_A_SHELL = 160
 # A shorter wave in |Q| than this is scattering of the crystal, not of air or glass [1/Angstrom].

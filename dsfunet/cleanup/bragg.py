@@ -6,12 +6,13 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from dsfunet._typing import Array, Mask
 from dsfunet.cleanup.bragg_evidence import BraggEvidence, bragg_evidence
 from dsfunet.cleanup.bragg_positions import BraggPositions, Centring, RadiusUnit, bragg_positions
-from dsfunet.cleanup.noise import noise_of
-from dsfunet.cleanup.record import Array, Mask, Number, StepRecord, counted
+from dsfunet.cleanup.record import Number, StepRecord, counted
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
+from dsfunet.planes.noise import noise_of
 
 Fill = Literal["missing", "surroundings"]
 """What becomes of punched pixels."""

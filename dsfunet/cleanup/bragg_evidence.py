@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dsfunet.cleanup.bragg_positions import MOST_REACH_RLU, BraggPositions, Integers
-from dsfunet.cleanup.noise import NoiseModel
-from dsfunet.cleanup.record import Array, Mask
+from dsfunet._typing import Array, Integers, Mask
+from dsfunet.cleanup.bragg_positions import MOST_REACH_RLU, BraggPositions
+from dsfunet.planes.noise import NoiseModel
 
 # A position further from the plane than this shows no peak on it: no peak is that wide.
 _NEAR_PLANE_INV_ANGSTROM = 0.1

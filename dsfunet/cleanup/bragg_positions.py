@@ -5,13 +5,10 @@ from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from dsfunet.cleanup.record import Array, Mask
+from dsfunet._typing import Array, Integers, Mask
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
-
-Integers = npt.NDArray[np.int64]
 
 Centring = Literal["P", "A", "B", "C", "I", "F", "R"]
 """Lattice types; R is the obverse setting on hexagonal axes."""

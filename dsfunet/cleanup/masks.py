@@ -5,12 +5,13 @@ from typing import Literal
 
 import numpy as np
 
-from dsfunet.cleanup.record import Array, Mask, Number, StepRecord, counted
+from dsfunet._typing import Array, Mask
+from dsfunet.cleanup.record import Number, StepRecord, counted
 from dsfunet.errors import InputError
+from dsfunet.files import NPY_SIGNATURE, leading_bytes
 from dsfunet.io import PlaneGrid, read_plane
-from dsfunet.io.files import NPY_SIGNATURE, leading_bytes
-from dsfunet.io.given_axes import from_picture
-from dsfunet.io.images import read_pixels
+from dsfunet.io.formats.images import read_pixels
+from dsfunet.io.user_axes import from_picture
 
 Marks = Literal["measured", "missing"]
 """What a mask file marks with values that are not zero (or True)."""

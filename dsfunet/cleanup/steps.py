@@ -17,7 +17,6 @@ from typing import get_args
 
 import numpy as np
 
-from dsfunet.analysis.symmetry import laue_rotations
 from dsfunet.cleanup.background import settle_below_zero, subtract_background
 from dsfunet.cleanup.bragg import Fill, parse_radius, remove_bragg
 from dsfunet.cleanup.bragg_positions import Centring, RadiusUnit
@@ -26,7 +25,8 @@ from dsfunet.cleanup.record import CleanUpRecord, StepRecord
 from dsfunet.cleanup.symmetry import average_symmetry
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, PlaneGrid
-from dsfunet.preprocessing import check_brightest
+from dsfunet.physics.symmetry import laue_rotations
+from dsfunet.planes.preprocessing import check_brightest
 
 _MIXED = (
     "mask: the plane is interpolated, so pixels beside voxels of such values hold mixtures that no value meets;"

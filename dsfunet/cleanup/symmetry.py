@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-from dsfunet.analysis.symmetry import LAUE_CLASSES, laue_rotations, symmetric_metric
-from dsfunet.cleanup.noise import noise_of, smoothed
-from dsfunet.cleanup.record import Array, StepRecord
+from dsfunet._typing import Array, Integers
+from dsfunet.cleanup.record import StepRecord
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
-
-Integers = npt.NDArray[np.int64]
+from dsfunet.physics.symmetry import LAUE_CLASSES, laue_rotations, symmetric_metric
+from dsfunet.planes.noise import noise_of, smoothed
 
 # How far from a pixel's centre counts as on it [pixels], over the whole plane.
 _ON_A_PIXEL = 0.02

@@ -9,16 +9,17 @@ import h5py
 import numpy as np
 
 from dsfunet.errors import InputError
-from dsfunet.io import disorder, images, mantid, nxdata, rspace3d, yell
-from dsfunet.io.cells import same_cell
-from dsfunet.io.files import HDF5_SIGNATURE, check_writable, leading_bytes
-from dsfunet.io.given_axes import GivenAxes
+from dsfunet.io.formats import disorder, images, mantid, nxdata, rspace3d, yell
+from dsfunet.io.cell_parameters import same_cell
+from dsfunet.files import HDF5_SIGNATURE, check_writable, leading_bytes
+from dsfunet.io.user_axes import GivenAxes
 from dsfunet.io.hdf5 import members, opened
-from dsfunet.io.images import read_picture
-from dsfunet.io.measured import MeasuredPlane, PlaneGrid
-from dsfunet.io.nexus import Result, is_result, read_result, write_result
-from dsfunet.io.plane_names import PlaneName, SpannedPlaneName, parse_plane, parse_plane_name
-from dsfunet.io.spanned import spanned_plane
+from dsfunet.io.formats.images import read_picture
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.result import Result
+from dsfunet.io.results import is_result, read_result, write_result
+from dsfunet.planes.names import PlaneName, SpannedPlaneName, parse_plane, parse_plane_name
+from dsfunet.io.oblique_planes import spanned_plane
 from dsfunet.io.volume import Volume
 from dsfunet.physics import Cell
 

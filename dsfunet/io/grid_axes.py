@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.plane_names import AXIS_LABELS
 from dsfunet.io.volume import VolumeAxes
-
-Array = npt.NDArray[np.float64]
+from dsfunet.planes.names import AXIS_LABELS
 
 _LETTER = re.compile(r"(?:q[_ ]?)?([hkl])(?:[_ ]?(?:axis|centers|centres|edges))?(?:\s*[(\[].*)?")
 _COMPONENT = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)?)\*?([a-z]?\d?)")

@@ -9,10 +9,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.heaps import check_heaps
-
-Array = npt.NDArray[np.float64]
+from dsfunet.io.hdf5_heaps import check_heaps
 
 REAL = "iuf"
 """Kinds of numpy types that are real numbers."""

@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 from dsfunet.errors import InputError
-from dsfunet.io.plane_names import AXIS_LABELS, AnyPlaneName, PlaneName, parse_plane
 from dsfunet.io.volume import VolumeAxes
+from dsfunet.planes.names import AXIS_LABELS, AnyPlaneName, PlaneName, parse_plane
 
 _LAYERS = re.compile(r"\s*(hk|hl|kl)\s*:\s*(.*?)\s*")
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"

@@ -8,14 +8,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.hdf5 import block, shape_of
-from dsfunet.io.measured import MeasuredPlane, PlaneGrid
-from dsfunet.io.plane_names import AXIS_LABELS, PlaneName, parse_plane_name
 from dsfunet.physics import Cell
-from dsfunet.preprocessing import PIXELS
-
-Array = npt.NDArray[np.float64]
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.names import AXIS_LABELS, PlaneName, parse_plane_name
+from dsfunet.planes.preprocessing import PIXELS
 
 Box = tuple[slice, slice, slice]
 """A block of voxels: which along h, k and l; steps of 1."""

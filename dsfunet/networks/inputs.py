@@ -14,7 +14,7 @@ def shown_to(network: nn.Module, planes: Tensor, order: Tensor | None = None) ->
 
     Args:
         network: a generator with `in_channels`.
-        planes: (n, 2, h, w), spread scattering and mask, as `dsfunet.preprocessing.network_input` makes them.
+        planes: (n, 2, h, w), spread scattering and mask, as `dsfunet.planes.preprocessing.network_input` makes them.
         order: I_SRO (n, 1, h, w), spread, its maximum 1 and its minimum not taken away; None where it is not known. A
             plane of zeros says so of one plane.
 

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dsfunet._typing import Array, ComplexArray
 from dsfunet.errors import InputError
-from dsfunet.physics.lattice import Array, Cell, Plane
+from dsfunet.physics.lattice import Cell, Plane
 from dsfunet.physics.short_range_order import MAX_INDEX, check_alphas
-
-ComplexArray = npt.NDArray[np.complex128]
 
 DEFAULT_RIDGE = 1e-6
 """Relative to the diagonal of the normal equations; see `fit_cosine_series`."""

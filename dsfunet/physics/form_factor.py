@@ -7,8 +7,9 @@ import gemmi
 import numpy as np
 import numpy.typing as npt
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.physics.lattice import Array, Plane
+from dsfunet.physics.lattice import Plane
 
 # Knots of the |Q| table. Linear interpolation on a grid of h = 20/8192 1/Angstrom is wrong by h^2/8 max|f''|,
 # under 1e-6 of f(0) for every element.

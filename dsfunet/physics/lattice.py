@@ -6,9 +6,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.physics.cosine_series import third_index
-from dsfunet.physics.lattice import Array, Cell, Plane
+from dsfunet.physics.lattice import Cell, Plane
 from dsfunet.physics.short_range_order import MAX_INDEX
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.physics.lattice import Array, Cell, Plane
+from dsfunet.physics.lattice import Cell, Plane
 
 MAX_INDEX = 5
 """Lattice vectors reach to |i|, |j|, |k| <= 5 (equation 6)."""

@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 from jsonargparse.typing import PositiveInt
 
 from dsfunet import Factorizer
-from dsfunet.analysis.structures import LabelledMolecule
+from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
+from dsfunet.factorize.pipeline import separate
 from dsfunet.io import check_writable, write_result
-from dsfunet.plots import save_png
-from dsfunet.separation import separate
+from dsfunet.plotting.result import save_png
 from examples.worked import tables
 from examples.worked.crystals import all_crystals
 from examples.worked.figures import draw_alphas, draw_planes, draw_pulls, draw_torsion

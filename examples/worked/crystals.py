@@ -11,20 +11,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.analysis.model_names import ModelPair
-from dsfunet.analysis.structures import Array, LabelledMolecule
-from dsfunet.analysis.symmetry import (
-    Integers,
-    Orbit,
-    laue_rotations,
-    nearest_shells,
-    orbits_of,
-    symmetric_metric,
-)
+from dsfunet._typing import Array, Integers
+from dsfunet.analysis.models.model_names import ModelPair
+from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.io import MeasuredPlane, PlaneGrid, PlaneName
 from dsfunet.physics import ALPHA_SHAPE, MAX_INDEX, Cell, form_factor_intensity, short_range_order_intensity
+from dsfunet.physics.symmetry import Orbit, laue_rotations, nearest_shells, orbits_of, symmetric_metric
 from examples.worked.molecule import column
-from simulate.artefacts import MaskRecipe, draw_mask
+from simulate.artefacts.masks import MaskRecipe, draw_mask
 
 Vector = tuple[int, int, int]
 

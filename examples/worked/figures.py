@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dsfunet.analysis.scan import Scan
+from dsfunet.analysis.models.scan import Scan
 from dsfunet.io import Result
-from dsfunet.plots import Panel, draw_panels, intensity_scale
+from dsfunet.plotting.result import Panel, draw_panels, intensity_scale
 from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
 from examples.worked.recovery import SPECIES_KNOWN, WAYS, Pulls, Trial, answer, normalised
 

@@ -8,7 +8,8 @@ points to the oxygen of the one below. The mirror across c makes the column that
 
 import numpy as np
 
-from dsfunet.analysis.structures import Array, LabelledMolecule, Torsion
+from dsfunet._typing import Array
+from dsfunet.analysis.models.molecules import LabelledMolecule, Torsion
 
 AMIDE_TILT_DEG = 40.0
 """Between the plane of an amide and that of the ring; at a stack of 3.47 Angstrom it makes N...O 2.9 Angstrom."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dsfunet.errors import InputError
-from dsfunet.io.files import replacing
+from dsfunet.files import replacing
 
 _PLACE = re.compile(r"(?<=<!-- table: )([^>]+?)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 

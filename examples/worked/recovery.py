@@ -17,16 +17,16 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dsfunet import Factorizer
-from dsfunet.analysis.known_form_factor import damped_form_factor, refine_debye_waller
-from dsfunet.analysis.refinement import Refinement, refine
-from dsfunet.analysis.refinement_data import FitTo, PlaneData, prepare_data
-from dsfunet.analysis.structures import Array
-from dsfunet.analysis.symmetry import Orbit
-from dsfunet.analysis.zones import Zones, zones_of
+from dsfunet._typing import Array
+from dsfunet.analysis.refinement.data import FitTo, PlaneData, prepare_data
+from dsfunet.analysis.refinement.fit import Refinement, refine
+from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
+from dsfunet.analysis.refinement.zones import Zones, zones_of
 from dsfunet.errors import InputError
+from dsfunet.factorize.pipeline import separate
 from dsfunet.io import Result
-from dsfunet.preprocessing import COMPONENTS
-from dsfunet.separation import separate
+from dsfunet.physics.symmetry import Orbit
+from dsfunet.planes.preprocessing import COMPONENTS
 from examples.worked.crystals import Crystal, all_crystals
 from examples.worked.torsion import near_minimum
 

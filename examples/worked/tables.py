@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from dsfunet import Factorizer
-from dsfunet.analysis.model_names import ModelPair
-from dsfunet.analysis.models import compare_models
-from dsfunet.analysis.numbers import with_uncertainty
-from dsfunet.analysis.observation import Observation
-from dsfunet.analysis.refinement import refine
-from dsfunet.analysis.refinement_data import prepare_data
-from dsfunet.analysis.scan import Scan
-from dsfunet.analysis.symmetry import orbits_of, symmetric_metric
-from dsfunet.analysis.zones import zones_of
+from dsfunet.analysis.formatting import with_uncertainty
+from dsfunet.analysis.models.fit import compare_models
+from dsfunet.analysis.models.model_names import ModelPair
+from dsfunet.analysis.models.observation import Observation
+from dsfunet.analysis.models.scan import Scan
+from dsfunet.analysis.refinement.data import prepare_data
+from dsfunet.analysis.refinement.fit import refine
+from dsfunet.analysis.refinement.zones import zones_of
 from dsfunet.errors import InputError
+from dsfunet.factorize.pipeline import separate
 from dsfunet.io import PlaneName, Result
 from dsfunet.physics import MAX_INDEX
-from dsfunet.separation import separate
+from dsfunet.physics.symmetry import orbits_of, symmetric_metric
 from examples.worked.crystals import TERT_BUTYL_DEG, UNSEEN_BY_COPPER_GOLD, Crystal
 from examples.worked.recovery import (
     EXCLUDE_BELOW,

@@ -7,9 +7,9 @@ would find is among the curves.
 
 import numpy as np
 
-from dsfunet.analysis.model_names import ModelPair
-from dsfunet.analysis.observation import Observation
-from dsfunet.analysis.scan import Minimum, Scan, Turn, angles_of_range, scan_model, torsion_turn
+from dsfunet.analysis.models.model_names import ModelPair
+from dsfunet.analysis.models.observation import Observation
+from dsfunet.analysis.models.scan import Minimum, Scan, Turn, angles_of_range, scan_model, torsion_turn
 from dsfunet.io import Result
 from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
 from examples.worked.molecule import tert_butyl_torsions

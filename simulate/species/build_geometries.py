@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
-from dsfunet.io.files import replacing
+from dsfunet._typing import Array
+from dsfunet.files import replacing
 from simulate.rotations import random_rotation
 from simulate.species.catalogue import FOLDER, LATTICES, cell_from_size
-from simulate.species.geometry import SHAPES, Array, standard_frame
+from simulate.species.geometry import SHAPES, standard_frame
 from simulate.species.ingredients import (
     ATOMS,
     IONS,

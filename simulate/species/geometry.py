@@ -1,9 +1,8 @@
 """Ideal polyhedra and the standard frame of a molecule. All positions in Angstrom."""
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from dsfunet._typing import Array
 
 # Relative difference below which two principal moments count as equal: force-field minima of symmetric
 # molecules are symmetric to about 1 %.

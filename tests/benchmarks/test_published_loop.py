@@ -10,9 +10,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from benchmarks.published_loop import PublishedLoop, plain
-from dsfunet.module import DSFUNet
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
-from dsfunet.preprocessing import COMPONENTS
+from dsfunet.planes.preprocessing import COMPONENTS
+from dsfunet.training.module import DSFUNet
 
 # A tiny fit has no worker processes.
 pytestmark = pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers")

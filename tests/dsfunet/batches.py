@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from dsfunet.networks import SpectralUNet
-from dsfunet.weights import Generators, save_folder
+from dsfunet.networks.weights import Generators, save_folder
 
 
 def save_tiny_weights(folder: Path) -> Path:

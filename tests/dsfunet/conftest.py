@@ -2,8 +2,8 @@
 
 import pytest
 
-from dsfunet.factorize import Factorizer
-from dsfunet.weights import Generators, load_release
+from dsfunet.factorize.factorizer import Factorizer
+from dsfunet.networks.weights import Generators, load_release
 
 
 @pytest.fixture(scope="session")
@@ -20,4 +20,4 @@ def release(release_generators: Generators) -> Factorizer:
 @pytest.fixture
 def release_at_hand(release_generators: Generators, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line takes the shipped networks that are read already."""
-    monkeypatch.setattr("dsfunet.commands.load_release", lambda: release_generators)
+    monkeypatch.setattr("dsfunet.cli.factorize.load_release", lambda: release_generators)

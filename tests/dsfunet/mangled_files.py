@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 
 from dsfunet.io import PlaneGrid, write_result
-from dsfunet.io.plane_names import parse_plane
 from dsfunet.physics import Cell
+from dsfunet.planes.names import parse_plane
 from tests.dsfunet.crysalis_files import packed, unpacked, write_layer
+from tests.dsfunet.io.formats.test_nxdata import result, simple
+from tests.dsfunet.io.test_hdf5 import ATTRIBUTES, HOSTILE, WRITERS, everything
 from tests.dsfunet.marked_volume import CELL, H, K, L, edges, volume
-from tests.dsfunet.test_io_hdf5 import ATTRIBUTES, HOSTILE, WRITERS, everything
-from tests.dsfunet.test_io_nxdata import result, simple
 
 Random = np.random.Generator
 Write = Callable[[Path], Path]

@@ -21,7 +21,7 @@ from dsfunet.physics import (
     plane_through,
     short_range_order_intensity,
 )
-from dsfunet.preprocessing import normalise, spread
+from dsfunet.planes.preprocessing import normalise, spread
 
 Array = npt.NDArray[np.float64]
 

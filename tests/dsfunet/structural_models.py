@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.analysis.model_names import ModelPair
-from dsfunet.analysis.structures import LabelledMolecule
+from dsfunet.analysis.models.model_names import ModelPair
+from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.io import PlaneGrid, Result, parse_plane_name
 from dsfunet.physics import Cell, form_factor_intensity
 

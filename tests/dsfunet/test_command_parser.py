@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dsfunet.cli import main as dsfunet_main
+from dsfunet.cli.main import main as dsfunet_main
 from dsfunet.command_parser import Parser
 from evaluate.__main__ import main as evaluate_main
 from simulate.__main__ import main as simulate_main

@@ -19,11 +19,11 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, DistributedSampler
 
+from dsfunet.data.dataset import Batch
 from dsfunet.errors import DivergedError, InputError
-from dsfunet.interruption import StopOnSignal
-from dsfunet.module import DSFUNet
-from dsfunet.stepping import Batch
-from tests.dsfunet.test_module import planes, system, trainer
+from dsfunet.training.interruption import StopOnSignal
+from dsfunet.training.module import DSFUNet
+from tests.dsfunet.training.test_module import planes, system, trainer
 
 GLOBAL_BATCH = 4
 TRAINING, VALIDATION = 12, 7
@@ -107,7 +107,7 @@ def short(rank: int) -> Found:
 
 def command_line(rank: int) -> Found:
     """`dsfunet fit` with real shards, of which the second rank has fewer to validate on."""
-    from dsfunet.cli import main
+    from dsfunet.cli.main import main
 
     folder = Path(sys.argv[1])
     arguments = ["fit", "--config", str(folder / "tiny.yaml"), "--trainer.strategy", "ddp"]

@@ -9,17 +9,17 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from dsfunet import shards
-from dsfunet.factorize import Components
-from dsfunet.lattice_mode import split_on_lattice
+from dsfunet.data import store as shards
+from dsfunet.data.store import Store, open_store
+from dsfunet.factorize.factorizer import Components
+from dsfunet.lattice.mode import split_on_lattice
 from dsfunet.networks import SpectralUNet
+from dsfunet.networks.weights import Generators, save_folder
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.short_range_order import ALPHA_SHAPE, short_range_order_intensity
-from dsfunet.preprocessing import normalise, spread, unspread
-from dsfunet.shards import Store, open_store
-from dsfunet.weights import Generators, save_folder
-from evaluate.evaluation import Report, evaluate
-from evaluate.planning import Request
+from dsfunet.planes.preprocessing import normalise, spread, unspread
+from evaluate.runs.evaluation import Report, evaluate
+from evaluate.runs.planning import Request
 
 SAMPLES = 12
 SAMPLES_PER_SHARD = 8
@@ -160,7 +160,7 @@ def known_networks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
     def put(card: dict[str, Any] | None = None) -> None:
         factorizer = KnownFactorizer(store, card)
-        monkeypatch.setattr("dsfunet.commands.load_factorizer", lambda *_, **__: factorizer)
+        monkeypatch.setattr("dsfunet.factorize.loading.load_factorizer", lambda *_, **__: factorizer)
 
     return put
 
@@ -178,5 +178,5 @@ def measured(store: Store, store_path: Path, tmp_path_factory: pytest.TempPathFa
         uncertainty_mode="turns:2",
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsfunet.commands.load_factorizer", lambda *_, **__: KnownFactorizer(store))
+        patch.setattr("dsfunet.factorize.loading.load_factorizer", lambda *_, **__: KnownFactorizer(store))
         return evaluate(request, tmp_path_factory.mktemp("work") / "parts", "cpu", 1, progress=False)

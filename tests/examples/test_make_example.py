@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from dsfunet.cli import main
-from dsfunet.factorize import Factorizer
+from dsfunet.cli.main import main
+from dsfunet.factorize.factorizer import Factorizer
+from dsfunet.factorize.pipeline import separate
 from dsfunet.io import open_volume, read_plane
-from dsfunet.separation import separate
 from examples.draw_screen import BACKGROUND, COMMANDS, LABEL, OUTPUT, draw, wrapped
 from examples.make_example import CELL, LAYERS, NEXUS, YELL, simulate_layers, write_nexus, write_yell
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dsfunet.analysis.refinement import refine
-from dsfunet.analysis.refinement_data import PlaneData
-from dsfunet.analysis.symmetry import orbits_of, symmetric_metric
-from dsfunet.analysis.zones import zones_of
+from dsfunet.analysis.refinement.data import PlaneData
+from dsfunet.analysis.refinement.fit import refine
+from dsfunet.analysis.refinement.zones import zones_of
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneName
+from dsfunet.physics.symmetry import orbits_of, symmetric_metric
 from examples.worked.crystals import (
     UNSEEN_BY_COPPER_GOLD,
     Crystal,

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dsfunet.analysis.structures import LabelledMolecule
+from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.physics import Cell
 from examples.worked.molecule import column, molecule, tert_butyl_torsions
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simulate.recipe import Counts, Recipe
-from simulate.writer import simulate
+from simulate.stores.writer import simulate
 
 Content = dict[str, bytes | None]
 

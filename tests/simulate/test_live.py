@@ -11,14 +11,14 @@ import torch
 import yaml
 
 import simulate.live
-from dsfunet.data import PlaneDataModule
+from dsfunet.data.datamodule import PlaneDataModule
+from dsfunet.data.sample import Sample
+from dsfunet.data.store import Store, layout_with, open_store
 from dsfunet.errors import InputError
-from dsfunet.sample import Sample
-from dsfunet.shards import Store, layout_with, open_store
-from simulate.degradation import SignalRecipe
+from simulate.artefacts.degradation import SignalRecipe
 from simulate.live import SimulatedPlanes, read_recipe
 from simulate.recipe import Recipe
-from simulate.writer import simulate as make_stores
+from simulate.stores.writer import simulate as make_stores
 
 PICTURES = [field.name for field in dataclasses.fields(Sample)]
 
@@ -123,7 +123,7 @@ def test_monte_carlo_sets_can_be_kept(
     def not_again(*arguments: Any, **settings: Any) -> None:
         raise AssertionError("they are there")
 
-    monkeypatch.setattr("simulate.correlation_cache.monte_carlo_sets", not_again)
+    monkeypatch.setattr("simulate.stores.correlation_cache.monte_carlo_sets", not_again)
     again = SimulatedPlanes(recipe_file, sets_folder=str(folder), progress=False)
     assert_same_samples(again.sample(4), planes.sample(4))
 

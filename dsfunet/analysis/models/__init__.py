@@ -1,0 +1,1 @@
+"""Structural models, judged by the form factor: molecules, their files, the fit, torsion scans and reports."""

@@ -1,0 +1,164 @@
+"""Structural models as users name them: pairs of species, from files, each perhaps turned."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dsfunet._typing import Array
+from dsfunet.analysis.models.molecules import VACANCY, LabelledMolecule
+from dsfunet.analysis.models.structure_files import StructureFile, read_structure
+from dsfunet.errors import InputError
+from dsfunet.physics import Cell
+
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_ROTATE = re.compile(rf"rotate\s+({_NUMBER})\s+(.+?)(?:\s+about\s+(origin|centroid))?\s*")
+_EXPECTED = (
+    "FILE+FILE, FILE+vacancy or a CIF with disorder groups 1 and 2, each FILE perhaps followed by :GROUP or"
+    " '@rotate ANGLE AXIS'"
+)
+_LENGTH_TOLERANCE, _ANGLE_TOLERANCE_DEG = 0.02, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPair:
+    """A structural model of binary substitutional disorder: the two species of equation (1), and what to call them.
+
+    `notes` are sentences about what the files leave open, for the user to see.
+
+    Raises:
+        InputError: both species are vacancies.
+    """
+
+    name: str
+    first: LabelledMolecule
+    second: LabelledMolecule
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.first.elements and not self.second.elements:
+            raise InputError(
+                f"model {self.name!r}: both species are vacancies, expected atoms in one of them"
+            )
+
+
+def read_model(text: str, cell: Cell) -> ModelPair:
+    """The model of a name such as a.cif, b.xyz+c.xyz, d.xyz+vacancy, a.cif:1+a.cif:3, "e.xyz+e.xyz@rotate 180 0 0 1".
+
+    A name alone stands for disorder groups 1 and 2 of a CIF. `@rotate ANGLE AXIS` turns a species by an angle
+    [degrees] about an axis as `parse_axis` takes it, through the centroid of its atoms or, with `about origin`,
+    through the origin of the coordinates; several follow one another. `cell` is that of the measurement.
+
+    Raises:
+        InputError: the name is anything else, or a file in it cannot be used.
+    """
+    names = [text] if _exists(Path(text)) else [name.strip() for name in text.split("+")]
+    if len(names) > 2:  # a + inside a file name or a number
+        names = next(
+            ([left, right] for left, right in _splits(text) if _is_species(left) and _is_species(right)),
+            names,
+        )
+    if len(names) > 2 or not all(names):
+        raise InputError(f"model {text!r}: expected {_EXPECTED}")
+    if len(names) == 1:
+        name, file, group, moves = _species_parts(text)
+        if file is None or group is not None or moves:
+            raise InputError(f"model {text!r}: found one species, expected {_EXPECTED}")
+        structure = read_structure(file)
+        return ModelPair(name, *structure.pair(), notes=_cell_notes(structure, cell))
+    first, second = (_read_species(name, cell) for name in names)
+    return ModelPair(
+        f"{_shown(names[0])}+{_shown(names[1])}",
+        first[0],
+        second[0],
+        tuple(dict.fromkeys(first[1] + second[1])),
+    )
+
+
+def parse_axis(text: str, cell: Cell) -> Array:
+    """The direction that "x y z" (Cartesian) or "[uvw]" (u a + v b + w c of a cell) means, a unit vector (3,).
+
+    Commas do for blanks; inside brackets single digits need neither: [1-10].
+
+    Raises:
+        InputError: the text is neither, or all three numbers are zero.
+    """
+    cleaned = text.replace("\N{MINUS SIGN}", "-").strip()
+    lattice = re.fullmatch(r"\[(.*)\]", cleaned)
+    words = re.split(r"[\s,]+", (lattice[1] if lattice else cleaned).strip())
+    if lattice and len(words) == 1:
+        words = re.findall(r"[+-]?\d", words[0]) if re.fullmatch(r"([+-]?\d){3}", words[0]) else []
+    numbers = [float(word) for word in words if re.fullmatch(_NUMBER, word)]
+    if len(words) != 3 or len(numbers) != 3 or not any(numbers):
+        raise InputError(
+            f"axis {text!r}: expected three Cartesian components such as '0 0 1', or a lattice direction such as [001]"
+        )
+    axis = np.array(numbers) @ cell.direct if lattice else np.array(numbers)
+    return np.asarray(axis / np.linalg.norm(axis))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # what is no file may be too long for the name of one
+        return False
+
+
+def _splits(text: str) -> list[tuple[str, str]]:
+    places = [number for number, letter in enumerate(text) if letter == "+"]
+    return [(text[:place].strip(), text[place + 1 :].strip()) for place in places]
+
+
+def _is_species(text: str) -> bool:
+    file = _species_parts(text)[1]
+    return bool(text) and (file is None or _exists(file))
+
+
+def _shown(text: str) -> str:
+    """A species without the folders of its file."""
+    return _species_parts(text)[0]
+
+
+def _species_parts(text: str) -> tuple[str, Path | None, str | None, list[str]]:
+    """What to show, the file (None for a vacancy), the disorder group and the moves of one species."""
+    stem, *moves = [part.strip() for part in text.split("@")]
+    if _exists(Path(text)):
+        stem, moves = text, []
+    if stem.lower() == "vacancy":
+        return "vacancy", None, None, moves
+    file, group = Path(stem), None
+    if not _exists(file) and (match := re.fullmatch(r"(.+):([^:/\\]+)", stem)):
+        file, group = Path(match[1]), match[2]
+    shown = "@".join([file.name + (f":{group}" if group else ""), *moves])
+    return shown, file, group, moves
+
+
+def _read_species(text: str, cell: Cell) -> tuple[LabelledMolecule, tuple[str, ...]]:
+    _, file, group, moves = _species_parts(text)
+    structure = read_structure(file) if file is not None else None
+    molecule = structure.molecule(group) if structure else VACANCY
+    for move in moves:
+        match = _ROTATE.fullmatch(move)
+        if match is None or structure is None:
+            raise InputError(
+                f"species {text!r}: found '@{move}', expected FILE@rotate ANGLE AXIS [about origin]"
+            )
+        point = np.zeros(3) if match[3] == "origin" else molecule.centroid
+        molecule = molecule.turned(parse_axis(match[2], cell), float(match[1]), point)
+    return molecule, _cell_notes(structure, cell) if structure else ()
+
+
+def _cell_notes(structure: StructureFile, cell: Cell) -> tuple[str, ...]:
+    if structure.cell is None:
+        return ()
+    theirs, ours = np.array(structure.cell.parameters), np.array(cell.parameters)
+    lengths = np.abs(theirs[:3] / ours[:3] - 1).max() > _LENGTH_TOLERANCE
+    if not lengths and np.abs(theirs[3:] - ours[3:]).max() <= _ANGLE_TOLERANCE_DEG:
+        return ()
+    shown = (" ".join(f"{value:g}" for value in values) for values in (theirs, ours))
+    return (
+        "{}: its cell {} is not that of the measurement, {}; is it the same setting?".format(
+            structure.name, *shown
+        ),
+    )

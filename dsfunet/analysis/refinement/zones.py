@@ -1,0 +1,166 @@
+"""Brillouin zones of a plane: which pixels are independent looks at I_SRO, and all of them folded into one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from dsfunet._typing import Array, Integers
+from dsfunet.physics.symmetry import plane_operations
+from dsfunet.planes.measured import PlaneGrid
+
+_FEWEST_BINS, _MOST_BINS = 5, 63
+
+
+@dataclass(frozen=True, eq=False)
+class Zones:
+    """The zones of a plane, each centred on a point of integer indices.
+
+    Attributes:
+        zone: number of the zone of each pixel, shape (n, m), from 0.
+        group: number of the group of symmetry-equivalent zones of each pixel, shape (n, m), from 0.
+        windows: one overlapping window for each group, shape (groups, n m), sparse. Windows reach two zones in
+            each direction and fall off as a cosine from the centres of their zones; their squares add up to 1 in
+            every pixel.
+    """
+
+    zone: Integers
+    group: Integers
+    windows: csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedMap:
+    """Pixels averaged into one zone, shape (bins, bins), NaN where no pixel fell.
+
+    Bins are centred on i / bins with i from -(bins - 1)/2 [r.l.u.], first index along the plane's first axis.
+    """
+
+    centres: Array
+    observed: Array
+    calculated: Array
+
+
+def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
+    """Zones of a plane along two axes of the cell, and groups of those that the Laue class relates within it.
+
+    Reconstructions are often averaged over the Laue class, and a network's error follows its input: zones that the
+    class relates are counted as one independent look, not as several. Windows overlap as in Welch's estimate of a
+    power spectrum, because errors do not stop at the border of a zone: cut out sharply, a zone would lend
+    the power of slow errors to all harmonics.
+
+    Raises:
+        InputError: the plane is along no two axes of the cell.
+    """
+    layer = grid.name.layer
+    axes = list(layer.axes)
+    place = grid.hkl()[..., axes].reshape(-1, 2)
+    below = np.floor(place)
+    corners = [below + shift for shift in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    heights = np.concatenate([np.cos(np.pi / 2 * (place - corner)).prod(axis=1) for corner in corners])
+    points, window = np.unique(np.concatenate(corners).astype(np.int64), axis=0, return_inverse=True)
+    number = {tuple(point): i for i, point in enumerate(points.tolist())}
+    centres = np.full((len(points), 3), layer.offset)
+    centres[:, axes] = points
+    links = [(i, i) for i in range(len(points))]
+    for operation in plane_operations(rotations, layer.fixed_axis, layer.offset, periodic=False):
+        images = np.floor((centres @ operation)[:, axes] + 0.5 + 1e-9).astype(np.int64)
+        links += [
+            (i, number[tuple(image)]) for i, image in enumerate(images.tolist()) if tuple(image) in number
+        ]
+    first, second = np.array(links).T
+    graph = coo_array((np.ones(len(links)), (first, second)), shape=(len(points),) * 2)
+    count, group = connected_components(graph, directed=False)
+    group = group.astype(np.int64)
+
+    pixels = np.tile(np.arange(len(place)), 4)
+    windows = coo_array((heights, (group[window.reshape(-1)], pixels)), shape=(count, len(place))).tocsr()
+    # Two windows of one group may overlap: then their sum has to be brought back to the common height.
+    total = np.sqrt(windows.power(2).sum(axis=0))
+    windows.data /= total[windows.indices]
+    nearest = np.floor(place + 0.5).astype(np.int64).tolist()
+    zone = np.array([number[tuple(point)] for point in nearest]).reshape(grid.shape)
+    return Zones(zone, group[zone], windows)
+
+
+def fold_bins(grid: PlaneGrid) -> int:
+    """Bins along a side of the folded zone: an odd number, about one bin a pixel of the coarser axis."""
+    pixels = min(1 / abs(step) for step in grid.steps)
+    return int(np.clip(2 * (pixels // 2) + 1, _FEWEST_BINS, _MOST_BINS))
+
+
+def fold_numbers(hkl: Array, axes: tuple[int, int], bins: int) -> Integers:
+    """Number of the bin of each point, row * bins + column, for indices of shape (n, 3)."""
+    # Centred on multiples of 1 / bins, so that h and -h fall into bins that mirror one another.
+    index = (np.rint(hkl[:, list(axes)] * bins).astype(np.int64) + (bins - 1) // 2) % bins
+    numbers: Integers = index[:, 0] * bins + index[:, 1]
+    return numbers
+
+
+def fold(
+    observed: Array, calculated: Array, weights: Array, grid: PlaneGrid, rotations: Integers
+) -> FoldedMap:
+    """Weighted means in the bins of one zone, each pixel counted at all its equivalent places within the layer.
+
+    `observed`, `calculated` and `weights` have the shape of the grid; pixels of weight 0 do not count.
+    """
+    used = weights > 0
+    hkl, weight = grid.hkl()[used], weights[used]
+    bins = fold_bins(grid)
+    sums = np.zeros((3, bins * bins))
+    layer = grid.name.layer
+    for operation in plane_operations(rotations, layer.fixed_axis, layer.offset, periodic=True):
+        number = fold_numbers(hkl @ operation, layer.axes, bins)
+        sums[0] += np.bincount(number, weight, bins * bins)
+        sums[1] += np.bincount(number, weight * observed[used], bins * bins)
+        sums[2] += np.bincount(number, weight * calculated[used], bins * bins)
+    with np.errstate(invalid="ignore"):
+        means: npt.NDArray[np.float64] = (sums[1:] / sums[0]).reshape(2, bins, bins)
+    centres = (np.arange(bins) - (bins - 1) // 2) / bins
+    return FoldedMap(centres, means[0], means[1])
+
+
+# ---- folded in from dsfunet/analysis/misfit.py
+"""What a fit leaves of a plane, folded into one Brillouin zone: what repeats in all zones, and what scatters."""
+
+from dataclasses import dataclass
+
+from dsfunet._typing import Array, Integers
+from dsfunet.planes.measured import PlaneGrid
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What a fit leaves of a plane.
+
+    Attributes:
+        repeated: sum over bins of w (mean residual)^2.
+        scatter: variance for unit weight, from the scatter of zones within bins.
+        bins: number of bins with a pixel that counts.
+    """
+
+    repeated: float
+    scatter: float
+    bins: int
+
+    def beyond(self, degrees_of_freedom: float) -> float:
+        """Standard deviation for unit weight of what repeats and scatter does not explain, 0 or more."""
+        return float(np.sqrt(max(0.0, self.repeated / degrees_of_freedom - self.scatter)))
+
+
+def misfit_of(residuals: Array, weights: Array, zone: Integers, hkl: Array, grid: PlaneGrid) -> Misfit:
+    """Misfit of n pixels with residuals (n,), weights (n,), numbers of zones (n,) and indices hkl (n, 3)."""
+    number = np.unique(fold_numbers(hkl, grid.name.layer.axes, fold_bins(grid)), return_inverse=True)[1]
+    zones = int(zone.max()) + 1
+    cell, where = np.unique(number * zones + zone, return_inverse=True)
+    bin_of_cell = cell // zones
+    weight = np.bincount(where, weights)
+    mean = np.bincount(where, weights * residuals) / weight
+    count = int(number.max()) + 1
+    bin_weight = np.bincount(bin_of_cell, weight)
+    bin_mean = np.bincount(bin_of_cell, weight * mean) / bin_weight
+    within = len(cell) - count
+    scatter = float(weight @ (mean - bin_mean[bin_of_cell]) ** 2) / within if within else 0.0
+    return Misfit(float(bin_weight @ bin_mean**2), scatter, count)

@@ -1,0 +1,1 @@
+"""The `dsfunet` command: one module a command."""

@@ -1,0 +1,71 @@
+"""The `dsfunet` command: parse the arguments, run one command, and turn its outcome into an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from dsfunet import __version__
+from dsfunet.cli import export, factorize, inspect, models, refine, train, watch
+from dsfunet.command_parser import Parser, ReadableHelp, with_dashes_understood
+from dsfunet.errors import InputError
+
+_INTERRUPTED = 130
+_ONE_PLANE_A_THREAD = ("factorize", "watch")
+# `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
+_TAKES_DASHES = ("factorize", "watch", "inspect", "refine")
+_COMMANDS = (factorize, watch, inspect, export, refine, models, train)
+"""Modules of the commands: `add_parsers` of each adds its commands and returns the functions that run them."""
+
+
+def run() -> None:
+    """Entry point of the `dsfunet` command."""
+    if sys.argv[1:2] and sys.argv[1] in _ONE_PLANE_A_THREAD:
+        # Before numpy is imported: its OpenBLAS spins while it waits for a core that torch or another plane has, and
+        # on two busy cores a plane took four times the processor time. The matrices are small here.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output, such as head, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    raise SystemExit(code)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Returns:
+        0 for success, 1 when some of many planes failed, 2 when the input is wrong (with one sentence on standard
+        error), 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    try:
+        if arguments and arguments[0] in train.TRAINING_COMMANDS:
+            return train.run_lightning_cli(arguments)
+        return _parse_and_run(arguments)
+    except InputError as error:
+        print(f"dsfunet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dsfunet: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parse_and_run(arguments: list[str]) -> int:
+    parser = Parser(
+        prog="dsfunet",
+        description="Split single-crystal diffuse scattering into form factor and short-range order.",
+        formatter_class=ReadableHelp,  # the commands inherit it
+    )
+    parser.add_argument("--version", action="version", version=f"dsfunet {__version__}")
+    commands = parser.add_subcommands(
+        dest="command", help="run `dsfunet COMMAND --help` for the options of a command"
+    )
+    functions = {
+        name: function for each in _COMMANDS for name, function in each.add_parsers(commands).items()
+    }
+    if arguments and arguments[0] in _TAKES_DASHES:
+        arguments = with_dashes_understood(arguments)
+    namespace = parser.parse_args(arguments)
+    return functions[namespace.command](**namespace[namespace.command].as_dict()) or 0

@@ -1,0 +1,328 @@
+"""The Zarr v3 layout of simulated planes: what each array holds, and opening and checking a store.
+
+A store holds N planes of one split. The planes are stored one sample a chunk, so that training reads single
+samples, and `samples_per_shard` samples a shard, so that the files are few; per-sample metadata has one chunk a
+shard. Attributes hold the recipe, the code version and a digest; `complete` is set last.
+
+The clean scattering plane is not stored. Components are min-max normalised, each on its own, and their
+`floor` says what that took away, so the product is exact: I ~ (form_factor + form_factor_floor) *
+(short_range_order + short_range_order_floor), again normalised to [0, 1]. Where noise, background or Bragg residue
+make the measured plane more than that, it is stored too, as the optional array `scattering`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet.data.sample import Sample, StoredPlane, sample_from_stored, unpacked
+from dsfunet.data.shard_reader import shard_reader
+from dsfunet.errors import InputError
+from dsfunet.physics.short_range_order import ALPHA_SHAPE
+from dsfunet.planes.preprocessing import PIXELS
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.storage import MemoryStore
+
+LAYOUT_VERSION = 2
+MANIFEST_FOLDER = "manifest"
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """One array of a store: shape of one sample, dtype, whether it is a picture (one chunk a sample), meaning."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    picture: bool
+    meaning: str
+
+
+LAYOUT: dict[str, ArrayLayout] = {
+    "form_factor": ArrayLayout((PIXELS, PIXELS), "float16", True, "I_FF, linear, [0, 1]"),
+    "short_range_order": ArrayLayout((PIXELS, PIXELS), "float16", True, "I_SRO, linear, [0, 1]"),
+    "mask": ArrayLayout((PIXELS, PIXELS // 8), "uint8", True, "1 = measured, eight pixels of a row a byte"),
+    "form_factor_floor": ArrayLayout((), "float32", False, "minimum over range of I_FF, dimensionless"),
+    "short_range_order_floor": ArrayLayout(
+        (), "float32", False, "minimum over range of I_SRO, dimensionless"
+    ),
+    "species": ArrayLayout((2,), "int16", False, "A and B: indices into the attribute species_names"),
+    "rotations": ArrayLayout(
+        (2, 3, 3), "float32", False, "rotation matrices of A and B against their geometry"
+    ),
+    "cell": ArrayLayout((6,), "float64", False, "a, b, c [Angstrom], alpha, beta, gamma [degrees]"),
+    "plane": ArrayLayout((3, 3), "float64", False, "rows origin, step_u, step_v [1/Angstrom], Cartesian"),
+    "plane_axes": ArrayLayout((2,), "int8", False, "the two reciprocal axes (0, 1, 2) that span the plane"),
+    "plane_offset": ArrayLayout((), "float64", False, "index of the layer along the third axis [r.l.u.]"),
+    "concentration": ArrayLayout((), "float32", False, "m_A"),
+    "debye_waller_b": ArrayLayout((), "float32", False, "isotropic B of both species on I_FF [Angstrom^2]"),
+    "alphas": ArrayLayout(ALPHA_SHAPE, "float32", False, "alpha_v, indexed [i+5, j+5, k+5]"),
+    "order_kind": ArrayLayout((), "int8", False, "index into the attribute order_kinds"),
+}
+"""Arrays of every store."""
+
+OPTIONAL_LAYOUT: dict[str, ArrayLayout] = {
+    "scattering": ArrayLayout(
+        (PIXELS, PIXELS), "float16", True, "I as measured, with noise, background and residue, linear, [0, 1]"
+    ),
+}
+"""Arrays of some stores, which the attribute `optional_arrays` names."""
+
+
+def layout_with(optional: Iterable[str]) -> dict[str, ArrayLayout]:
+    """LAYOUT and the named arrays of OPTIONAL_LAYOUT."""
+    return LAYOUT | {name: OPTIONAL_LAYOUT[name] for name in optional}
+
+
+def create(
+    path: "Path | MemoryStore",
+    samples: int,
+    samples_per_shard: int,
+    attributes: dict[str, Any],
+    optional: Iterable[str] = (),
+) -> "zarr.Group":
+    """An empty store with every array of LAYOUT and the `optional` ones named, marked incomplete.
+
+    `path` is a folder, or a store in memory.
+
+    Byte shuffle beats bit shuffle on half floats; LZ4 takes a fifth of Zstandard's time (level 3: 1.3 ms a plane) for a
+    fifth more space; the checksum is there because without one a flipped bit reads
+    back silently wrong. Floats are filled with NaN, so that an unwritten shard cannot pass for data.
+    """
+    import zarr
+    from zarr.codecs import BloscCodec
+
+    optional = sorted(optional)
+    group = zarr.create_group(store=path, zarr_format=3, overwrite=False)
+    for name, layout in layout_with(optional).items():
+        chunk = 1 if layout.picture else min(samples_per_shard, samples)
+        group.create_array(
+            name,
+            shape=(samples, *layout.shape),
+            dtype=layout.dtype,
+            chunks=(chunk, *layout.shape),
+            shards=(samples_per_shard, *layout.shape) if layout.picture else None,
+            compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), zarr.codecs.Crc32cCodec()],
+            fill_value=np.nan if layout.dtype.startswith("float") else 0,
+            attributes={"meaning": layout.meaning},
+        )
+    group.attrs.update(
+        {
+            "layout_version": LAYOUT_VERSION,
+            "samples": samples,
+            "samples_per_shard": samples_per_shard,
+            "optional_arrays": optional,
+            **attributes,
+            "complete": False,
+        }
+    )
+    return group
+
+
+def shard_count(samples: int, samples_per_shard: int) -> int:
+    """Number of shards that hold so many samples."""
+    return -(-samples // samples_per_shard)
+
+
+def manifest_file(path: Path, shard: int) -> Path:
+    """The small JSON file that says a shard is written whole, with the digest of what was written."""
+    return path / MANIFEST_FOLDER / f"{shard:06d}.json"
+
+
+def read_manifest(path: Path, shard: int) -> dict[str, Any] | None:
+    """What is on record of a finished shard; None where it is not finished, or the record is damaged."""
+    try:
+        manifest = json.loads(manifest_file(path, shard).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and "sha256" in manifest else None
+
+
+def digest_arrays(arrays: dict[str, npt.NDArray[Any]]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def digest_shards(manifests: Iterable[dict[str, Any]]) -> str:
+    """SHA-256 over the digests of all shards, in their order: the digest of a store."""
+    return hashlib.sha256("".join(manifest["sha256"] for manifest in manifests).encode()).hexdigest()
+
+
+def open_store(path: str | Path) -> "Store":
+    """Open a finished store for reading.
+
+    Raises:
+        InputError: nothing is there, it is not a store of this layout and version, or it is incomplete.
+    """
+    return Store(Path(path))
+
+
+class Store:
+    """A finished store of simulated planes, read one sample at a time.
+
+    Raises:
+        InputError: nothing is there, it is not a store of this layout and version, or it is incomplete.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import zarr
+        from zarr.errors import GroupNotFoundError
+
+        if not path.exists():
+            raise InputError(f"{path}: no such store; make one with `python -m simulate`")
+        try:
+            self._group = zarr.open_group(path, mode="r", zarr_format=3)
+        except (GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError) as error:
+            raise InputError(f"{path}: not a Zarr v3 store of simulated planes") from error
+        self.path = path
+        self.attributes: dict[str, Any] = dict(self._group.attrs)
+        version = self.attributes.get("layout_version")
+        if version is None:
+            raise InputError(
+                f"{path}: not a store of simulated planes (its attributes name no layout version)"
+            )
+        if version != LAYOUT_VERSION:
+            raise InputError(f"{path}: layout version {version}, this program reads version {LAYOUT_VERSION}")
+        if not {"samples", "samples_per_shard"} <= set(self.attributes):
+            raise InputError(f"{path}: damaged, its attributes do not say how many samples it holds")
+        self.layout = layout_with(self.attributes.get("optional_arrays", ()))
+        self._check_complete()
+        self._arrays: dict[str, Any] = {}
+        self._readers: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes open the store for themselves.
+        return open_store, (self.path,)
+
+    def _check_complete(self) -> None:
+        samples, per_shard = self.attributes["samples"], self.attributes["samples_per_shard"]
+        expected = shard_count(samples, per_shard)
+        written = sum(manifest_file(self.path, shard).exists() for shard in range(expected))
+        if written < expected or not self.attributes.get("complete") or "digest" not in self.attributes:
+            raise InputError(
+                f"{self.path}: incomplete, {written} of {expected} shards written;"
+                " run the same `python -m simulate` command again to finish it"
+            )
+        for name, layout in self.layout.items():
+            array = self._group.get(name)
+            shape, dtype = getattr(array, "shape", None), str(getattr(array, "dtype", None))
+            if shape != (samples, *layout.shape) or dtype != layout.dtype:
+                raise InputError(
+                    f"{self.path}: array {name} is {shape} {dtype}, expected {(samples, *layout.shape)} {layout.dtype}"
+                )
+
+    def __len__(self) -> int:
+        return int(self.attributes["samples"])
+
+    @property
+    def block(self) -> int:
+        """Samples that lie together in one file: a shard."""
+        return int(self.attributes["samples_per_shard"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the digests of all shards."""
+        return str(self.attributes["digest"])
+
+    def species(self, planes: int | None = None) -> list[str]:
+        """Names, sorted, of the species that the first `planes` planes show (None: all)."""
+        names = self.attributes["species_names"]
+        return sorted({names[index] for index in set(self.metadata("species")[:planes].reshape(-1).tolist())})
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint or a model card says of the planes that weights were trained on, in plain values."""
+        kept = ("split", "recipe", "recipe_digest", "species_digest", "code_version")
+        given = {name: self.attributes.get(name) for name in kept}
+        return {**given, "planes": len(self), "digest": self.digest, "species": self.species()}
+
+    def array(self, name: str) -> Any:
+        """One array of the store's layout, opened once."""
+        if name not in self._arrays:
+            self._arrays[name] = self._group[name]
+        return self._arrays[name]
+
+    def sample(self, index: int) -> Sample:
+        """Plane number `index`, with its clean scattering rebuilt from the components and their floors.
+
+        Raises:
+            InputError: what is stored of it is damaged or gone.
+        """
+        return sample_from_stored(self.stored(index))
+
+    def stored(self, index: int) -> StoredPlane:
+        """Plane number `index` as it is stored, in half floats and packed bits.
+
+        Raises:
+            InputError: what is stored of it is damaged or gone.
+        """
+        form_factor, short_range_order = (
+            self._picture(name, index) for name in ("form_factor", "short_range_order")
+        )
+        scattering = self._picture("scattering", index) if "scattering" in self.layout else None
+        mask = self._picture("mask", index)
+        pictures = (form_factor, short_range_order, *(() if scattering is None else (scattering,)))
+        # What a shard reads as whose file is gone: the fill values.
+        if not (all(np.isfinite(each).all() for each in pictures) and mask.any()):
+            raise self._gone(index)
+        form_factor_floor, short_range_order_floor = self._floors()[:, index].tolist()
+        floors = form_factor_floor, short_range_order_floor
+        return StoredPlane(form_factor, short_range_order, mask, floors, scattering)
+
+    def mask(self, index: int) -> npt.NDArray[np.bool_]:
+        """The mask (256, 256) of plane number `index`, True = measured, without the rest of the plane.
+
+        Raises:
+            InputError: what is stored of it is damaged or gone.
+        """
+        mask = unpacked(self._picture("mask", index))
+        if not mask.any():  # the fill values, as in `sample`
+            raise self._gone(index)
+        return mask
+
+    def _gone(self, index: int) -> InputError:
+        return InputError(f"{self.path}: sample {index} is missing, its shard was deleted or never written")
+
+    def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
+        if name not in self._readers:
+            self._readers[name] = self._reader(name)
+        try:
+            return np.asarray(self._readers[name][index])
+        except FileNotFoundError as error:
+            raise self._gone(index) from error
+        except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
+            raise InputError(f"{self.path}: {name} of sample {index} is damaged ({error})") from error
+
+    def _reader(self, name: str) -> Any:
+        layout = self.layout[name]
+        per_shard = self.attributes["samples_per_shard"]
+        reader = shard_reader(self.path / name, layout.shape, layout.dtype, len(self), per_shard)
+        return self.array(name) if reader is None else reader
+
+    def _floors(self) -> npt.NDArray[np.float32]:
+        if "floors" not in self._arrays:
+            names = ("form_factor_floor", "short_range_order_floor")
+            self._arrays["floors"] = np.stack([np.asarray(self._group[name]) for name in names])
+        floors: npt.NDArray[np.float32] = self._arrays["floors"]
+        return floors
+
+    def metadata(self, name: str) -> npt.NDArray[Any]:
+        """A whole per-sample metadata array, such as species, cell or order_kind.
+
+        Raises:
+            InputError: what is stored of it is damaged.
+        """
+        try:
+            return np.asarray(self.array(name)[:])
+        except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
+            raise InputError(f"{self.path}: {name} is damaged ({error})") from error

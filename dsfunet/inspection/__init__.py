@@ -1,0 +1,1 @@
+"""Say what a file holds and what is odd about it."""

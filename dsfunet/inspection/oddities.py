@@ -1,0 +1,49 @@
+"""What is odd about a measured plane: zeros that may be gaps, spikes, few pixels a cell, half of it not there."""
+
+import numpy as np
+
+from dsfunet.planes.measured import MeasuredPlane
+from dsfunet.planes.preprocessing import measured_pixels
+
+_MANY_ZEROS = 0.05
+_FEW_PIXELS_PER_CELL = 6
+_SPIKE = 30.0
+"""How much brighter than 99 % of the pixels the brightest one may be before it looks like a Bragg peak."""
+
+
+def oddities(measured: MeasuredPlane) -> list[str]:
+    """Sentences about what a user may want to set right before factorising."""
+    intensity = measured.intensity
+    values = intensity[measured_pixels(intensity)]
+    if not values.size:
+        return ["nothing was measured in this plane"]
+    found = []
+    if float(values.max()) == float(values.min()):
+        found.append(f"all measured pixels are {values.max():g}")
+    negative = intensity[np.isfinite(intensity) & (intensity < 0)]
+    if negative.size:
+        found.append(f"negative pixels, down to {negative.min():.4g}, count as missing, not as zero")
+    zeros = float(np.mean(values == 0))
+    if zeros > _MANY_ZEROS:
+        found.append(
+            f"{100 * zeros:.0f} % of the measured pixels are exactly 0; if they are gaps, set them to NaN or give"
+            " --mask-value 0"
+        )
+    bright = float(np.percentile(values, 99))
+    if bright > 0 and values.max() > _SPIKE * bright:
+        found.append(
+            f"the brightest pixel is {values.max() / bright:.0f} times what 99 % stay under: Bragg peaks left in?"
+        )
+    grid = measured.grid
+    if grid is not None:
+        for label, step, coordinates in zip(
+            grid.name.labels, grid.steps, (grid.rows, grid.columns), strict=True
+        ):
+            if abs(step) * _FEW_PIXELS_PER_CELL > 1:
+                found.append(f"only {1 / abs(step):.1f} pixels a reciprocal cell along {label}")
+            low, high = float(coordinates.min()), float(coordinates.max())
+            if max(-low, high) > 0 and min(-low, high) < 0.5 * max(-low, high):
+                found.append(
+                    f"{label} from {low:g} to {high:g} is not about 0: what is not there counts as missing"
+                )
+    return found

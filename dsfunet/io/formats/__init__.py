@@ -1,0 +1,1 @@
+"""Readers of users' files: one module for each family of formats."""

@@ -1,0 +1,244 @@
+"""MDHisto workspaces of Mantid, as SaveMD writes them.
+
+The array is [D2, D1, D0]: the first dimension comes last. D0, D1, ... hold the edges of bins, and their long
+names, [H,0,0], say along what. A bin is missing where its mask is 1 or its value is not finite (nothing was there
+to normalise by). Unnormalised histograms have zeros there instead: then bins without signal and without events are
+missing too.
+"""
+
+import h5py
+import numpy as np
+
+from dsfunet._typing import Array
+from dsfunet.errors import InputError
+from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub, same_cell
+from dsfunet.io.grid_axes import GridAxis, grid_axis, projection, stored_order, volume_axes
+from dsfunet.io.hdf5 import (
+    REAL,
+    attribute_number,
+    attribute_text,
+    dataset_at,
+    group_at,
+    members,
+    numbers,
+    scalar,
+    shape_of,
+    small,
+    text,
+)
+from dsfunet.io.oblique_volumes import ObliqueGrid, Read
+from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
+from dsfunet.planes.names import AXIS_LABELS
+
+EXPECTED = "a Mantid MDHistoWorkspace (data/signal with axes D0, D1, D2)"
+"""What this reader looks for, in words."""
+
+_LATTICE = "experiment0/sample/oriented_lattice"
+_WANTED = "expected dimensions along [H,0,0], [0,K,0], [0,0,L] in any order"
+
+
+def recognises(file: h5py.File) -> bool:
+    """Whether an open file has this layout."""
+    return group_at(file, "MDHistoWorkspace") is not None
+
+
+def open_volume(file: h5py.File) -> Volume:
+    """The volume in an open file.
+
+    Raises:
+        InputError: the workspace is not binned along h, k and l, lacks something or contradicts itself.
+    """
+    workspace = group_at(file, "MDHistoWorkspace")
+    assert workspace is not None
+    data = group_at(workspace, "data")
+    if data is None:
+        raise InputError(f"MDHistoWorkspace without data: expected {EXPECTED}")
+    signal = numbers(data, "signal", EXPECTED)
+    stored, grid, notes = _axes(workspace, data, signal)
+    others = {name: dataset_at(data, name, REAL + "b") for name in ("mask", "num_events", "errors_squared")}
+    for name, dataset in others.items():
+        if dataset is not None and shape_of(dataset) != shape_of(signal):
+            raise InputError(f"{name} of shape {shape_of(dataset)}: expected {shape_of(signal)}")
+
+    def values(name: str, box: Box) -> Array | None:
+        dataset = others[name]
+        return None if dataset is None else intensities(stored.read(dataset, box))
+
+    def measured(box: Box) -> Array:
+        found = intensities(stored.read(signal, box))
+        mask, events = values("mask", box), values("num_events", box)
+        normalised = np.isnan(found).any()
+        if mask is not None:
+            found[mask != 0] = np.nan
+        if events is not None and not normalised and (events != 0).any():
+            found[(events == 0) & (found == 0)] = np.nan
+        return found
+
+    def variance(box: Box) -> Array:
+        squared = values("errors_squared", box)
+        assert squared is not None
+        return np.where(np.isnan(measured(box)) | (squared < 0), np.nan, squared)
+
+    axes = stored
+    read: Read = measured
+    read_variance: Read = variance
+    if grid is not None:
+        axes = grid.straight_axes()
+        # Neighbours that share a bin share its error, so the interpolated variance is the mean one, not less.
+        read, read_variance = grid.straightened(axes, measured), grid.straightened(axes, variance)
+    (cell, trouble), more = _cell(workspace)
+    return Volume(
+        "Mantid MDHisto workspace",
+        axes,
+        read,
+        cell,
+        trouble,
+        (lambda box: np.sqrt(read_variance(box))) if others["errors_squared"] is not None else None,
+        (*notes, "axes are edges of bins, so voxels lie between", *more),
+        _details(workspace),
+    )
+
+
+def _axes(
+    workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset
+) -> tuple[VolumeAxes, ObliqueGrid | None, list[str]]:
+    """Axes of the array, the grid it is on where that does not run along h, k and l, and what there is to say."""
+    shape = shape_of(signal) or ()
+    if len(shape) < 2:
+        raise InputError(
+            f"signal of shape {shape}: expected a volume; SaveMD version 1 wrote flat arrays, save again"
+        )
+    names = _dimension_names(data, signal, len(shape))
+    _check_frame(workspace, data, names)
+    matrix = _w_matrix(workspace)
+    notes: list[str] = []
+    directions: dict[int, Array] = {}
+    for dimension, name in enumerate(names):
+        dataset = numbers(data, name, EXPECTED)
+        long_name = attribute_text(dataset, "long_name") or name
+        column = len(names) - 1 - dimension
+        stated = matrix[:, column] if matrix is not None and column < 3 else None
+        direction, remark = _direction(long_name, stated)
+        if direction is not None:
+            directions[dimension] = direction
+        elif shape[dimension] != 1:
+            raise InputError(f"dimension {name} of the workspace is {long_name!r}: {_WANTED}")
+        notes += remark
+    along = {
+        dimension: grid_axis(number, small(data[names[dimension]], names[dimension]), shape[dimension], label)
+        for number, dimension in enumerate(sorted(directions, reverse=True))
+        for label in [f"{names[dimension]} {attribute_text(data[names[dimension]], 'long_name')}".strip()]
+    }
+    if all(np.count_nonzero(direction) == 1 for direction in directions.values()):
+        turned = {}
+        for dimension, direction in directions.items():
+            number, axis = int(np.abs(direction).argmax()), along[dimension]
+            factor = float(direction[number])
+            turned[dimension] = GridAxis(number, factor * axis.first, factor * axis.step)
+            if factor != 1:
+                notes.append(f"{names[dimension]} counts {AXIS_LABELS[number]} in units of {factor:g}")
+        axes, more = volume_axes(shape, turned)
+        return axes, None, [f"array order in the file: {stored_order(axes)}", *notes, *more]
+    texts = [str(direction.tolist()) for _, direction in sorted(directions.items(), reverse=True)]
+    if len(directions) != 3 or any(shape[dimension] == 1 for dimension in directions):
+        raise InputError(
+            f"workspace one bin thick, along {' and '.join(texts)} in h, k, l: expected a volume, or a plane "
+            "along two of [H,0,0], [0,K,0], [0,0,L]"
+        )
+    stored, _ = volume_axes(shape, along)
+    matrix = np.stack([directions[d] for d in stored.dimensions], axis=1)
+    grid = ObliqueGrid(matrix @ np.array(stored.lower), matrix * np.array(stored.steps), stored.counts)
+    return (
+        stored,
+        grid,
+        [*notes, f"the bins run along {', '.join(texts)} in h, k, l: interpolated onto a grid of h, k, l"],
+    )
+
+
+def _direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]]:
+    """What a dimension runs along in h, k, l, by its name or else by W_MATRIX, and what there is to say about it."""
+    direction = projection(name)
+    if stated is None:
+        return direction, []
+    if direction is None:
+        return stated, [f"{name} runs along {stated.tolist()}, by W_MATRIX"]
+    # Names keep three digits; but a workspace that was cut anew keeps the matrix of the one that it was cut from.
+    if np.allclose(stated, direction, atol=2e-3):
+        return stated, []
+    return direction, [f"W_MATRIX has {stated.tolist()} for {name}; the name was believed"]
+
+
+def _dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> list[str]:
+    """Names of the datasets that describe the array's dimensions, slowest first."""
+    stated = attribute_text(signal, "axes").split(":")
+    if len(stated) == rank and all(dataset_at(data, name) is not None for name in stated):
+        return stated
+    plain = [f"D{rank - 1 - dimension}" for dimension in range(rank)]
+    if all(dataset_at(data, name) is not None for name in plain):
+        return plain
+    # Named by what they run along; Mantid's first dimension comes last.
+    named = {}
+    for name in members(data):
+        direction = projection(name)
+        if direction is not None and np.count_nonzero(direction) == 1:
+            named[int(np.abs(direction).argmax())] = name
+    if len(named) == rank == 3:
+        return [named[number] for number in (2, 1, 0)]
+    raise InputError(f"MDHistoWorkspace/data lacks the axes {', '.join(plain)}: expected {EXPECTED}")
+
+
+def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> None:
+    frames = {attribute_text(numbers(data, name, EXPECTED), "frame") for name in names[-3:]} - {""}
+    system = scalar(workspace, "coordinate_system")
+    if frames and frames != {"HKL"}:
+        raise InputError(
+            f"workspace in the frame {', '.join(sorted(frames))}: expected HKL, bin it so before saving"
+        )
+    if not frames and system in (1.0, 2.0):
+        raise InputError("workspace in a frame of Q: expected HKL, bin it so before saving")
+
+
+def _w_matrix(workspace: h5py.Group) -> Array | None:
+    for path in ("experiment0/logs/W_MATRIX/value", "experiment0/logs/W_MATRIX"):
+        found = dataset_at(workspace, path)
+        if found is not None and found.size == 9:
+            matrix = small(found, path).reshape(3, 3)
+            if np.isfinite(matrix).all() and matrix.any() and np.abs(matrix).max() < 1e3:
+                return matrix
+    return None
+
+
+def _cell(workspace: h5py.Group) -> tuple[FoundCell, list[str]]:
+    found = dataset_at(workspace, f"{_LATTICE}/orientation_matrix")
+    by_matrix: FoundCell = None, NO_CELL
+    if found is not None and found.size == 9:
+        by_matrix = cell_from_ub(small(found, "orientation_matrix").reshape(3, 3), "orientation_matrix")
+    parameters = [
+        scalar(workspace, f"{_LATTICE}/unit_cell_{name}")
+        for name in ("a", "b", "c", "alpha", "beta", "gamma")
+    ]
+    by_numbers: FoundCell = None, NO_CELL
+    if all(value is not None for value in parameters):
+        by_numbers = cell_from_parameters(
+            [value for value in parameters if value is not None], "unit_cell_a, ..."
+        )
+    if by_numbers[0] is None:
+        notes = ["unit cell from the UB matrix, taken without the 2 pi"] if by_matrix[0] else []
+        return (by_matrix if by_matrix[0] or by_matrix[1] != NO_CELL else by_numbers), notes
+    if by_matrix[0] is not None and not same_cell(by_matrix[0], by_numbers[0]):
+        return by_numbers, ["the UB matrix disagrees with unit_cell_a, ...: the latter were believed"]
+    return by_numbers, []
+
+
+def _details(workspace: h5py.Group) -> dict[str, str]:
+    details = {}
+    version = attribute_number(workspace, "SaveMDVersion")
+    if version is not None:
+        details["SaveMD version"] = f"{version:g}"
+    sample = group_at(workspace, "experiment0/sample")
+    found = {
+        "sample": attribute_text(sample, "name") if sample is not None else "",
+        "title": text(workspace, "experiment0/title"),
+        "run": text(workspace, "experiment0/logs/run_number/value"),
+    }
+    return details | {name: value[:200] for name, value in found.items() if value}

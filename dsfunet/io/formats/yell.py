@@ -1,0 +1,192 @@
+"""Volumes in the layout of Yell: from Yell, Meerkat and DISCUS.
+
+Intensities are indexed [h, k, l], voxel centres lie at lower_limits + step_sizes * index in r.l.u. Meerkat's
+raw files ("Yell 0.9") keep the sum of intensities and the number of pixels that went into it.
+"""
+
+import h5py
+import numpy as np
+
+from dsfunet._typing import Array
+from dsfunet.errors import InputError
+from dsfunet.io.cell_parameters import FoundCell, cell_from_metric, cell_from_parameters, same_cell
+from dsfunet.io.hdf5 import REAL, dataset_at, group_at, members, numbers, shape_of, small, text, vector
+from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
+
+EXPECTED = "a Yell 1.0 volume (datasets format, data, lower_limits, step_sizes, unit_cell)"
+"""What this reader looks for, in words."""
+
+_DISCUS_STEPS = ("step_sizes_abs", "step_sizes_ord", "step_sizes_top")
+
+
+def recognises(file: h5py.File) -> bool:
+    """Whether an open file has this layout: `format` says so, or the datasets are an older writer's."""
+    return (
+        text(file, "format").startswith("Yell")
+        or "rebinned_data" in file
+        or {"data", "lower_limits"} <= set(members(file))
+    )
+
+
+def open_volume(file: h5py.File) -> Volume:
+    """The volume in an open file.
+
+    Raises:
+        InputError: the file holds a real-space map, lacks something or contradicts itself.
+    """
+    _check_reciprocal(file)
+    raw = "data" not in file
+    intensity = numbers(file, "rebinned_data" if raw else "data", EXPECTED)
+    axes = _axes(file, intensity)
+    (cell, trouble), notes = _cell(file)
+    details = _details(file)
+    if not raw:
+        return Volume(
+            _layout(file),
+            axes,
+            lambda box: intensities(axes.read(intensity, box)),
+            cell,
+            trouble,
+            notes=tuple(notes),
+            details=details,
+        )
+    pixels = numbers(file, "number_of_pixels_rebinned", EXPECTED)
+    if shape_of(pixels) != shape_of(intensity):
+        raise InputError(
+            f"number_of_pixels_rebinned of shape {shape_of(pixels)}: expected {shape_of(intensity)}"
+        )
+
+    def over_pixels(total: Array, box: Box) -> Array:
+        counts = intensities(axes.read(pixels, box))
+        with np.errstate(all="ignore"):
+            return intensities(np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0))
+
+    def mean_of_pixels(box: Box) -> Array:
+        return over_pixels(intensities(axes.read(intensity, box)), box)
+
+    def sigma(box: Box) -> Array:
+        total = intensities(axes.read(intensity, box))
+        # Not less than one count: no photon in a voxel is not certainty about it.
+        return over_pixels(np.sqrt(np.maximum(total, 1.0)), box)
+
+    notes.append(
+        "uncertainties are the square root of the summed intensities, over the pixels that went into them: "
+        "counting statistics, as far as the corrections for polarisation and solid angle are near 1"
+    )
+    return Volume("Meerkat raw (Yell 0.9)", axes, mean_of_pixels, cell, trouble, sigma, tuple(notes), details)
+
+
+def _layout(file: h5py.File) -> str:
+    program = text(file, "PROGRAM")
+    if not program and ("space_group_nr" in file or "meerkat_provenance" in file):
+        program = "Meerkat"
+    return (text(file, "format") or "Yell without a format") + (f" by {program}" if program else "")
+
+
+def _details(file: h5py.File) -> dict[str, str]:
+    details = {}
+    space_group = dataset_at(file, "space_group_nr")
+    if space_group is not None and space_group.size == 1:
+        details["space group number"] = f"{small(space_group, 'space_group_nr').ravel()[0]:g}"
+    provenance = group_at(file, "meerkat_provenance")
+    if provenance is not None:
+        for name in members(provenance)[:20]:
+            found = text(provenance, name)
+            if found:
+                details[f"provenance: {name}"] = found.splitlines()[0][:200]
+    return details
+
+
+def _check_reciprocal(file: h5py.File) -> None:
+    if "is_direct" not in file:
+        return
+    # DISCUS writes the flag into part of an integer and leaves the rest to chance (256 is common): as when it
+    # reads its own files, only the lowest bit counts.
+    flag = small(numbers(file, "is_direct", EXPECTED, REAL + "b"), "is_direct").ravel()
+    if len(flag) and np.isfinite(flag[0]) and int(flag[0]) % 2:
+        raise InputError(
+            "is_direct is true, a map in real space (3D-PDF): expected scattering in reciprocal space"
+        )
+
+
+def _axes(file: h5py.File, intensity: h5py.Dataset) -> VolumeAxes:
+    stored = shape_of(intensity) or ()
+    if len(stored) not in (2, 3):
+        raise InputError(f"{intensity.name[1:]} of shape {stored}: expected a volume, three dimensions")
+    shape = (*stored, 1)[:3]
+    if "lower_limits" in file or "maxind" not in file:
+        lower = vector(file, "lower_limits", 3, EXPECTED)
+    else:  # Meerkat before it named its format: a grid centred on the origin
+        lower = -vector(file, "maxind", 3, EXPECTED)
+    if all(name in file for name in _DISCUS_STEPS):
+        vectors = np.array([vector(file, name, 3, EXPECTED) for name in _DISCUS_STEPS])
+        steps, dimensions = steps_along_axes(vectors, shape, _DISCUS_STEPS)
+    else:
+        old = "step_sizes" not in file and "step_size" in file
+        steps, dimensions = vector(file, "step_size" if old else "step_sizes", 3, EXPECTED), [0, 1, 2]
+    h, k, l = dimensions  # noqa: E741
+    return VolumeAxes(
+        (float(lower[0]), float(lower[1]), float(lower[2])),
+        (float(steps[0]), float(steps[1]), float(steps[2])),
+        (shape[h], shape[k], shape[l]),
+        (h, k, l),
+    )
+
+
+def steps_along_axes(
+    vectors: Array, shape: tuple[int, ...], names: tuple[str, ...]
+) -> tuple[Array, list[int]]:
+    """Steps along h, k, l, and the dimension of the array along each, from three step vectors.
+
+    Row d of `vectors` is the step in h, k, l of the array's dimension d: a section of DISCUS need not keep the
+    order h, k, l. `names` is what the file calls the rows.
+
+    Raises:
+        InputError: a row steps along none of h, k and l alone.
+    """
+    axis_of: list[int | None] = [None] * 3
+    for d, row in enumerate(vectors):
+        along = np.flatnonzero(np.abs(row) > 1e-6 * np.abs(row).max())
+        if len(along) == 1 and int(along[0]) not in axis_of:
+            axis_of[d] = int(along[0])
+        elif shape[d] > 1:
+            raise InputError(f"{names[d]} is {row.tolist()}: expected steps along h, k and l alone")
+    # A dimension one voxel thick may have any step, none included: it takes an axis that is left over.
+    left = [axis for axis in range(3) if axis not in axis_of]
+    order = [left.pop(0) if axis is None else axis for axis in axis_of]
+    steps = np.zeros(3)
+    for d, axis in enumerate(order):
+        steps[axis] = vectors[d, axis]
+    return steps, [order.index(axis) for axis in range(3)]
+
+
+def _cell(file: h5py.File) -> tuple[FoundCell, list[str]]:
+    """The unit cell that the axes refer to, and what there is to say about it."""
+    stated: FoundCell = None, "the file has no unit_cell"
+    if "unit_cell" in file:
+        stated = cell_from_parameters(vector(file, "unit_cell", 6, EXPECTED, finite=False), "unit_cell")
+    metric = _metric(file)
+    if metric is None:
+        return stated, []
+    if np.allclose(metric, np.eye(3), atol=1e-6):
+        # Meerkat's reconstruct_in_orthonormal_basis: unit_cell is the crystal's all the same.
+        return (None, "metric_tensor is the identity: the axes count 1/Angstrom and are not h, k, l"), []
+    measured = cell_from_metric(metric, "metric_tensor")
+    if measured[0] is None:
+        return stated, []
+    if stated[0] is None:
+        return measured, ["the unit cell is that of metric_tensor"]
+    if same_cell(stated[0], measured[0]):
+        return stated, []
+    # Meerkat transforms the axes of a reconstruction but writes the cell it began with.
+    return measured, [
+        "unit_cell is not the cell of metric_tensor, to which h, k, l refer: the latter was taken"
+    ]
+
+
+def _metric(file: h5py.File) -> Array | None:
+    found = dataset_at(file, "metric_tensor")
+    if found is None or shape_of(found) != (3, 3):
+        return None
+    metric = small(found, "metric_tensor")
+    return metric if np.isfinite(metric).all() and np.allclose(metric, metric.T) else None

@@ -1,0 +1,184 @@
+"""A plane that two vectors of reciprocal space span, read out of a volume by interpolation, a box at a time."""
+
+from itertools import combinations, product
+
+import numpy as np
+
+from dsfunet._typing import Array, Integers
+from dsfunet.errors import InputError
+from dsfunet.io.volume import MOST_PIXELS, Box, Volume, VolumeAxes, intensities
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.names import SpannedPlaneName
+from dsfunet.planes.preprocessing import measured_pixels
+
+MOST_VOXELS = 8_000_000
+"""How many voxels are read at a time, 64 MB as float64: boxes with more are divided."""
+
+_STRIP_PIXELS = 2**18
+
+# Of a voxel: what rounding makes of a pixel that lies on the outermost voxels.
+_ROUNDING = 1e-6
+
+
+def spanned_plane(volume: Volume, name: SpannedPlaneName, most_voxels: int = MOST_VOXELS) -> MeasuredPlane:
+    """A plane of a volume that two vectors span, on a grid whose pixels are as far apart as voxels are.
+
+    Along each vector pixels lie where the coordinate that moves fastest is that of a voxel, out to where the plane
+    leaves the volume: they fall onto voxels wherever the plane runs through them. Interpolation is trilinear; voxels
+    that are NaN or negative take no part, and where what is left weighs less than one half the pixel is NaN. Only the
+    part of the volume around the plane is read, in boxes of at most `most_voxels` or, failing that, two voxels thick.
+
+    Raises:
+        InputError: the volume has no cell, or the plane does not run through it, or has too many pixels.
+    """
+    if volume.cell is None:
+        raise InputError(
+            f"{volume.cell_trouble}, so plane {name} cannot be placed in reciprocal space: expected a unit cell"
+        )
+    axes = volume.axes
+    rows, columns = _coordinates(axes, name)
+    grid = PlaneGrid(volume.cell, name, rows, columns)
+    if len(rows) * len(columns) > MOST_PIXELS:
+        raise InputError(
+            f"plane {name}: {len(rows)} x {len(columns)} pixels asked for, expected at most {MOST_PIXELS:,}"
+        )
+    shape = grid.shape
+    intensity = np.full(shape, np.nan)
+    sigma = None if volume.read_sigma is None else np.full(shape, np.nan)
+    between = False
+    # Some rows at a time, because the places of all pixels take ten times the room of their intensities.
+    height = max(_STRIP_PIXELS // len(columns), 1)
+    for begin in range(0, len(rows), height):
+        part = slice(begin, begin + height)
+        hkl = name.origin + rows[part, None, None] * name.vectors[0] + columns[:, None] * name.vectors[1]
+        its_sigma = None if sigma is None else sigma[part].reshape(-1)
+        with np.errstate(all="ignore"):  # numbers near the largest overflow, and are then not finite
+            between |= _fill(volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma)
+    notes = [*volume.notes]
+    if between:
+        notes.append(f"plane {name}: its pixels lie between voxels, so intensities are interpolated")
+    return MeasuredPlane(
+        intensities(intensity),
+        grid,
+        tuple(notes),
+        None if sigma is None else intensities(sigma),
+        interpolated=between,
+    )
+
+
+def _fill(volume: Volume, hkl: Array, most_voxels: int, intensity: Array, sigma: Array | None) -> bool:
+    """Fill in pixels, flat, at places `hkl` (n, 3) of a volume; returns whether any lies between voxels."""
+    axes = volume.axes
+    places = (hkl - np.array(axes.lower)) / _steps(axes)
+    last = np.array(axes.counts) - 1
+    inside = ((places >= -_ROUNDING) & (places <= last + _ROUNDING)).all(axis=1)
+    # To the voxel itself where it is only rounding that parts them: a neighbour of no weight may be missing.
+    near = np.round(places)
+    places = np.where(np.abs(places - near) < _ROUNDING, near, places)
+    order = [int(axis) for axis in np.argsort(axes.dimensions)]
+    for chosen in _parts(np.flatnonzero(inside), np.floor(places), order, most_voxels):
+        _interpolate(volume, places, chosen, last, intensity, sigma)
+    return not np.array_equal(places[inside], near[inside])
+
+
+def _coordinates(axes: VolumeAxes, name: SpannedPlaneName) -> tuple[Array, Array]:
+    """Coordinates of rows and columns [r.l.u.], in steps that move one voxel along one axis and less along others."""
+    corners = _corners(axes, name)
+    found = []
+    for values, vector in zip(corners.T, name.vectors, strict=True):
+        fastest = int(np.argmax(np.abs(vector / _steps(axes))))
+        on_voxels = (axes.coordinates(fastest) - name.origin[fastest]) / vector[fastest]
+        on_voxels.sort()
+        slack = _ROUNDING * abs(axes.steps[fastest] / vector[fastest])
+        chosen = on_voxels[(on_voxels >= values.min() - slack) & (on_voxels <= values.max() + slack)]
+        if len(chosen) < 2:
+            raise _outside(axes, name)
+        found.append(chosen)
+    return found[0], found[1]
+
+
+def _steps(axes: VolumeAxes) -> Array:
+    """Steps along h, k, l; a single layer has none, and no way to leave it."""
+    return np.array([step if count > 1 else 1.0 for step, count in zip(axes.steps, axes.counts, strict=True)])
+
+
+def _corners(axes: VolumeAxes, name: SpannedPlaneName) -> Array:
+    """Corners of the polygon in which the plane cuts the volume, as coordinates along both vectors, shape (k, 2)."""
+    ends = np.array([[coordinates[0], coordinates[-1]] for coordinates in map(axes.coordinates, range(3))])
+    ends.sort(axis=1)
+    slack = _ROUNDING * np.abs(_steps(axes))
+    # Each face of the volume is a line on the plane: a . (u, v) = b.
+    lines = [
+        (name.vectors[:, axis], end - name.origin[axis])
+        for axis in range(3)
+        for end in ends[axis]
+        if name.vectors[:, axis].any()
+    ]
+    corners = []
+    for (a, b), (c, d) in combinations(lines, 2):
+        matrix = np.array([a, c])
+        if abs(np.linalg.det(matrix)) > 1e-9 * np.linalg.norm(a) * np.linalg.norm(c):
+            place = np.linalg.solve(matrix, [b, d])
+            point = name.origin + place @ name.vectors
+            if ((point >= ends[:, 0] - slack) & (point <= ends[:, 1] + slack)).all():
+                corners.append(place)
+    if len(corners) < 3:
+        raise _outside(axes, name)
+    return np.array(corners)
+
+
+def _outside(axes: VolumeAxes, name: SpannedPlaneName) -> InputError:
+    held = ", ".join(
+        f"{label} = {min(values):g} to {max(values):g}"
+        for label, values in zip("hkl", map(axes.coordinates, range(3)), strict=True)
+    )
+    return InputError(f"plane {name}: does not run through the volume, which holds {held}")
+
+
+def _parts(chosen: Integers, below: Array, order: list[int], most_voxels: int) -> list[Integers]:
+    """Pixels in groups whose voxels fit a box, divided along the axis that varies slowest on disk where they do not."""
+    if not len(chosen):
+        return []
+    low, high = below[chosen].min(axis=0), below[chosen].max(axis=0)
+    if np.prod(high - low + 2) <= most_voxels:
+        return [chosen]
+    for axis in order:
+        if high[axis] > low[axis]:
+            lower = below[chosen, axis] < (low[axis] + high[axis] + 1) // 2
+            halves = chosen[lower], chosen[~lower]
+            return [part for half in halves for part in _parts(half, below, order, most_voxels)]
+    return [chosen]
+
+
+def _interpolate(
+    volume: Volume, places: Array, chosen: Integers, last: Integers, intensity: Array, sigma: Array | None
+) -> None:
+    """Fill in the pixels that are chosen, from one box of voxels."""
+    place = places[chosen]
+    below = np.clip(np.floor(place).astype(np.int64), 0, last)
+    share = place - below
+    above = np.minimum(below + 1, last)
+    low, high = below.min(axis=0), above.max(axis=0) + 1
+    box: Box = (
+        slice(int(low[0]), int(high[0])),
+        slice(int(low[1]), int(high[1])),
+        slice(int(low[2]), int(high[2])),
+    )
+    values = volume.read(box)
+    uncertain = volume.read_sigma(box) if volume.read_sigma is not None and sigma is not None else None
+    total, variance, weight = np.zeros(len(chosen)), np.zeros(len(chosen)), np.zeros(len(chosen))
+    for corner in product((False, True), repeat=3):
+        index = np.where(corner, above, below) - low
+        height = np.prod(np.where(corner, share, 1 - share), axis=1)
+        at = (index[:, 0], index[:, 1], index[:, 2])
+        value = values[at]
+        height = np.where(measured_pixels(value), height, 0.0)
+        total += height * np.where(height > 0, value, 0.0)
+        weight += height
+        if uncertain is not None:
+            variance += np.square(height * np.where(height > 0, uncertain[at], 0.0))
+    # As `dsfunet.planes.resampling` does: half of the neighbours, or nothing.
+    enough = weight >= 0.5 * (1 - 1e-9)
+    intensity[chosen] = np.divide(total, weight, out=np.full(len(chosen), np.nan), where=enough)
+    if sigma is not None:
+        sigma[chosen] = np.divide(np.sqrt(variance), weight, out=np.full(len(chosen), np.nan), where=enough)

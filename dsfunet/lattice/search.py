@@ -1,0 +1,348 @@
+"""The lattice of a plane, found from the plane itself: two in-plane periods, and how sure they are.
+
+Split on it as on a known one: `split_on_lattice(scattering, mask, found.lattice, form_factor, short_range_order)`.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet._typing import Array, Planes
+from dsfunet.errors import InputError
+from dsfunet.lattice.candidates import SHORTEST, Signal, candidates, reduced
+from dsfunet.physics.cosine_series import CosineSeries, NormalEquations, normal_equations
+from dsfunet.physics.lattice import Cell, Plane
+from dsfunet.physics.lattice_plane import LatticePlane
+from dsfunet.physics.product import explained_by_order
+from dsfunet.physics.short_range_order import MAX_INDEX
+
+ACCEPTED_CONFIDENCE = 0.96
+"""A lattice of less confidence is not used; nor is one that lattice mode then does not accept.
+
+Of 360 simulated training planes, exact and at 100 and 30 counts, all had more.
+"""
+
+LEAST_ORDER = 0.1
+"""Nor is one used where the networks' I_SRO explains less of what I_FF leaves of the plane: there nothing repeats.
+
+Of 150 such planes all had 0.28 or more, of 18 smooth ones, with noise and without, none more than 0.04.
+"""
+
+_NOMINAL_STEP = 0.05
+"""What stands for the pixel of a plane without axes [1/Angstrom]: Q to 6.4 on 256 pixels."""
+
+# Weight of the networks' I_SRO, as a share of the mean weight of the measured pixels.
+_NETWORK_WEIGHT = 0.15
+_COUNT = 5
+_SKETCH_INDEX = 2
+# A candidate whose first harmonics explain less than this share of what the best one's do is not looked at again.
+_PROMISING = 0.5
+_FINALISTS = 4
+# Fewer, more widely spaced, harmonics are preferred up to so many times the smallest misfit, noise included.
+_AS_GOOD = 1.01
+_AS_GOOD_ALONG_ONE = 1.02
+_BLOCK = 64
+# Two reduced bases count as equally short up to this ratio: the hexagonal lattice has three.
+_NEARLY_AS_SHORT = 1.1
+_SMALLEST_LEVEL = 0.01
+
+# Of `evidence`, by logistic regression on 680 simulated training planes, exact and at 100 and 30 counts. On 9 of them
+# the lattice found did worse than the networks.
+_EVIDENCE_WEIGHTS = (3.19, -0.33, -4.38)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLattice:
+    """Two in-plane periods of a plane.
+
+    Attributes:
+        lattice: for `split_on_lattice`. Its cell and plane are in a Cartesian setting of their own; a and b are the
+            direct vectors projected onto the plane, c is a stand-in. On a plane given without axes its scale is
+            nominal, and nothing is assumed about where Q = 0 lies.
+        reciprocal_pixels: the two reduced reciprocal vectors, rows, (2, 2) [pixels], along rows and along columns.
+        reciprocal_lengths: theirs [1/Angstrom, including 2 pi], and `reciprocal_angle` between them [degrees].
+        reciprocal_angle: 60 to 120; None, like both lengths, where the plane's axes are not known.
+        direct_lengths: of the projected direct vectors [Angstrom].
+        confidence: probability, 0 to 1, that I_SRO on this lattice is nearer the truth than the networks' I_SRO; from
+            a logistic regression on simulated planes, exact and with counting noise.
+        accepted: whether the confidence is at least ACCEPTED_CONFIDENCE and there is order, LEAST_ORDER at least.
+    """
+
+    lattice: LatticePlane
+    reciprocal_pixels: Array
+    reciprocal_lengths: tuple[float, float] | None
+    reciprocal_angle: float | None
+    direct_lengths: tuple[float, float] | None
+    confidence: float
+    accepted: bool
+
+
+def find_lattice(
+    scattering: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.bool_],
+    form_factor: Planes,
+    short_range_order: Planes,
+    plane: Plane | None = None,
+) -> FoundLattice | None:
+    """The lattice of a plane from the plane and the networks' two answers; None where nothing repeats at all.
+
+    Candidates (`dsfunet.lattice.candidates`) are refined and judged by the cosine series that fits the plane divided by
+    the networks' I_FF, together with the networks' own I_SRO: best is whose series, fitted to one half of
+    the plane's blocks, foretells the other half. Of those nearly as good the one with the fewest harmonics a Q range is
+    taken; it may be a sub- or superlattice of the crystal's, if I_SRO is as periodic on it.
+
+    Args:
+        scattering: the measured plane (n, m), 0 or more, any unit; what lies outside the mask is not looked at.
+        mask: True = measured.
+        form_factor: the networks' I_FF, linear, in [0, 1].
+        short_range_order: the networks' I_SRO, likewise.
+        plane: where the pixels lie, in any Cartesian setting; None if that is not known.
+
+    Raises:
+        InputError: no pixel was measured, or the shapes differ.
+    """
+    _check(scattering, mask, form_factor, short_range_order, plane)
+    data = _divided(scattering, mask, form_factor)
+    networks = Signal(short_range_order.astype(np.float64), np.ones(mask.shape))
+    signal = _joint(data, networks)
+    pairs = candidates((data, networks), _COUNT)
+    if not pairs:
+        return None
+    fit = _best(signal, pairs)
+    fits = [_Fit(signal, each, MAX_INDEX) for each in _bases(fit.vectors)]
+    fit = _refined(signal, min(fits, key=lambda each: each.misfit), 2)
+    confidence = _confidence(evidence(fit.vectors, data, networks))
+    accepted = (
+        confidence >= ACCEPTED_CONFIDENCE
+        and explained_by_order(scattering, form_factor, short_range_order, mask) >= LEAST_ORDER
+    )
+    return _found(fit.vectors, plane, mask.shape, confidence, accepted)
+
+
+def lattice_plane(vectors: Array, plane: Plane) -> LatticePlane:
+    """A lattice plane of whose cell no more is known than its a and b, projected onto the plane.
+
+    The plane is turned as a whole into the Cartesian setting of the cell, a along x, b in the xy plane; what stands for
+    c is as long as a and upright. Whether the plane goes through Q = 0 stays as it was.
+
+    Args:
+        vectors: rows a and b, (2, 2) [cycles a pixel], along rows and along columns.
+        plane: where the pixels lie, in any Cartesian setting [1/Angstrom].
+
+    Raises:
+        InputError: the vectors are parallel or zero.
+    """
+    frame = _frame(plane)
+    steps = np.stack([frame[:2] @ plane.step_u, frame[:2] @ plane.step_v])
+    direct = 2 * np.pi * np.linalg.solve(steps, vectors.T).T
+    lengths = np.linalg.norm(direct, axis=1)
+    along = direct[0] / lengths[0]
+    across = np.array([-along[1], along[0]])
+    across *= np.sign(direct[1] @ across)
+    gamma = float(np.degrees(np.arctan2(direct[1] @ across, direct[1] @ along)))
+    turn = np.stack([along @ frame[:2], across @ frame[:2], frame[2]])
+    origin, step_u, step_v = (turn @ each for each in (plane.origin, plane.step_u, plane.step_v))
+    cell = Cell(float(lengths[0]), float(lengths[1]), float(lengths[0]), gamma=gamma)
+    return LatticePlane(cell, Plane(origin, step_u, step_v, plane.shape), (0, 1))
+
+
+@lru_cache(maxsize=8)
+def _frame(plane: Plane) -> Array:
+    """Cartesian axes, rows: along the plane's rows, across in the plane, upright."""
+    along = plane.step_u / np.linalg.norm(plane.step_u)
+    upright = np.cross(plane.step_u, plane.step_v)
+    upright = upright / np.linalg.norm(upright)
+    return np.stack([along, np.cross(upright, along), upright])
+
+
+def evidence(vectors: Array, data: Signal, networks: Signal) -> Array:
+    """What speaks for a lattice, (3,): 1 and two logarithms, both the lower the better.
+
+    The first is of the share of the networks' I_SRO that a series on the lattice leaves; the second is of what the
+    series of the plane leaves of the plane, over what the networks' I_SRO, with the best scale and constant, leaves.
+    """
+    own = _Fit(networks, vectors, MAX_INDEX).misfit / max(_spread_about_mean(networks), 1e-30)
+    columns = np.stack([networks.values.reshape(-1), np.ones(networks.values.size)])
+    weighted = columns * data.weights.reshape(-1)
+    amplitudes = np.linalg.lstsq(weighted @ columns.T, weighted @ data.values.reshape(-1), rcond=None)[0]
+    left = data.values - (amplitudes @ columns).reshape(data.values.shape)
+    by_networks = float(np.sum(data.weights * left**2))
+    by_series = _Fit(data, vectors, MAX_INDEX).misfit
+    return np.array([1.0, np.log(own + 1e-3), np.log((by_series + 1e-30) / (by_networks + 1e-30))])
+
+
+def _check(
+    scattering: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.bool_],
+    form_factor: Planes,
+    short_range_order: Planes,
+    plane: Plane | None,
+) -> None:
+    shapes = [mask.shape, form_factor.shape, short_range_order.shape, *([plane.shape] if plane else [])]
+    if scattering.ndim != 2 or any(shape != scattering.shape for shape in shapes):
+        raise InputError(f"found shapes {scattering.shape} and {shapes}: expected the same (n, m) throughout")
+    if not (mask & (form_factor > 0)).any():
+        raise InputError("found no measured pixel with a form factor above 0: expected a plane to look at")
+
+
+def _divided(
+    scattering: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_], form_factor: Planes
+) -> Signal:
+    divisor = np.maximum(form_factor, _SMALLEST_LEVEL * form_factor.max()).astype(np.float64)
+    return Signal(np.where(mask, scattering, 0) / divisor, np.where(mask, divisor, 0))
+
+
+def _joint(data: Signal, networks: Signal) -> Signal:
+    """One signal whose misfit is, but for a constant, that of the data and of the networks' I_SRO on their scale.
+
+    The networks' answer carries on where pixels are missing and where noise is strong.
+    """
+    target, weights = networks.values, data.weights
+    total = weights.sum()
+    centred = target - float((weights * target).sum() / total)
+    mean = float((weights * data.values).sum() / total)
+    variance = float((weights * centred**2).sum())
+    scale = float((weights * centred * (data.values - mean)).sum()) / variance if variance > 0 else 0.0
+    share = _NETWORK_WEIGHT * float(weights.mean())
+    expected = mean + max(scale, 0.0) * centred
+    return Signal((weights * data.values + share * expected) / (weights + share), weights + share)
+
+
+class _Fit:
+    """The cosine series on a lattice that fits a signal best."""
+
+    def __init__(self, signal: Signal, vectors: Array, index: int) -> None:
+        self.vectors, self.index = vectors, index
+        self._signal = signal
+        self._lattice = lattice_plane(vectors, _pixels(signal.values.shape))
+        self._equations = self._equations_of(signal.weights)
+        self._series = self._equations.solve()
+        self._left = signal.values - self._series.evaluate(self._lattice.plane)
+        self.misfit = float(np.sum(signal.weights * self._left**2))
+
+    def _equations_of(self, weights: Array) -> NormalEquations:
+        lattice = self._lattice
+        return normal_equations(
+            self._signal.values, weights, lattice.cell, lattice.plane, lattice.axes, self.index
+        )
+
+    def step(self) -> Array:
+        """By how much a Gauss-Newton step changes the vectors, the harmonics held."""
+        plane, series = self._lattice.plane, self._series
+        numbers = 2j * np.pi * np.arange(-self.index, self.index + 1)
+
+        def slope(factor: npt.NDArray[np.complexfloating[Any, Any]]) -> Array:
+            return CosineSeries(
+                (factor * series.coefficients).astype(np.complex128), series.cell, series.axes
+            ).evaluate(plane)
+
+        by_first, by_second = slope(numbers[:, None]), slope(numbers[None])
+        rows, columns = plane.index_u[:, None], plane.index_v[None]
+        slopes = np.stack([rows * by_first, columns * by_first, rows * by_second, columns * by_second])
+        slopes = slopes.reshape(4, -1)
+        weighted = slopes * self._signal.weights.reshape(-1)
+        matrix = weighted @ slopes.T
+        matrix[np.diag_indices(4)] += 1e-9 * np.trace(matrix) + 1e-30
+        change = np.linalg.solve(matrix, weighted @ self._left.reshape(-1))
+        return np.asarray(change.reshape(2, 2), np.float64)
+
+    def foretold(self) -> float:
+        """Misfit of each half of the plane's blocks, coloured like a chessboard, to the series of the other."""
+        weights = self._signal.weights
+        rows, columns = (np.arange(size) // _BLOCK for size in weights.shape)
+        black = (rows[:, None] + columns) % 2 == 0
+        of_black = self._equations_of(np.where(black, weights, 0))
+        total = 0.0
+        for part, equations in ((~black, of_black), (black, self._equations.without(of_black))):
+            left = self._signal.values - equations.solve().evaluate(self._lattice.plane)
+            total += float(np.sum(np.where(part, weights, 0) * left**2))
+        return total
+
+
+@lru_cache(maxsize=8)
+def _pixels(shape: tuple[int, ...]) -> Plane:
+    """A plane of which no axes are known: its origin lies off it, as Q = 0 may be anywhere or not on it at all."""
+    origin, step_u, step_v = _NOMINAL_STEP * np.eye(3)[[2, 0, 1]]
+    return Plane(origin, step_u, step_v, (shape[0], shape[1]))
+
+
+def _refined(signal: Signal, best: _Fit, rounds: int) -> _Fit:
+    """Gauss-Newton steps, as long as they help; none turns the highest harmonic by more than a cycle at the edges."""
+    for _ in range(rounds):
+        step = best.step()
+        turn = float(np.abs(step).max()) * best.index * max(signal.values.shape) / 2
+        moved = best.vectors + step / max(turn, 1.0)
+        if not _possible(moved):
+            break
+        after = _Fit(signal, moved, best.index)
+        if after.misfit >= best.misfit:
+            break
+        best = after
+        if turn < 1e-3:
+            break
+    return best
+
+
+def _possible(vectors: Array) -> bool:
+    lengths = np.linalg.norm(vectors, axis=1)
+    return bool(lengths.min() > 0.9 * SHORTEST and abs(np.linalg.det(vectors)) > 0.5 * lengths.prod())
+
+
+def _best(signal: Signal, pairs: list[Array]) -> _Fit:
+    """Whose series foretells the plane best, the last of the pairs being for order along one direction alone."""
+    variance = _spread_about_mean(signal)
+    sketches = [_refined(signal, _Fit(signal, pair, _SKETCH_INDEX), 1) for pair in pairs]
+    explained = [variance - sketch.misfit for sketch in sketches]
+    enough = _PROMISING * max(explained)
+    order = sorted(range(len(pairs) - 1), key=lambda each: -explained[each])[: _FINALISTS - 1]
+    chosen = [each for each in order if explained[each] >= enough] + [len(pairs) - 1]
+    fits = [_refined(signal, _Fit(signal, sketches[each].vectors, MAX_INDEX), 1) for each in chosen]
+    misfits = np.array([fit.foretold() for fit in fits])
+    least = float(misfits.min())
+    if misfits[-1] <= _AS_GOOD_ALONG_ONE * least:
+        return fits[-1]
+    areas = np.array([abs(np.linalg.det(fit.vectors)) for fit in fits])
+    return fits[int(np.argmax(np.where(misfits <= _AS_GOOD * least, areas, 0)))]
+
+
+def _bases(vectors: Array) -> list[Array]:
+    """The reduced basis, and where others are as short, those too.
+
+    A series of |m|, |n| <= 5 holds other harmonics in each.
+    """
+    first, second = reduced(vectors[None])[0]
+    third = -first - second
+    if np.linalg.norm(third) > _NEARLY_AS_SHORT * np.linalg.norm(second):
+        return [np.stack([first, second])]
+    return [np.stack(pair) for pair in ((first, second), (second, third), (third, first))]
+
+
+def _spread_about_mean(signal: Signal) -> float:
+    mean = (signal.weights * signal.values).sum() / signal.weights.sum()
+    return float(np.sum(signal.weights * (signal.values - mean) ** 2))
+
+
+def _confidence(evidence: Array) -> float:
+    return float(1 / (1 + np.exp(-np.clip(evidence @ _EVIDENCE_WEIGHTS, -50, 50))))
+
+
+def _found(
+    vectors: Array, plane: Plane | None, shape: tuple[int, ...], confidence: float, accepted: bool
+) -> FoundLattice:
+    lattice = lattice_plane(vectors, _pixels(shape) if plane is None else plane)
+    known = plane is not None
+    first, second = lattice.cell.reciprocal[:2]
+    lengths = float(np.linalg.norm(first)), float(np.linalg.norm(second))
+    angle = float(np.degrees(np.arccos(np.clip(first @ second / (lengths[0] * lengths[1]), -1, 1))))
+    return FoundLattice(
+        lattice=lattice,
+        reciprocal_pixels=np.asarray(np.linalg.inv(vectors).T, np.float64),
+        reciprocal_lengths=lengths if known else None,
+        reciprocal_angle=angle if known else None,
+        direct_lengths=(lattice.cell.a, lattice.cell.b) if known else None,
+        confidence=confidence,
+        accepted=accepted,
+    )

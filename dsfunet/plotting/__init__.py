@@ -1,0 +1,1 @@
+"""Pictures of planes and results, for files and for Jupyter."""

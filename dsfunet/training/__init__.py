@@ -1,0 +1,1 @@
+"""Training: the LightningModule, its losses and optimizer steps, and the callbacks."""

@@ -1,0 +1,1 @@
+"""Whether the two components explain a plane, and what speaks against them."""

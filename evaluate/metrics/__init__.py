@@ -1,0 +1,1 @@
+"""Errors of planes, and distances between sets of planes."""

@@ -1,0 +1,1 @@
+"""Reports, tables, pictures and model cards from an evaluation."""

@@ -1,0 +1,227 @@
+"""What a measurement adds to a plane of scattering: background left over, residue of Bragg peaks, counting noise.
+
+All of it is off by default. The components stay exact; what is degraded is stored as the array `scattering`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet._typing import Array
+from dsfunet.errors import InputError
+from dsfunet.physics import Cell, Plane
+from dsfunet.planes.preprocessing import normalise
+from simulate.ranges import check_ranges, check_shares
+
+# A Gaussian is 3e-4 of its height there, less than half floats can tell apart beside 1.
+_SPOT_REACH_WIDTHS = 4.0
+
+
+@dataclass(frozen=True)
+class SignalRecipe:
+    """How planes are degraded; every pair is a (lowest, highest), drawn from uniformly unless said otherwise.
+
+    Attributes:
+        share_background: Probability of a smooth background: a constant plus a bump that depends on |Q| alone.
+        background_constant: The constant, as a share of the plane's maximum.
+        background_height: Height of the bump, as a share of the plane's maximum.
+        background_q_inv_angstrom: |Q| of the bump's top [1/Angstrom]; at 0 it decays, as air scattering does.
+        background_width_inv_angstrom: Standard deviation of the Gaussian bump [1/Angstrom].
+        share_bragg: Probability of a Bragg residue, on layers with Bragg peaks.
+        bragg_spot_share: Share of the Bragg positions that show one, drawn for each plane.
+        bragg_hole_share: Share of those where too much was subtracted, drawn for each plane.
+        bragg_height: Largest intensity left over, as a share of the plane's maximum, drawn for each plane; spots
+            are uniform from 0 to it.
+        bragg_depth: Largest share of the intensity taken away in a hole, drawn likewise.
+        bragg_width_pixels: Standard deviation of all Gaussian spots and holes of a plane [pixels].
+        layer_tolerance: Largest distance of a layer's index from an integer where Bragg peaks show [r.l.u.].
+        share_counts: Probability of counting noise.
+        brightest_counts: Counts expected in the brightest pixel, drawn uniformly in their logarithm.
+
+    Raises:
+        InputError: a share is not in [0, 1], or a pair is out of order or out of range.
+    """
+
+    share_background: float = 0.0
+    background_constant: tuple[float, float] = (0.0, 0.2)
+    background_height: tuple[float, float] = (0.0, 0.3)
+    background_q_inv_angstrom: tuple[float, float] = (0.0, 3.0)
+    background_width_inv_angstrom: tuple[float, float] = (0.5, 2.0)
+    share_bragg: float = 0.0
+    bragg_spot_share: tuple[float, float] = (0.05, 0.5)
+    bragg_hole_share: tuple[float, float] = (0.0, 1.0)
+    bragg_height: tuple[float, float] = (0.05, 1.0)
+    bragg_depth: tuple[float, float] = (0.3, 1.0)
+    bragg_width_pixels: tuple[float, float] = (0.6, 2.0)
+    layer_tolerance: float = 0.02
+    share_counts: float = 0.0
+    brightest_counts: tuple[float, float] = (30.0, 3000.0)
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "background_constant": (0.0, 100.0),
+            "background_height": (0.0, 100.0),
+            "background_q_inv_angstrom": (0.0, 1000.0),
+            "background_width_inv_angstrom": (0.01, 1000.0),
+            "bragg_spot_share": (0.0, 1.0),
+            "bragg_hole_share": (0.0, 1.0),
+            "bragg_height": (0.0, 100.0),
+            "bragg_depth": (0.0, 1.0),
+            "bragg_width_pixels": (0.1, 20.0),
+            # With fewer a plane may come out without a single count; more are beyond what numpy draws.
+            "brightest_counts": (10.0, 1e15),
+        }
+        check_ranges(self, "signal recipe", bounds)
+        check_shares(self, "signal recipe", ("share_background", "share_bragg", "share_counts"))
+        if not 0 <= self.layer_tolerance < 0.5:
+            raise InputError(
+                f"signal recipe layer_tolerance is {self.layer_tolerance}: expected 0 to below 0.5"
+            )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any plane may be degraded, so that the scattering has to be stored."""
+        return max(self.share_background, self.share_bragg, self.share_counts) > 0
+
+
+def degrade(
+    scattering: npt.NDArray[np.floating[Any]],
+    plane: Plane,
+    cell: Cell,
+    rng: np.random.Generator,
+    recipe: SignalRecipe,
+) -> npt.NDArray[np.float32]:
+    """A plane of scattering as measured: background, then Bragg residue, then counts, each by its probability.
+
+    With all probabilities 0 nothing is drawn from `rng`, and the plane comes back as it is.
+
+    Args:
+        scattering: Intensity in [0, 1], of the plane's shape.
+        plane: Where it lies, spanned by two reciprocal vectors of the cell if Bragg residues are on.
+        cell: The cell, which says where Bragg peaks are.
+        rng: Source of every draw.
+        recipe: What is added, how often and how much.
+
+    Returns:
+        Intensity normalised to [0, 1] again; a background that is constant and noiseless is gone by that.
+
+    Raises:
+        InputError: the intensity has another shape than the plane, or does not vary once degraded.
+    """
+    if scattering.shape != plane.shape:
+        raise InputError(f"scattering of shape {scattering.shape}: expected that of its plane, {plane.shape}")
+    measured = scattering.astype(np.float64)
+    untouched = True
+    if recipe.share_background > 0 and rng.random() < recipe.share_background:
+        constant, height = rng.uniform(*recipe.background_constant), rng.uniform(*recipe.background_height)
+        centre = rng.uniform(*recipe.background_q_inv_angstrom)
+        width = rng.uniform(*recipe.background_width_inv_angstrom)
+        measured += smooth_background(plane, constant, height, centre, width)
+        untouched = False
+    if recipe.share_bragg > 0 and rng.random() < recipe.share_bragg:
+        _add_bragg_residue(measured, plane, cell, rng, recipe)
+        untouched = False
+    if recipe.share_counts > 0 and rng.random() < recipe.share_counts:
+        low, high = np.log(recipe.brightest_counts)
+        measured = counted(measured, float(np.exp(rng.uniform(low, high))), rng)
+        untouched = False
+    return scattering.astype(np.float32) if untouched else normalise(measured)[0]
+
+
+def smooth_background(
+    plane: Plane, constant: float, height: float, centre_inv_angstrom: float, width_inv_angstrom: float
+) -> Array:
+    """constant + height exp(-(|Q| - centre)^2 / (2 width^2)) on a plane, shape of the plane."""
+    deviation = np.sqrt(plane.q_squared()) - centre_inv_angstrom
+    bump: Array = constant + height * np.exp(-0.5 * (deviation / width_inv_angstrom) ** 2)
+    return bump
+
+
+def counted(intensity: Array, brightest_counts: float, rng: np.random.Generator) -> Array:
+    """Counts drawn by Poisson's law, with so many expected where the non-negative intensity is highest.
+
+    Raises:
+        InputError: the intensity is zero everywhere.
+    """
+    brightest = float(intensity.max())
+    if not brightest > 0:
+        raise InputError(f"the brightest pixel is {brightest}: expected intensity to count")
+    return rng.poisson(intensity * (brightest_counts / brightest)).astype(np.float64)
+
+
+def bragg_pixels(plane: Plane, cell: Cell, layer_tolerance: float) -> Array:
+    """Bragg positions in a plane: pixel indices (n, 2), not whole numbers, sorted by reciprocal indices.
+
+    None where the plane's layer index, the one that is the same all over it, is no integer within the tolerance.
+
+    Raises:
+        InputError: no layer index is the same all over the plane.
+    """
+    # Reciprocal indices of the origin and of the two steps, from Q . a = 2 pi h.
+    origin, *steps = np.stack([plane.origin, plane.step_u, plane.step_v]) @ cell.direct.T / (2 * np.pi)
+    constant = np.abs(steps).max(axis=0) < 1e-9
+    if not constant.any():
+        raise InputError("plane cuts every axis of the cell: expected one spanned by two reciprocal vectors")
+    layer = float(origin[constant][0])
+    if abs(layer - round(layer)) > layer_tolerance + 1e-9:  # rounding
+        return np.empty((0, 2))
+    step = np.array(steps)[:, ~constant]
+    limits = np.array([[index[0], index[-1]] for index in (plane.index_u, plane.index_v)])
+    corners = origin[~constant] + np.stack(np.meshgrid(*limits), axis=-1).reshape(-1, 2) @ step
+    first, last = np.ceil(corners.min(axis=0)), np.floor(corners.max(axis=0))
+    indices = np.stack(
+        np.meshgrid(*(np.arange(*ends) for ends in zip(first, last + 1, strict=True)), indexing="ij"), axis=-1
+    ).reshape(-1, 2)
+    pixels = (indices - origin[~constant]) @ np.linalg.inv(step) - limits[:, 0]
+    inside: Array = pixels[np.all((pixels >= 0) & (pixels <= np.array(plane.shape) - 1), axis=1)]
+    return inside
+
+
+def _add_bragg_residue(
+    measured: Array, plane: Plane, cell: Cell, rng: np.random.Generator, recipe: SignalRecipe
+) -> None:
+    """Holes and left-over spots, in place; the number of draws depends on the Bragg positions alone."""
+    pixels = bragg_pixels(plane, cell, recipe.layer_tolerance)
+    spot_share, hole_share, height, depth, width = (
+        float(rng.uniform(*limits))
+        for limits in (
+            recipe.bragg_spot_share,
+            recipe.bragg_hole_share,
+            recipe.bragg_height,
+            recipe.bragg_depth,
+            recipe.bragg_width_pixels,
+        )
+    )
+    shown, hole, strength = rng.random((3, len(pixels)))
+    is_hole = hole < hole_share
+    strength = strength * np.where(is_hole, -depth, height * measured.max())
+    # Holes first: what is left over elsewhere is not part of what was subtracted.
+    for which in (is_hole, ~is_hole):
+        chosen = which & (shown < spot_share)
+        add_spots(measured, pixels[chosen], strength[chosen], width)
+
+
+@numba.njit(cache=True, nogil=True)
+def add_spots(intensity: Array, pixels: Array, strengths: Array, width_pixels: float) -> None:
+    """Add strength g to an intensity (n, m), or multiply it by 1 + strength g where a strength is negative.
+
+    In place, spot after spot; g is a Gaussian about `pixels` (k, 2) with the standard deviation `width_pixels`
+    along both axes, cut off at four of them. A `strengths` (k,) of -1 leaves nothing in the middle.
+    """
+    reach = _SPOT_REACH_WIDTHS * width_pixels
+    for spot in range(len(pixels)):
+        row, column = pixels[spot, 0], pixels[spot, 1]
+        first_column = max(int(np.ceil(column - reach)), 0)
+        last_column = min(int(np.floor(column + reach)), intensity.shape[1] - 1)
+        along_row = np.exp(-0.5 * ((np.arange(first_column, last_column + 1) - column) / width_pixels) ** 2)
+        for i in range(max(int(np.ceil(row - reach)), 0), min(int(row + reach), intensity.shape[0] - 1) + 1):
+            factor = strengths[spot] * np.exp(-0.5 * ((i - row) / width_pixels) ** 2)
+            for j in range(first_column, last_column + 1):
+                value = factor * along_row[j - first_column]
+                if strengths[spot] < 0.0:
+                    intensity[i, j] *= 1.0 + value
+                else:
+                    intensity[i, j] += value

@@ -1,0 +1,1 @@
+"""Short-range order: Monte Carlo sets, and oscillating correlations with symmetry."""

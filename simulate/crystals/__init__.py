@@ -1,0 +1,1 @@
+"""Simulated crystals and their planes, with the fast kernels that compute them."""

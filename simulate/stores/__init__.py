@@ -1,0 +1,1 @@
+"""Stores of simulated planes: written in whole shards, checked, forecast and drawn."""

@@ -1,0 +1,145 @@
+"""One shard after another, in this process or in several: each made whole, then entered in the manifest."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from threadpoolctl import threadpool_limits
+
+from dsfunet.data import store as shards
+from dsfunet.errors import InputError
+from dsfunet.files import write_json
+from simulate.correlations.sets import CorrelationSet
+from simulate.crystals.draw import World, build_world
+from simulate.crystals.planes import draw_samples
+from simulate.recipe import Recipe
+from simulate.stores.locks import being_written, locked, naming_failures, shard_lock
+
+KEPT = "; finished shards are kept, and the same command goes on from there"
+
+_world: World | None = None
+
+
+def write_shards(
+    recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...], path: Path, todo: list[int], workers: int
+) -> Iterator[int]:
+    """Yield the number of each shard as it is finished.
+
+    Raises:
+        InputError: a shard cannot be written, another process is writing it, or a worker process died.
+    """
+    workers = min(workers, len(todo))
+    if workers <= 1:
+        _start_worker(recipe, split, sets)
+        for shard in todo:
+            yield _write_shard(path, shard)
+        return
+    try:
+        # Spawned, not forked: numba and BLAS hold threads that do not survive a fork.
+        with (
+            naming_failures(f"{path}: no worker processes can be started", KEPT),
+            ProcessPoolExecutor(
+                workers, get_context("spawn"), _start_pool_worker, (recipe, split, sets)
+            ) as pool,
+        ):
+            waiting = iter(todo)
+            # No shard in the queue ahead of a free worker: after an error only those begun are waited for.
+            running = {pool.submit(_write_shard, path, shard) for shard in islice(waiting, workers)}
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    finished = future.result()
+                    running |= {pool.submit(_write_shard, path, shard) for shard in islice(waiting, 1)}
+                    yield finished
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"{path}: a worker process died, killed perhaps for want of memory{KEPT};"
+            " if it happens again, use fewer --workers"
+        ) from error
+
+
+def end_with_parent() -> None:
+    """Have this worker process end when its parent is killed; it would wait for ever."""
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _start_pool_worker(recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...]) -> None:
+    end_with_parent()
+    _start_worker(recipe, split, sets)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _start_worker(recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...]) -> None:
+    global _world
+    _world = build_world(recipe, split, sets)
+
+
+def _write_shard(path: Path, shard: int) -> int:
+    """Make and write one whole shard, then its manifest entry; the only writer of its files."""
+    assert _world is not None
+    with (
+        naming_failures(f"{path}: shard {shard} cannot be written", KEPT),
+        locked(shard_lock(path, shard), refusal=being_written(path, shard)),
+    ):
+        if shards.read_manifest(path, shard) is not None:
+            return shard
+        samples = getattr(_world.recipe.samples, _world.split)
+        per_shard = _world.recipe.samples_per_shard
+        start, stop = shard * per_shard, min((shard + 1) * per_shard, samples)
+        arrays = draw_arrays(_world, start, stop)
+        remove_remains(path, shard, arrays)
+        put_arrays(zarr.open_group(path, mode="r+", zarr_format=3), start, arrays)
+        manifest = {"samples": stop - start, "sha256": shards.digest_arrays(arrays)}
+        write_json(shards.manifest_file(path, shard), manifest)
+    return shard
+
+
+def draw_arrays(world: World, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
+    """Samples `start` to `stop - 1` of one split, stacked: one entry for every array of the recipe's stores."""
+    # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
+    with threadpool_limits(1):
+        drawn = list(draw_samples(world, start, stop))
+    return {
+        name: np.stack([sample[name] for sample in drawn]).astype(layout.dtype, copy=False)
+        for name, layout in shards.layout_with(world.recipe.optional_arrays).items()
+    }
+
+
+def put_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write stacked samples into a store's arrays from sample `start` on."""
+    # No chunk is empty: comparing each with the fill value would take a third of the time.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        for name, values in arrays.items():
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            array[start : start + len(values)] = values
+
+
+def remove_remains(path: Path, shard: int, names: Iterable[str]) -> None:
+    """Remove what a killed run left of a shard of the named arrays: a truncated one cannot be overwritten in place."""
+    remains = list((path / shards.MANIFEST_FOLDER).glob(f".{shard:06d}.json.*"))
+    for name in names:
+        chunks = path / name / "c"
+        # The shard itself, a folder or a file, and the temporary files that zarr writes and renames.
+        remains += [chunks / str(shard), *chunks.glob(f"{shard}.*")]
+    for each in remains:
+        if each.is_dir():
+            shutil.rmtree(each)
+        else:
+            each.unlink(missing_ok=True)

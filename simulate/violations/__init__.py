@@ -1,0 +1,1 @@
+"""Planes that break the model's assumptions, to test the verdict with."""

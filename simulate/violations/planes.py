@@ -1,0 +1,121 @@
+"""Planes that break what the networks assume, drawn and spoilt: samples of a store like any other.
+
+`form_factor` and `short_range_order` are those of the plane before it was spoilt; `scattering` is what was measured.
+The attribute `violations` of the store names kind, level and counts of every plane.
+"""
+
+import numpy as np
+
+from dsfunet._typing import Array
+from dsfunet.errors import InputError
+from dsfunet.physics import plane_through
+from dsfunet.planes.preprocessing import PIXELS, normalise
+from simulate.artefacts.degradation import counted
+from simulate.artefacts.masks import draw_mask
+from simulate.crystals.draw import ORDER_KINDS, World, draw_crystal
+from simulate.crystals.kernels import form_factor_intensity, measured_range, short_range_order_intensity
+from simulate.crystals.planes import Sample, draw_layers
+from simulate.recipe import SPLITS
+from simulate.violations.draft import KINDS, MOST_ATTEMPTS, Draft, Spoilt
+
+COUNTS: tuple[float | None, ...] = (None, 1000.0, 100.0)
+"""Counts expected in the brightest pixel, in turn; None is no noise."""
+
+
+def plan(planes_per_kind: int) -> list[dict[str, str | float | None]]:
+    """Kind, level, strength and counts of every plane of a store: levels and noise levels take turns.
+
+    Raises:
+        InputError: fewer than one plane of each kind is asked for.
+    """
+    if planes_per_kind < 1:
+        raise InputError(f"{planes_per_kind} planes of each kind: expected at least 1")
+    return [
+        {
+            "kind": kind,
+            "level": [*levels][number % len(levels)],
+            "strength": [*levels.values()][number % len(levels)],
+            "counts": COUNTS[number // len(levels) % len(COUNTS)],
+        }
+        for kind, (_, levels) in KINDS.items()
+        for number in range(planes_per_kind)
+    ]
+
+
+def draw_violation(world: World, index: int, kind: str, strength: float, counts: float | None) -> Sample:
+    """Plane number `index` of a store of violations: one entry for every array, `scattering` among them.
+
+    It follows from the recipe's seed, the split and the index alone.
+
+    Raises:
+        InputError: no crystal of many drawn shows this kind.
+    """
+    stream = (len(SPLITS) + 1, SPLITS.index(world.split), index)
+    rng = np.random.default_rng(np.random.SeedSequence(world.recipe.seed, spawn_key=stream))
+    for _ in range(MOST_ATTEMPTS):
+        draft = _draw_draft(world, rng)
+        if draft is None:
+            continue
+        spoilt = KINDS[kind][0](world, rng, draft, strength)
+        if spoilt is None:
+            continue
+        scattering = spoilt.scattering
+        if counts is not None and kind != "noise alone":
+            brightest = float(scattering[spoilt.mask].max())
+            if not brightest > 0:
+                continue
+            # Counted where it was measured: what lies under the mask may be brighter, and is nobody's business.
+            scattering = counted(np.minimum(scattering, brightest), counts, rng)
+        shown = np.where(spoilt.mask, scattering, 0.0)
+        if not np.ptp(shown[spoilt.mask]) > 0:
+            continue
+        shown /= shown.max()
+        if measured_range(shown.astype(np.float32), spoilt.mask) > 1e-3:
+            return _sample(world, draft, spoilt, shown)
+    raise InputError(
+        f"{kind}: none of {MOST_ATTEMPTS} crystals shows it; expected a recipe with masks, layers at whole"
+        " indices and species that scatter differently"
+    )
+
+
+def _sample(world: World, draft: Draft, spoilt: Spoilt, shown: Array) -> Sample:
+    form_factor, form_factor_low, form_factor_range = normalise(draft.form_factor)
+    order, order_low, order_range = normalise(draft.order)
+    crystal, plane = draft.crystal, draft.plane
+    return {
+        "form_factor": form_factor.astype(np.float16),
+        "short_range_order": order.astype(np.float16),
+        "scattering": shown.astype(np.float16),
+        "mask": np.packbits(spoilt.mask, axis=-1),
+        "form_factor_floor": np.float32(form_factor_low / form_factor_range),
+        "short_range_order_floor": np.float32(order_low / order_range),
+        "species": np.array([world.catalogue.index(each) for each in crystal.species], np.int16),
+        "rotations": crystal.rotations.astype(np.float32),
+        "cell": np.array(spoilt.cell.parameters),
+        "plane": np.stack([plane.origin, plane.step_u, plane.step_v]),
+        "plane_axes": np.array(draft.axes, np.int8),
+        "plane_offset": np.float64(draft.offset),
+        "concentration": np.float32(crystal.order.m_a),
+        "debye_waller_b": np.float32(crystal.debye_waller_b_angstrom2),
+        "alphas": crystal.order.alphas.astype(np.float32),
+        "order_kind": np.int8(ORDER_KINDS.index(crystal.order.kind)),
+    }
+
+
+def _draw_draft(world: World, rng: np.random.Generator) -> Draft | None:
+    """The first layer of a crystal; None where a component is flat."""
+    recipe = world.recipe
+    crystal = draw_crystal(world, rng)
+    axes, offset = next(draw_layers(recipe, rng, crystal))
+    plane = plane_through(crystal.cell, axes, offset, crystal.q_max_inv_angstrom, PIXELS)
+    form_factor = form_factor_intensity(
+        *crystal.molecules, plane, crystal.order.m_a, crystal.debye_waller_b_angstrom2
+    )
+    order = short_range_order_intensity(crystal.order.alphas, crystal.cell, plane, axes)
+    if np.ptp(form_factor) < 1e-2 or np.ptp(order) < 1e-2:
+        return None
+    masks = recipe.mask.for_triclinic() if crystal.is_triclinic else recipe.mask
+    mask = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, masks)
+    if measured_range(normalise(form_factor * order)[0], mask) < 1e-3:
+        return None
+    return Draft(crystal, plane, axes, offset, form_factor.astype(np.float64), order.astype(np.float64), mask)

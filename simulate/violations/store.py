@@ -1,0 +1,146 @@
+"""The store of planes that break the assumptions: violations.zarr, the same bytes for any number of processes."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from dsfunet import __version__
+from dsfunet.data import store as shards
+from dsfunet.errors import InputError
+from dsfunet.files import write_json
+from simulate.correlations.sets import CorrelationSet
+from simulate.crystals.draw import ORDER_KINDS, World, build_world
+from simulate.crystals.planes import GENERATOR_VERSION
+from simulate.recipe import Recipe
+from simulate.stores.correlation_cache import correlation_sets
+from simulate.stores.locks import naming_failures
+from simulate.stores.shard_writer import end_with_parent, put_arrays
+from simulate.stores.writer import checked_workers
+from simulate.violations.planes import draw_violation, plan
+
+SPLIT = "validation"
+"""Violations are of species that no network was trained on."""
+
+_PER_SHARD = 64
+_STORE = "violations.zarr"
+
+_Job = tuple[int, str, float, float | None]
+_world: World | None = None
+
+
+def write_violations(
+    recipe: Recipe, out: Path, planes_per_kind: int, workers: int | None = None, progress: bool = True
+) -> Path:
+    """Make `out`/violations.zarr, so many planes of each kind, in place of an earlier one; returns its path.
+
+    The recipe decides what planes are like before they are spoilt; its signal and its numbers of samples are not
+    looked at. Nothing but a whole store is ever there.
+
+    Raises:
+        InputError: `out` cannot be written or holds something else of that name, `workers` or `planes_per_kind` is
+            below 1, or the recipe cannot show one of the kinds.
+    """
+    workers = checked_workers(workers)
+    entries = plan(planes_per_kind)
+    path = out / _STORE
+    if path.exists() and not (path / "zarr.json").exists():
+        raise InputError(f"{path}: exists and is not a store; move it away first")
+    with naming_failures(f"{path}: cannot be written"):
+        out.mkdir(parents=True, exist_ok=True)
+        sets = correlation_sets(recipe, SPLIT, out, workers, progress)
+        world = build_world(recipe, SPLIT, sets)
+        attributes = {
+            "recipe_digest": recipe.digest,
+            "species_digest": world.species_digest,
+            "generator_version": GENERATOR_VERSION,
+            "split": SPLIT,
+            "recipe": recipe.as_plain(),
+            "code_version": __version__,
+            "versions": {name: version(name) for name in ("numpy", "numba", "gemmi", "zarr")},
+            "species_names": world.species_names,
+            "species_groups": [species.group for species in world.catalogue],
+            "order_kinds": list(ORDER_KINDS),
+            "violations": entries,
+        }
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=out))
+        try:
+            _write(temporary / "new", attributes, recipe, sets, workers, progress)
+            if path.exists():
+                path.rename(temporary / "old")
+            (temporary / "new").rename(path)
+        finally:
+            shutil.rmtree(temporary)
+    return path
+
+
+def _write(
+    path: Path,
+    attributes: dict[str, Any],
+    recipe: Recipe,
+    sets: tuple[CorrelationSet, ...],
+    workers: int,
+    progress: bool,
+) -> None:
+    jobs: list[_Job] = [
+        (index, entry["kind"], entry["strength"], entry["counts"])
+        for index, entry in enumerate(attributes["violations"])
+    ]
+    group = shards.create(path, len(jobs), _PER_SHARD, attributes, ("scattering",))
+    layout = shards.layout_with(("scattering",))
+    manifests = []
+    planes = _drawn(recipe, sets, jobs, workers)
+    drawn = iter(tqdm(planes, total=len(jobs), desc="violations", unit="plane", disable=not progress))
+    for shard, start in enumerate(range(0, len(jobs), _PER_SHARD)):
+        samples = list(islice(drawn, _PER_SHARD))
+        arrays: dict[str, npt.NDArray[Any]] = {
+            name: np.stack([sample[name] for sample in samples]).astype(each.dtype, copy=False)
+            for name, each in layout.items()
+        }
+        put_arrays(group, start, arrays)
+        manifests.append({"samples": len(samples), "sha256": shards.digest_arrays(arrays)})
+        write_json(shards.manifest_file(path, shard), manifests[-1])
+    zarr.open_group(path, mode="r+").attrs.update(
+        {"digest": shards.digest_shards(manifests), "complete": True}
+    )
+
+
+def _drawn(
+    recipe: Recipe, sets: tuple[CorrelationSet, ...], jobs: list[_Job], workers: int
+) -> Iterator[dict[str, npt.ArrayLike]]:
+    """Planes in order, made here or in several processes."""
+    if workers == 1:
+        _start(recipe, sets)
+        yield from map(_draw, jobs)
+        return
+    # Spawned, not forked: numba and BLAS hold threads that do not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_process, (recipe, sets)) as pool:
+        yield from pool.map(_draw, jobs, chunksize=4)
+
+
+def _start(recipe: Recipe, sets: tuple[CorrelationSet, ...]) -> None:
+    global _world
+    _world = build_world(recipe, SPLIT, sets)
+
+
+def _start_process(recipe: Recipe, sets: tuple[CorrelationSet, ...]) -> None:
+    end_with_parent()
+    _start(recipe, sets)
+
+
+def _draw(job: _Job) -> dict[str, npt.ArrayLike]:
+    assert _world is not None
+    # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
+    with threadpool_limits(1):
+        return draw_violation(_world, *job)
