@@ -1,7 +1,8 @@
 """`python -m benchmarks.gpu_step`: where the time of a training step of configs/release_gpu.yaml goes, on a GPU.
 
 Forwards and backwards by batch size and memory format, and the optimizer's step as it is and recorded
-(`dsfunet.training.cuda_graphs`). With `--store` also what batches from the GPU's memory take (`dsfunet.data.gpu_resident`). Writes
+(`dsfunet.training.cuda_graphs`). With `--store` also what batches from the GPU's memory take
+(`dsfunet.data.gpu_resident`). Writes
 benchmarks/gpu_step.md and prints it.
 """
 

@@ -1,30 +1,37 @@
-"""DSFU-Net: split a plane of single-crystal diffuse scattering into form factor and short-range order.
+"""DSFU-Net: split single-crystal diffuse scattering into form factor and short-range order.
 
-Importing this package costs next to nothing: torch is imported when `Factorizer` is first asked for.
+Importing this package costs next to nothing: what it offers is imported when it is first used.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from dsfunet._version import __version__
 
 if TYPE_CHECKING:
     from dsfunet.factorize.components import Components
     from dsfunet.factorize.factorizer import Factorizer
 
-try:
-    __version__ = version("dsfunet")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+_HOMES = {
+    "Components": "dsfunet.factorize.components",
+    "Factorizer": "dsfunet.factorize.factorizer",
+}
 
 __all__ = ["Components", "Factorizer", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Factorizer":
-        from dsfunet.factorize.factorizer import Factorizer
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dsfunet' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
-        return Factorizer
-    if name == "Components":
-        from dsfunet.factorize.components import Components
 
-        return Components
-    raise AttributeError(f"module 'dsfunet' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) is not None:
+    from dsfunet.plotting.notebook import register_html
+
+    register_html(shell)

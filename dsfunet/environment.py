@@ -6,7 +6,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 
 _PROCESSORS = Path("/proc/cpuinfo")
 

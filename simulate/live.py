@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.data import store as shards
 from dsfunet.data.sample import Sample, StoredPlane, sample_from_stored
 from dsfunet.errors import InputError

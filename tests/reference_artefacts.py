@@ -1,4 +1,4 @@
-"""The slow, obvious twin of `simulate.artefacts.rotation_scan.measured_mask`: turn the crystal in small steps and watch."""
+"""The slow twin of `simulate.artefacts.rotation_scan.measured_mask`: turn the crystal in small steps."""
 
 from itertools import pairwise
 

@@ -53,7 +53,7 @@ def reference_order(
     max_attempts: int,
     seed: int,
 ) -> tuple[npt.NDArray[np.int8], bool]:
-    """The swaps of `simulate.correlations.monte_carlo_kernel`, with every pair of the lattice counted again at every attempt."""
+    """The swaps of `simulate.correlations.monte_carlo_kernel`, counting every pair of the lattice at each attempt."""
     random = ReferenceSplitMix64(seed)
     sites = list(range(n**3))
     for last in range(n**3 - 1, 0, -1):

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.cli import export, factorize, inspect, models, refine, train, watch
 from dsfunet.command_parser import Parser, ReadableHelp, with_dashes_understood
 from dsfunet.errors import InputError

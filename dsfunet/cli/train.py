@@ -12,7 +12,7 @@ TRAINING_COMMANDS = ("fit", "validate", "test")
 
 
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
-    """Add the names of the training commands for `--help`; LightningCLI, which takes ten seconds to import, parses them."""
+    """Add the names of the training commands, for `--help`; LightningCLI parses their options."""
     for name in TRAINING_COMMANDS:
         commands.add_subcommand(
             name, Parser(), help=f"train with LightningCLI: {name} --config configs/....yaml"

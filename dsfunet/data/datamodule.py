@@ -29,7 +29,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         shards_together: shuffle shards, deal them to the processes, and shuffle planes within so many of them, so that
             few files are read at a time; None shuffles all planes.
         resident: keep all planes, training and validation, in the memory of the GPU and make batches there
-            (`dsfunet.data.gpu_resident`), where `workers` are not needed; each GPU keeps all. Planes must come from stores.
+            (`dsfunet.data.gpu_resident`), where `workers` are not needed; each GPU keeps all. Planes must come from
+            stores.
         harder_masks: share of the training planes, 0 to 1, that wear whichever hides more, their own mask or that of a
             plane drawn at random: most of the form factor's error lies under large masks, which are rare.
 

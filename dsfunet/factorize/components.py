@@ -24,7 +24,8 @@ class Components:
     nothing convinces; its answer is then None, too.
 
     `sigma_form_factor` and `sigma_short_range_order` are the standard uncertainties of the components given here, of
-    linear intensity, same shape (`dsfunet.factorize.uncertainty`), and `sigma_of_networks` those of `of_networks`; None where
+    linear intensity, same shape (`dsfunet.factorize.uncertainty`), and `sigma_of_networks` those of `of_networks`;
+    None where
     there are none, and `uncertainty` says in words what they are.
     """
 
@@ -38,9 +39,3 @@ class Components:
     sigma_short_range_order: Planes | None = None
     sigma_of_networks: tuple[Planes, Planes] | None = None
     uncertainty: str = ""
-
-    def _repr_html_(self) -> str:
-        """For Jupyter: the picture and a small table."""
-        from dsfunet.plotting.notebook import components_html  # draws, which takes a second to import
-
-        return components_html(self)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dsfunet import __version__
 from dsfunet._typing import Array, Float32
+from dsfunet._version import __version__
 from dsfunet.cleanup import CleanUpRecord, clean, look_for_bragg
 from dsfunet.errors import InputError
 from dsfunet.factorize.components import Components

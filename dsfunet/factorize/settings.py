@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
 from dsfunet.io import GivenAxes, parse_plane_name

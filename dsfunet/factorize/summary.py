@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.errors import InputError
 from dsfunet.factorize.jobs import Job
 from dsfunet.files import replacing

@@ -9,19 +9,19 @@ import h5py
 import numpy as np
 
 from dsfunet.errors import InputError
-from dsfunet.io.formats import disorder, images, mantid, nxdata, rspace3d, yell
-from dsfunet.io.cell_parameters import same_cell
 from dsfunet.files import HDF5_SIGNATURE, check_writable, leading_bytes
-from dsfunet.io.user_axes import GivenAxes
-from dsfunet.io.hdf5 import members, opened
+from dsfunet.io.cell_parameters import same_cell
+from dsfunet.io.formats import disorder, images, mantid, nxdata, rspace3d, yell
 from dsfunet.io.formats.images import read_picture
-from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
-from dsfunet.planes.result import Result
-from dsfunet.io.results import is_result, read_result, write_result
-from dsfunet.planes.names import PlaneName, SpannedPlaneName, parse_plane, parse_plane_name
+from dsfunet.io.hdf5 import members, opened
 from dsfunet.io.oblique_planes import spanned_plane
+from dsfunet.io.results import is_result, read_result, write_result
+from dsfunet.io.user_axes import GivenAxes
 from dsfunet.io.volume import Volume
 from dsfunet.physics import Cell
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.names import PlaneName, SpannedPlaneName, parse_plane, parse_plane_name
+from dsfunet.planes.result import Result
 
 __all__ = [
     "GivenAxes",

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-import dsfunet
+from dsfunet._version import __version__
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes, replacing
 from dsfunet.io.hdf5 import REAL, block, numbers, opened, shape_of, small
@@ -40,7 +40,7 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
         )
         process = _group(entry, "process", "NXprocess")
         now = date or datetime.now().astimezone().isoformat(timespec="seconds")
-        record = {"program": "dsfunet", "version": dsfunet.__version__, "date": now, **result.process}
+        record = {"program": "dsfunet", "version": __version__, "date": now, **result.process}
         for name, value in record.items():
             process[name] = value
         axes = _write_axes(entry, result)

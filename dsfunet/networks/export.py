@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.errors import InputError
 from dsfunet.files import replacing
 from dsfunet.networks.weights import Generators, describe_network, load_named_weights, save_folder

@@ -33,7 +33,7 @@ _HALF = 0.5 * (1 - 1e-9)
 
 
 class Grid(Protocol):
-    """What a grid of pixels has to say to be resampled: `PlaneGrid`, `dsfunet.planes.geometry.Geometry` and their like."""
+    """A grid of pixels that can be resampled, such as `PlaneGrid` or `dsfunet.planes.geometry.Geometry`."""
 
     @property
     def plane(self) -> Plane:

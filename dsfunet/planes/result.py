@@ -83,12 +83,6 @@ class Result:
                 raise InputError(f"result {name} of shape {plane.shape}: expected a plane of shape {shape}")
             object.__setattr__(self, name, plane)
 
-    def _repr_html_(self) -> str:
-        """For Jupyter: the picture and a small table."""
-        from dsfunet.plotting.notebook import result_html  # draws, which takes a second to import
-
-        return result_html(self)
-
     def planes(self) -> dict[str, npt.NDArray[Any]]:
         """The planes by name, in the order of `TITLES`, without those that were not given."""
         planes = {name: getattr(self, name) for name in TITLES}

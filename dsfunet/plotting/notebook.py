@@ -1,28 +1,43 @@
-"""Results and components as HTML, for Jupyter: the picture, and a small table of what is known of them."""
+"""Results and components as HTML, for Jupyter: a picture, and a small table of what is known about them.
+
+`dsfunet` calls `register_html` when it is imported in a running IPython, so that the data classes need to know nothing
+about pictures. Drawing takes a second to import, and is imported when the first picture is drawn.
+"""
 
 import base64
 import html
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
-
-from dsfunet.planes.result import TITLES, Result
-from dsfunet.plotting.result import Panel, draw_components, draw_panels, intensity_scale
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dsfunet.factorize.components import Components
+    from dsfunet.planes.result import Result
 
 _DOTS_PER_INCH = 90
 
 
-def result_html(result: Result) -> str:
+def register_html(shell: Any) -> None:
+    """Have an IPython shell show results and components by `result_html` and `components_html`.
+
+    The classes are registered by name: nothing is imported until one of them is shown.
+    """
+    formatter = shell.display_formatter.formatters["text/html"]
+    formatter.for_type_by_name("dsfunet.planes.result", "Result", result_html)
+    formatter.for_type_by_name("dsfunet.factorize.components", "Components", components_html)
+
+
+def result_html(result: "Result") -> str:
     """The picture of `draw_components`, embedded, above a table of R, lattice, weights and missing pixels.
 
     What a result has no record of is left out of the table. The picture is PNG in base64: the page needs no file.
     """
+    from dsfunet.plotting.result import draw_components
+
     process = result.process
     rows = {"plane": "" if result.grid is None else result.grid.describe()}
     if "r_factor" in process:
@@ -36,6 +51,9 @@ def result_html(result: Result) -> str:
 
 def components_html(components: "Components") -> str:
     """Both components, of several planes the first, above a table of missing pixels and, with a lattice, of wR2."""
+    from dsfunet.planes.result import TITLES, Result
+    from dsfunet.plotting.result import Panel, draw_panels, intensity_scale
+
     stack = components.form_factor.reshape(-1, *components.form_factor.shape[-2:])
     order = components.short_range_order.reshape(stack.shape)[0]
     measured = components.mask.reshape(stack.shape)
@@ -58,7 +76,7 @@ def components_html(components: "Components") -> str:
     return _page(draw_panels(frame, panels, "Components of diffuse scattering"), rows)
 
 
-def _page(figure: Figure, rows: Mapping[str, str]) -> str:
+def _page(figure: "Figure", rows: Mapping[str, str]) -> str:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=_DOTS_PER_INCH)
     picture = base64.b64encode(stream.getvalue()).decode("ascii")

@@ -70,7 +70,8 @@ class DSFUNet(SteppedModule):
             discriminators and without what joins both: `joint_step: off`, no explanation_weight.
         order_shown: share of training planes, drawn at random, whose true I_SRO a generator of three input channels
             is shown; of the others it sees zeros there. Then one network serves lattice mode and planes without.
-        explanation_weight: factor on `dsfunet.training.losses.explanation_loss`, the share of the measured scattering that
+        explanation_weight: factor on `dsfunet.training.losses.explanation_loss`, the share of the measured
+        scattering that
             no product of the two outputs explains, added to the generators' step; 0 leaves it out.
         micro_batches: parts of equal size into which each batch is split, their gradients accumulated: what fits
             a small memory does what the whole batch would.

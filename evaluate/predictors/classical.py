@@ -1,6 +1,7 @@
 """What a user has without a network: classical ways to split a plane, and answers that need no method at all.
 
-Each is a `Predictor` (see `evaluate.predictors.cases`). Components are clipped at 0 and brought to [0, 1] by their own minimum
+Each is a `Predictor` (see `evaluate.predictors.cases`). Components are clipped at 0 and brought to [0, 1] by their
+own minimum
 and maximum over the whole plane. All are deterministic and finite wherever two measured pixels differ.
 """
 

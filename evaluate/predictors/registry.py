@@ -51,7 +51,8 @@ class PredictorSettings:
         device: where the networks run, as torch names it.
         batch_size: planes that go through the networks at once.
         seed: of the dropout and of the noise.
-        mean_plane: the .npz file of `evaluate.predictors.classical.mean_planes`, what the predictor `mean_plane` answers.
+        mean_plane: the .npz file of `evaluate.predictors.classical.mean_planes`, what the predictor `mean_plane`
+        answers.
     """
 
     weights: str

@@ -1,4 +1,4 @@
-"""`python -m evaluate.reports.curve`: what a training run logged to CSV, as a picture: losses, validation errors, speed."""
+"""`python -m evaluate.reports.curve`: draw losses, validation errors and speed from the CSV log of a training run."""
 
 import sys
 from collections.abc import Sequence

@@ -63,7 +63,8 @@ class MonteCarloRecipe:
         lower_bound_share: Lowest target, as a share of the lowest parameter the concentration allows.
         tolerance: Largest distance of each parameter from its target in a set that counts as converged.
         max_sweeps: Attempted swaps, in units of the number of sites, after which a set counts as missed.
-        symmetric_share: Probability that a set's targets are tied by a symmetry (`simulate.correlations.symmetric_order`).
+        symmetric_share: Probability that a set's targets are tied by a symmetry
+        (`simulate.correlations.symmetric_order`).
     """
 
     lattice_sites: int = 32

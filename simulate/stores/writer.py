@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.data import store as shards
 from dsfunet.errors import InputError
 from dsfunet.files import write_json

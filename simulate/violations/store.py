@@ -16,7 +16,7 @@ import zarr
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.data import store as shards
 from dsfunet.errors import InputError
 from dsfunet.files import write_json

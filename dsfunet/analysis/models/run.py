@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsfunet import __version__
+from dsfunet._version import __version__
 from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.models.fit import Comparison, Fit, compare_models
 from dsfunet.analysis.models.model_names import ModelPair, parse_axis, read_model

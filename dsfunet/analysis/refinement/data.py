@@ -1,6 +1,7 @@
 """What of a result a refinement is made to: which pixels count, with what weight, and the floor under I_SRO.
 
-A result holds I_SRO normalised to [0, 1], its minimum taken away. `dsfunet.physics.product.fit_product` fits that back as the
+A result holds I_SRO normalised to [0, 1], its minimum taken away. `dsfunet.physics.product.fit_product` fits that
+back as the
 floor g in I = s (F + f) (S + g), and S + g = s' (1 + sum alpha cos) is what is refined: an error dg shifts the constant
 term, and so all alphas by one and the same factor.
 """

@@ -122,15 +122,6 @@ def fold(
     return FoldedMap(centres, means[0], means[1])
 
 
-# ---- folded in from dsfunet/analysis/misfit.py
-"""What a fit leaves of a plane, folded into one Brillouin zone: what repeats in all zones, and what scatters."""
-
-from dataclasses import dataclass
-
-from dsfunet._typing import Array, Integers
-from dsfunet.planes.measured import PlaneGrid
-
-
 @dataclass(frozen=True)
 class Misfit:
     """What a fit leaves of a plane.

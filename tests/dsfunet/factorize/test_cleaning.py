@@ -18,6 +18,7 @@ from dsfunet.physics.lattice import square_plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.geometry import Geometry
 from dsfunet.planes.names import parse_plane
+from dsfunet.plotting.notebook import components_html
 from tests.dsfunet.simulated_crystals import (
     CUBIC,
     HEXAGONAL,
@@ -164,7 +165,7 @@ def test_a_geometry_says_what_a_lattice_says(release: Factorizer) -> None:
         ),
     )
     np.testing.assert_allclose(parts_of(turned), parts_of(expected), atol=1e-4)
-    assert turned.of_networks is not None and "wR2" in turned._repr_html_()
+    assert turned.of_networks is not None and "wR2" in components_html(turned)
     for lattice in (LatticePlane(HEXAGONAL, plane, (0, 1)), "find"):
         with pytest.raises(InputError, match="found a lattice and a geometry, expected one of the two"):
             release(
@@ -192,7 +193,7 @@ def test_a_stack_of_planes_of_another_shape(release: Factorizer) -> None:
     # A plane is not changed by its neighbours.
     one = release(counts[1], geometry=geometry, passes=2)
     np.testing.assert_allclose(one.form_factor, both.form_factor[1], atol=1e-5)
-    page = both._repr_html_()
+    page = components_html(both)
     assert page.count("data:image/png;base64,iVBORw0KGgo") == 1 and "2, drawn is the first" in page
     with pytest.raises(InputError, match=r"\(191, 215\)"):
         release(counts[:, :100], geometry=geometry)

@@ -12,6 +12,7 @@ from PIL import Image
 from dsfunet.cli.main import main
 from dsfunet.io import Result, read_result
 from dsfunet.planes.names import SpannedPlaneName
+from dsfunet.plotting.notebook import result_html
 from tests.dsfunet.simulated_crystals import (
     ALPHAS,
     HEXAGONAL_TEXT,
@@ -82,7 +83,7 @@ def test_a_picture_of_an_oblique_plane_goes_all_the_way(capsys: pytest.CaptureFi
     # The paper's marks are 0.014 and 0.032; in lattice mode half of all planes are under 0.0023 and 0.00005.
     assert spread_error(result.form_factor, form_factor) < 0.01
     assert spread_error(result.short_range_order, order) < 0.001
-    page = result._repr_html_()
+    page = result_html(result)
     assert (
         page.count("data:image/png;base64,iVBORw0KGgo") == 1 and str(result.process["verdict"])[:60] in page
     )
