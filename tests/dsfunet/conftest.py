@@ -20,4 +20,4 @@ def release(release_generators: Generators) -> Factorizer:
 @pytest.fixture
 def release_at_hand(release_generators: Generators, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line takes the shipped networks that are read already."""
-    monkeypatch.setattr("dsfunet.cli.factorize.load_release", lambda: release_generators)
+    monkeypatch.setattr("dsfunet.networks.weights.load_release", lambda: release_generators)
