@@ -4,77 +4,19 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
-from dsfunet.factorize.loading import load_factorizer
-from dsfunet.factorize.pipeline import Separation, notes_on, separate
-from dsfunet.factorize.settings import FactorizeSettings
-from dsfunet.io import check_writable, read_plane, write_result
+
+if TYPE_CHECKING:
+    from dsfunet.factorize.pipeline import Factorization
+    from dsfunet.factorize.settings import FactorizeRequest
 
 _EXIT_CODES = (
-    "Exit code 0: every plane has its result; 1: some failed, one line each on standard error; 2: none has one, or the"
-    " command cannot be done at all; 130: stopped by Ctrl-C, what was done is kept."
+    "Exit codes: 0, every plane has its result; 1, some planes failed, each with a line on standard error; 2, no plane"
+    " has a result, or the command cannot run at all; 130, stopped by Ctrl-C, with everything done by then kept."
 )
-
-
-def factorize_file(file: Path, output: Path, settings: FactorizeSettings) -> Separation:
-    """Read one plane, factorise it, write the NeXus file and the picture, and say what was done.
-
-    Raises:
-        InputError: anything about the file, the plane, the weights or the output that cannot be used.
-    """
-    picture = _check_targets(file, output, settings.png)
-    [plane_name] = settings.plane_names()
-    measured = read_plane(file, plane_name, settings.axes(), settings.given_cell())
-    factorizer = load_factorizer(settings.weights, settings.device)
-    try:
-        found = separate(measured, factorizer, settings, file.name, plane_name or "")
-    except InputError as error:
-        raise InputError(f"{file}: {str(error).removeprefix('plane number 0: ')}") from error
-    result = found.result
-    write_result(output, result)
-    if picture:
-        from dsfunet.plotting.result import draw_components, save_png  # a second, for those who want pictures
-
-        save_png(draw_components(result), picture)
-
-    print(f"read       {file}: {measured.grid.describe() if measured.grid else 'a plane without axes'}")
-    for note in (*measured.notes, *notes_on(found)):
-        print(f"           note: {note}")
-    for sentence in found.clean_up.sentences():
-        print(f"cleaned    {sentence}")
-    print(f"missing    {100 * (1 - result.mask.mean()):.1f} % of the plane (NaN or negative)")
-    print(f"lattice    {found.lattice}")
-    print(f"weights    {result.process['weights']} {str(result.process['weights_sha256'])[:12]}")
-    print(
-        f"factorised in {found.seconds:.2f} s on {factorizer.device} ({platform.machine()}, {os.cpu_count()} cores)"
-    )
-    if result.sigma_form_factor is not None:
-        print(f"sigma      {result.process['uncertainty']}")
-    share = f"{100 * found.r_factor:.1f} %"
-    print(f"R          the product of the components leaves {share} of the plane (sum |I - P| / sum I)")
-    print(f"verdict    {found.verdict.sentence}")
-    for target in filter(None, (output, picture)):
-        print(f"wrote      {target}")
-    return found
-
-
-def _check_targets(file: Path, output: Path, png: bool) -> Path | None:
-    """Refuse to write over the measurement, or one result over the other, before any work; returns the picture."""
-    check_writable(output)
-    picture = output.with_suffix(".png") if png else None
-    if picture:
-        check_writable(picture)
-    for target in filter(None, (output, picture)):
-        if file.exists() and target.exists() and target.samefile(file):
-            raise InputError(f"{target}: is the measurement itself; expected another name for the result")
-    if picture == output:
-        raise InputError(
-            f"{output}: the picture goes there; expected a name such as {output.with_suffix('.nxs')}"
-        )
-    return picture
 
 
 def factorize(
@@ -83,31 +25,84 @@ def factorize(
     out: str | None,
     summary: str | None,
     redo: bool,
-    **settings: Any,
+    **options: Any,
 ) -> int:
     """Split measured planes into form factor and short-range order.
 
     Args:
-        files: volumes or planes that `dsfunet.io.read_plane` reads; NaN and negative are missing.
+        files: Volumes or planes that `dsfunet.read_plane` reads; NaN and negative pixels are missing.
         output: NeXus file to write (.nxs), for one plane.
-        out: folder for the results of many, made where it is not there.
-        summary: JSON file of what became of each plane; summary.json in the folder where none is named.
-        redo: make results again that are there already.
-        settings: fields of `FactorizeSettings` and `CleanUp`.
-    """
-    from dsfunet.factorize.settings import FactorizeSettings
+        out: Folder for the results of many planes; it is made if necessary.
+        summary: JSON file with the outcome of each plane; summary.json in that folder by default.
+        redo: Make results again that exist already.
+        options: Fields of `FactorizeOptions` and `CleanUpOptions`.
 
-    asked = FactorizeSettings.of_options(settings)
+    Raises:
+        InputError: The options contradict each other, or as `factorize_batch` and `PlaneWorker.factorize`.
+    """
+    from dsfunet.factorize.options import parse_options
+
+    if (output is None) == (out is None):
+        found = "neither is given" if output is None else "both are given"
+        raise InputError(f"factorize needs either --output FILE (one plane) or --out FOLDER (many); {found}")
+    if summary is not None and out is None:
+        raise InputError("--summary is for a batch; use it together with --out FOLDER")
+    request = parse_options(options)
     if out is not None:
         from dsfunet.factorize.batch import factorize_batch
 
         paths = [Path(file) for file in files]
-        return factorize_batch(paths, Path(out), asked, None if summary is None else Path(summary), redo)
-    if asked.by_layers or len(files) * len(asked.plane_names()) > 1:
-        raise InputError(f"--output {output}: found several planes to go there, expected --out FOLDER")
-
-    factorize_file(Path(files[0]), Path(str(output)), asked)
+        return factorize_batch(paths, Path(out), request, None if summary is None else Path(summary), redo)
+    planes = request.planes
+    if len(files) > 1 or (planes is not None and (planes.needs_volume or len(planes.list_planes()) > 1)):
+        raise InputError(f"--output {output}: the request covers several planes; use --out FOLDER instead")
+    factorize_one(Path(files[0]), Path(str(output)), request)
     return 0
+
+
+def factorize_one(file: Path, output: Path, request: "FactorizeRequest") -> "Factorization":
+    """Factorise one plane of a file, write the NeXus file and the picture, and print a report.
+
+    Raises:
+        InputError: The file, the plane, the weights or the output cannot be used.
+    """
+    from dsfunet.factorize.batch import PlaneWorker
+    from dsfunet.factorize.jobs import Job, check_targets
+    from dsfunet.factorize.loading import load_factorizer
+    from dsfunet.files import check_writable
+
+    plane = None if request.planes is None else request.planes.list_planes()[0]
+    picture = output.with_suffix(".png") if request.png else None
+    job = Job(file, plane, output, picture, requested=None if plane is None else str(plane))
+    for target in filter(None, (output, picture)):
+        check_writable(target)
+    check_targets([job], [file])
+    factorizer = load_factorizer(request.weights, request.device)
+    factorization = PlaneWorker(factorizer, request).factorize(job)
+    print_report(file, factorization, str(factorizer.device))
+    for target in filter(None, (output, picture)):
+        print(f"wrote      {target}")
+    return factorization
+
+
+def print_report(file: Path, factorization: "Factorization", device: str) -> None:
+    """Print what was read, done and found, a line each."""
+    result = factorization.result
+    print(f"read       {file}: {result.grid.describe() if result.grid else 'a plane without axes'}")
+    for note in factorization.notes:
+        print(f"           note: {note}")
+    for sentence in factorization.clean_up.sentences():
+        print(f"cleaned    {sentence}")
+    print(f"missing    {100 * (1 - result.mask.mean()):.1f} % of the plane (NaN or negative)")
+    print(f"lattice    {factorization.lattice}")
+    print(f"weights    {result.process['weights']} {str(result.process['weights_sha256'])[:12]}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    print(f"factorised in {factorization.seconds:.2f} s on {device} ({machine})")
+    if result.sigma_form_factor is not None:
+        print(f"sigma      {result.process['uncertainty']}")
+    share = f"{100 * factorization.r_factor:.1f} %"
+    print(f"R          the product of the components leaves {share} of the plane (sum |I - P| / sum I)")
+    print(f"verdict    {factorization.verdict.sentence}")
 
 
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
@@ -121,12 +116,18 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         " grey TIFF or PNG, CrysAlisPro's .img",
     )
     parser.add_argument("-o", "--output", type=str, help="NeXus file to write (.nxs), for one plane")
-    parser.add_argument("--out", type=str, help="folder for the results of many, FOLDER/<file>_<plane>.nxs")
     parser.add_argument(
-        "--summary", type=str, help="JSON file of what became of each plane (default: summary.json in FOLDER)"
+        "--out", type=str, help="folder for the results of many planes, FOLDER/<file>_<plane>.nxs"
     )
     parser.add_argument(
-        "--redo", action="store_true", help="make results again that are there, made from the same"
+        "--summary",
+        type=str,
+        help="JSON file with the outcome of each plane (default: summary.json in FOLDER)",
+    )
+    parser.add_argument(
+        "--redo",
+        action="store_true",
+        help="make results again that exist already and were made from the same file and settings",
     )
     add_settings(parser)
     commands.add_subcommand("factorize", parser, help=first_line(factorize))
@@ -134,15 +135,15 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
 
 
 def add_settings(parser: Any) -> None:
-    """The fields of `FactorizeSettings` and `CleanUp`, an option each; --png and --whole take no value."""
-    from dsfunet.cleanup import CleanUp
-    from dsfunet.factorize.settings import FactorizeSettings
+    """Add the fields of `FactorizeOptions` and `CleanUpOptions`, an option each; --png and --whole take no value."""
+    from dsfunet.cleanup.options import CleanUpOptions
+    from dsfunet.factorize.options import FactorizeOptions
 
-    parser.add_argument("--png", action="store_true", help="also draw each result beside it, as .png")
+    parser.add_argument("--png", action="store_true", help="also draw each result, as .png beside it")
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="show the networks all of a plane wider than 17.6 1/Angstrom, not the part about its centre",
+        help="shrink all of a plane wider than 17.6 1/Angstrom into the networks' square, instead of using its centre",
     )
-    parser.add_class_arguments(FactorizeSettings, skip={"png", "whole", "clean_up"})
-    parser.add_class_arguments(CleanUp, skip={"seed"})
+    parser.add_class_arguments(FactorizeOptions, skip={"png", "whole"})
+    parser.add_class_arguments(CleanUpOptions, skip={"seed"})

@@ -16,30 +16,26 @@ def watch(
     interval: float,
     settle: float,
     patience: float,
-    **settings: Any,
+    **options: Any,
 ) -> int:
-    """Factorise the files of a folder as they arrive, each once it is complete; Ctrl-C ends it.
+    """Factorise the files of a folder as they arrive, each when it is complete; stop with Ctrl-C.
 
     Args:
-        folder: to look in, not below it.
-        out: folder for the results; `factorized` in it where none is named.
-        pattern: which files, as a shell has it.
-        once: do what is there, wait for those that are still growing, and stop.
-        interval: between two looks [s].
-        settle: a file is complete when neither size nor time of writing have changed for so long [s].
-        patience: how long a file that does not open is tried again [s].
-        settings: fields of `FactorizeSettings` and `CleanUp`.
+        folder: The folder to watch; its subfolders are not scanned.
+        out: Folder for the results; `factorized` in the watched folder by default.
+        pattern: File name patterns as in a shell, separated by commas.
+        once: Factorise the files that are there, wait for those that are still growing, and stop.
+        interval: Time between two scans of the folder [s].
+        settle: A file is complete when its size and modification time have not changed for this long [s].
+        patience: How long a file that cannot be opened is retried [s].
+        options: Fields of `FactorizeOptions` and `CleanUpOptions`.
     """
-    from dsfunet.factorize.settings import FactorizeSettings
+    from dsfunet.factorize.options import parse_options
     from dsfunet.factorize.watch import WatchSettings, watch_folder
 
     where = Path(out) if out is not None else Path(folder) / "factorized"
-    return watch_folder(
-        Path(folder),
-        where,
-        FactorizeSettings.of_options(settings),
-        WatchSettings(pattern, once, interval, settle, patience),
-    )
+    waiting = WatchSettings(pattern, once, interval, settle, patience)
+    return watch_folder(Path(folder), where, parse_options(options), waiting)
 
 
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
@@ -47,27 +43,35 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 
     parser = Parser(description=first_line(watch))
-    parser.add_argument("folder", type=str, help="folder to look in, not below it")
-    parser.add_argument("--out", type=str, help="folder for the results (default: factorized in the folder)")
+    parser.add_argument("folder", type=str, help="folder to watch; its subfolders are not scanned")
+    parser.add_argument(
+        "--out", type=str, help="folder for the results (default: factorized in the watched folder)"
+    )
     parser.add_argument(
         "--pattern",
         type=str,
         default="*.h5,*.hdf5,*.nxs",
-        help="which files, as a shell has it, several with commas (results of dsfunet are left out)",
+        help="file name patterns as in a shell, separated by commas; results of dsfunet are skipped",
     )
-    parser.add_argument("--once", action="store_true", help="do what is there, then stop")
-    parser.add_argument("--interval", type=PositiveFloat, default=2.0, help="between two looks [s]")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="factorise the files that are there, wait for those that are still growing, and stop",
+    )
+    parser.add_argument(
+        "--interval", type=PositiveFloat, default=2.0, help="time between two scans of the folder [s]"
+    )
     parser.add_argument(
         "--settle",
         type=NonNegativeFloat,
         default=10.0,
-        help="a file is complete when its size and its time of writing have not changed for so long [s]",
+        help="a file is complete when its size and modification time have not changed for this long [s]",
     )
     parser.add_argument(
         "--patience",
         type=NonNegativeFloat,
         default=600.0,
-        help="how long a file that does not open is tried again, counted from its last change [s]",
+        help="how long after its last change a file that cannot be opened is retried [s]",
     )
     add_settings(parser)
     commands.add_subcommand("watch", parser, help=first_line(watch))

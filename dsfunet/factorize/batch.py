@@ -1,4 +1,4 @@
-"""Many planes one after another, several at a time: what fails is put on record, and the rest goes on."""
+"""Many planes, several at a time: a plane that fails is recorded, and the others go on."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +19,48 @@ from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.jobs import Job, plan_jobs
 from dsfunet.factorize.loading import load_factorizer
-from dsfunet.factorize.pipeline import Separation, notes_on, separate
-from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.factorize.pipeline import Factorization, factorize_plane
+from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.factorize.shared_factorizer import SharedFactorizer
-from dsfunet.factorize.summary import Outcome, Provenance, Summary, finished_before
-from dsfunet.io import MeasuredPlane, read_plane, write_result
+from dsfunet.factorize.summary import Outcome, Provenance, Summary, find_finished
+from dsfunet.io import read_plane, write_result
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+"""Exit code after Ctrl-C, as shells use it: 128 + SIGINT."""
 
 SUMMARY_FILE = "summary.json"
 
 Work = Callable[[Job], Outcome]
 
-# matplotlib's fonts and text caches are shared by all figures, and not made for threads.
+# matplotlib's caches of fonts and text are shared by all figures, and are not safe with threads.
 _DRAWING = threading.Lock()
 
 
 def factorize_batch(
     files: Sequence[Path],
     folder: Path,
-    settings: FactorizeSettings,
+    request: FactorizeRequest,
     summary_path: Path | None = None,
     redo: bool = False,
 ) -> int:
-    """Factorise the planes of many files into a folder, and sum up what became of them; returns the exit code.
+    """Factorise the planes of many files into a folder, and write a summary.
 
-    0: every plane has its result; 1: some failed, each with one line on standard error; 2: none has one; 130: stopped
-    by Ctrl-C, and what was done by then is kept. Results that are there already, made from the same file, settings and
-    weights, are skipped unless `redo` is set.
+    Results that exist already and were made from the same file, settings and weights are skipped, unless `redo` is set.
+
+    Returns:
+        The exit code: 0 when every plane has its result; 1 when some failed, each with a line on standard error; 2 when
+        none has one; 130 when stopped by Ctrl-C, with everything done by then kept.
 
     Raises:
-        InputError: the weights or the device cannot be used, results would collide, or the folder or the summary
-            cannot be written: nothing was done then.
+        InputError: The weights or the device cannot be used, results would overwrite each other, or the folder or the
+            summary cannot be written. Nothing has been done then.
     """
-    jobs = plan_jobs(files, folder, settings)
+    jobs = plan_jobs(files, folder, request)
     for each in {folder, *(job.output.parent for job in jobs)}:
         make_folder(each)
-    summary = Summary(jobs, summary_path or folder / SUMMARY_FILE, asdict(settings))
+    summary = Summary(jobs, summary_path or folder / SUMMARY_FILE, request.as_plain())
     summary.write()
-    worker = PlaneWorker(load_factorizer(settings.weights, settings.device), settings, redo)
+    worker = PlaneWorker(load_factorizer(request.weights, request.device), request, redo)
     stopped = run_batch(jobs, worker, worker.count, summary)
     counts = summary.counts
     print(", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "done"))
@@ -70,103 +72,106 @@ def factorize_batch(
 
 
 def make_folder(folder: Path) -> None:
-    """A folder for results, made where it is not there.
+    """Make a folder for results, unless it exists.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: It cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise InputError(f"{folder}: found a file, expected a folder for the results") from error
+        raise InputError(f"{folder}: this is a file; expected a folder for the results") from error
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
+        raise InputError(f"{folder}: the folder cannot be made ({error.strerror})") from error
 
 
 class PlaneWorker:
-    """Does one job after another, in as many threads as call it: reads, factorises, writes.
+    """Reads, factorises and writes one plane after another, in as many threads as call it.
 
-    On a processor every thread has a plane of its own and one core, so nobody waits for anybody; on a GPU the threads
-    share the networks, which see their planes in batches.
+    On a CPU each thread has a plane and a core of its own, so that no thread waits for another. On a GPU the threads
+    share the networks, which process their planes in batches.
 
     Args:
-        factorizer: the networks.
-        settings: of the batch.
-        redo: whether results that are there already are made again.
+        factorizer: The networks.
+        request: What is done with every file.
+        redo: Whether results that exist already are made again.
     """
 
-    def __init__(self, factorizer: Factorizer, settings: FactorizeSettings, redo: bool = False) -> None:
-        on_processor = factorizer.device.type == "cpu"
-        self.count = settings.workers or (available_cores() if on_processor else settings.batch_size)
-        self._factorizer = factorizer if on_processor else SharedFactorizer(factorizer, settings.batch_size)
-        self._settings = settings
+    def __init__(self, factorizer: Factorizer, request: FactorizeRequest, redo: bool = False) -> None:
+        on_cpu = factorizer.device.type == "cpu"
+        self.count = request.workers or (available_cores() if on_cpu else request.batch_size)
+        self._factorizer = factorizer if on_cpu else SharedFactorizer(factorizer, request.batch_size)
+        self._request = request
         self._redo = redo
         self._weights = str(factorizer.description["digest"])
-        self._digest = settings.digest()
+        self._digest = request.digest()
+
+    def factorize(self, job: Job) -> Factorization:
+        """Do a job: read the plane, factorise it, draw the picture and write the result.
+
+        Raises:
+            InputError: The file, the plane or the output cannot be used.
+        """
+        if job.refusal is not None:
+            raise InputError(job.refusal)
+        provenance = Provenance.of(job, self._digest, self._weights)
+        request = self._request
+        measured = read_plane(job.file, job.plane, request.axes, request.cell)
+        try:
+            factorization = factorize_plane(
+                measured, request.settings, self._factorizer, job.file.name, job.requested or ""
+            )
+        except InputError as error:
+            raise InputError(f"{job.file}: {error}") from error
+        missing = float(1 - factorization.result.mask.mean())
+        process = {**factorization.result.process, **provenance.record(missing)}
+        result = replace(factorization.result, process=process)
+        if job.picture is not None:  # before the result, whose presence means that the job is done
+            with _DRAWING:
+                from dsfunet.plotting.result import draw_components, save_png  # matplotlib takes a second to import
+
+                save_png(draw_components(result), job.picture)
+        write_result(job.output, result)
+        return replace(factorization, result=result)
 
     def __call__(self, job: Job) -> Outcome:
-        """Do a job, or find it done; what is the user's to fix becomes the outcome's error."""
+        """Do a job unless its result exists already; an error becomes the outcome of this job alone."""
         start = time.perf_counter()
         try:
-            if job.refusal is not None:
-                raise InputError(job.refusal)
-            provenance = Provenance.of(job, self._digest, self._weights)
-            before = None if self._redo else finished_before(job, provenance)
-            if before is not None:
-                return before
-            settings = self._settings
-            measured = read_plane(job.file, job.plane, settings.axes(), settings.given_cell())
-            found = self._separated(measured, job)
-            self._write(found, job, provenance)
-        except Exception as error:  # nothing that is wrong with one plane is a reason to stop
+            if job.refusal is None and not self._redo:
+                finished = find_finished(job, Provenance.of(job, self._digest, self._weights))
+                if finished is not None:
+                    return finished
+            factorization = self.factorize(job)
+        except Exception as error:  # nothing that is wrong with one plane may stop the others
             seconds = time.perf_counter() - start
-            return Outcome("failed", seconds=round(seconds, 3), error=_one_line(job, error))
-        return outcome_of(found, time.perf_counter() - start, (*measured.notes, *notes_on(found)))
-
-    def _separated(self, measured: MeasuredPlane, job: Job) -> Separation:
-        try:
-            return separate(measured, self._factorizer, self._settings, job.file.name, job.plane or "")
-        except InputError as error:
-            raise InputError(f"{job.file}: {str(error).removeprefix('plane number 0: ')}") from error
-
-    def _write(self, found: Separation, job: Job, provenance: Provenance) -> None:
-        missing = float(1 - found.result.mask.mean())
-        process = {**found.result.process, **provenance.record(missing)}
-        if job.picture is not None:  # before the result, whose presence says that all is done
-            with _DRAWING:
-                from dsfunet.plotting.result import (  # a second, for those who want pictures
-                    draw_components,
-                    save_png,
-                )
-
-                save_png(draw_components(found.result), job.picture)
-        write_result(job.output, replace(found.result, process=process))
+            return Outcome("failed", seconds=round(seconds, 3), error=_describe_failure(job, error))
+        return summarise_plane(factorization, time.perf_counter() - start)
 
 
-def outcome_of(found: Separation, seconds: float, notes: Sequence[str] = ()) -> Outcome:
-    """The outcome of a plane that was factorised."""
-    missing = float(1 - found.result.mask.mean())
+def summarise_plane(factorization: Factorization, seconds: float) -> Outcome:
+    """The outcome of a plane that was factorised in a time [s], reading and writing included."""
     return Outcome(
         "done",
-        found.r_factor,
-        missing,
-        found.lattice,
-        found.verdict.sentence,
-        found.verdict.level,
-        found.verdict.numbers,
+        factorization.r_factor,
+        float(1 - factorization.result.mask.mean()),
+        factorization.lattice,
+        factorization.verdict.sentence,
+        factorization.verdict.level,
+        factorization.verdict.numbers,
         round(seconds, 3),
-        tuple(notes),
+        factorization.notes,
     )
 
 
 def run_batch(jobs: Sequence[Job], work: Work, workers: int, summary: Summary) -> bool:
-    """Do jobs, several at a time, and record each as it ends; returns whether Ctrl-C stopped it.
+    """Do jobs, several at a time, and record each when it ends; return whether Ctrl-C stopped the batch.
 
-    Planes that are being worked on then are finished; the summary is written whatever happens.
+    Planes in progress are finished after Ctrl-C. The summary is written in any case.
     """
     ended = "stopped by an error"
     try:
-        with one_core_each(workers), _progress(len(jobs)) as bar:
+        with use_one_core_each(workers), _progress(len(jobs)) as bar:
 
             def record(job: Job, outcome: Outcome) -> None:
                 summary.record(job, outcome)
@@ -191,16 +196,16 @@ def run_jobs(
     record: Callable[[Job, Outcome], None],
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Do jobs in threads and hand on their outcomes, in this thread, in the order in which they end.
+    """Do jobs in threads, and call `record` in this thread with each outcome, in the order in which they end.
 
-    When `stopped` says so, or Ctrl-C comes, no new one is begun, and those begun are finished.
+    When `stopped` returns True, or after Ctrl-C, no new job is started, and the jobs in progress are finished.
     """
     waiting = iter(jobs)
     running: dict[Future[Outcome], Job] = {}
-    with ThreadPoolExecutor(workers, initializer=_one_core if workers > 1 else None) as pool:
+    with ThreadPoolExecutor(workers, initializer=_use_one_core if workers > 1 else None) as pool:
         try:
             while True:
-                # No more in hand than is worked on: Ctrl-C then has nothing to take back.
+                # No job waits in the pool: after Ctrl-C there is nothing to cancel.
                 while len(running) < workers and not stopped() and (job := next(waiting, None)) is not None:
                     running[pool.submit(work, job)] = job
                 if not running:
@@ -215,34 +220,34 @@ def run_jobs(
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def one_core_each(workers: int) -> Iterator[None]:
-    """Torch on one core a thread while the block lasts, where there are several threads: two pools would fight."""
+def use_one_core_each(workers: int) -> Iterator[None]:
+    """Give torch one core per thread inside the block, if there are several threads: their pools would compete."""
     threads = torch.get_num_threads()
     try:
         if workers > 1:
-            _one_core()
+            _use_one_core()
         yield
     finally:
         torch.set_num_threads(threads)
 
 
-def _one_core() -> None:
+def _use_one_core() -> None:
     torch.set_num_threads(1)
 
 
 def _progress(total: int) -> "tqdm[Any]":
-    """A bar on standard error where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     return tqdm(total=total, unit="plane", disable=None, file=sys.stderr, dynamic_ncols=True)
 
 
-def _one_line(job: Job, error: Exception) -> str:
+def _describe_failure(job: Job, error: Exception) -> str:
     sentence = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, InputError | OSError | MemoryError):
-        sentence = f"failed unexpectedly, please report this: {type(error).__name__}, {sentence}"
+        sentence = f"unexpected {type(error).__name__} ({sentence}); please report this as a bug"
     named = sentence if str(job.file) in sentence else f"{job.file}: {sentence}"
-    return named if job.plane is None or job.plane in named else f"{named} (plane {job.plane})"
+    return named if job.requested is None or job.requested in named else f"{named} (plane {job.requested})"

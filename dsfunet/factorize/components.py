@@ -1,4 +1,4 @@
-"""What comes out of `Factorizer`: both components of a plane, how sure they are, and what the lattice said."""
+"""Components: what `Factorizer` returns, and the stack of answers that it works on."""
 
 from dataclasses import dataclass
 
@@ -12,21 +12,24 @@ from dsfunet.lattice.search import FoundLattice
 
 @dataclass(frozen=True)
 class Components:
-    """Both components of one plane (256, 256) or of several (n, 256, 256): linear intensity in [0, 1], float32.
+    """Both components of one plane (256, 256) or of a stack of planes (n, 256, 256): linear intensity, float32.
 
-    Each component is normalised on its own (minimum 0, maximum 1 in the truth the networks were trained on), so
-    the plane is s (F + f) (S + g) with three numbers, which `dsfunet.physics.product.fit_product` finds. `mask` is True
-    where the plane was measured; the components are given everywhere.
+    Each component is normalised by itself to [0, 1]. The plane is therefore s (F + f) (S + g) with a scale s and two
+    floors f and g, which `dsfunet.physics.product.fit_product` fits.
 
-    With a lattice, `lattice_answers` has one `LatticeAnswer` a plane. Where it is accepted, its components are those
-    given here; `of_networks` has what the networks alone said of every plane, form factor and short-range order.
-    Where the lattice had to be found, `found_lattices` has what was found, None for a plane on which nothing repeats or
-    nothing convinces; its answer is then None, too.
-
-    `sigma_form_factor` and `sigma_short_range_order` are the standard uncertainties of the components given here, of
-    linear intensity, same shape (`dsfunet.factorize.uncertainty`), and `sigma_of_networks` those of `of_networks`;
-    None where
-    there are none, and `uncertainty` says in words what they are.
+    Attributes:
+        form_factor: I_FF in [0, 1], given on every pixel.
+        short_range_order: I_SRO in [0, 1], given on every pixel.
+        mask: True where the plane was measured.
+        lattice_answers: With a lattice, the answer of lattice mode for each plane, None where no lattice was found.
+            Where it is accepted, its components are the ones above.
+        of_networks: With a lattice, form factor and short-range order from the networks alone.
+        found_lattices: With lattice="find", the lattice found for each plane; None where the plane shows no convincing
+            lattice.
+        sigma_form_factor: Standard uncertainty of `form_factor`, linear intensity, same shape; None if not available.
+        sigma_short_range_order: Standard uncertainty of `short_range_order`, likewise.
+        sigma_of_networks: Standard uncertainties of `of_networks`, likewise.
+        uncertainty: A sentence that says what the uncertainties are (`dsfunet.factorize.uncertainty`).
     """
 
     form_factor: Planes
@@ -39,3 +42,28 @@ class Components:
     sigma_short_range_order: Planes | None = None
     sigma_of_networks: tuple[Planes, Planes] | None = None
     uncertainty: str = ""
+
+    @property
+    def sigmas(self) -> tuple[Planes, Planes] | None:
+        """Standard uncertainties of form factor and short-range order; None if not available."""
+        if self.sigma_form_factor is None or self.sigma_short_range_order is None:
+            return None
+        return self.sigma_form_factor, self.sigma_short_range_order
+
+
+@dataclass
+class StackAnswers:
+    """Both components of a stack of planes, linear, (2, n, 256, 256), and their standard uncertainties."""
+
+    planes: Planes
+    sigmas: Planes | None
+
+    def copy(self) -> "StackAnswers":
+        """A copy whose planes can be replaced."""
+        return StackAnswers(self.planes.copy(), None if self.sigmas is None else self.sigmas.copy())
+
+    def replace_plane(self, place: int, answer: LatticeAnswer, sigmas: Planes | None) -> None:
+        """Put the answer of lattice mode, and its uncertainties (2, 1, 256, 256), in the place of one plane."""
+        self.planes[:, place] = answer.form_factor, answer.short_range_order
+        if self.sigmas is not None and sigmas is not None:
+            self.sigmas[:, place] = sigmas[:, 0]

@@ -1,4 +1,4 @@
-"""Planes in, components out: `Factorizer` is what users call."""
+"""`Factorizer`: the networks and lattice mode behind one call on arrays."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,8 @@ import torch
 
 from dsfunet._typing import Planes
 from dsfunet.errors import InputError
-from dsfunet.factorize.components import Components
+from dsfunet.factorize.components import Components, StackAnswers
+from dsfunet.factorize.own_grid import factorize_on_own_grid
 from dsfunet.factorize.uncertainty import Passes, sigmas_of, summarised, uncertainty_in_words
 from dsfunet.lattice.mode import LatticeAnswer, split_on_lattice, with_partners
 from dsfunet.lattice.search import FoundLattice, find_lattice
@@ -22,24 +23,31 @@ from dsfunet.networks.weights import Generators, load_generators, load_release
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.geometry import Geometry
 from dsfunet.planes.preprocessing import PIXELS, check_planes, network_input, spread, unspread
-from dsfunet.planes.resampling import is_network_grid, to_network_plane, to_user_grid
+from dsfunet.planes.resampling import is_network_grid
 from dsfunet.planes.turns import turned, turned_back, turns_of
 
 
 class Factorizer:
     """Splits planes of diffuse scattering into form factor and short-range order.
 
-    The answer is deterministic: dropout is off. A plane whose lattice is known is best split with it: I_SRO then
-    follows from the lattice and the plane themselves (`dsfunet.lattice.mode`).
-
-    Example:
-        >>> components = Factorizer.from_pretrained()(plane)  # plane: (256, 256), NaN where not measured
-        >>> components.short_range_order
+    The answer is deterministic: dropout is off. Where the lattice of a plane is known, give it: short-range order is
+    then fitted to the plane itself as a cosine series, which is far more accurate (`dsfunet.lattice.mode`).
 
     Args:
-        generators: both networks, from `dsfunet.networks.weights`.
-        device: where they run, such as "cpu" or "cuda"; None takes a GPU where there is one.
-        batch_size: planes that go through the networks at once.
+        generators: Both networks, from `dsfunet.networks.weights`.
+        device: Where the networks run, such as "cpu" or "cuda"; None chooses a GPU when there is one.
+        batch_size: Number of planes that go through the networks at once.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet import Factorizer
+        >>> rows, columns = np.indices((256, 256)) - 128
+        >>> smooth = np.exp(-(rows**2 + columns**2) / 8000)
+        >>> order = 1 + 0.5 * np.cos(rows / 5) + 0.4 * np.cos(columns / 5)
+        >>> factorize = Factorizer.from_pretrained(device="cpu")
+        >>> components = factorize(smooth * order)
+        >>> components.form_factor.shape, components.short_range_order.dtype
+        ((256, 256), dtype('float32'))
     """
 
     def __init__(self, generators: Generators, device: str | None = None, batch_size: int = 8) -> None:
@@ -49,7 +57,7 @@ class Factorizer:
         self.calibration: Calibration | None = None
         if generators.calibration:
             calibration = Calibration.from_plain(generators.calibration, generators.source)
-            # Of other weights it says nothing.
+            # A calibration holds for the weights it was made with, and for no others.
             self.calibration = calibration if calibration.digest == generators.digest else None
         self._networks = [
             network.to(self.device).to(memory_format=torch.channels_last).eval()
@@ -58,23 +66,23 @@ class Factorizer:
 
     @classmethod
     def from_pretrained(cls, device: str | None = None, batch_size: int = 8) -> "Factorizer":
-        """With the weights that ship with the package."""
+        """Make a factorizer with the weights that ship with the package."""
         return cls(load_release(), device, batch_size)
 
     @classmethod
     def from_checkpoint(
         cls, path: str | Path, device: str | None = None, batch_size: int = 8
     ) -> "Factorizer":
-        """With weights from a training checkpoint (.ckpt) or a folder of safetensors.
+        """Make a factorizer with the weights of a training checkpoint (.ckpt) or of a folder of safetensors.
 
         Raises:
-            InputError: it is neither.
+            InputError: The path holds neither.
         """
         return cls(load_generators(path), device, batch_size)
 
     @property
     def description(self) -> dict[str, Any]:
-        """Which weights these are: name, SHA-256 digest, and the model card where there is one."""
+        """The weights' name, their SHA-256 digest, and their model card if they have one."""
         return {
             "name": self.generators.source,
             "digest": self.generators.digest,
@@ -90,92 +98,127 @@ class Factorizer:
         seed: int = 0,
         geometry: Geometry | None = None,
     ) -> Components:
-        """Factorise one plane (256, 256) or several (n, 256, 256), in any positive unit.
+        """Split one plane (256, 256) or a stack of planes (n, 256, 256), in any positive unit.
 
-        NaN, infinite and negative pixels are missing, and so are those where `mask` (True = measured, shape of
-        one plane or of all) is False, and those that a numpy masked array hides. `lattice` says where the pixels of
-        all the planes lie in reciprocal space, and on which cell; "find" finds one for each from the plane itself.
-        `geometry` says the same by a lattice in any orientation, and the plane may then run along any two
-        reciprocal-lattice vectors of it, and have any shape, which the components then have, too. What is not 256 x 256
-        pixels, square and Cartesian, out to 6 to 8.8 1/Angstrom, is resampled for the networks, and `lattice_answers`
-        stay on their grid.
+        Missing pixels are those that are NaN, infinite or negative, those where `mask` is False, and those that a
+        numpy masked array hides.
 
-        With several `passes`, up to 8, each plane is asked as it is and turned, `seed` saying which turns; the answer
-        is their mean in spread space. Their spread makes the standard uncertainties sharper, which one pass gives, too;
-        with 0 passes the answer is that of one, without them.
+        Args:
+            planes: Intensities. Give planes of another size or spacing together with `geometry`.
+            mask: True where a pixel was measured; the shape of one plane, or of all.
+            lattice: The lattice and the position of the pixels in reciprocal space, the same for all planes; "find"
+                searches for the lattice of each plane in the plane itself; None uses the networks alone.
+            passes: Number of passes over rotated and flipped copies of each plane, 0 to 8. The answer is their mean in
+                spread space, s = 2 sqrt(x) - 1, and their scatter sharpens the standard uncertainties. One pass gives
+                uncertainties too; 0 gives the answer of one pass without them.
+            seed: Chooses the rotations and flips.
+            geometry: Instead of `lattice`: a lattice in any orientation, with a plane of any shape along any two of its
+                reciprocal-lattice vectors. A plane that is not 256 x 256 square Cartesian pixels out to 6 to 8.8
+                1/Angstrom is resampled for the networks; the components come back on the plane's own grid, while
+                `lattice_answers` stay on the networks' grid.
 
         Raises:
-            InputError: wrong shape or type, a lattice of another shape of planes, a geometry beside a lattice or of a
-                plane on which nothing repeats, passes or seed out of range, or a plane with nothing to factorise: no
-                measured pixel, or all of them equal.
+            InputError: The planes have the wrong shape or type, the lattice is of another shape, both `lattice` and
+                `geometry` are given, the geometry's plane has no lattice periods, `passes` or `seed` is out of range,
+                or a plane has no measured pixel or no contrast.
         """
         if geometry is not None:
             if lattice is not None:
-                raise InputError("found a lattice and a geometry, expected one of the two")
+                raise InputError("lattice and geometry are both given; give one of the two")
             if not is_network_grid(geometry):
-                return _on_own_grid(self, planes, mask, geometry, passes, seed)
+                return factorize_on_own_grid(self, planes, mask, geometry, passes, seed)
             lattice = geometry.lattice_plane()
         if isinstance(lattice, LatticePlane) and lattice.plane.shape != (PIXELS, PIXELS):
             raise InputError(
-                f"lattice of planes of {lattice.plane.shape} pixels: expected {(PIXELS, PIXELS)}"
+                f"the lattice is of planes of {lattice.plane.shape} pixels; expected {(PIXELS, PIXELS)}"
             )
         turns = turns_of(passes, seed) if passes else (0,)
         stack, measured = check_planes(planes, mask)
-        shape = np.shape(planes)
-        answers: list[Passes] = []
+        single = np.ndim(planes) == 2
+        summaries = self._summarise_passes(stack, measured, turns, single)
+        stack = _scale_by_powers_of_two(stack)
+        networks = np.clip(unspread(np.stack([each.mean for each in summaries], axis=1)), 0.0, 1.0)
+        sigmas = sigmas_of(self.calibration, "networks", passes, summaries, stack, measured)
+        of_networks = StackAnswers(networks, sigmas)
+        if lattice is None:
+            return self._components(of_networks, measured, passes, single)
+        return self._use_lattice(lattice, stack, measured, of_networks, passes, turns, single)
+
+    def _summarise_passes(
+        self,
+        stack: npt.NDArray[np.float64],
+        measured: npt.NDArray[np.bool_],
+        turns: Sequence[int],
+        single: bool,
+    ) -> list[Passes]:
+        """Mean and deviation over the passes of the networks, for each plane of a stack."""
+        summaries: list[Passes] = []
         for start in range(0, len(stack), self.batch_size):
             part = slice(start, start + self.batch_size)
-            outputs = self.network_passes(stack[part], measured[part], turns, start)
-            answers += [summarised(outputs[:, :, place]) for place in range(outputs.shape[2])]
-        stack = _in_their_own_unit(stack)
-        networks = np.clip(unspread(np.stack([each.mean for each in answers], axis=1)), 0.0, 1.0)
-        alone = sigmas_of(self.calibration, "networks", passes, answers, stack, measured)
-        words = uncertainty_in_words(self.calibration, passes)
-        if lattice is None:
-            return Components(
-                *_shaped(networks, shape),
-                measured.reshape(shape),
-                sigma_form_factor=None if alone is None else alone[0].reshape(shape),
-                sigma_short_range_order=None if alone is None else alone[1].reshape(shape),
-                uncertainty=words,
-            )
+            outputs = self.network_passes(stack[part], measured[part], turns, None if single else start)
+            summaries += [summarised(outputs[:, :, place]) for place in range(outputs.shape[2])]
+        return summaries
+
+    def _use_lattice(
+        self,
+        lattice: LatticePlane | Literal["find"],
+        stack: npt.NDArray[np.float64],
+        measured: npt.NDArray[np.bool_],
+        of_networks: StackAnswers,
+        passes: int,
+        turns: Sequence[int],
+        single: bool,
+    ) -> Components:
+        """The components of lattice mode where it explains the plane, and those of the networks elsewhere."""
+        each_plane = list(zip(stack, measured, *of_networks.planes, strict=True))
         found: tuple[FoundLattice | None, ...] = ()
-        lattices: list[LatticePlane | None] = []
-        each_plane = list(zip(stack, measured, *networks, strict=True))
+        lattices: list[LatticePlane | None]
         if isinstance(lattice, LatticePlane):
             lattices = [lattice] * len(stack)
         else:
-            found = tuple(self._convincing(*each) for each in each_plane)
+            found = tuple(_find_convincing_lattice(*each) for each in each_plane)
             lattices = [each.lattice if each else None for each in found]
-        chosen, sigmas = networks.copy(), None if alone is None else alone.copy()
-        on_lattice: list[LatticeAnswer | None] = []
-        for place, (each, its_lattice) in enumerate(zip(each_plane, lattices, strict=True)):
+        chosen = of_networks.copy()
+        lattice_answers: list[LatticeAnswer | None] = []
+        for place, ((plane, its_mask, *both), its_lattice) in enumerate(
+            zip(each_plane, lattices, strict=True)
+        ):
             if its_lattice is None:
-                on_lattice.append(None)
+                lattice_answers.append(None)
                 continue
-            plane, its_mask, *both = each
             answer, outputs = self.lattice_passes(plane, its_mask, its_lattice, both[0], both[1], turns)
             if len(outputs) > 1:
                 means = np.clip(unspread(outputs.mean(axis=0)), 0.0, 1.0)
                 answer = replace(answer, form_factor=means[0], short_range_order=means[1])
-            on_lattice.append(answer)
+            lattice_answers.append(answer)
             if answer.accepted:
-                chosen[:, place] = answer.form_factor, answer.short_range_order
-                own = sigmas_of(
+                sigmas = sigmas_of(
                     self.calibration, "lattice", passes, [summarised(outputs)], plane[None], its_mask[None]
                 )
-                if sigmas is not None and own is not None:
-                    sigmas[:, place] = own[:, 0]
+                chosen.replace_plane(place, answer, sigmas)
+        components = self._components(chosen, measured, passes, single)
+        alone = self._components(of_networks, measured, passes, single)
+        return replace(
+            components,
+            lattice_answers=tuple(lattice_answers),
+            of_networks=(alone.form_factor, alone.short_range_order),
+            found_lattices=found,
+            sigma_of_networks=alone.sigmas,
+        )
+
+    def _components(
+        self, answers: StackAnswers, measured: npt.NDArray[np.bool_], passes: int, single: bool
+    ) -> Components:
+        """Answers as users get them: of one plane (256, 256) where one was given."""
+        which: int | slice = 0 if single else slice(None)
+        sigmas = answers.sigmas
         return Components(
-            *_shaped(chosen, shape),
-            measured.reshape(shape),
-            tuple(on_lattice),
-            _shaped(networks, shape),
-            found,
-            sigma_form_factor=None if sigmas is None else sigmas[0].reshape(shape),
-            sigma_short_range_order=None if sigmas is None else sigmas[1].reshape(shape),
-            sigma_of_networks=None if alone is None else _shaped(alone, shape),
-            uncertainty=words,
+            answers.planes[0][which],
+            answers.planes[1][which],
+            measured[which],
+            sigma_form_factor=None if sigmas is None else sigmas[0][which],
+            sigma_short_range_order=None if sigmas is None else sigmas[1][which],
+            uncertainty=uncertainty_in_words(self.calibration, passes),
         )
 
     def network_passes(
@@ -183,17 +226,31 @@ class Factorizer:
         stack: npt.NDArray[np.float64],
         measured: npt.NDArray[np.bool_],
         turns: Sequence[int],
-        first: int = 0,
+        first: int | None = 0,
     ) -> Planes:
-        """What the networks alone answer to planes (n, 256, 256), each turned: (turns, 2, n, 256, 256), spread.
+        """Answers of the networks alone to planes (n, 256, 256), one for each rotation and flip, in spread space.
 
-        `first` is the number of the first plane, for the user to know a bad one by.
+        Args:
+            stack: Intensities in any positive unit.
+            measured: True where a pixel was measured.
+            turns: Which rotations and flips, as `dsfunet.planes.turns` numbers them.
+            first: Number of the first plane, which errors name; None when the user gave a single plane.
+
+        Returns:
+            (turns, 2, n, 256, 256), in [-1, 1].
 
         Raises:
-            InputError: a plane with nothing to factorise.
+            InputError: A plane has no measured pixel or no contrast.
         """
-        pairs = zip(stack, measured, strict=True)
-        shown = np.stack([_shown(*pair, number) for number, pair in enumerate(pairs, first)])
+        inputs = []
+        for number, (plane, its_mask) in enumerate(zip(stack, measured, strict=True), first or 0):
+            try:
+                inputs.append(network_input(plane, its_mask))
+            except InputError as error:
+                if first is None:
+                    raise
+                raise InputError(f"plane number {number}: {error}") from error
+        shown = np.stack(inputs)
         outputs = np.empty((len(turns), 2, *stack.shape), np.float32)
         for place, turn in enumerate(turns):
             answer = unspread(turned_back(self._infer(_turned_tensor(shown, turn), self._networks), turn))
@@ -209,12 +266,23 @@ class Factorizer:
         short_range_order: Planes,
         turns: Sequence[int],
     ) -> tuple[LatticeAnswer, Planes]:
-        """What lattice mode answers to one plane, its network shown the plane turned: (turns, 2, 256, 256), spread.
+        """Answers of lattice mode to one plane (256, 256), one for each rotation and flip.
 
-        The first of them as it is, too; where that is not accepted, the other turns are not tried.
+        When the first answer is not accepted, the other rotations and flips are not tried.
+
+        Args:
+            scattering: Intensity of the plane, any positive unit.
+            mask: True where a pixel was measured.
+            lattice: The lattice, and where the pixels lie on it.
+            form_factor: The networks' answer, linear, in [0, 1].
+            short_range_order: The networks' answer, linear, in [0, 1].
+            turns: Rotations and flips of the plane that the form-factor network is shown.
+
+        Returns:
+            The first answer, and all of them in spread space, (turns, 2, 256, 256).
 
         Raises:
-            InputError: no pixel was measured.
+            InputError: No pixel was measured.
         """
         given = (scattering, mask, lattice, form_factor, short_range_order)
         answers = [self.split_on_lattice(*given, turns[0])]
@@ -222,16 +290,6 @@ class Factorizer:
             answers += [self.split_on_lattice(*given, turn) for turn in turns[1:]]
         both = [np.stack([each.form_factor, each.short_range_order]) for each in answers]
         return answers[0], spread(np.stack(both))
-
-    @staticmethod
-    def _convincing(
-        scattering: npt.NDArray[np.float64],
-        mask: npt.NDArray[np.bool_],
-        form_factor: Planes,
-        short_range_order: Planes,
-    ) -> FoundLattice | None:
-        found = find_lattice(scattering, mask, form_factor, short_range_order)
-        return found if found is not None and found.accepted else None
 
     def split_on_lattice(
         self,
@@ -242,12 +300,12 @@ class Factorizer:
         short_range_order: Planes,
         turn: int = 0,
     ) -> LatticeAnswer:
-        """`dsfunet.lattice.mode.split_on_lattice` of one plane with these networks and what they answered to it.
+        """Lattice mode on one plane, with this factorizer's form-factor network (`dsfunet.lattice.mode`).
 
-        With a `turn` other than 0 (`dsfunet.planes.turns.turned`) the network that says I_FF sees the plane so.
+        With a `turn` other than 0, the network is shown a rotated or flipped copy of the plane.
 
         Raises:
-            InputError: no pixel was measured.
+            InputError: No pixel was measured.
         """
         network = self._networks[0]
         if int(network.in_channels) < MOST_CHANNELS and not turn:  # type: ignore[arg-type]
@@ -266,7 +324,7 @@ class Factorizer:
     def _infer(
         self, shown: torch.Tensor, networks: Sequence[torch.nn.Module], order: torch.Tensor | None = None
     ) -> npt.NDArray[np.float32]:
-        """What each network answers, spread (networks, n, 256, 256), to planes (n, 2, 256, 256) and their I_SRO."""
+        """Outputs of each network, (networks, n, 256, 256) in spread space, for inputs (n, 2, 256, 256) and I_SRO."""
         outputs = [
             network(shown_to(network, shown, order).to(self.device, memory_format=torch.channels_last))[:, 0]
             for network in networks
@@ -275,46 +333,21 @@ class Factorizer:
         return result
 
 
-def _on_own_grid(
-    factorizer: Factorizer,
-    planes: npt.NDArray[Any],
-    mask: npt.NDArray[np.bool_] | None,
-    geometry: Geometry,
-    passes: int,
-    seed: int,
-) -> Components:
-    """Planes with other pixels: shown to the networks on their grid, and answered on the planes' own."""
-    stack, measured = check_planes(planes, mask, geometry.shape)
-    parts = []
-    for plane, its_mask in zip(stack, measured, strict=True):
-        shown, place = to_network_plane(np.where(its_mask, plane, np.nan), geometry)
-        parts.append((factorizer(shown, None, geometry.on(place).lattice_plane(), passes, seed), place))
-
-    def joined(name: str) -> Planes | None:
-        answers = [(getattr(each, name), place) for each, place in parts]
-        if any(values is None for values, _ in answers):
-            return None
-        own = [to_user_grid(values, place, geometry) for values, place in answers]
-        return np.stack(own).astype(np.float32).reshape(np.shape(planes))
-
-    form_factor, order = joined("form_factor"), joined("short_range_order")
-    assert form_factor is not None and order is not None  # only uncertainties may be left out
-    return Components(
-        form_factor,
-        order,
-        measured.reshape(np.shape(planes)),
-        tuple(each.lattice_answers[0] for each, _ in parts),
-        sigma_form_factor=joined("sigma_form_factor"),
-        sigma_short_range_order=joined("sigma_short_range_order"),
-        uncertainty=parts[0][0].uncertainty,
-    )
+def _find_convincing_lattice(
+    scattering: npt.NDArray[np.float64],
+    mask: npt.NDArray[np.bool_],
+    form_factor: Planes,
+    short_range_order: Planes,
+) -> FoundLattice | None:
+    found = find_lattice(scattering, mask, form_factor, short_range_order)
+    return found if found is not None and found.accepted else None
 
 
-def _in_their_own_unit(stack: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Planes (n, 256, 256) of any positive unit, the brightest pixel of each brought to 1/2 ... 1.
+def _scale_by_powers_of_two(stack: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Planes (n, 256, 256) of any positive unit, the brightest pixel of each brought between 1/2 and 1.
 
-    By a power of two, which changes no digit: squares of what is as small or as large as a file may have it would be
-    zero or infinite.
+    A power of two changes no digit, and keeps the squares of very small or very large units from becoming zero or
+    infinite.
     """
     _, exponents = np.frexp(stack.max(axis=(1, 2), keepdims=True))
     return np.asarray(np.ldexp(stack, -exponents))
@@ -322,16 +355,3 @@ def _in_their_own_unit(stack: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
 
 def _turned_tensor(planes: npt.NDArray[np.float32], turn: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(turned(planes, turn)))
-
-
-def _shaped(both: Planes, shape: tuple[int, ...]) -> tuple[Planes, Planes]:
-    return both[0].reshape(shape), both[1].reshape(shape)
-
-
-def _shown(
-    plane: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_], number: int
-) -> npt.NDArray[np.float32]:
-    try:
-        return network_input(plane, measured)
-    except InputError as error:
-        raise InputError(f"plane number {number}: {error}") from error

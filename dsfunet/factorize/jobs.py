@@ -1,118 +1,129 @@
-"""Which results a batch makes: one for each plane of each file, under names that no two of them share."""
+"""Jobs: the results that a run makes, one for each plane of each file, under names that are all different."""
 
 import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dsfunet.errors import InputError
-from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.io import open_volume
-from dsfunet.planes.names import parse_plane
+from dsfunet.planes.names import AnyPlaneName
 
 
 @dataclass(frozen=True)
 class Job:
-    """One result to make: the plane of that name out of a file (None: the only one it has), and where it goes.
+    """One result to make.
 
-    `refusal` says why that cannot be, where it is known beforehand.
+    Attributes:
+        file: The measurement.
+        plane: Which plane of it; None for the only one it has.
+        output: The NeXus file to write.
+        picture: The PNG to draw, if any.
+        refusal: Why the job cannot be done, if that is already known.
+        requested: The plane as messages and records name it; None for the only one.
     """
 
     file: Path
-    plane: str | None
+    plane: AnyPlaneName | None
     output: Path
     picture: Path | None = None
     refusal: str | None = None
+    requested: str | None = None
 
     @property
     def name(self) -> str:
-        """File and plane in words."""
-        return f"{self.file}" + (f" {self.plane}" if self.plane is not None else "")
+        """File and plane, for messages."""
+        return f"{self.file}" + (f" {self.requested}" if self.requested is not None else "")
 
 
-def plan_jobs(files: Sequence[Path], folder: Path, settings: FactorizeSettings) -> list[Job]:
-    """Jobs of a batch, file by file: FOLDER/<stem>_<plane>.nxs, or FOLDER/<stem>.nxs where no plane is named.
+def plan_jobs(files: Sequence[Path], folder: Path, request: FactorizeRequest) -> list[Job]:
+    """Plan a batch, file by file: FOLDER/<stem>_<plane>.nxs, or FOLDER/<stem>.nxs when no plane is named.
 
-    Files of one stem, in different folders or with different endings, keep their path below the folder that these
-    all share, or their full name. A file named twice is done once.
+    Files with the same stem keep their path below the folder they all share, or their full name. A file that is named
+    twice is done once.
 
     Raises:
-        InputError: two results would have the same name, or one would take the place of a measurement.
+        InputError: Two results would have the same name, or a result would overwrite a measurement.
     """
     files = list({file.resolve(): file for file in files}.values())
     jobs = [
         job
         for file, beginning in zip(files, _beginnings(files), strict=True)
-        for job in jobs_of(file, str(beginning), folder, settings)
+        for job in plan_file(file, str(beginning), folder, request)
     ]
     check_targets(jobs, files)
     return jobs
 
 
-def jobs_of(file: Path, beginning: str, folder: Path, settings: FactorizeSettings) -> list[Job]:
-    """The jobs of one file, whose results' names begin as given.
+def plan_file(file: Path, beginning: str, folder: Path, request: FactorizeRequest) -> list[Job]:
+    """Plan the jobs of one file, whose results' names begin as given.
 
-    Where layers of a volume are asked for and it cannot be told which it has, there is one job, with its refusal.
+    When layers are requested and the file's layers cannot be read, the list holds one job with its refusal.
     """
+    selection = request.planes
+    if selection is None:
+        return [_make_job(file, None, folder / beginning, request.png)]
+    if not selection.needs_volume:
+        return [_make_job(file, plane, folder / beginning, request.png) for plane in selection.list_planes()]
     try:
-        if settings.by_layers:
-            with open_volume(file) as volume:
-                names = settings.plane_names(volume.axes)
-        else:
-            names = settings.plane_names()
+        with open_volume(file) as volume:
+            planes = selection.list_planes(volume.axes)
     except InputError as error:
-        return [replace(_job(file, settings.planes, folder / beginning, settings), refusal=str(error))]
-    return [_job(file, plane, folder / beginning, settings) for plane in names]
+        refused = _output(folder / beginning, str(selection))
+        return [Job(file, None, refused, None, refusal=str(error), requested=str(selection))]
+    return [_make_job(file, plane, folder / beginning, request.png) for plane in planes]
 
 
 def check_targets(jobs: Sequence[Job], files: Sequence[Path]) -> None:
-    """Refuse jobs of which two would write the same file, or one a measurement.
+    """Refuse jobs that would overwrite each other's results or a measurement.
 
     Raises:
-        InputError: as it says.
+        InputError: Two jobs have a target in common, or a target is one of the files.
     """
-    measurements = {_known_as(file): file for file in files}
+    measurements = {_identify(file) for file in files}
     taken: dict[str, Job] = {}
     for job in jobs:
         for target in filter(None, (job.output, job.picture)):
-            key = _known_as(target)
+            key = _identify(target)
             if key in measurements:
-                raise InputError(
-                    f"{target}: is the measurement itself; expected another folder for the results"
-                )
+                raise InputError(f"{target}: the result would overwrite the measurement; choose another name or folder")
+            if taken.get(key) is job:
+                nexus = target.with_suffix(".nxs")
+                raise InputError(f"{target}: the picture would overwrite the result; name the result {nexus}")
             if key in taken:
                 raise InputError(
-                    f"{target}: would hold the results of both {taken[key].name} and {job.name}; expected files of"
-                    " different names, or batches with a folder each"
+                    f"{target}: {taken[key].name} and {job.name} would both be written here; rename one of the files, or"
+                    " use a folder for each batch"
                 )
             taken[key] = job
 
 
-def _job(file: Path, plane: str | None, beginning: Path, settings: FactorizeSettings) -> Job:
-    suffix = "" if plane is None else f"_{_in_a_file_name(plane)}"
-    output = beginning.with_name(f"{beginning.name}{suffix}.nxs")
-    picture = output.with_name(f"{beginning.name}{suffix}.png") if settings.png else None
-    return Job(file, plane, output, picture)
+def _make_job(file: Path, plane: AnyPlaneName | None, beginning: Path, png: bool) -> Job:
+    requested = None if plane is None else str(plane)
+    output = _output(beginning, requested)
+    return Job(file, plane, output, output.with_suffix(".png") if png else None, requested=requested)
 
 
-def _in_a_file_name(plane: str) -> str:
-    """Such as hk1, hk0.5, hhl, and 1_1_0_0_0_1 for [1 1 0] [0 0 1]."""
-    try:
-        text = str(parse_plane(plane))
-    except InputError:
-        text = plane
-    spaced = text if "[" in text else text.replace(" ", "")
+def _output(beginning: Path, plane: str | None) -> Path:
+    suffix = "" if plane is None else f"_{_make_file_name(plane)}"
+    return beginning.with_name(f"{beginning.name}{suffix}.nxs")
+
+
+def _make_file_name(plane: str) -> str:
+    """The name of a plane as part of a file name: hk1, hk0.5, hhl, or 1_1_0_0_0_1 for [1 1 0] [0 0 1]."""
+    spaced = plane if "[" in plane else plane.replace(" ", "")
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", spaced).strip("_")
 
 
 def _beginnings(files: Sequence[Path]) -> list[Path]:
-    """What the names of each file's results begin with, below the folder of results."""
+    """The beginning of the names of each file's results, below the folder of results."""
     stems = Counter(_folded(file.stem) for file in files)
     beginnings = []
     for file in files:
-        twins = [each for each in files if stems[_folded(file.stem)] > 1 and _alike(each, file)]
+        twins = [each for each in files if stems[_folded(file.stem)] > 1 and _have_same_stem(each, file)]
         if not twins:
             beginnings.append(Path(file.stem))
             continue
@@ -124,14 +135,14 @@ def _beginnings(files: Sequence[Path]) -> list[Path]:
     return beginnings
 
 
-def _alike(one: Path, other: Path) -> bool:
+def _have_same_stem(one: Path, other: Path) -> bool:
     return _folded(one.stem) == _folded(other.stem)
 
 
 def _folded(name: str) -> str:
-    # Some file systems take A.nxs and a.nxs for the same file.
+    # On some file systems A.nxs and a.nxs are the same file.
     return name.casefold()
 
 
-def _known_as(path: Path) -> str:
+def _identify(path: Path) -> str:
     return _folded(str(path.resolve()))

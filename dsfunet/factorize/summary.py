@@ -1,4 +1,4 @@
-"""What became of each plane of a batch: a JSON file that is whole at any moment, and the record in each result."""
+"""The outcome of each plane of a batch: a JSON file that is complete at any moment, and the record in each result."""
 
 import json
 import time
@@ -24,19 +24,19 @@ _SECONDS_BETWEEN_WRITES = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one plane.
+    """The outcome of one plane.
 
     Attributes:
-        status: done now, skipped because its result was there already, failed, or waiting for its turn.
-        r_factor: sum |I - P| / sum I over the measured pixels, P the product; None where there is no result.
-        missing: share of the plane that was not measured, 0 to 1.
-        lattice: whether the lattice was used, in words.
-        verdict: whether the components explain the plane, in a sentence.
+        status: Done now, skipped because its result existed already, failed, or waiting.
+        r_factor: sum |I - P| / sum I over the measured pixels, P being the product; None without a result.
+        missing: Share of the plane that was not measured, 0 to 1.
+        lattice: Whether the lattice was used, in words.
+        verdict: Whether the components explain the plane, in a sentence.
         verdict_level: explained, doubtful or not explained.
-        verdict_numbers: what that rests on, by name.
-        seconds: that the plane took, reading and writing included.
-        notes: sentences a user should read.
-        error: the sentence that says why it failed.
+        verdict_numbers: The numbers behind the verdict, by name.
+        seconds: Time that the plane took, reading and writing included [s].
+        notes: Sentences that the user should read.
+        error: The sentence that says why the plane failed.
     """
 
     status: Status = "waiting"
@@ -53,14 +53,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a result was made from: it is made again where any of this has changed.
+    """The origin of a result, which is made again when any of this has changed.
 
     Attributes:
-        source_bytes: size of the file.
-        source_modified_ns: when it was last written to [ns since 1970].
-        settings: `FactorizeSettings.digest`.
+        source_bytes: Size of the file.
+        source_modified_ns: Modification time of the file [ns since 1970].
+        settings: `FactorizeRequest.digest`.
         weights: SHA-256 digest of the weights.
-        plane: as it was asked for; empty for the only one.
+        plane: The plane as requested; empty for the only one of a file.
     """
 
     source_bytes: int
@@ -71,10 +71,10 @@ class Provenance:
 
     @classmethod
     def of(cls, job: Job, settings: str, weights: str) -> "Provenance":
-        """That of a job, as its file is now.
+        """Look up the origin of a job's result, with its file as it is now.
 
         Raises:
-            InputError: the file is not there.
+            InputError: The file does not exist or cannot be read.
         """
         try:
             found = job.file.stat()
@@ -82,15 +82,15 @@ class Provenance:
             raise InputError(f"{job.file}: no such file") from error
         except OSError as error:
             raise InputError(f"{job.file}: cannot be read ({error.strerror})") from error
-        return cls(found.st_size, found.st_mtime_ns, settings, weights, job.plane or "")
+        return cls(found.st_size, found.st_mtime_ns, settings, weights, job.requested or "")
 
     def record(self, missing: float) -> dict[str, str | int | float]:
-        """What goes into the NXprocess of a result, and is looked for there the next time."""
+        """Entries for the NXprocess of a result, where `find_finished` looks for them."""
         return {**{f"batch_{name}": value for name, value in asdict(self).items()}, "missing": missing}
 
 
-def finished_before(job: Job, provenance: Provenance) -> Outcome | None:
-    """The outcome of a job whose results are there and were made from the same; None where it is to be done."""
+def find_finished(job: Job, provenance: Provenance) -> Outcome | None:
+    """The outcome of a job whose result exists and has the same origin; None if the job is still to be done."""
     if not job.output.is_file() or (job.picture is not None and not job.picture.is_file()):
         return None
     try:
@@ -112,7 +112,7 @@ def finished_before(job: Job, provenance: Provenance) -> Outcome | None:
         AttributeError,
         TypeError,
         ValueError,
-    ):  # not ours, or of another kind
+    ):  # not a result of ours, or of another version
         return None
 
 
@@ -123,12 +123,12 @@ def _plain(value: Any) -> Any:
 
 
 class Summary:
-    """Outcomes of a batch, plane by plane, and the file that tells of them.
+    """Outcomes of a batch, plane by plane, and the file that lists them.
 
     Args:
-        jobs: what is to be done; `record` takes others, too.
-        path: the JSON file, None for none. It is rewritten every few seconds, and whenever `write` is called.
-        settings: of the batch, for the record.
+        jobs: Jobs of the batch; `record` accepts others as well.
+        path: The JSON file, or None. It is rewritten every few seconds, and whenever `write` is called.
+        settings: Settings of the batch, for the record.
     """
 
     def __init__(self, jobs: Iterable[Job], path: Path | None, settings: Mapping[str, Any]) -> None:
@@ -139,10 +139,10 @@ class Summary:
         self._written = -np.inf
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        """Note what became of a job.
+        """Record the outcome of a job.
 
         Raises:
-            InputError: the file is to be rewritten and cannot be.
+            InputError: The file has to be rewritten and cannot be.
         """
         self.outcomes[job] = outcome
         if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
@@ -150,23 +150,23 @@ class Summary:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many planes are done, skipped, failed and waiting."""
+        """Number of planes that are done, skipped, failed and waiting."""
         counted = Counter(outcome.status for outcome in self.outcomes.values())
         return {status: counted[status] for status in ("done", "skipped", "failed", "waiting")}
 
     @property
     def exit_code(self) -> int:
-        """0 where all is done, 1 where some failed or are waiting, 2 where nothing could be done."""
+        """0 if every plane is done, 1 if some failed or are waiting, 2 if none could be done."""
         counts = self.counts
         if counts["done"] + counts["skipped"] == len(self.outcomes):
             return 0
         return 1 if counts["done"] + counts["skipped"] else 2
 
     def write(self, ended: str = "") -> None:
-        """Write the file as things stand; `ended` says why the batch is over, empty while it goes on.
+        """Write the file; `ended` says why the batch ended, and is empty while it runs.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: The file cannot be written.
         """
         if self.path is None:
             return
@@ -181,7 +181,7 @@ class Summary:
             "planes": [
                 {
                     "file": str(job.file),
-                    "plane": job.plane,
+                    "plane": job.requested,
                     "output": str(job.output),
                     **asdict(outcome),
                 }

@@ -1,4 +1,4 @@
-"""Files of a folder as they arrive: found by looking, since network file systems tell nobody; done once complete."""
+"""Watch a folder: factorise each file when it is complete. The folder is polled, since network file systems send no events."""
 
 import signal
 import sys
@@ -11,10 +11,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from dsfunet.errors import InputError
-from dsfunet.factorize.batch import SUMMARY_FILE, PlaneWorker, Work, make_folder, one_core_each, run_jobs
-from dsfunet.factorize.jobs import Job, jobs_of
+from dsfunet.factorize.batch import SUMMARY_FILE, PlaneWorker, Work, make_folder, run_jobs, use_one_core_each
+from dsfunet.factorize.jobs import Job, plan_file
 from dsfunet.factorize.loading import load_factorizer
-from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.factorize.summary import Outcome, Summary
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes
 from dsfunet.io.hdf5 import attribute_text, opened
@@ -24,14 +24,14 @@ _TEMPORARY = (".part", ".tmp", ".partial", ".crdownload", "~")
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """Which files are waited for, and for how long.
+    """Which files are expected, and how long to wait for them.
 
     Attributes:
-        pattern: names of files, as a shell has it, several with commas.
-        once: do what is there, those that still grow included, then stop.
-        interval: between two looks [s].
-        settle: a file is complete when neither size nor time of writing have changed for so long [s].
-        patience: how long after its last change a file that does not open is tried again [s].
+        pattern: File name patterns as in a shell, separated by commas.
+        once: Factorise the files that are there, including those that are still growing, then stop.
+        interval: Time between two scans of the folder [s].
+        settle: A file is complete when its size and modification time have not changed for this long [s].
+        patience: How long after its last change a file that cannot be opened is retried [s].
     """
 
     pattern: str = "*.h5,*.hdf5,*.nxs"
@@ -41,27 +41,31 @@ class WatchSettings:
     patience: float = 600.0
 
 
-def watch_folder(folder: Path, out: Path, settings: FactorizeSettings, waiting: WatchSettings) -> int:
-    """Factorise the files of a folder as they arrive, until SIGINT or SIGTERM; returns the exit code.
+def watch_folder(folder: Path, out: Path, request: FactorizeRequest, waiting: WatchSettings) -> int:
+    """Factorise the files of a folder as they arrive, until SIGINT or SIGTERM.
 
-    The plane in hand is finished then, the summary written, and 0 returned. With `once` the exit code is that of
-    a batch: 0, 1 where some failed, 2 where none has a result.
+    After a signal the planes in progress are finished and the summary is written.
+
+    Returns:
+        The exit code: 0 after a signal; with `once` that of a batch: 0, 1 when some planes failed, 2 when none has a
+        result.
 
     Raises:
-        InputError: there is no such folder, it is that of the results, or weights or device cannot be used.
+        InputError: The folder does not exist or is also the folder of the results, or the weights or the device cannot
+            be used.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder, expected one to watch")
+        raise InputError(f"{folder}: no such folder; expected the folder to watch")
     make_folder(out)
     if out.samefile(folder):
-        raise InputError(f"--out {out}: is the folder that is watched; expected another for the results")
-    worker = PlaneWorker(load_factorizer(settings.weights, settings.device), settings)
-    summary = Summary([], out / SUMMARY_FILE, {**asdict(settings), **asdict(waiting), "folder": str(folder)})
-    watcher = Watcher(folder, out, settings, waiting, worker, worker.count, summary)
-    print(f"watching   {folder} for {waiting.pattern}; results go to {out}; Ctrl-C ends it", flush=True)
-    with _stopping() as stop, one_core_each(worker.count):
+        raise InputError(f"--out {out}: this is the watched folder; choose another one for the results")
+    worker = PlaneWorker(load_factorizer(request.weights, request.device), request)
+    summary = Summary([], out / SUMMARY_FILE, {**request.as_plain(), **asdict(waiting), "folder": str(folder)})
+    watcher = Watcher(folder, out, request, waiting, worker, worker.count, summary)
+    print(f"watching   {folder} for {waiting.pattern}; results go to {out}; press Ctrl-C to stop", flush=True)
+    with _catch_signals() as stop, use_one_core_each(worker.count):
         while not stop.is_set():
-            watcher.look(stop.is_set)
+            watcher.scan(stop.is_set)
             if waiting.once and not watcher.pending:
                 break
             stop.wait(waiting.interval)
@@ -71,8 +75,8 @@ def watch_folder(folder: Path, out: Path, settings: FactorizeSettings, waiting: 
 
 
 @dataclass
-class _Seen:
-    """A file as it was at the last look: size [bytes], time of writing [ns], since when that, whether it is done."""
+class _FileState:
+    """A file at the last scan: size [bytes], modification time [ns], when that was first seen [s], whether it is done."""
 
     size: int
     modified_ns: int
@@ -81,24 +85,24 @@ class _Seen:
 
 
 class Watcher:
-    """What is known of the files in a folder, from look to look.
+    """Keeps track of the files in a folder from scan to scan.
 
     Args:
-        folder: to look in.
-        out: folder for the results.
-        settings: of the factorisation.
-        waiting: when a file is complete.
-        work: does a job.
-        workers: jobs that are worked on at once.
-        summary: where outcomes are recorded.
-        clock: seconds that only go forward.
+        folder: The folder to watch; its subfolders are not scanned.
+        out: Folder for the results.
+        request: What is done with every file.
+        waiting: When a file counts as complete.
+        work: Does a job.
+        workers: Number of jobs done at once.
+        summary: Records the outcomes.
+        clock: A monotonic clock [s].
     """
 
     def __init__(
         self,
         folder: Path,
         out: Path,
-        settings: FactorizeSettings,
+        request: FactorizeRequest,
         waiting: WatchSettings,
         work: Work,
         workers: int,
@@ -106,104 +110,104 @@ class Watcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.out, self.waiting, self.summary = folder, out, waiting, summary
-        self._settings, self._work, self._workers, self._clock = settings, work, workers, clock
-        self._seen: dict[Path, _Seen] = {}
+        self._request, self._work, self._workers, self._clock = request, work, workers, clock
+        self._states: dict[Path, _FileState] = {}
         self._owners: dict[Path, Path] = {}
-        self._away = False
+        self._unreachable = False
 
     @property
     def pending(self) -> bool:
-        """Whether a file was seen that is not done yet, or the folder could not be looked into."""
-        return self._away or any(not each.done for each in self._seen.values())
+        """Whether a file is not done yet, or the folder could not be read."""
+        return self._unreachable or any(not each.done for each in self._states.values())
 
-    def look(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """One look: files that are new or have changed are noted, those that are complete are factorised."""
+    def scan(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Scan the folder once: note new and changed files, and factorise those that are complete."""
         try:
-            found = self._found()
+            found = self._find_files()
             make_folder(self.out)
-        except (OSError, InputError) as error:  # a mount that is away for a while
-            if not self._away:
-                print(f"dsfunet: {self.folder}: cannot be looked into, waiting ({error})", file=sys.stderr)
-            self._away = True
+        except (OSError, InputError) as error:  # such as a network mount that is down for a while
+            if not self._unreachable:
+                print(f"dsfunet: {self.folder}: the folder cannot be read; waiting for it ({error})", file=sys.stderr)
+            self._unreachable = True
             return
-        self._away = False
-        self._note(found)
-        jobs = [job for path in self._complete() for job in self._jobs(path)]
+        self._unreachable = False
+        self._note_changes(found)
+        jobs = [job for path in self._find_complete() for job in self._plan(path)]
         try:
             run_jobs(jobs, self._work, self._workers, self._record, stopped)
             if jobs:
                 self.summary.write()
-        except InputError as error:  # the summary's: the next look tries again
+        except InputError as error:  # the summary cannot be written: the next scan tries again
             print(f"dsfunet: {error}", file=sys.stderr)
 
-    def _found(self) -> dict[Path, tuple[int, int]]:
-        """Size and time of writing of the files that are meant."""
+    def _find_files(self) -> dict[Path, tuple[int, int]]:
+        """Size and modification time of the files that match."""
         found = {}
         for path in sorted(self.folder.iterdir()):
             name = path.name
-            if name.startswith(".") or name.endswith(_TEMPORARY) or not self._is_meant(name):
+            if name.startswith(".") or name.endswith(_TEMPORARY) or not self._matches(name):
                 continue
             try:
                 if path.is_file():
                     state = path.stat()
                     found[path] = state.st_size, state.st_mtime_ns
-            except OSError:  # gone between the two
+            except OSError:  # removed in between
                 continue
         return found
 
-    def _is_meant(self, name: str) -> bool:
+    def _matches(self, name: str) -> bool:
         return any(fnmatch(name, each.strip()) for each in self.waiting.pattern.split(","))
 
-    def _note(self, found: dict[Path, tuple[int, int]]) -> None:
+    def _note_changes(self, found: dict[Path, tuple[int, int]]) -> None:
         now = self._clock()
         for path, (size, modified_ns) in found.items():
-            seen = self._seen.get(path)
-            if seen is None or (seen.size, seen.modified_ns) != (size, modified_ns):
-                self._seen[path] = _Seen(size, modified_ns, now)
-        for path in set(self._seen) - set(found):
-            del self._seen[path]
+            state = self._states.get(path)
+            if state is None or (state.size, state.modified_ns) != (size, modified_ns):
+                self._states[path] = _FileState(size, modified_ns, now)
+        for path in set(self._states) - set(found):
+            del self._states[path]
 
-    def _complete(self) -> Iterator[Path]:
-        """Files that have settled and open; what never opens is put on record when patience ends."""
+    def _find_complete(self) -> Iterator[Path]:
+        """Files that no longer change and can be opened; a file that cannot is recorded as failed when patience ends."""
         now = self._clock()
-        for path, seen in list(self._seen.items()):
-            quiet = now - seen.since
-            if seen.done or quiet < self.waiting.settle:
+        for path, state in list(self._states.items()):
+            quiet = now - state.since
+            if state.done or quiet < self.waiting.settle:
                 continue
-            trouble = self._trouble(path)
+            trouble = self._find_trouble(path)
             if trouble is None:
                 yield path
             elif trouble == "":
-                seen.done = True
+                state.done = True
             elif quiet >= max(self.waiting.patience, self.waiting.settle):
-                seen.done = True
-                sentence = f"{trouble}; given up {quiet:.0f} s after its last change, until it changes again"
-                for job in jobs_of(path, path.stem, self.out, self._settings):
+                state.done = True
+                sentence = f"{trouble}; gave up {quiet:.0f} s after the last change and will retry if the file changes"
+                for job in plan_file(path, path.stem, self.out, self._request):
                     self._record(job, Outcome("failed", error=sentence))
 
-    def _trouble(self, path: Path) -> str | None:
-        """Why a file does not open, None where it does, "" for a result of ours, which is no measurement."""
+    def _find_trouble(self, path: Path) -> str | None:
+        """Why a file cannot be opened; None if it can, "" if it is a result of dsfunet and no measurement."""
         try:
             if not leading_bytes(path).startswith(HDF5_SIGNATURE):
                 return None
             with opened(path) as file:
                 return "" if attribute_text(file, "creator") == "dsfunet" else None
-        except InputError as error:  # still being written, it may be
+        except InputError as error:  # perhaps it is still being written
             return str(error)
 
-    def _jobs(self, path: Path) -> Iterator[Job]:
-        self._seen[path].done = True
-        jobs = jobs_of(path, path.stem, self.out, self._settings)
-        # Where another file has these names, under its full name, or the results of the first would be lost.
+    def _plan(self, path: Path) -> Iterator[Job]:
+        self._states[path].done = True
+        jobs = plan_file(path, path.stem, self.out, self._request)
+        # If another file owns these names, use the full file name: otherwise its results would be overwritten.
         taken = any(self._owners.get(job.output, path) != path for job in jobs)
-        for job in jobs_of(path, path.name, self.out, self._settings) if taken else jobs:
+        for job in plan_file(path, path.name, self.out, self._request) if taken else jobs:
             self._owners[job.output] = path
             yield job
 
     def _record(self, job: Job, outcome: Outcome) -> None:
-        seen = self._seen.get(job.file)
-        if outcome.status == "failed" and seen is not None and not job.file.exists():
-            del self._seen[job.file]  # it was taken away under our hands: if it comes back, it is new
+        state = self._states.get(job.file)
+        if outcome.status == "failed" and state is not None and not job.file.exists():
+            del self._states[job.file]  # it was removed in the meantime; if it comes back, it is a new file
         if outcome.error is not None:
             print(f"dsfunet: {outcome.error}", file=sys.stderr, flush=True)
         elif outcome.status == "done":
@@ -213,8 +217,8 @@ class Watcher:
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set while the block lasts; a second one acts as it always does."""
+def _catch_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set inside the block; a second signal acts as usual."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -1,0 +1,125 @@
+"""Options of `dsfunet factorize` and `watch`, as text, and their one parser."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from dsfunet.cleanup.options import CleanUpOptions
+from dsfunet.errors import InputError
+from dsfunet.factorize.settings import FactorizeRequest, FactorizeSettings
+from dsfunet.io import UserAxes, parse_plane_name
+from dsfunet.io.cell_parameters import cell_from_text
+from dsfunet.io.plane_lists import PlaneSelection, parse_plane_selection
+from dsfunet.physics import Cell
+
+
+@dataclass(frozen=True)
+class FactorizeOptions:
+    """The options of the command line, by name; `parse_options` makes a `FactorizeRequest` of them.
+
+    Attributes:
+        plane: plane of a volume, such as hk1, h0l, "h k 1.5", hhl or "[1 1 0] [0 0 1] + [0.5 0 0]".
+        planes: several planes, "hk0, hk1, h k 1.5", or layers, hk:all, hk:half, hk:0..3/0.5; one result for each.
+        weights: `release` for the weights in the package, or a checkpoint or folder of safetensors.
+        png: also draw each result, as .png beside it.
+        device: cpu or cuda; a GPU is used by default if there is one.
+        lattice: use lattice mode where the file has a lattice that explains the plane; false, or
+            --no-lattice, for the networks alone.
+        passes: number of passes over rotated and flipped copies of the plane (0-8); more passes take longer and sharpen
+            the uncertainties, 0 gives none.
+        whole: shrink all of a plane wider than 17.6 1/Angstrom into the networks' square, instead of using its centre.
+        cell: "a b c alpha beta gamma" [Angstrom, degrees], used when the file has no valid unit cell.
+        q_max_inv_angstrom: for a square picture with Cartesian pixels, half its side [1/Angstrom].
+        first_range: for a picture, centres of its first and last pixel along the plane's first axis, "-5 5" [r.l.u.].
+        second_range: likewise along the second axis; give both or neither.
+        orientation: of a picture: array if its rows run along the first axis, picture if the first axis points right and
+            the second up.
+        seed: seed of the rotations and flips, and of the noise that fills holes.
+        batch_size: number of planes that go through the networks at once on a GPU.
+        workers: number of planes worked on at once; by default one per core, or one per plane of a batch on a GPU.
+    """
+
+    plane: str | None = None
+    planes: str | None = None
+    weights: str = "release"
+    png: bool = False
+    device: str | None = None
+    lattice: bool = True
+    batch_size: int = 16
+    workers: int | None = None
+    passes: int = 1
+    whole: bool = False
+    cell: str | None = None
+    q_max_inv_angstrom: float | None = None
+    first_range: str | None = None
+    second_range: str | None = None
+    orientation: Literal["array", "picture"] = "array"
+    seed: int = 0
+
+
+def parse_options(options: Mapping[str, Any]) -> FactorizeRequest:
+    """Parse the options of the command line, those of `FactorizeOptions` and of `CleanUpOptions`, by name.
+
+    Raises:
+        InputError: An option cannot be understood, is out of range, or does not go with another.
+    """
+    own = {each.name for each in fields(FactorizeOptions)}
+    given = FactorizeOptions(**{name: value for name, value in options.items() if name in own})
+    steps = {name: value for name, value in options.items() if name not in own}
+    clean_up = CleanUpOptions(**steps, seed=given.seed).parse()
+    return FactorizeRequest(
+        planes=_parse_planes(given),
+        axes=_parse_axes(given),
+        cell=None if given.cell is None else cell_from_text(given.cell),
+        weights=given.weights,
+        device=given.device,
+        png=given.png,
+        batch_size=given.batch_size,
+        workers=given.workers,
+        settings=FactorizeSettings(given.lattice, given.passes, given.whole, given.seed, clean_up),
+    )
+
+
+def _parse_planes(given: FactorizeOptions) -> PlaneSelection | None:
+    if given.plane is not None and given.planes is not None:
+        raise InputError(f"--plane {given.plane!r} and --planes {given.planes!r} are both given; use one of the two")
+    if given.plane is not None:
+        return PlaneSelection.of_one(given.plane)
+    return None if given.planes is None else parse_plane_selection(given.planes)
+
+
+def _parse_axes(given: FactorizeOptions) -> UserAxes | None:
+    """The axes of a picture; None if no option gives any."""
+    places = (given.q_max_inv_angstrom, given.first_range, given.second_range)
+    if all(each is None for each in places):
+        if given.orientation != "array":
+            raise InputError(
+                f"--orientation {given.orientation} is only for a picture whose axes are given; add --cell, --plane and"
+                " either --q-max-inv-angstrom or both ranges"
+            )
+        return None
+    if given.cell is None or given.plane is None:
+        raise InputError(
+            "the axes of a picture also need --cell and --plane; give both, with --q-max-inv-angstrom or both ranges"
+        )
+    cell: Cell = cell_from_text(given.cell)
+    return UserAxes(
+        cell,
+        parse_plane_name(given.plane),
+        _parse_range("--first-range", given.first_range),
+        _parse_range("--second-range", given.second_range),
+        given.q_max_inv_angstrom,
+        given.orientation,
+    )
+
+
+def _parse_range(option: str, text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        first, last = map(float, text.replace(",", " ").strip("[]() ").split())
+    except ValueError:
+        raise InputError(
+            f"{option} {text!r}; expected two numbers, the centres of the first and last pixel [r.l.u.]"
+        ) from None
+    return first, last
