@@ -23,7 +23,7 @@ from dsfunet.lattice.search import FoundLattice
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.physics.product import Product, fit_product
-from dsfunet.planes.geometry import lattice_plane_of
+from dsfunet.planes.geometry import make_lattice_plane
 from dsfunet.planes.preprocessing import check_brightest, measured_pixels
 from dsfunet.planes.resampling import to_network_grid, to_user_grid
 from dsfunet.verdict.judge import Verdict, judge
@@ -170,7 +170,7 @@ def _lattice_to_use(measured: MeasuredPlane, plane: Plane | None) -> LatticePlan
     if measured.grid is None or plane is None:
         return "find"
     try:
-        return lattice_plane_of(measured.grid, plane)
+        return make_lattice_plane(measured.grid, plane)
     except InputError:
         return None
 

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from dsfunet._version import __version__
 from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
-from dsfunet.io import GivenAxes, parse_plane_name
+from dsfunet.io import UserAxes, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.io.plane_lists import planes_of
 from dsfunet.io.volume import VolumeAxes
 from dsfunet.physics import Cell
-from dsfunet.planes.turns import turns_of
+from dsfunet.planes.turns import choose_turns
 
 NOT_OF_THE_ANSWER = frozenset({"plane", "planes", "weights", "png", "device", "batch_size", "workers"})
 """Fields that the numbers in a result do not depend on, or that a record names by themselves (planes, weights)."""
@@ -77,7 +77,7 @@ class FactorizeSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}: expected 1 or more")
-        turns_of(self.passes or 1, self.seed)
+        choose_turns(self.passes or 1, self.seed)
         self.axes()
         if self.planes is not None and not self.by_layers:
             self.plane_names()  # so that a name that means nothing stops everything before any work
@@ -94,7 +94,7 @@ class FactorizeSettings:
         steps = {name: value for name, value in options.items() if name not in own}
         return cls(**values, clean_up=CleanUp(**steps, seed=values.get("seed", 0)))
 
-    def axes(self) -> GivenAxes | None:
+    def axes(self) -> UserAxes | None:
         """The axes that are given for pictures; None where none are.
 
         Raises:
@@ -112,7 +112,7 @@ class FactorizeSettings:
             raise InputError(
                 "axes of a picture: expected --cell and --plane with --q-max-inv-angstrom or with both ranges"
             )
-        return GivenAxes(
+        return UserAxes(
             cell_from_text(self.cell),
             parse_plane_name(self.plane),
             _range(self.first_range),
