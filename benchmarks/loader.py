@@ -27,7 +27,7 @@ from dsfunet.files import replacing
 from dsfunet.networks import SpectralUNet
 from dsfunet.networks.inputs import shown_to
 from dsfunet.planes.preprocessing import COMPONENTS, network_input, spread
-from dsfunet.planes.turns import turned
+from dsfunet.planes.turns import rotate_and_flip
 from dsfunet.training.losses import joint_product_loss, reconstruction_loss
 from simulate.live import SimulatedPlanes
 
@@ -59,7 +59,7 @@ def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dic
             lambda number: zarr_array[number], numbers
         ),
         "augment: turn and flip, written out": milliseconds(
-            lambda number: np.ascontiguousarray(turned(planes, 1 + number % 7)), numbers
+            lambda number: np.ascontiguousarray(rotate_and_flip(planes, 1 + number % 7)), numbers
         ),
         "mask, normalise and spread the input": milliseconds(
             lambda number: network_input(sample.scattering, sample.mask), numbers

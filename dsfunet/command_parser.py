@@ -26,7 +26,7 @@ _NOT_OF_TYPE = re.compile(r"Not of type \w+: (\S+) does not conform")
 _REQUIRED = re.compile(r"the following arguments are required: (.*)")
 
 
-class OneSentence:
+class ErrorSentences:
     """For parsers: what is wrong is told in a sentence on standard error, with where to read on; exit code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -39,27 +39,27 @@ class OneSentence:
         if required:
             names = required[1].split(", ")
             prefix = names[0].rpartition(".")[0]
-            parser, command = _of_command(parser, prefix), f"{command} {prefix}".rstrip()
-            missing = ", ".join(_as_typed(name.rpartition(".")[2], parser) for name in names)
+            parser, command = _find_command_parser(parser, prefix), f"{command} {prefix}".rstrip()
+            missing = ", ".join(_name_option(name.rpartition(".")[2], parser) for name in names)
             sentence = f"expected {missing} as well"
         else:
-            sentence = _as_sentence(message, parser)
+            sentence = _make_sentence(message, parser)
         print(f"{command}: {sentence} (`{command} --help` says more)", file=sys.stderr)
         raise SystemExit(2) from ex
 
 
-class Parser(OneSentence, ArgumentParser):
+class Parser(ErrorSentences, ArgumentParser):
     """jsonargparse's parser, of few words."""
 
 
-def _as_sentence(message: str, parser: Any) -> str:
+def _make_sentence(message: str, parser: Any) -> str:
     """A message of jsonargparse's in one line, options named as they are typed and types in words."""
     found = _OF_ONE_OPTION.match(message)
     if found is None:
         return " ".join(message.split())
-    option, reason = _as_typed(found[1], parser), found[2]
+    option, reason = _name_option(found[1], parser), found[2]
     types = _EXPECTED.findall(reason)
-    kinds = dict.fromkeys(filter(None, (_in_words(kind) for kind, _ in types)))
+    kinds = dict.fromkeys(filter(None, (_describe_type(kind) for kind, _ in types)))
     if not kinds or "Parser key" in reason:  # of something within
         return f"{option}: {' '.join(reason.split())}"
     given = _GIVEN.search(reason) or _NOT_OF_TYPE.search(reason)
@@ -67,7 +67,7 @@ def _as_sentence(message: str, parser: Any) -> str:
     return f"{option}: found {value.strip() or 'nothing'}, expected {' or '.join(kinds)}"
 
 
-def _as_typed(key: str, parser: Any) -> str:
+def _name_option(key: str, parser: Any) -> str:
     """An option as it is typed; the name of what has none, a file, say."""
     for action in parser._actions:
         if action.dest == key and not action.option_strings:
@@ -77,7 +77,7 @@ def _as_typed(key: str, parser: Any) -> str:
     return name.replace("_", "-") if parser.formatter_class is ReadableHelp else name
 
 
-def _of_command(parser: Any, name: str) -> Any:
+def _find_command_parser(parser: Any, name: str) -> Any:
     """The parser of a command of a parser, which itself where it has none of that name."""
     for action in parser._actions:
         commands = getattr(action, "_name_parser_map", None)
@@ -86,7 +86,7 @@ def _of_command(parser: Any, name: str) -> Any:
     return parser
 
 
-def _in_words(kind: str) -> str:
+def _describe_type(kind: str) -> str:
     if kind.startswith("typing.Literal["):
         return re.sub(r"['\"]", "", kind[len("typing.Literal[") : -1]).replace(", ", " or ")
     return _KINDS.get(kind, kind)
@@ -110,13 +110,13 @@ class ReadableHelp(DefaultHelpFormatter):
         return str(super()._format_usage(usage, actions, *args, **kwargs)).replace("_", "-")
 
 
-def with_dashes_understood(arguments: list[str]) -> list[str]:
+def normalise_arguments(arguments: list[str]) -> list[str]:
     """Arguments as the parser takes them: values with a minus joined on, underscores for dashes, no "no-"."""
     positive = [_SWITCHED_OFF.get(argument, argument) for argument in arguments]
-    return _with_underscores(_with_minus_joined(positive))
+    return _replace_dashes(_join_minus_values(positive))
 
 
-def _with_minus_joined(arguments: list[str]) -> list[str]:
+def _join_minus_values(arguments: list[str]) -> list[str]:
     """Values such as -3m1, -1kl or -1,65535 begin like an option; joined to theirs they are taken for what they are."""
     joined: list[str] = []
     for argument in arguments:
@@ -127,7 +127,7 @@ def _with_minus_joined(arguments: list[str]) -> list[str]:
     return joined
 
 
-def _with_underscores(arguments: list[str]) -> list[str]:
+def _replace_dashes(arguments: list[str]) -> list[str]:
     """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
     split = [argument.partition("=") for argument in arguments]
     return [

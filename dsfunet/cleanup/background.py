@@ -13,7 +13,7 @@ from dsfunet.cleanup.record import Number, StepRecord, counted
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid
 from dsfunet.physics import Plane
-from dsfunet.planes.noise import noise_of, smoothed
+from dsfunet.planes.noise import estimate_noise, smooth_measured
 
 _PIXELS_A_SHELL = 160
 # A shorter wave in |Q| than this is scattering of the crystal, not of air or glass [1/Angstrom].
@@ -51,7 +51,7 @@ def radial_background(intensity: Array, plane: Plane, quantile: float) -> Radial
     """
     known = np.isfinite(intensity)
     q = np.sqrt(plane.q_squared())[known]
-    values = smoothed(intensity, _SMOOTHING_PIXELS)[known]
+    values = smooth_measured(intensity, _SMOOTHING_PIXELS)[known]
     order = np.argsort(q, kind="stable")
     shells = len(order) // _PIXELS_A_SHELL
     if shells < 3:
@@ -92,13 +92,13 @@ def file_background(
     with np.errstate(invalid="ignore"):
         other = np.where(np.isfinite(other) & (other >= 0), other, np.nan)
     if scale is None:
-        smooth = smoothed(other, _SMOOTHING_PIXELS)
+        smooth = smooth_measured(other, _SMOOTHING_PIXELS)
         both = np.isfinite(smooth) & np.isfinite(intensity)
         # Where the background is weak the ratio is noise.
         strong = both & (smooth > 0.2 * np.max(smooth[both], initial=0.0))
         if not strong.any():
             raise InputError(f"background file {path}: nowhere positive where the plane was measured")
-        ratio = smoothed(intensity, _SMOOTHING_PIXELS)[strong] / smooth[strong]
+        ratio = smooth_measured(intensity, _SMOOTHING_PIXELS)[strong] / smooth[strong]
         scale = max(float(np.quantile(ratio, quantile)), 0.0)
     return scale * other, scale
 
@@ -171,7 +171,7 @@ def settle_below_zero(intensity: Array) -> tuple[Array, StepRecord | None]:
         below = intensity < 0
     if not below.any():
         return intensity, None
-    noise = noise_of(intensity)
+    noise = estimate_noise(intensity)
     bright = float(np.nanquantile(intensity, 0.99))
     limit = np.maximum(_NOISE_DEVIATIONS * noise(np.zeros(1))[0], _HARMLESS_SHARE * bright)
     deep = below & (intensity < -limit)

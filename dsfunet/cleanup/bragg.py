@@ -12,7 +12,7 @@ from dsfunet.cleanup.bragg_positions import BraggPositions, Centring, RadiusUnit
 from dsfunet.cleanup.record import Number, StepRecord, counted
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
-from dsfunet.planes.noise import noise_of
+from dsfunet.planes.noise import estimate_noise
 
 Fill = Literal["missing", "surroundings"]
 """What becomes of punched pixels."""
@@ -66,7 +66,7 @@ def look_for_bragg(intensity: Array, plane: Plane, cell: Cell, centring: Centrin
     """
     with np.errstate(invalid="ignore"):
         known = np.where(np.isfinite(intensity) & (intensity >= 0), intensity, np.nan)
-    return bragg_evidence(known, bragg_positions(plane, cell, centring), noise_of(known))
+    return bragg_evidence(known, bragg_positions(plane, cell, centring), estimate_noise(known))
 
 
 def remove_bragg(
@@ -108,7 +108,7 @@ def remove_bragg(
     chosen = positions.number >= 0
     numbers: dict[str, Number] = {"centring": centring, "fill": fill}
     if radius is None:
-        evidence = bragg_evidence(intensity, positions, noise_of(intensity))
+        evidence = bragg_evidence(intensity, positions, estimate_noise(intensity))
         numbers |= {"positions": evidence.positions, "outstanding": evidence.outstanding}
         if evidence.radius_inv_angstrom is None:
             sentence = f"Bragg peaks: nothing punched, as {evidence.sentence()}"

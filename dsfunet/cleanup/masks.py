@@ -11,7 +11,7 @@ from dsfunet.errors import InputError
 from dsfunet.files import NPY_SIGNATURE, leading_bytes
 from dsfunet.io import PlaneGrid, read_plane
 from dsfunet.io.formats.images import read_pixels
-from dsfunet.io.user_axes import from_picture
+from dsfunet.io.user_axes import orient_picture
 
 Marks = Literal["measured", "missing"]
 """What a mask file marks with values that are not zero (or True)."""
@@ -85,7 +85,7 @@ def read_mask(
     """
     path = Path(path)
     if leading_bytes(path).startswith(NPY_SIGNATURE):
-        values = from_picture(_read_array(path)) if picture else _read_array(path)
+        values = orient_picture(_read_array(path)) if picture else _read_array(path)
     else:
         values = read_like(path, grid, picture)
     if values.shape != shape:
@@ -147,7 +147,7 @@ def read_like(path: Path, grid: PlaneGrid | None, picture: bool = False) -> Arra
     name = None if grid is None else str(grid.name)
     pixels = read_pixels(path, leading_bytes(path))
     if pixels is not None and pixels.grid is None:
-        return from_picture(pixels.intensity) if picture else pixels.intensity
+        return orient_picture(pixels.intensity) if picture else pixels.intensity
     try:
         other = pixels or read_plane(path)
     except InputError:

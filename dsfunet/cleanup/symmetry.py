@@ -10,7 +10,7 @@ from dsfunet.cleanup.record import StepRecord
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
 from dsfunet.physics.symmetry import LAUE_CLASSES, laue_rotations, symmetric_metric
-from dsfunet.planes.noise import noise_of, smoothed
+from dsfunet.planes.noise import estimate_noise, smooth_measured
 
 # How far from a pixel's centre counts as on it [pixels], over the whole plane.
 _ON_A_PIXEL = 0.02
@@ -135,7 +135,7 @@ def average(intensity: Array, sigma: Array | None, maps: list[PixelMap]) -> Aver
     bottom = float(np.abs(total[several]).sum())
     if several.any() and bottom > 0:
         r_int = sum(float(np.nansum(np.abs(each - mean)[several])) for each in values) / bottom
-        noise = noise_of(intensity)(np.nan_to_num(smoothed(mean, 1.0)))
+        noise = estimate_noise(intensity)(np.nan_to_num(smooth_measured(mean, 1.0)))
         scatter = np.sqrt(2 / np.pi) * noise * np.sqrt(1 - 1 / np.maximum(redundancy, 1)) * number
         r_noise = float(scatter[several].sum()) / bottom
     deviation = None

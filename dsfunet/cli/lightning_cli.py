@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from dsfunet.command_parser import OneSentence
+from dsfunet.command_parser import ErrorSentences
 from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
@@ -20,7 +20,7 @@ from dsfunet.training.interruption import KeepDivergedBatch, StopOnSignal, Whole
 from dsfunet.training.module import DSFUNet
 
 
-class TrainingParser(OneSentence, LightningArgumentParser):
+class TrainingParser(ErrorSentences, LightningArgumentParser):
     """Lightning's parser, of few words."""
 
 

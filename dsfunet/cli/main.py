@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dsfunet._version import __version__
 from dsfunet.cli import export, factorize, inspect, models, refine, train, watch
-from dsfunet.command_parser import Parser, ReadableHelp, with_dashes_understood
+from dsfunet.command_parser import Parser, ReadableHelp, normalise_arguments
 from dsfunet.errors import InputError
 
 _INTERRUPTED = 130
@@ -66,6 +66,6 @@ def _parse_and_run(arguments: list[str]) -> int:
         name: function for each in _COMMANDS for name, function in each.add_parsers(commands).items()
     }
     if arguments and arguments[0] in _TAKES_DASHES:
-        arguments = with_dashes_understood(arguments)
+        arguments = normalise_arguments(arguments)
     namespace = parser.parse_args(arguments)
     return functions[namespace.command](**namespace[namespace.command].as_dict()) or 0

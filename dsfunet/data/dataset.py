@@ -19,7 +19,7 @@ from dsfunet.data.sample import Sample
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from dsfunet.planes.preprocessing import PIXELS, network_input, spread_into
-from dsfunet.planes.turns import turned
+from dsfunet.planes.turns import rotate_and_flip
 
 Batch = dict[str, Tensor]
 
@@ -51,7 +51,7 @@ class Visit:
 
     Attributes:
         index: of the plane.
-        turn: of the plane, 0 to 7, as `turned` takes it.
+        turn: of the plane, 0 to 7, as `rotate_and_flip` takes it.
         mask_turn: of the mask, likewise.
         other: index of the plane whose mask is worn where it hides more; None where the plane wears its own.
     """
@@ -107,16 +107,16 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
         if drawn.other is not None:
             mask = min(mask, self._mask(visit // self.length, drawn.other), key=np.count_nonzero)
         scattering, *planes = (
-            turned(plane, turn)
+            rotate_and_flip(plane, turn)
             for plane in (sample.scattering, sample.clean, sample.form_factor, sample.short_range_order)
         )
         try:
-            shown = network_input(scattering, turned(mask, mask_turn))
+            shown = network_input(scattering, rotate_and_flip(mask, mask_turn))
         except InputError:
             # Another mask than the plane's own, turned with it, may hide all that scatters.
             if mask_turn == turn and mask is sample.mask:
                 raise
-            shown = network_input(scattering, turned(sample.mask, turn))
+            shown = network_input(scattering, rotate_and_flip(sample.mask, turn))
         # Written in order, whichever way the plane is turned.
         truths = np.empty((3, 1, PIXELS, PIXELS), np.float32)
         for plane, truth in zip(planes, truths, strict=True):

@@ -18,7 +18,7 @@ from dsfunet.data.dataset import Batch, PlaneDataset
 from dsfunet.data.store import Store
 from dsfunet.errors import InputError
 from dsfunet.planes.preprocessing import PIXELS, network_input, spread
-from dsfunet.planes.turns import turned
+from dsfunet.planes.turns import rotate_and_flip
 
 _TOGETHER = 512  # planes on their way to the device at a time
 _READERS = 4  # 1,700 planes a second on 16 cores; with a thread a core it was 600, they share Python's lock
@@ -67,7 +67,7 @@ class ResidentPlanes(Dataset[Batch]):
         self._floors = torch.empty(self.length, 2, device=device)
         self._measured = np.empty(self.length, np.int64)
         places = np.arange(pixels).reshape(PIXELS, PIXELS)
-        sources = np.stack([turned(places, turn).reshape(-1) for turn in range(8)])
+        sources = np.stack([rotate_and_flip(places, turn).reshape(-1) for turn in range(8)])
         self._sources = torch.from_numpy(sources).to(device)
         self._bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
         self._fill(store, progress)

@@ -128,7 +128,10 @@ class PlaneWorker:
         result = replace(factorization.result, process=process)
         if job.picture is not None:  # before the result, whose presence means that the job is done
             with _DRAWING:
-                from dsfunet.plotting.result import draw_components, save_png  # matplotlib takes a second to import
+                from dsfunet.plotting.result import (  # matplotlib takes a second to import
+                    draw_components,
+                    save_png,
+                )
 
                 save_png(draw_components(result), job.picture)
         write_result(job.output, result)

@@ -24,7 +24,7 @@ from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.geometry import Geometry
 from dsfunet.planes.preprocessing import PIXELS, check_planes, network_input, spread, unspread
 from dsfunet.planes.resampling import is_network_grid
-from dsfunet.planes.turns import turned, turned_back, turns_of
+from dsfunet.planes.turns import choose_turns, rotate_and_flip, undo_rotation_and_flip
 
 
 class Factorizer:
@@ -132,7 +132,7 @@ class Factorizer:
             raise InputError(
                 f"the lattice is of planes of {lattice.plane.shape} pixels; expected {(PIXELS, PIXELS)}"
             )
-        turns = turns_of(passes, seed) if passes else (0,)
+        turns = choose_turns(passes, seed) if passes else (0,)
         stack, measured = check_planes(planes, mask)
         single = np.ndim(planes) == 2
         summaries = self._summarise_passes(stack, measured, turns, single)
@@ -253,7 +253,7 @@ class Factorizer:
         shown = np.stack(inputs)
         outputs = np.empty((len(turns), 2, *stack.shape), np.float32)
         for place, turn in enumerate(turns):
-            answer = unspread(turned_back(self._infer(_turned_tensor(shown, turn), self._networks), turn))
+            answer = unspread(undo_rotation_and_flip(self._infer(_turned_tensor(shown, turn), self._networks), turn))
             outputs[place] = spread(np.clip(answer, 0.0, 1.0))
         return outputs
 
@@ -315,7 +315,7 @@ class Factorizer:
             pairs = with_partners(scattering, mask, lattice)
             shown = _turned_tensor(network_input(*pairs)[None], turn)
             answer = self._infer(shown, [network], _turned_tensor(spread(order)[None, None], turn))
-            seen: Planes = np.clip(unspread(turned_back(answer[0, 0], turn)), 0.0, 1.0)
+            seen: Planes = np.clip(unspread(undo_rotation_and_flip(answer[0, 0], turn)), 0.0, 1.0)
             return seen
 
         return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order, look_again)
@@ -354,4 +354,4 @@ def _scale_by_powers_of_two(stack: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
 
 
 def _turned_tensor(planes: npt.NDArray[np.float32], turn: int) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(turned(planes, turn)))
+    return torch.from_numpy(np.ascontiguousarray(rotate_and_flip(planes, turn)))

@@ -22,7 +22,7 @@ from dsfunet.factorize.trained_range import check_range, trained_range_notes
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.physics.product import Product, fit_product
-from dsfunet.planes.geometry import lattice_plane_of
+from dsfunet.planes.geometry import make_lattice_plane
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import check_brightest, measured_pixels
 from dsfunet.planes.resampling import to_network_grid, to_user_grid
@@ -185,7 +185,7 @@ def _choose_lattice(measured: MeasuredPlane, square: Plane | None) -> LatticePla
     if measured.grid is None or square is None:
         return "find"
     try:
-        return lattice_plane_of(measured.grid, square)
+        return make_lattice_plane(measured.grid, square)
     except InputError:
         return None
 

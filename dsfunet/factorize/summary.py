@@ -15,7 +15,7 @@ from dsfunet._version import __version__
 from dsfunet.errors import InputError
 from dsfunet.factorize.jobs import Job
 from dsfunet.files import replacing
-from dsfunet.io.hdf5 import opened
+from dsfunet.io.hdf5 import open_hdf5
 
 Status = Literal["done", "skipped", "failed", "waiting"]
 
@@ -94,7 +94,7 @@ def find_finished(job: Job, provenance: Provenance) -> Outcome | None:
     if not job.output.is_file() or (job.picture is not None and not job.picture.is_file()):
         return None
     try:
-        with opened(job.output) as file:
+        with open_hdf5(job.output) as file:
             process = file["entry/process"]
             found = {name: _plain(process[f"batch_{name}"][()]) for name in asdict(provenance)}
             if found != asdict(provenance):

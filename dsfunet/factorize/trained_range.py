@@ -9,10 +9,10 @@ import numpy.typing as npt
 from dsfunet._typing import Mask
 from dsfunet.errors import InputError
 from dsfunet.physics import Plane
-from dsfunet.planes.geometry import lattice_plane_of
+from dsfunet.planes.geometry import make_lattice_plane
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.preprocessing import PIXELS, measured_pixels
-from dsfunet.planes.resampling import LARGEST_SQUARE, measured_bounds
+from dsfunet.planes.resampling import LARGEST_SQUARE, find_measured_bounds
 
 SMALLEST_REACH = 1.5
 """Half the width of the smallest plane that is not refused [1/Angstrom].
@@ -85,7 +85,7 @@ def trained_range_notes(measured: MeasuredPlane, plane: Plane | None) -> list[st
 def _notes_on_cells(grid: PlaneGrid, plane: Plane) -> list[str]:
     """What is to be said where a reciprocal cell is a few pixels wide."""
     try:
-        spacing, own = (min(lattice_plane_of(grid, each).line_spacings()) for each in (plane, grid.plane))
+        spacing, own = (min(make_lattice_plane(grid, each).line_spacings()) for each in (plane, grid.plane))
     except InputError:  # a plane on which nothing repeats
         return []
     if own < _UNSURE_OWN_PIXELS:
@@ -103,5 +103,5 @@ def _notes_on_cells(grid: PlaneGrid, plane: Plane) -> list[str]:
 
 
 def _widths(grid: PlaneGrid, mask: Mask) -> npt.NDArray[np.float64]:
-    low, high = measured_bounds(grid, mask)
+    low, high = find_measured_bounds(grid, mask)
     return np.asarray(high - low)

@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from dsfunet._typing import Mask, Planes
 from dsfunet.networks.calibration import FEATURES, Calibration, Mode
 from dsfunet.physics.product import fit_product
-from dsfunet.planes.noise import mean_noise_variance
+from dsfunet.planes.noise import estimate_mean_noise_variance
 from dsfunet.planes.preprocessing import unspread
 
 SMOOTHING_PIXELS = 3.0
@@ -83,7 +83,11 @@ def _misfit_and_noise(
     form_factor, order = unspread(answer.astype(np.float64))
     residual = np.where(mask, shown - fit_product(shown, form_factor, order, mask).intensity, 0)
     whole = max(float(np.sum(shown**2)), 1e-30)
-    noise = mean_noise_variance(residual, mask, np.ones(mask.shape, np.float32)) * float(mask.sum()) / whole
+    noise = (
+        estimate_mean_noise_variance(residual, mask, np.ones(mask.shape, np.float32))
+        * float(mask.sum())
+        / whole
+    )
     misfit = max(float(np.sum(residual**2)) / whole - noise, 0.0)
     return float(np.sqrt(misfit + _SMALLEST_MISFIT**2)), float(np.sqrt(noise + _SMALLEST_MISFIT**2))
 

@@ -17,7 +17,7 @@ from dsfunet.factorize.loading import load_factorizer
 from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.factorize.summary import Outcome, Summary
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes
-from dsfunet.io.hdf5 import attribute_text, opened
+from dsfunet.io.hdf5 import open_hdf5, read_attribute_text
 
 _TEMPORARY = (".part", ".tmp", ".partial", ".crdownload", "~")
 
@@ -190,8 +190,8 @@ class Watcher:
         try:
             if not leading_bytes(path).startswith(HDF5_SIGNATURE):
                 return None
-            with opened(path) as file:
-                return "" if attribute_text(file, "creator") == "dsfunet" else None
+            with open_hdf5(path) as file:
+                return "" if read_attribute_text(file, "creator") == "dsfunet" else None
         except InputError as error:  # perhaps it is still being written
             return str(error)
 

@@ -23,7 +23,7 @@ from dsfunet.io import (
     read_result,
 )
 from dsfunet.io.formats.images import EXPECTED, describe_layout, read_pixels
-from dsfunet.io.oblique_planes import spanned_plane
+from dsfunet.io.oblique_planes import read_oblique_plane
 from dsfunet.io.results import is_result
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AXIS_LABELS, AnyPlaneName, SpannedPlaneName
@@ -198,7 +198,7 @@ def _read(
 ) -> tuple[MeasuredPlane, tuple[PlaneName, Array, Array] | None]:
     """A plane; without a cell also its axes, which then are no grid."""
     if isinstance(wanted, SpannedPlaneName):
-        return spanned_plane(volume, wanted), None
+        return read_oblique_plane(volume, wanted), None
     if volume.cell is not None:
         return volume.plane(str(wanted)), None
     axes = volume.axes

@@ -10,13 +10,13 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE, check_writable, leading_bytes
-from dsfunet.io.cell_parameters import same_cell
+from dsfunet.io.cell_parameters import cells_agree
 from dsfunet.io.formats import disorder, images, mantid, nxdata, rspace3d, yell
 from dsfunet.io.formats.images import read_picture
-from dsfunet.io.hdf5 import members, opened
-from dsfunet.io.oblique_planes import spanned_plane
+from dsfunet.io.hdf5 import list_members, open_hdf5
+from dsfunet.io.oblique_planes import read_oblique_plane
 from dsfunet.io.results import is_result, read_result, write_result
-from dsfunet.io.user_axes import GivenAxes
+from dsfunet.io.user_axes import UserAxes
 from dsfunet.io.volume import Volume
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
@@ -24,11 +24,11 @@ from dsfunet.planes.names import PlaneName, SpannedPlaneName, parse_plane, parse
 from dsfunet.planes.result import Result
 
 __all__ = [
-    "GivenAxes",
     "MeasuredPlane",
     "PlaneGrid",
     "PlaneName",
     "Result",
+    "UserAxes",
     "Volume",
     "check_writable",
     "open_volume",
@@ -46,7 +46,7 @@ _HDF5_READERS = (mantid, disorder, yell, rspace3d, nxdata)
 def read_plane(
     path: Path | str,
     plane_name: str | None = None,
-    axes: GivenAxes | None = None,
+    axes: UserAxes | None = None,
     cell: Cell | None = None,
 ) -> MeasuredPlane:
     """The plane in a user's file, or the plane of that name out of a volume.
@@ -85,7 +85,7 @@ def read_plane(
             volume = replace(volume, cell=volume.cell or cell, cell_trouble="")
         name = None if plane_name is None else parse_plane(plane_name)
         if isinstance(name, SpannedPlaneName):
-            return spanned_plane(volume, name)
+            return read_oblique_plane(volume, name)
         return volume.plane(plane_name)
 
 
@@ -112,7 +112,7 @@ def _spanned_result(path: Path, plane_name: str | None) -> MeasuredPlane | None:
 
 
 def _check_same(own: Cell | None, given: Cell) -> None:
-    if own is not None and not same_cell(own, given):
+    if own is not None and not cells_agree(own, given):
         found = " ".join(f"{value:g}" for value in own.parameters)
         raise InputError(f"the file has the cell {found}, expected none from options, or the same")
 
@@ -137,7 +137,7 @@ def open_volume(path: Path | str) -> Iterator[Volume]:
         InputError: the file is missing, damaged or not understood.
     """
     path = Path(path)
-    with opened(path) as file:
+    with open_hdf5(path) as file:
         try:
             with np.errstate(all="ignore"):  # numbers that overflow are judged by what comes of them
                 volume = _volume(file)
@@ -156,6 +156,6 @@ def _volume(file: h5py.File) -> Volume:
         if reader.recognises(file):
             volume: Volume = reader.open_volume(file)
             return volume
-    found = ", ".join(members(file)[:8]) or "nothing"
+    found = ", ".join(list_members(file)[:8]) or "nothing"
     expected = ", or ".join(reader.EXPECTED for reader in _HDF5_READERS)
     raise InputError(f"HDF5 file with {found} at its root, expected {expected}")

@@ -69,7 +69,7 @@ def cell_from_ub(ub: Array, name: str) -> FoundCell:
     return cell_from_metric(np.asarray(metric), name)
 
 
-def same_cell(first: Cell, second: Cell, tolerance: float = 0.005) -> bool:
+def cells_agree(first: Cell, second: Cell, tolerance: float = 0.005) -> bool:
     """Whether two cells agree, edges to a fraction and angles to as many right angles."""
     return bool(
         np.allclose(first.parameters[:3], second.parameters[:3], rtol=tolerance)

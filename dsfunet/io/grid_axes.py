@@ -28,7 +28,7 @@ class GridAxis:
     edges: bool = False
 
 
-def grid_axis(number: int, values: Array, count: int, name: str, factor: float = 1.0) -> GridAxis:
+def make_grid_axis(number: int, values: Array, count: int, name: str, factor: float = 1.0) -> GridAxis:
     """The axis of `count` voxels whose centres, or the `count` + 1 edges of whose bins, are `values` * `factor`.
 
     Raises:
@@ -52,18 +52,18 @@ def grid_axis(number: int, values: Array, count: int, name: str, factor: float =
     return GridAxis(number, factor * first, factor * step, edges)
 
 
-def index_letter(name: str) -> int | None:
+def find_index_axis(name: str) -> int | None:
     """Which of h, k, l (0, 1, 2) an axis of that name is: h, Qh, H (r.l.u.), [0,K,0]; None for others."""
     match = _LETTER.fullmatch(name.strip().lower())
     if match:
         return AXIS_LABELS.index(match.group(1))
-    direction = projection(name)
+    direction = parse_direction(name)
     if direction is not None and np.count_nonzero(direction) == 1 and direction.max() == 1:
         return int(direction.argmax())
     return None
 
 
-def projection(name: str) -> Array | None:
+def parse_direction(name: str) -> Array | None:
     """The direction in h, k, l (3,) that a name such as [H,0,0], [0,-2K,0] or [H,H,0] means; None for others."""
     inner = re.fullmatch(r"\[(.{0,100})\]", name.strip().lower())
     words = inner.group(1).split(",") if inner else []
@@ -81,7 +81,7 @@ def projection(name: str) -> Array | None:
     return np.array(direction) if any(direction) and max(map(abs, direction)) < 1e3 else None
 
 
-def volume_axes(
+def make_volume_axes(
     shape: Sequence[int], along: Mapping[int, GridAxis], layers: Mapping[int, float] | None = None
 ) -> tuple[VolumeAxes, list[str]]:
     """Axes of an array of that shape, and what had to be assumed.
@@ -124,7 +124,7 @@ def volume_axes(
     return axes, notes
 
 
-def stored_order(axes: VolumeAxes) -> str:
+def describe_stored_order(axes: VolumeAxes) -> str:
     """The order of the axes in the file, slowest first, for a person: [l, k, h]."""
     present = sorted(
         (dimension, label)

@@ -6,7 +6,7 @@ import numpy as np
 
 from dsfunet._typing import Array, Integers
 from dsfunet.errors import InputError
-from dsfunet.io.volume import MOST_PIXELS, Box, Volume, VolumeAxes, intensities
+from dsfunet.io.volume import MOST_PIXELS, Box, Volume, VolumeAxes, to_intensities
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import SpannedPlaneName
 from dsfunet.planes.preprocessing import measured_pixels
@@ -20,7 +20,9 @@ _STRIP_PIXELS = 2**18
 _ROUNDING = 1e-6
 
 
-def spanned_plane(volume: Volume, name: SpannedPlaneName, most_voxels: int = MOST_VOXELS) -> MeasuredPlane:
+def read_oblique_plane(
+    volume: Volume, name: SpannedPlaneName, most_voxels: int = MOST_VOXELS
+) -> MeasuredPlane:
     """A plane of a volume that two vectors span, on a grid whose pixels are as far apart as voxels are.
 
     Along each vector pixels lie where the coordinate that moves fastest is that of a voxel, out to where the plane
@@ -36,7 +38,7 @@ def spanned_plane(volume: Volume, name: SpannedPlaneName, most_voxels: int = MOS
             f"{volume.cell_trouble}, so plane {name} cannot be placed in reciprocal space: expected a unit cell"
         )
     axes = volume.axes
-    rows, columns = _coordinates(axes, name)
+    rows, columns = _choose_coordinates(axes, name)
     grid = PlaneGrid(volume.cell, name, rows, columns)
     if len(rows) * len(columns) > MOST_PIXELS:
         raise InputError(
@@ -53,60 +55,62 @@ def spanned_plane(volume: Volume, name: SpannedPlaneName, most_voxels: int = MOS
         hkl = name.origin + rows[part, None, None] * name.vectors[0] + columns[:, None] * name.vectors[1]
         its_sigma = None if sigma is None else sigma[part].reshape(-1)
         with np.errstate(all="ignore"):  # numbers near the largest overflow, and are then not finite
-            between |= _fill(volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma)
+            between |= _fill_pixels(
+                volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma
+            )
     notes = [*volume.notes]
     if between:
         notes.append(f"plane {name}: its pixels lie between voxels, so intensities are interpolated")
     return MeasuredPlane(
-        intensities(intensity),
+        to_intensities(intensity),
         grid,
         tuple(notes),
-        None if sigma is None else intensities(sigma),
+        None if sigma is None else to_intensities(sigma),
         interpolated=between,
     )
 
 
-def _fill(volume: Volume, hkl: Array, most_voxels: int, intensity: Array, sigma: Array | None) -> bool:
+def _fill_pixels(volume: Volume, hkl: Array, most_voxels: int, intensity: Array, sigma: Array | None) -> bool:
     """Fill in pixels, flat, at places `hkl` (n, 3) of a volume; returns whether any lies between voxels."""
     axes = volume.axes
-    places = (hkl - np.array(axes.lower)) / _steps(axes)
+    places = (hkl - np.array(axes.lower)) / _steps_or_one(axes)
     last = np.array(axes.counts) - 1
     inside = ((places >= -_ROUNDING) & (places <= last + _ROUNDING)).all(axis=1)
     # To the voxel itself where it is only rounding that parts them: a neighbour of no weight may be missing.
     near = np.round(places)
     places = np.where(np.abs(places - near) < _ROUNDING, near, places)
     order = [int(axis) for axis in np.argsort(axes.dimensions)]
-    for chosen in _parts(np.flatnonzero(inside), np.floor(places), order, most_voxels):
+    for chosen in _divide(np.flatnonzero(inside), np.floor(places), order, most_voxels):
         _interpolate(volume, places, chosen, last, intensity, sigma)
     return not np.array_equal(places[inside], near[inside])
 
 
-def _coordinates(axes: VolumeAxes, name: SpannedPlaneName) -> tuple[Array, Array]:
+def _choose_coordinates(axes: VolumeAxes, name: SpannedPlaneName) -> tuple[Array, Array]:
     """Coordinates of rows and columns [r.l.u.], in steps that move one voxel along one axis and less along others."""
-    corners = _corners(axes, name)
+    corners = _find_corners(axes, name)
     found = []
     for values, vector in zip(corners.T, name.vectors, strict=True):
-        fastest = int(np.argmax(np.abs(vector / _steps(axes))))
+        fastest = int(np.argmax(np.abs(vector / _steps_or_one(axes))))
         on_voxels = (axes.coordinates(fastest) - name.origin[fastest]) / vector[fastest]
         on_voxels.sort()
         slack = _ROUNDING * abs(axes.steps[fastest] / vector[fastest])
         chosen = on_voxels[(on_voxels >= values.min() - slack) & (on_voxels <= values.max() + slack)]
         if len(chosen) < 2:
-            raise _outside(axes, name)
+            raise _make_outside_error(axes, name)
         found.append(chosen)
     return found[0], found[1]
 
 
-def _steps(axes: VolumeAxes) -> Array:
+def _steps_or_one(axes: VolumeAxes) -> Array:
     """Steps along h, k, l; a single layer has none, and no way to leave it."""
     return np.array([step if count > 1 else 1.0 for step, count in zip(axes.steps, axes.counts, strict=True)])
 
 
-def _corners(axes: VolumeAxes, name: SpannedPlaneName) -> Array:
+def _find_corners(axes: VolumeAxes, name: SpannedPlaneName) -> Array:
     """Corners of the polygon in which the plane cuts the volume, as coordinates along both vectors, shape (k, 2)."""
     ends = np.array([[coordinates[0], coordinates[-1]] for coordinates in map(axes.coordinates, range(3))])
     ends.sort(axis=1)
-    slack = _ROUNDING * np.abs(_steps(axes))
+    slack = _ROUNDING * np.abs(_steps_or_one(axes))
     # Each face of the volume is a line on the plane: a . (u, v) = b.
     lines = [
         (name.vectors[:, axis], end - name.origin[axis])
@@ -123,11 +127,11 @@ def _corners(axes: VolumeAxes, name: SpannedPlaneName) -> Array:
             if ((point >= ends[:, 0] - slack) & (point <= ends[:, 1] + slack)).all():
                 corners.append(place)
     if len(corners) < 3:
-        raise _outside(axes, name)
+        raise _make_outside_error(axes, name)
     return np.array(corners)
 
 
-def _outside(axes: VolumeAxes, name: SpannedPlaneName) -> InputError:
+def _make_outside_error(axes: VolumeAxes, name: SpannedPlaneName) -> InputError:
     held = ", ".join(
         f"{label} = {min(values):g} to {max(values):g}"
         for label, values in zip("hkl", map(axes.coordinates, range(3)), strict=True)
@@ -135,7 +139,7 @@ def _outside(axes: VolumeAxes, name: SpannedPlaneName) -> InputError:
     return InputError(f"plane {name}: does not run through the volume, which holds {held}")
 
 
-def _parts(chosen: Integers, below: Array, order: list[int], most_voxels: int) -> list[Integers]:
+def _divide(chosen: Integers, below: Array, order: list[int], most_voxels: int) -> list[Integers]:
     """Pixels in groups whose voxels fit a box, divided along the axis that varies slowest on disk where they do not."""
     if not len(chosen):
         return []
@@ -146,7 +150,7 @@ def _parts(chosen: Integers, below: Array, order: list[int], most_voxels: int) -
         if high[axis] > low[axis]:
             lower = below[chosen, axis] < (low[axis] + high[axis] + 1) // 2
             halves = chosen[lower], chosen[~lower]
-            return [part for half in halves for part in _parts(half, below, order, most_voxels)]
+            return [part for half in halves for part in _divide(half, below, order, most_voxels)]
     return [chosen]
 
 

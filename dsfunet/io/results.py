@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dsfunet._version import __version__
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes, replacing
-from dsfunet.io.hdf5 import REAL, block, numbers, opened, shape_of, small
+from dsfunet.io.hdf5 import REAL, get_shape, open_hdf5, read_block, read_small, require_numbers
 from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import PlaneGrid
@@ -34,11 +34,11 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "dsfunet"})
-        entry = _group(file, "entry", "NXentry", default="form_factor")
+        entry = _create_group(file, "entry", "NXentry", default="form_factor")
         entry["title"] = "Form factor and short-range order" + (
             f", plane {result.grid.name}" if result.grid else ""
         )
-        process = _group(entry, "process", "NXprocess")
+        process = _create_group(entry, "process", "NXprocess")
         now = date or datetime.now().astimezone().isoformat(timespec="seconds")
         record = {"program": "dsfunet", "version": __version__, "date": now, **result.process}
         for name, value in record.items():
@@ -54,7 +54,7 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
 def is_result(path: Path) -> bool:
     """Whether an HDF5 file is one that `write_result` wrote, or what is left of one."""
     try:
-        with opened(path) as file:
+        with open_hdf5(path) as file:
             return str(file.attrs.get("creator")) == "dsfunet"
     except Exception:  # told by who reads the file
         return False
@@ -70,14 +70,14 @@ def read_result(path: Path | str) -> Result:
     leading_bytes(path)
     try:
         # Numbers beyond float32 become infinite, and are shown as they are.
-        with opened(path) as file, np.errstate(all="ignore"):
+        with open_hdf5(path) as file, np.errstate(all="ignore"):
             entry = file["entry"]
             planes = {
                 name: _read_plane(entry[name], name)
                 for name in TITLES
                 if name not in _OPTIONAL or name in entry
             }
-            process = {name: _scalar(dataset) for name, dataset in entry["process"].items()}
+            process = {name: _read_scalar_or_text(dataset) for name, dataset in entry["process"].items()}
             grid = _read_grid(entry)
             planes["mask"] = planes["mask"].astype(np.bool_)
             return Result(**planes, grid=grid, process=process)
@@ -85,7 +85,7 @@ def read_result(path: Path | str) -> Result:
         raise InputError(f"{path}: not a result of dsfunet, or a damaged one ({error})") from error
 
 
-def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
+def _create_group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
     group = parent.create_group(name)
     group.attrs.update({"NX_class": nx_class, **attributes})
     return group
@@ -95,31 +95,31 @@ def _write_axes(entry: h5py.Group, result: Result) -> dict[str, h5py.Dataset]:
     """Axis datasets by name, slow then fast, then what else belongs beside every plane; all in one place."""
     grid = result.grid
     if grid is None:
-        pixels = _group(entry, "pixels", "NXcollection")
+        pixels = _create_group(entry, "pixels", "NXcollection")
         shape = result.input.shape
         return {
-            label: _dataset(pixels, label, np.arange(n), "pixel")
+            label: _create_dataset(pixels, label, np.arange(n), "pixel")
             for label, n in zip("yx", shape, strict=True)
         }
-    sample = _group(entry, "sample", "NXsample")
+    sample = _create_group(entry, "sample", "NXsample")
     cell = np.array(grid.cell.parameters)
-    _dataset(sample, "unit_cell_abc", cell[:3], "angstrom")
-    _dataset(sample, "unit_cell_alphabetagamma", cell[3:], "degree")
-    unit_cell = _dataset(sample, "unit_cell", cell, "angstrom, degree")
+    _create_dataset(sample, "unit_cell_abc", cell[:3], "angstrom")
+    _create_dataset(sample, "unit_cell_alphabetagamma", cell[3:], "degree")
+    unit_cell = _create_dataset(sample, "unit_cell", cell, "angstrom, degree")
     first, second = grid.name.labels
     if isinstance(grid.name, SpannedPlaneName):
         # Names of NeXus are letters and digits: what u and v mean stands beside them, and on the axis.
         vectors = dict(zip(_SPANNED, (*grid.name.vectors, grid.name.origin), strict=True))
         return {
-            "u": _dataset(sample, "u", grid.rows, "r.l.u.", first),
-            "v": _dataset(sample, "v", grid.columns, "r.l.u.", second),
-            **{label: _dataset(sample, label, hkl, "r.l.u.") for label, hkl in vectors.items()},
+            "u": _create_dataset(sample, "u", grid.rows, "r.l.u.", first),
+            "v": _create_dataset(sample, "v", grid.columns, "r.l.u.", second),
+            **{label: _create_dataset(sample, label, hkl, "r.l.u.") for label, hkl in vectors.items()},
             "unit_cell": unit_cell,
         }
     return {
-        first: _dataset(sample, first, grid.rows, "r.l.u."),
-        second: _dataset(sample, second, grid.columns, "r.l.u."),
-        grid.name.fixed_label: _dataset(
+        first: _create_dataset(sample, first, grid.rows, "r.l.u."),
+        second: _create_dataset(sample, second, grid.columns, "r.l.u."),
+        grid.name.fixed_label: _create_dataset(
             sample, grid.name.fixed_label, np.float64(grid.name.offset), "r.l.u."
         ),
         "unit_cell": unit_cell,
@@ -130,7 +130,7 @@ def _write_plane(
     entry: h5py.Group, name: str, plane: npt.NDArray[Any], axes: Mapping[str, h5py.Dataset]
 ) -> None:
     rows, columns = list(axes)[:2]
-    group = _group(entry, name, "NXdata", signal="data", axes=[rows, columns])
+    group = _create_group(entry, name, "NXdata", signal="data", axes=[rows, columns])
     group.attrs.update({f"{rows}_indices": 0, f"{columns}_indices": 1})
     group["title"] = TITLES[name]
     # Booleans are stored by h5py as an enumeration, which many viewers do not draw.
@@ -145,7 +145,7 @@ def _write_plane(
         group[label] = dataset  # a hard link
 
 
-def _dataset(
+def _create_dataset(
     group: h5py.Group, name: str, values: npt.ArrayLike, units: str, long_name: str = ""
 ) -> h5py.Dataset:
     dataset = group.create_dataset(name, data=values)
@@ -155,11 +155,11 @@ def _dataset(
 
 def _read_plane(group: h5py.Group, name: str) -> npt.NDArray[Any]:
     """A plane as it is kept. What damage makes of its shape is judged before anything of that size is made."""
-    data = numbers(group, "data", f"the plane {name} of a result", REAL + "b")
-    shape = shape_of(data) or ()
+    data = require_numbers(group, "data", f"the plane {name} of a result", REAL + "b")
+    shape = get_shape(data) or ()
     if len(shape) != 2 or shape[0] * shape[1] > MOST_PIXELS:
         raise InputError(f"{name} of shape {shape}: expected a plane, two dimensions")
-    return block(data, [slice(None)] * 2)
+    return read_block(data, [slice(None)] * 2)
 
 
 def _read_grid(entry: h5py.Group) -> PlaneGrid | None:
@@ -167,17 +167,17 @@ def _read_grid(entry: h5py.Group) -> PlaneGrid | None:
         return None
     sample = entry["sample"]
     labels = [str(label) for label in entry["input"].attrs["axes"]]
-    cell = Cell(*map(float, small(sample["unit_cell"], "unit_cell")))
-    rows, columns = (small(sample[label], label) for label in labels)
+    cell = Cell(*map(float, read_small(sample["unit_cell"], "unit_cell")))
+    rows, columns = (read_small(sample[label], label) for label in labels)
     if labels == ["u", "v"]:
-        vectors = (small(sample[label], label).tolist() for label in _SPANNED)
+        vectors = (read_small(sample[label], label).tolist() for label in _SPANNED)
         return PlaneGrid(cell, SpannedPlaneName(*vectors), rows, columns)
     first, second = (AXIS_LABELS.index(label) for label in labels)
     fixed = AXIS_LABELS[3 - first - second]
-    return PlaneGrid(cell, PlaneName((first, second), float(small(sample[fixed], fixed))), rows, columns)
+    return PlaneGrid(cell, PlaneName((first, second), float(read_small(sample[fixed], fixed))), rows, columns)
 
 
-def _scalar(dataset: h5py.Dataset) -> Scalar:
+def _read_scalar_or_text(dataset: h5py.Dataset) -> Scalar:
     if dataset.shape != ():
         raise InputError(f"{dataset.name} of shape {dataset.shape}: expected one number or text")
     value = dataset[()]

@@ -15,7 +15,7 @@ _SAME_PIXEL = 0.25
 
 
 @dataclass(frozen=True)
-class GivenAxes:
+class UserAxes:
     """Where the pixels of a picture lie, in one of two ways.
 
     Either `first_range` and `second_range` are the coordinates [r.l.u.] of the first and the last pixel *centre* along
@@ -88,10 +88,10 @@ class GivenAxes:
                 f"picture of {shape} pixels: expected a square one for q_max, or ranges of both axes [r.l.u.]"
             )
         step = 2 * self.q_max_inv_angstrom / shape[0]
-        return cartesian(self.cell, self.plane, step, shape)
+        return make_cartesian_grid(self.cell, self.plane, step, shape)
 
 
-def place(measured: MeasuredPlane, axes: GivenAxes) -> MeasuredPlane:
+def put_on_axes(measured: MeasuredPlane, axes: UserAxes) -> MeasuredPlane:
     """A plane without axes, put onto those that were given, its rows along the first axis.
 
     Raises:
@@ -103,18 +103,18 @@ def place(measured: MeasuredPlane, axes: GivenAxes) -> MeasuredPlane:
     drawn = axes.orientation == "picture"
     intensity, sigma = measured.intensity, measured.sigma
     if drawn:
-        intensity, sigma = from_picture(intensity), None if sigma is None else from_picture(sigma)
+        intensity, sigma = orient_picture(intensity), None if sigma is None else orient_picture(sigma)
     return replace(
         measured, intensity=intensity, grid=axes.grid(intensity.shape), sigma=sigma, from_picture=drawn
     )
 
 
-def from_picture(values: Array) -> Array:
+def orient_picture(values: Array) -> Array:
     """A picture whose first axis points to the right and whose second points up, as everything of ours has them."""
     return np.ascontiguousarray(values[::-1].T)
 
 
-def cartesian(
+def make_cartesian_grid(
     cell: Cell,
     name: PlaneName,
     step_inv_angstrom: float,

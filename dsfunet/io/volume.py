@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.hdf5 import block, shape_of
+from dsfunet.io.hdf5 import get_shape, read_block
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import AXIS_LABELS, PlaneName, parse_plane_name
@@ -143,12 +143,12 @@ class VolumeAxes:
             raise InputError(
                 f"{' x '.join(map(str, size))} voxels asked for at once: expected {_MOST_READ:,} at the most"
             )
-        shape = shape_of(dataset) or ()
+        shape = get_shape(dataset) or ()
         selection = [slice(0, 1)] * len(shape)
         for dimension, part in zip(self.dimensions, box, strict=True):
             if dimension < len(shape):
                 selection[dimension] = part
-        values = block(dataset, selection)
+        values = read_block(dataset, selection)
         order = [d for d in self.dimensions if d < len(shape)]
         order += [d for d in range(len(shape)) if d not in order]
         return values.transpose(order).reshape(size)
@@ -218,7 +218,7 @@ class Volume:
         return MeasuredPlane(intensity, grid, tuple(notes), sigma)
 
 
-def intensities(values: npt.NDArray[Any]) -> Array:
+def to_intensities(values: npt.NDArray[Any]) -> Array:
     """Numbers as a file has them as float64, NaN where they are not finite: nothing was measured there."""
     with np.errstate(all="ignore"):  # a longdouble may not fit
         result = np.asarray(values, dtype=np.float64)

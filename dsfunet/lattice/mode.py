@@ -18,7 +18,7 @@ from dsfunet.lattice.smoothing import cell_smoothers, smooth_ratio, unit_range
 from dsfunet.physics.cosine_series import CosineSeries, fit_cosine_series
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.physics.product import fit_product
-from dsfunet.planes.noise import mean_noise_variance
+from dsfunet.planes.noise import estimate_mean_noise_variance
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -203,11 +203,11 @@ def _correction(
     numerator, denominator = model * scattering, model * model
     residual = (scattering - model) * mask
     # What the model misses beyond the noise: the larger that is, the less the network's form factor is worth.
-    missed = np.sum(residual**2, dtype=np.float64) - mask.sum() * mean_noise_variance(
+    missed = np.sum(residual**2, dtype=np.float64) - mask.sum() * estimate_mean_noise_variance(
         residual, mask, mask.astype(np.float32)
     )
     variance = max(missed / max(np.sum(denominator, dtype=np.float64), 1e-30), SMALLEST_PRIOR_VARIANCE)
-    noise = mean_noise_variance(residual, mask, denominator) / variance
+    noise = estimate_mean_noise_variance(residual, mask, denominator) / variance
     if lattice.inverts_onto_itself:
         numerator, denominator = numerator + inverted(numerator), denominator + inverted(denominator)
         noise *= 2  # per pair

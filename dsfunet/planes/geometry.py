@@ -105,7 +105,7 @@ class Geometry:
             third = 3 - sum(axes)
             if normal[third] and not normal[list(axes)].any():
                 return np.eye(3, dtype=np.int64)[[*axes, third]]
-        return _with_lengths(normal, self._reciprocal)
+        return _find_basis(normal, self._reciprocal)
 
     def lattice_plane(self) -> LatticePlane:
         """The plane on its lattice, as lattice mode takes it, in the Cartesian setting of another cell.
@@ -118,7 +118,7 @@ class Geometry:
         """
         basis = self.basis()
         direct = np.linalg.inv(basis).T @ self.direct
-        cell = _cell_of(direct)
+        cell = _make_cell(direct)
         across = direct[2] / np.linalg.norm(direct[2])
         step_u, step_v = (step - (step @ across) * across for step in (self.step_u, self.step_v))
         # Indices on the basis are the same in every frame, and in a mirrored one.
@@ -139,7 +139,7 @@ class Geometry:
         change = (
             np.array([self.step_u * self.shape[0], self.step_v * self.shape[1]]) @ self.direct.T / (2 * np.pi)
         )
-        candidates = _directions()
+        candidates = _list_directions()
         # How many layers h u + k v + l w the plane crosses, were each of them its normal.
         crossed = np.abs(candidates @ change.T).sum(axis=1)
         found = candidates[crossed <= LAYER_TOLERANCE]
@@ -153,7 +153,7 @@ class Geometry:
         return np.asarray(found[0])
 
 
-def lattice_plane_of(grid: PlaneGrid, plane: Plane) -> LatticePlane:
+def make_lattice_plane(grid: PlaneGrid, plane: Plane) -> LatticePlane:
     """A plane in the Cartesian setting of a grid's cell, such as the networks' square, on the lattice of that cell.
 
     Raises:
@@ -165,7 +165,7 @@ def lattice_plane_of(grid: PlaneGrid, plane: Plane) -> LatticePlane:
 
 
 @cache
-def _directions() -> Integers:
+def _list_directions() -> Integers:
     """All u, v, w without a common factor, one of each pair +-, the smallest first; shape (k, 3)."""
     numbers = range(-LARGEST_INDEX, LARGEST_INDEX + 1)
     kept = [
@@ -176,18 +176,18 @@ def _directions() -> Integers:
     return np.array(sorted(kept, key=lambda each: (sum(value * value for value in each), each)), np.int64)
 
 
-def _with_lengths(normal: Integers, reciprocal: Array) -> Integers:
+def _find_basis(normal: Integers, reciprocal: Array) -> Integers:
     """A basis of the integers with h u + k v + l w = 0, the shortest vectors, and one with h u + k v + l w = 1."""
     u, v, w = map(int, normal)
     divisor = gcd(u, v)
     assert divisor  # u = v = 0 is a plane along two axes of the cell
-    x, y = _bezout(u, v)
+    x, y = _solve_bezout(u, v)
     first = np.array([v // divisor, -u // divisor, 0])
     second = np.array([x * w, y * w, -divisor])
-    s, t = _bezout(divisor, w)
+    s, t = _solve_bezout(divisor, w)
     third = np.array([x * s, y * s, t])
     metric = reciprocal @ reciprocal.T
-    first, second = _reduced(first, second, metric)
+    first, second = _reduce_basis(first, second, metric)
     # The least oblique of the vectors that lead to the next layer.
     shifts = np.linalg.solve(
         np.array([[a @ metric @ b for b in (first, second)] for a in (first, second)]),
@@ -197,7 +197,7 @@ def _with_lengths(normal: Integers, reciprocal: Array) -> Integers:
     return np.array([first, second, third], dtype=np.int64)
 
 
-def _bezout(a: int, b: int) -> tuple[int, int]:
+def _solve_bezout(a: int, b: int) -> tuple[int, int]:
     """x, y with a x + b y = gcd(a, b)."""
     x, next_x, y, next_y = 1, 0, 0, 1
     while b:
@@ -208,7 +208,7 @@ def _bezout(a: int, b: int) -> tuple[int, int]:
     return (x, y) if a > 0 else (-x, -y)
 
 
-def _reduced(first: Integers, second: Integers, metric: Array) -> tuple[Integers, Integers]:
+def _reduce_basis(first: Integers, second: Integers, metric: Array) -> tuple[Integers, Integers]:
     """The shortest basis of the same plane lattice (Gauss), its first positive index first."""
 
     def product_of(one: Integers, other: Integers) -> float:
@@ -221,15 +221,15 @@ def _reduced(first: Integers, second: Integers, metric: Array) -> tuple[Integers
         turns = product_of(first, second) / product_of(first, first)
         steps = round(turns) if abs(turns) > 0.5 + 1e-9 else 0
         if steps == 0:
-            return _upright(first), _upright(second)
+            return _make_first_index_positive(first), _make_first_index_positive(second)
         second = second - steps * first
 
 
-def _upright(vector: Integers) -> Integers:
+def _make_first_index_positive(vector: Integers) -> Integers:
     return vector if next(value for value in vector if value) > 0 else -vector
 
 
-def _cell_of(direct: Array) -> Cell:
+def _make_cell(direct: Array) -> Cell:
     lengths = np.linalg.norm(direct, axis=1)
     cosines = [direct[i] @ direct[j] / (lengths[i] * lengths[j]) for i, j in ((1, 2), (0, 2), (0, 1))]
     angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))

@@ -45,7 +45,7 @@ class PlaneGrid:
     @property
     def steps(self) -> tuple[float, float]:
         """Spacing of the rows and of the columns [r.l.u.]; negative where an axis runs downwards."""
-        return _step(self.rows), _step(self.columns)
+        return _mean_step(self.rows), _mean_step(self.columns)
 
     @cached_property
     def plane(self) -> Plane:
@@ -115,14 +115,14 @@ class MeasuredPlane:
     interpolated: bool = False
 
     def __post_init__(self) -> None:
-        intensity = _real(self.intensity, "intensity")
+        intensity = _as_real(self.intensity, "intensity")
         if intensity.ndim != 2:
             raise InputError(f"intensity of shape {intensity.shape}: expected a plane, two dimensions")
         if self.grid is not None and intensity.shape != self.grid.shape:
             raise InputError(f"intensity of shape {intensity.shape}: its axes have {self.grid.shape} pixels")
         object.__setattr__(self, "intensity", intensity)
         if self.sigma is not None:
-            sigma = _real(self.sigma, "sigma")
+            sigma = _as_real(self.sigma, "sigma")
             if sigma.shape != intensity.shape:
                 raise InputError(f"sigma of shape {sigma.shape}: the intensity has {intensity.shape}")
             object.__setattr__(self, "sigma", sigma)
@@ -133,7 +133,7 @@ class MeasuredPlane:
         return None if self.grid is None else self.grid.cell
 
 
-def _real(values: npt.ArrayLike, name: str) -> Array:
+def _as_real(values: npt.ArrayLike, name: str) -> Array:
     """Numbers as float64, NaN where a masked array hides them."""
     found = np.asarray(values)
     if found.dtype.kind not in "fiub":
@@ -144,7 +144,7 @@ def _real(values: npt.ArrayLike, name: str) -> Array:
     return result if hidden is np.ma.nomask else np.where(hidden, np.nan, result)
 
 
-def _step(values: Array) -> float:
+def _mean_step(values: Array) -> float:
     return float(values[-1] - values[0]) / (len(values) - 1)
 
 
@@ -153,7 +153,7 @@ def _check_even(values: Array, label: str) -> None:
         raise InputError(
             f"axis {label} of shape {values.shape}: expected two or more finite numbers [r.l.u.]"
         )
-    step = _step(values)
+    step = _mean_step(values)
     # One part in a thousand of a pixel step is more than float32 axes lose and less than anyone can see.
     if step == 0 or np.abs(np.diff(values) - step).max() > 1e-3 * abs(step):
         raise InputError(f"axis {label} from {values[0]:g} to {values[-1]:g}: expected evenly spaced values")

@@ -81,7 +81,7 @@ class PlaneName:
 
     def __str__(self) -> str:
         words = list(AXIS_LABELS)
-        words[self.fixed_axis] = _written(self.offset)
+        words[self.fixed_axis] = _format_number(self.offset)
         return ("" if self.offset.is_integer() else " ").join(words)
 
 
@@ -135,7 +135,7 @@ class SpannedPlaneName:
         free = [i for i, value in enumerate(self.second) if value and i not in used]
         used.append(free[0] if free else (used[0] + 1) % 3)
         first, second = (
-            f"[{' '.join(_term(float(f'{value:.4g}'), AXIS_LABELS[letter]) for value in vector)}]"
+            f"[{' '.join(_format_term(float(f'{value:.4g}'), AXIS_LABELS[letter]) for value in vector)}]"
             for vector, letter in zip((self.first, self.second), used, strict=True)
         )
         return first, second
@@ -190,8 +190,8 @@ class SpannedPlaneName:
         )
 
     def __str__(self) -> str:
-        return self._in_letters() or " ".join(map(_bracket, (self.first, self.second))) + (
-            f" + {_bracket(self.through)}" if any(self.through) else ""
+        return self._in_letters() or " ".join(map(_format_vector, (self.first, self.second))) + (
+            f" + {_format_vector(self.through)}" if any(self.through) else ""
         )
 
     def _in_letters(self) -> str:
@@ -202,9 +202,9 @@ class SpannedPlaneName:
                 return ""
             vector = self.first if values[0] else self.second
             letter = next(i for i, value in enumerate(vector) if value)
-            words.append(_term(vector[place], AXIS_LABELS[letter]))
+            words.append(_format_term(vector[place], AXIS_LABELS[letter]))
         text = ("" if all(len(word) == 1 for word in words) else " ").join(words)
-        return text if _from_letters(text) == self else ""
+        return text if _parse_letters(text) == self else ""
 
 
 AnyPlaneName: TypeAlias = PlaneName | SpannedPlaneName
@@ -219,10 +219,10 @@ def parse_plane_name(text: str) -> PlaneName:
     Raises:
         InputError: the text is anything else.
     """
-    name = _along_axes(text)
+    name = _parse_axes_and_offset(text)
     if name is None:
         raise InputError(
-            f"plane {_short(text)!r}: expected two of h, k, l and a number, such as hk1, h0l, -1kl or 'h k 1.5'"
+            f"plane {_shorten(text)!r}: expected two of h, k, l and a number, such as hk1, h0l, -1kl or 'h k 1.5'"
         )
     return name
 
@@ -241,17 +241,19 @@ def parse_plane(text: str) -> AnyPlaneName:
     cleaned = text.lower().replace("\N{MINUS SIGN}", "-").strip()
     brackets = _BRACKETS.fullmatch(cleaned) if len(text) <= _LONGEST else None
     name = (
-        _from_brackets(text, *brackets.groups()) if brackets else _along_axes(text) or _from_letters(cleaned)
+        _parse_brackets(text, *brackets.groups())
+        if brackets
+        else _parse_axes_and_offset(text) or _parse_letters(cleaned)
     )
     if name is None:
         raise InputError(
-            f"plane {_short(text)!r}: expected two of h, k, l and a number, such as hk1, h0l or 'h k 1.5', or two"
+            f"plane {_shorten(text)!r}: expected two of h, k, l and a number, such as hk1, h0l or 'h k 1.5', or two"
             " vectors, such as hhl, 'h -h l' or '[1 1 0] [0 0 1] + [0 0 0.5]'"
         )
     return name
 
 
-def _along_axes(text: str) -> PlaneName | None:
+def _parse_axes_and_offset(text: str) -> PlaneName | None:
     if len(text) > _LONGEST:
         return None
     cleaned = re.sub(r"[\s,;_()\[\]]+", " ", text.lower().replace("\N{MINUS SIGN}", "-")).strip()
@@ -259,12 +261,12 @@ def _along_axes(text: str) -> PlaneName | None:
     fixed = [i for i, word in enumerate(match.groups()) if word != AXIS_LABELS[i]] if match else []
     if match is None or len(fixed) != 1:
         return None
-    offset = _number(text, match.group(fixed[0] + 1))
+    offset = _parse_number(text, match.group(fixed[0] + 1))
     first, second = (i for i in range(3) if i != fixed[0])
     return PlaneName((first, second), offset)
 
 
-def _from_letters(text: str) -> SpannedPlaneName | None:
+def _parse_letters(text: str) -> SpannedPlaneName | None:
     if len(text) > _LONGEST:
         return None
     cleaned = re.sub(r"[\s,_()]+", " ", text).strip()
@@ -278,12 +280,12 @@ def _from_letters(text: str) -> SpannedPlaneName | None:
     at_home = all(vector[AXIS_LABELS.index(letter)] == 1 for letter, vector in vectors.items())
     if len(vectors) != 2 or not at_home or 0.0 in [float(match.group(2) or 1) for match in terms]:
         return None
-    first, second = (_indices(vector) for vector in vectors.values())
+    first, second = (_as_indices(vector) for vector in vectors.values())
     return SpannedPlaneName(first, second)
 
 
-def _from_brackets(text: str, first: str, second: str, origin: str | None) -> AnyPlaneName:
-    vectors = [_vector(text, inner) for inner in (first, second, origin or "0 0 0")]
+def _parse_brackets(text: str, first: str, second: str, origin: str | None) -> AnyPlaneName:
+    vectors = [_parse_vector(text, inner) for inner in (first, second, origin or "0 0 0")]
     name = SpannedPlaneName(*vectors)
     for axes in ((0, 1), (0, 2), (1, 2)):
         third = 3 - sum(axes)
@@ -293,7 +295,7 @@ def _from_brackets(text: str, first: str, second: str, origin: str | None) -> An
     return name
 
 
-def _vector(text: str, inner: str) -> Indices:
+def _parse_vector(text: str, inner: str) -> Indices:
     """h, k, l between brackets, apart by blanks or commas, or run together as digits: [110], [1-10]."""
     words = inner.replace(",", " ").split()
     if len(words) == 1:
@@ -301,15 +303,15 @@ def _vector(text: str, inner: str) -> Indices:
         words = list(digits.groups()) if digits else words
     if len(words) != 3 or not all(re.fullmatch(_NUMBER, word) for word in words):
         raise InputError(f"plane {text!r}: found [{inner}], expected three numbers, such as [1 -1 0]")
-    return _indices([_number(text, word) for word in words])
+    return _as_indices([_parse_number(text, word) for word in words])
 
 
-def _indices(values: list[float]) -> Indices:
+def _as_indices(values: list[float]) -> Indices:
     h, k, l = values  # noqa: E741
     return h, k, l
 
 
-def _number(text: str, word: str) -> float:
+def _parse_number(text: str, word: str) -> float:
     numerator, _, denominator = word.partition("/")
     divisor = float(denominator or 1)
     value = float(numerator) / divisor if divisor else np.inf
@@ -318,20 +320,20 @@ def _number(text: str, word: str) -> float:
     return value
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _written(value: float) -> str:
+def _format_number(value: float) -> str:
     return np.format_float_positional(value, trim="-")
 
 
-def _term(value: float, letter: str) -> str:
+def _format_term(value: float, letter: str) -> str:
     if value == 0:
         return "0"
-    factor = "" if abs(value) == 1 else _written(abs(value))
+    factor = "" if abs(value) == 1 else _format_number(abs(value))
     return ("-" if value < 0 else "") + factor + letter
 
 
-def _bracket(vector: Indices) -> str:
-    return f"[{' '.join(map(_written, vector))}]"
+def _format_vector(vector: Indices) -> str:
+    return f"[{' '.join(map(_format_number, vector))}]"

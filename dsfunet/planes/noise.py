@@ -1,7 +1,7 @@
 """The noise of a plane, estimated from the plane itself by second differences, which smooth scattering hardly enters.
 
-Three estimates share this idea, each for what is known where it is needed: `noise_of` needs the intensity alone,
-`noise_variance_by_level` has a model of the plane, and `mean_noise_variance` gives one number for weighted pixels.
+Three estimates share this idea, each for what is known where it is needed: `estimate_noise` needs the intensity alone,
+`estimate_noise_variance_by_level` has a model of the plane, and `estimate_mean_noise_variance` gives one number for weighted pixels.
 """
 
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ class NoiseModel:
         return np.interp(expected, self.levels, self.deviations)
 
 
-def noise_of(intensity: Array) -> NoiseModel:
+def estimate_noise(intensity: Array) -> NoiseModel:
     """The noise of a plane (n, m), NaN where missing; zero everywhere where too little was measured to say."""
-    expected = smoothed(intensity, 1.5)
+    expected = smooth_measured(intensity, 1.5)
     scatter = np.abs(ndimage.convolve(intensity, _KERNEL, mode="constant", cval=np.nan))
     known = np.isfinite(scatter) & np.isfinite(expected)
     if np.count_nonzero(known) < _FEWEST:
@@ -68,7 +68,7 @@ def noise_of(intensity: Array) -> NoiseModel:
     return found
 
 
-def smoothed(intensity: Array, deviation_pixels: float) -> Array:
+def smooth_measured(intensity: Array, deviation_pixels: float) -> Array:
     """A plane smoothed by a Gaussian, missing pixels taking no part; NaN where they are."""
     known = np.isfinite(intensity)
     total = ndimage.gaussian_filter(np.where(known, intensity, 0.0), deviation_pixels, mode="constant")
@@ -76,7 +76,7 @@ def smoothed(intensity: Array, deviation_pixels: float) -> Array:
     return np.where(known, total / np.maximum(weight, 1e-12), np.nan)
 
 
-def noise_variance_by_level(plane: Array, mask: Mask, product: Array) -> Array:
+def estimate_noise_variance_by_level(plane: Array, mask: Mask, product: Array) -> Array:
     """Variance of each pixel's noise as a rising function of what the product expects there.
 
     From mixed second differences of the residual in eight classes of equally many pixels, the largest fiftieth of each
@@ -85,7 +85,7 @@ def noise_variance_by_level(plane: Array, mask: Mask, product: Array) -> Array:
     inner = ndimage.minimum_filter(mask, 3, mode="constant", cval=False)
     if inner.sum() < 8 * _NOISE_BINS:
         return np.zeros(plane.shape)
-    squares = second_difference(np.where(mask, plane - product, 0.0))[inner] ** 2 / _STENCIL_VARIANCE
+    squares = take_second_differences(np.where(mask, plane - product, 0.0))[inner] ** 2 / _STENCIL_VARIANCE
     expected = product[inner]
     order = np.argsort(expected, kind="stable")
     levels, variances = [], []
@@ -99,7 +99,7 @@ def noise_variance_by_level(plane: Array, mask: Mask, product: Array) -> Array:
     return found * np.maximum(product / max(levels[-1], 1e-9), 1.0)
 
 
-def second_difference(values: Array) -> Array:
+def take_second_differences(values: Array) -> Array:
     """Mixed second differences, 1 -2 1 along rows and along columns."""
     along = np.array([1.0, -2.0, 1.0])
     once: Array = ndimage.correlate1d(values, along, axis=0, mode="nearest")
@@ -107,7 +107,7 @@ def second_difference(values: Array) -> Array:
     return twice
 
 
-def mean_noise_variance(residual: Planes, mask: Mask, weight: Planes) -> float:
+def estimate_mean_noise_variance(residual: Planes, mask: Mask, weight: Planes) -> float:
     """Variance of a pixel's noise, weighted mean over the plane, from second differences of the residual along rows.
 
     What the model misses is smooth beside the noise and hardly counts in these. Independent noise of variance v has

@@ -56,7 +56,7 @@ def to_network_grid(measured: MeasuredPlane, whole: bool = False) -> tuple[Array
     if measured.grid is not None:
         return to_network_plane(measured.intensity, measured.grid, whole)
     mask = measured_pixels(measured.intensity)
-    _check_any(mask)
+    _check_any_measured(mask)
     if mask.shape != (PIXELS, PIXELS):
         raise InputError(f"plane of shape {mask.shape} without axes: expected {(PIXELS, PIXELS)}")
     return np.where(mask, measured.intensity, np.nan), None
@@ -75,15 +75,15 @@ def to_network_plane(intensity: Array, grid: Grid, whole: bool = False) -> tuple
         InputError: nothing was measured.
     """
     mask = measured_pixels(intensity)
-    _check_any(mask)
+    _check_any_measured(mask)
     intensity = np.where(mask, intensity, np.nan)
-    target = _network_plane(grid, mask, whole)
+    target = _choose_network_plane(grid, mask, whole)
     if target is grid.plane:
         return intensity, target
     return interpolate(intensity, grid.plane, target), target
 
 
-def _check_any(mask: npt.NDArray[np.bool_]) -> None:
+def _check_any_measured(mask: npt.NDArray[np.bool_]) -> None:
     if not mask.any():
         raise InputError("plane has no measured pixel: expected finite, non-negative intensities")
 
@@ -108,13 +108,13 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
     Raises:
         ValueError: as `resample`.
     """
-    matrix, offset = _index_map(source, target)
+    matrix, offset = _map_indices(source, target)
     measured = np.isfinite(values)
-    fine = max(map(_samples, matrix.T)) == 1
+    fine = max(map(_count_samples, matrix.T)) == 1
     if fine and measured.all() and values.shape == source.shape:  # as components are everywhere
         cubic = ndimage.affine_transform(values, matrix, offset, target.shape, order=3, mode="nearest")
         np.clip(cubic, values.min(), values.max(), out=cubic)
-        cubic[~_inside(source, target)] = np.nan
+        cubic[~_find_inside(source, target)] = np.nan
         return np.asarray(cubic, dtype=np.float64)
     result = resample(values, source, target)
     if not fine or not measured.any():
@@ -133,10 +133,12 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
 
 
 @lru_cache(maxsize=8)
-def _inside(source: Plane, target: Plane) -> npt.NDArray[np.bool_]:
+def _find_inside(source: Plane, target: Plane) -> npt.NDArray[np.bool_]:
     """Target pixels of which at least half lies on source pixels: where `resample` finds values if all are there."""
-    matrix, offset = _index_map(source, target)
-    inside: npt.NDArray[np.bool_] = _bilinear(np.ones(source.shape), matrix, offset, target.shape) >= _HALF
+    matrix, offset = _map_indices(source, target)
+    inside: npt.NDArray[np.bool_] = (
+        _interpolate_linearly(np.ones(source.shape), matrix, offset, target.shape) >= _HALF
+    )
     inside.flags.writeable = False
     return inside
 
@@ -152,36 +154,36 @@ def resample(values: Array, source: Plane, target: Plane) -> Array:
     """
     if values.shape != source.shape:
         raise ValueError(f"values of shape {values.shape}: expected {source.shape}")
-    matrix, offset = _index_map(source, target)
+    matrix, offset = _map_indices(source, target)
     measured = np.isfinite(values)
     filled, weights = np.where(measured, values, 0.0), measured.astype(np.float64)
     total, weight = np.zeros(target.shape), np.zeros(target.shape)
-    samples = [_samples(column) for column in matrix.T]
+    samples = [_count_samples(column) for column in matrix.T]
     shifts = [(np.arange(count) + 0.5) / count - 0.5 for count in samples]
     for shift_u in shifts[0]:
         for shift_v in shifts[1]:
             shifted = offset + matrix @ np.array([shift_u, shift_v])
-            total += _bilinear(filled, matrix, shifted, target.shape)
-            weight += _bilinear(weights, matrix, shifted, target.shape)
+            total += _interpolate_linearly(filled, matrix, shifted, target.shape)
+            weight += _interpolate_linearly(weights, matrix, shifted, target.shape)
     # Zeros surround the source, so half a pixel beyond its edge the weight is one half: pixels have an area.
     missing = weight < _HALF * samples[0] * samples[1]
     result: Array = np.divide(total, weight, out=np.full(target.shape, np.nan), where=~missing)
     return result
 
 
-def _bilinear(values: Array, matrix: Array, offset: Array, shape: tuple[int, int]) -> Array:
+def _interpolate_linearly(values: Array, matrix: Array, offset: Array, shape: tuple[int, int]) -> Array:
     # Outside the source both values and weights are zero, so interpolation runs on over its edge.
     result: Array = ndimage.affine_transform(values, matrix, offset, shape, order=1, mode="grid-constant")
     return result
 
 
-def _samples(step: Array) -> int:
+def _count_samples(step: Array) -> int:
     """How many samples a target pixel needs along one of its axes, whose step is given in source pixels."""
     width = float(np.abs(step).max())
     return int(np.ceil(width)) if width > _AVERAGE_ABOVE else 1
 
 
-def _index_map(source: Plane, target: Plane) -> tuple[Array, Array]:
+def _map_indices(source: Plane, target: Plane) -> tuple[Array, Array]:
     """(matrix, offset) with source index = matrix @ target index + offset, indices counted from 0."""
     steps: Array = np.stack([source.step_u, source.step_v], axis=1)
     columns = np.stack([target.step_u, target.step_v, target.origin - source.origin], axis=1)
@@ -193,7 +195,7 @@ def _index_map(source: Plane, target: Plane) -> tuple[Array, Array]:
     return matrix, solution[:, 2] + half_source - matrix @ half_target
 
 
-def measured_bounds(grid: Grid, mask: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+def find_measured_bounds(grid: Grid, mask: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
     """Lowest and highest coordinate of what was measured, along rows and columns of the grid's `square`, shape (2,).
 
     Counted from its centre [1/Angstrom]; `mask` (n, m) is True somewhere.
@@ -229,13 +231,13 @@ def _step_along_rows(own: Plane, unit: Plane) -> float:
     return float(np.abs(own.step_u @ unit.step_u))
 
 
-def _network_plane(grid: Grid, mask: npt.NDArray[np.bool_], whole: bool) -> Plane:
+def _choose_network_plane(grid: Grid, mask: npt.NDArray[np.bool_], whole: bool) -> Plane:
     """The networks' grid for the measured pixels of a grid, or the grid's own if it is one already."""
     if is_network_grid(grid, whole):
         return grid.plane
     unit = grid.square(PIXELS / 2)  # steps of 1/Angstrom
     step = _step_along_rows(grid.plane, unit)
-    low, high = measured_bounds(grid, mask)
+    low, high = find_measured_bounds(grid, mask)
     extent = float(max(np.abs(low).max(), np.abs(high).max()))
     # The last pixel of 256 lies 127 steps from the centre.
     q_max = max(extent, step) * (PIXELS // 2) / (PIXELS // 2 - 1)

@@ -11,14 +11,14 @@ MOST_PASSES = 8
 """Turns and flips of a square plane; the first is the plane as it is."""
 
 
-def turned(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
+def rotate_and_flip(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
     """One of the eight symmetries of the square, on the last two axes."""
     rotated = np.rot90(planes, which % 4, axes=(-2, -1))
     return np.swapaxes(rotated, -2, -1) if which >= 4 else rotated
 
 
-def turns_of(passes: int, seed: int) -> tuple[int, ...]:
-    """Which turns are taken, as `dsfunet.planes.turns.turned` numbers them: the plane as it is, then others by chance.
+def choose_turns(passes: int, seed: int) -> tuple[int, ...]:
+    """Which turns are taken, as `dsfunet.planes.turns.rotate_and_flip` numbers them: the plane as it is, then others by chance.
 
     Raises:
         InputError: fewer than 1 or more than MOST_PASSES passes, or a negative seed.
@@ -33,7 +33,7 @@ def turns_of(passes: int, seed: int) -> tuple[int, ...]:
     return (0, *(int(each) for each in others[: passes - 1]))
 
 
-def turned_back(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
-    """The inverse of `dsfunet.planes.turns.turned`, on the last two axes."""
+def undo_rotation_and_flip(planes: npt.NDArray[Any], which: int) -> npt.NDArray[Any]:
+    """The inverse of `dsfunet.planes.turns.rotate_and_flip`, on the last two axes."""
     unswapped = np.swapaxes(planes, -2, -1) if which >= 4 else planes
     return np.ascontiguousarray(np.rot90(unswapped, -(which % 4), axes=(-2, -1)))

@@ -13,7 +13,7 @@ from scipy import ndimage
 from dsfunet._typing import Array, Floats, Mask
 from dsfunet.lattice.mode import LatticeAnswer
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.planes.noise import second_difference
+from dsfunet.planes.noise import take_second_differences
 from dsfunet.verdict.scaled_plane import Seen, seen
 
 # Standard deviation of the Gaussian under which weak residuals add up [pixels].
@@ -153,7 +153,7 @@ def _spots(it: Seen) -> dict[str, float]:
     ring[1, 1] = False
     around = ndimage.maximum_filter(it.plane, footprint=ring)
     alone = it.mask & (it.plane > 1.5 * around + 5 * deviation + 0.01)
-    sharp = np.abs(second_difference(residual))[it.mask] / 4
+    sharp = np.abs(take_second_differences(residual))[it.mask] / 4
     return {
         "spiky": float(np.sum(hat**2)) / it.power,
         "isolated": float(alone.sum()) / it.mask.sum(),

@@ -7,7 +7,7 @@ import numpy as np
 from dsfunet._typing import Array, Floats, Mask
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.physics.product import fit_product
-from dsfunet.planes.noise import noise_variance_by_level
+from dsfunet.planes.noise import estimate_noise_variance_by_level
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def seen(
     smooth, periodic = (np.asarray(each, np.float64) for each in (form_factor, short_range_order))
     product = fit_product(shown, smooth, periodic, mask).intensity
     if sigma is None:
-        variance = noise_variance_by_level(shown, mask, product)
+        variance = estimate_noise_variance_by_level(shown, mask, product)
     else:
         variance = (np.where(mask, sigma, 0.0).astype(np.float64) / brightest) ** 2
     return Seen(shown, mask, product, variance, _radius(mask.shape, lattice))

@@ -14,7 +14,7 @@ from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.lattice.search import find_lattice
 from dsfunet.networks.pix2pix_generator import NoiseDropout
 from dsfunet.planes.preprocessing import spread, unspread
-from dsfunet.planes.turns import turned, turned_back
+from dsfunet.planes.turns import rotate_and_flip, undo_rotation_and_flip
 from evaluate.predictors.cases import Case, Prediction
 
 Way = Literal["deterministic", "dropout", "turns"]
@@ -142,9 +142,9 @@ class NetworkPredictor:
     ) -> Planes:
         """Both components (2, n, 256, 256), in spread space, of one pass."""
         if self.mode.way == "turns":
-            answer = self.factorizer(turned(planes, number), mask=turned(masks, number))
+            answer = self.factorizer(rotate_and_flip(planes, number), mask=rotate_and_flip(masks, number))
             both = np.stack([answer.form_factor, answer.short_range_order])
-            return spread(turned_back(both, number))
+            return spread(undo_rotation_and_flip(both, number))
         return spread(np.stack([self._dropout_pass(number, case) for case in cases], axis=1))
 
     def _dropout_pass(self, number: int, case: Case) -> Planes:

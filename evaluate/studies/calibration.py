@@ -19,7 +19,7 @@ from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.uncertainty import describe_answer, summarised
 from dsfunet.networks.calibration import CALIBRATED_PASSES, FEATURES, MODES, Calibration
 from dsfunet.planes.preprocessing import spread, unspread
-from dsfunet.planes.turns import turns_of
+from dsfunet.planes.turns import choose_turns
 from evaluate.predictors.cases import CaseReader
 from evaluate.runs.provenance import check_unseen, describe_store, describe_surroundings
 from evaluate.runs.running import one_thread
@@ -125,7 +125,7 @@ class _Bench:
             true = spread(np.stack([truth.form_factor, truth.short_range_order]))
             rng = np.random.default_rng([self._seed, number])
             # Each plane turned in its own order, since a user's seed may be any.
-            turns = turns_of(max(CALIBRATED_PASSES), int(rng.integers(2**31)))
+            turns = choose_turns(max(CALIBRATED_PASSES), int(rng.integers(2**31)))
             pixels = rng.choice(case.mask.size, PIXELS_PER_PLANE, replace=False)
             start = time.perf_counter()
             stack, mask = case.scattering[None].astype(np.float64), case.mask[None]

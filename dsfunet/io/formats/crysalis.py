@@ -27,7 +27,7 @@ from scipy import ndimage
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.user_axes import cartesian
+from dsfunet.io.user_axes import make_cartesian_grid
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.names import AXIS_LABELS, PlaneName, parse_plane_name
@@ -92,8 +92,8 @@ def read_layer(path: Path, plane_name: str | None = None) -> MeasuredPlane:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     try:
-        name, swapped = _plane_name(header, plane_name)
-        return _placed(counts, header, name, swapped)
+        name, swapped = _identify_plane(header, plane_name)
+        return _place_layer(counts, header, name, swapped)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -116,14 +116,14 @@ def _read_header(start: bytes, file_bytes: int) -> _Header:
     needed = before + (width * height + 2 * shorts + 4 * longs if packed else 4 * width * height)
     if file_bytes < needed:
         raise InputError(f"truncated: {file_bytes} bytes, expected {needed} for {width} x {height} pixels")
-    d_min, wavelength = _doubles(start, 1024, 1)[0], _doubles(start, 2104, 1)[0]
-    orientation = np.array(_doubles(start, 2256, 9)).reshape(3, 3)
+    d_min, wavelength = _read_doubles(start, 1024, 1)[0], _read_doubles(start, 2104, 1)[0]
+    orientation = np.array(_read_doubles(start, 2256, 9)).reshape(3, 3)
     if not (0 < d_min < 1e3 and 0 < wavelength < 1e3):
         raise InputError(
             f"found d_min {d_min:g} and wavelength {wavelength:g}, expected a layer unwarped by CrysAlisPro and not"
             " a frame of the detector"
         )
-    centre, x_axis, y_axis = (_doubles(start, place, 3) for place in (864, 896, 928))
+    centre, x_axis, y_axis = (_read_doubles(start, place, 3) for place in (864, 896, 928))
     return _Header(
         shape=(height, width),
         bytes_before_pixels=before,
@@ -134,16 +134,16 @@ def _read_header(start: bytes, file_bytes: int) -> _Header:
         x_axis=(x_axis[0], x_axis[1], x_axis[2]),
         y_axis=(y_axis[0], y_axis[1], y_axis[2]),
         d_min_angstrom=d_min,
-        cell=_cell(orientation, wavelength),
+        cell=_compute_cell(orientation, wavelength),
     )
 
 
-def _doubles(start: bytes, place: int, count: int) -> tuple[float, ...]:
+def _read_doubles(start: bytes, place: int, count: int) -> tuple[float, ...]:
     values: tuple[float, ...] = struct.unpack_from(f"<{count}d", start, place)
     return values
 
 
-def _cell(orientation: Array, wavelength: float) -> Cell:
+def _compute_cell(orientation: Array, wavelength: float) -> Cell:
     """The unit cell of a UB whose columns are a*, b*, c* times the wavelength, without 2 pi."""
     with np.errstate(all="ignore"):
         reciprocal = orientation / wavelength
@@ -180,7 +180,7 @@ def _read_pixels(content: bytes, header: _Header) -> npt.NDArray[np.int64]:
     return np.cumsum(steps, out=steps).reshape(header.shape)
 
 
-def _plane_name(header: _Header, wanted: str | None) -> tuple[PlaneName, bool]:
+def _identify_plane(header: _Header, wanted: str | None) -> tuple[PlaneName, bool]:
     """Which layer it is, and whether the picture's x axis is the second of the plane's two."""
     named = None if wanted is None else parse_plane_name(wanted)
     directions = []
@@ -191,13 +191,15 @@ def _plane_name(header: _Header, wanted: str | None) -> tuple[PlaneName, bool]:
         return named, False  # an older header, which does not say
     if len(directions) != 2 or directions[0] == directions[1]:
         raise InputError(
-            f"layer along {_words(header.x_axis)} and {_words(header.y_axis)}, expected two of h, k, l"
+            f"layer along {_format_vector(header.x_axis)} and {_format_vector(header.y_axis)}, expected two of h, k, l"
             + (": name the plane" if not any(header.x_axis) else "")
         )
     fixed = 3 - sum(directions)
     in_plane = [header.centre[axis] for axis in directions]
     if not np.allclose(in_plane, 0, atol=1e-6):
-        raise InputError(f"layer about {_words(header.centre)}, expected its centre on {AXIS_LABELS[fixed]}*")
+        raise InputError(
+            f"layer about {_format_vector(header.centre)}, expected its centre on {AXIS_LABELS[fixed]}*"
+        )
     axes = sorted(directions)
     name = PlaneName((axes[0], axes[1]), float(np.round(header.centre[fixed], 9)))
     if named is not None and (named.axes != name.axes or abs(named.offset - name.offset) > 1e-3):
@@ -205,11 +207,13 @@ def _plane_name(header: _Header, wanted: str | None) -> tuple[PlaneName, bool]:
     return name, directions[0] > directions[1]
 
 
-def _words(vector: tuple[float, float, float]) -> str:
+def _format_vector(vector: tuple[float, float, float]) -> str:
     return "(" + " ".join(f"{value:g}" for value in vector) + ")"
 
 
-def _placed(counts: npt.NDArray[np.int64], header: _Header, name: PlaneName, swapped: bool) -> MeasuredPlane:
+def _place_layer(
+    counts: npt.NDArray[np.int64], header: _Header, name: PlaneName, swapped: bool
+) -> MeasuredPlane:
     height, width = header.shape
     step = 2 * np.pi * 2 / (header.d_min_angstrom * width)
     centre_x, centre_y = (float((count + 1) // 2 - 0.5) for count in (width, height))
@@ -220,9 +224,9 @@ def _placed(counts: npt.NDArray[np.int64], header: _Header, name: PlaneName, swa
                 f"layer with {name.labels[1]} to the right, oblique: expected {name.labels[0]}, then {name.labels[1]}"
             )
         pixels, centre = counts, (centre_y, centre_x)
-    grid = cartesian(header.cell, name, step, (pixels.shape[0], pixels.shape[1]), centre)
+    grid = make_cartesian_grid(header.cell, name, step, (pixels.shape[0], pixels.shape[1]), centre)
     intensity = pixels.astype(np.float64)
-    gaps = _gaps(intensity, grid.steps)
+    gaps = _find_gaps(intensity, grid.steps)
     intensity[gaps] = np.nan
     notes = (
         (
@@ -235,7 +239,7 @@ def _placed(counts: npt.NDArray[np.int64], header: _Header, name: PlaneName, swa
     return MeasuredPlane(intensity, grid, notes)
 
 
-def _gaps(intensity: Array, steps: tuple[float, float]) -> npt.NDArray[np.bool_]:
+def _find_gaps(intensity: Array, steps: tuple[float, float]) -> npt.NDArray[np.bool_]:
     """Zeros that fill a square wider than 5 % of a reciprocal cell, and zeros among bright pixels."""
     cell_pixels = 1 / min(abs(step) for step in steps)
     width = int(np.clip(np.ceil(_GAP_OF_A_CELL * cell_pixels), *_GAP_PIXELS)) | 1

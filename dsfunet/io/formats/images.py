@@ -12,7 +12,7 @@ import numpy as np
 from dsfunet.errors import InputError
 from dsfunet.files import NPY_SIGNATURE, leading_bytes
 from dsfunet.io.formats import crysalis
-from dsfunet.io.user_axes import GivenAxes, place
+from dsfunet.io.user_axes import UserAxes, put_on_axes
 from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import PIXELS
@@ -49,7 +49,7 @@ _TIFF_PIECES = ((273, 279), (324, 325))
 
 
 def read_picture(
-    path: Path, start: bytes, plane_name: str | None = None, axes: GivenAxes | None = None
+    path: Path, start: bytes, plane_name: str | None = None, axes: UserAxes | None = None
 ) -> MeasuredPlane | None:
     """The plane in a file that begins with `start`, on the axes that are given; None for a file of another kind.
 
@@ -65,11 +65,11 @@ def read_picture(
         return None
     if measured.grid is None and plane_name is not None and axes is None:
         raise InputError(
-            f"{path}: {_kind(start)} is a plane without axes, so plane {plane_name!r} means nothing in it"
+            f"{path}: {_describe_kind(start)} is a plane without axes, so plane {plane_name!r} means nothing in it"
         )
     if axes is not None:
         try:
-            return place(measured, axes)
+            return put_on_axes(measured, axes)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
     if measured.grid is None and measured.intensity.shape != (PIXELS, PIXELS):
@@ -101,7 +101,7 @@ def describe_layout(start: bytes) -> str:
     """What kind of picture begins like this, in words."""
     if start.startswith(crysalis.SIGNATURE):
         return "layer of reciprocal space, unwarped by CrysAlisPro (.img)"
-    return f"picture ({_kind(start).removeprefix('a ').removesuffix(' file')})"
+    return f"picture ({_describe_kind(start).removeprefix('a ').removesuffix(' file')})"
 
 
 def read_npy(path: Path | str) -> MeasuredPlane:
@@ -119,7 +119,7 @@ def read_npy(path: Path | str) -> MeasuredPlane:
     return measured
 
 
-def _kind(start: bytes) -> str:
+def _describe_kind(start: bytes) -> str:
     if start.startswith(NPY_SIGNATURE):
         return "a .npy file"
     if start.startswith(NPZ_SIGNATURE):
@@ -142,7 +142,7 @@ def _read_npz(path: Path) -> MeasuredPlane:
         zipfile.ZipFile(path) as archive,
     ):
         shapes = {
-            name: _npy_header(archive, name)[:2] for name in archive.namelist() if name.endswith(".npy")
+            name: _read_npy_header(archive, name)[:2] for name in archive.namelist() if name.endswith(".npy")
         }
         planes = [name for name, (shape, _) in shapes.items() if len(shape) >= 2]
         if len(planes) != 1:
@@ -158,7 +158,7 @@ def _read_npz(path: Path) -> MeasuredPlane:
     return MeasuredPlane(np.array(array, dtype=np.float64), notes=notes)
 
 
-def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _read_npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of an array in an archive; its size is checked against that of the archive's entry."""
     entry = archive.getinfo(name)
     with archive.open(name) as stream:

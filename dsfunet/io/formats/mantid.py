@@ -11,23 +11,29 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub, same_cell
-from dsfunet.io.grid_axes import GridAxis, grid_axis, projection, stored_order, volume_axes
+from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub, cells_agree
+from dsfunet.io.grid_axes import (
+    GridAxis,
+    describe_stored_order,
+    make_grid_axis,
+    make_volume_axes,
+    parse_direction,
+)
 from dsfunet.io.hdf5 import (
     REAL,
-    attribute_number,
-    attribute_text,
-    dataset_at,
-    group_at,
-    members,
-    numbers,
-    scalar,
-    shape_of,
-    small,
-    text,
+    find_dataset,
+    find_group,
+    get_shape,
+    list_members,
+    read_attribute_number,
+    read_attribute_text,
+    read_scalar,
+    read_small,
+    read_text,
+    require_numbers,
 )
 from dsfunet.io.oblique_volumes import ObliqueGrid, Read
-from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
+from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
 from dsfunet.planes.names import AXIS_LABELS
 
 EXPECTED = "a Mantid MDHistoWorkspace (data/signal with axes D0, D1, D2)"
@@ -39,7 +45,7 @@ _WANTED = "expected dimensions along [H,0,0], [0,K,0], [0,0,L] in any order"
 
 def recognises(file: h5py.File) -> bool:
     """Whether an open file has this layout."""
-    return group_at(file, "MDHistoWorkspace") is not None
+    return find_group(file, "MDHistoWorkspace") is not None
 
 
 def open_volume(file: h5py.File) -> Volume:
@@ -48,24 +54,24 @@ def open_volume(file: h5py.File) -> Volume:
     Raises:
         InputError: the workspace is not binned along h, k and l, lacks something or contradicts itself.
     """
-    workspace = group_at(file, "MDHistoWorkspace")
+    workspace = find_group(file, "MDHistoWorkspace")
     assert workspace is not None
-    data = group_at(workspace, "data")
+    data = find_group(workspace, "data")
     if data is None:
         raise InputError(f"MDHistoWorkspace without data: expected {EXPECTED}")
-    signal = numbers(data, "signal", EXPECTED)
-    stored, grid, notes = _axes(workspace, data, signal)
-    others = {name: dataset_at(data, name, REAL + "b") for name in ("mask", "num_events", "errors_squared")}
+    signal = require_numbers(data, "signal", EXPECTED)
+    stored, grid, notes = _make_axes(workspace, data, signal)
+    others = {name: find_dataset(data, name, REAL + "b") for name in ("mask", "num_events", "errors_squared")}
     for name, dataset in others.items():
-        if dataset is not None and shape_of(dataset) != shape_of(signal):
-            raise InputError(f"{name} of shape {shape_of(dataset)}: expected {shape_of(signal)}")
+        if dataset is not None and get_shape(dataset) != get_shape(signal):
+            raise InputError(f"{name} of shape {get_shape(dataset)}: expected {get_shape(signal)}")
 
     def values(name: str, box: Box) -> Array | None:
         dataset = others[name]
-        return None if dataset is None else intensities(stored.read(dataset, box))
+        return None if dataset is None else to_intensities(stored.read(dataset, box))
 
     def measured(box: Box) -> Array:
-        found = intensities(stored.read(signal, box))
+        found = to_intensities(stored.read(signal, box))
         mask, events = values("mask", box), values("num_events", box)
         normalised = np.isnan(found).any()
         if mask is not None:
@@ -86,7 +92,7 @@ def open_volume(file: h5py.File) -> Volume:
         axes = grid.straight_axes()
         # Neighbours that share a bin share its error, so the interpolated variance is the mean one, not less.
         read, read_variance = grid.straightened(axes, measured), grid.straightened(axes, variance)
-    (cell, trouble), more = _cell(workspace)
+    (cell, trouble), more = _read_cell(workspace)
     return Volume(
         "Mantid MDHisto workspace",
         axes,
@@ -95,39 +101,43 @@ def open_volume(file: h5py.File) -> Volume:
         trouble,
         (lambda box: np.sqrt(read_variance(box))) if others["errors_squared"] is not None else None,
         (*notes, "axes are edges of bins, so voxels lie between", *more),
-        _details(workspace),
+        _list_details(workspace),
     )
 
 
-def _axes(
+def _make_axes(
     workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset
 ) -> tuple[VolumeAxes, ObliqueGrid | None, list[str]]:
     """Axes of the array, the grid it is on where that does not run along h, k and l, and what there is to say."""
-    shape = shape_of(signal) or ()
+    shape = get_shape(signal) or ()
     if len(shape) < 2:
         raise InputError(
             f"signal of shape {shape}: expected a volume; SaveMD version 1 wrote flat arrays, save again"
         )
-    names = _dimension_names(data, signal, len(shape))
+    names = _find_dimension_names(data, signal, len(shape))
     _check_frame(workspace, data, names)
-    matrix = _w_matrix(workspace)
+    matrix = _read_w_matrix(workspace)
     notes: list[str] = []
     directions: dict[int, Array] = {}
     for dimension, name in enumerate(names):
-        dataset = numbers(data, name, EXPECTED)
-        long_name = attribute_text(dataset, "long_name") or name
+        dataset = require_numbers(data, name, EXPECTED)
+        long_name = read_attribute_text(dataset, "long_name") or name
         column = len(names) - 1 - dimension
         stated = matrix[:, column] if matrix is not None and column < 3 else None
-        direction, remark = _direction(long_name, stated)
+        direction, remark = _choose_direction(long_name, stated)
         if direction is not None:
             directions[dimension] = direction
         elif shape[dimension] != 1:
             raise InputError(f"dimension {name} of the workspace is {long_name!r}: {_WANTED}")
         notes += remark
     along = {
-        dimension: grid_axis(number, small(data[names[dimension]], names[dimension]), shape[dimension], label)
+        dimension: make_grid_axis(
+            number, read_small(data[names[dimension]], names[dimension]), shape[dimension], label
+        )
         for number, dimension in enumerate(sorted(directions, reverse=True))
-        for label in [f"{names[dimension]} {attribute_text(data[names[dimension]], 'long_name')}".strip()]
+        for label in [
+            f"{names[dimension]} {read_attribute_text(data[names[dimension]], 'long_name')}".strip()
+        ]
     }
     if all(np.count_nonzero(direction) == 1 for direction in directions.values()):
         turned = {}
@@ -137,15 +147,15 @@ def _axes(
             turned[dimension] = GridAxis(number, factor * axis.first, factor * axis.step)
             if factor != 1:
                 notes.append(f"{names[dimension]} counts {AXIS_LABELS[number]} in units of {factor:g}")
-        axes, more = volume_axes(shape, turned)
-        return axes, None, [f"array order in the file: {stored_order(axes)}", *notes, *more]
+        axes, more = make_volume_axes(shape, turned)
+        return axes, None, [f"array order in the file: {describe_stored_order(axes)}", *notes, *more]
     texts = [str(direction.tolist()) for _, direction in sorted(directions.items(), reverse=True)]
     if len(directions) != 3 or any(shape[dimension] == 1 for dimension in directions):
         raise InputError(
             f"workspace one bin thick, along {' and '.join(texts)} in h, k, l: expected a volume, or a plane "
             "along two of [H,0,0], [0,K,0], [0,0,L]"
         )
-    stored, _ = volume_axes(shape, along)
+    stored, _ = make_volume_axes(shape, along)
     matrix = np.stack([directions[d] for d in stored.dimensions], axis=1)
     grid = ObliqueGrid(matrix @ np.array(stored.lower), matrix * np.array(stored.steps), stored.counts)
     return (
@@ -155,9 +165,9 @@ def _axes(
     )
 
 
-def _direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]]:
+def _choose_direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]]:
     """What a dimension runs along in h, k, l, by its name or else by W_MATRIX, and what there is to say about it."""
-    direction = projection(name)
+    direction = parse_direction(name)
     if stated is None:
         return direction, []
     if direction is None:
@@ -168,18 +178,18 @@ def _direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]
     return direction, [f"W_MATRIX has {stated.tolist()} for {name}; the name was believed"]
 
 
-def _dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> list[str]:
+def _find_dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> list[str]:
     """Names of the datasets that describe the array's dimensions, slowest first."""
-    stated = attribute_text(signal, "axes").split(":")
-    if len(stated) == rank and all(dataset_at(data, name) is not None for name in stated):
+    stated = read_attribute_text(signal, "axes").split(":")
+    if len(stated) == rank and all(find_dataset(data, name) is not None for name in stated):
         return stated
     plain = [f"D{rank - 1 - dimension}" for dimension in range(rank)]
-    if all(dataset_at(data, name) is not None for name in plain):
+    if all(find_dataset(data, name) is not None for name in plain):
         return plain
     # Named by what they run along; Mantid's first dimension comes last.
     named = {}
-    for name in members(data):
-        direction = projection(name)
+    for name in list_members(data):
+        direction = parse_direction(name)
         if direction is not None and np.count_nonzero(direction) == 1:
             named[int(np.abs(direction).argmax())] = name
     if len(named) == rank == 3:
@@ -188,8 +198,10 @@ def _dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> list[
 
 
 def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> None:
-    frames = {attribute_text(numbers(data, name, EXPECTED), "frame") for name in names[-3:]} - {""}
-    system = scalar(workspace, "coordinate_system")
+    frames = {read_attribute_text(require_numbers(data, name, EXPECTED), "frame") for name in names[-3:]} - {
+        ""
+    }
+    system = read_scalar(workspace, "coordinate_system")
     if frames and frames != {"HKL"}:
         raise InputError(
             f"workspace in the frame {', '.join(sorted(frames))}: expected HKL, bin it so before saving"
@@ -198,23 +210,23 @@ def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> N
         raise InputError("workspace in a frame of Q: expected HKL, bin it so before saving")
 
 
-def _w_matrix(workspace: h5py.Group) -> Array | None:
+def _read_w_matrix(workspace: h5py.Group) -> Array | None:
     for path in ("experiment0/logs/W_MATRIX/value", "experiment0/logs/W_MATRIX"):
-        found = dataset_at(workspace, path)
+        found = find_dataset(workspace, path)
         if found is not None and found.size == 9:
-            matrix = small(found, path).reshape(3, 3)
+            matrix = read_small(found, path).reshape(3, 3)
             if np.isfinite(matrix).all() and matrix.any() and np.abs(matrix).max() < 1e3:
                 return matrix
     return None
 
 
-def _cell(workspace: h5py.Group) -> tuple[FoundCell, list[str]]:
-    found = dataset_at(workspace, f"{_LATTICE}/orientation_matrix")
+def _read_cell(workspace: h5py.Group) -> tuple[FoundCell, list[str]]:
+    found = find_dataset(workspace, f"{_LATTICE}/orientation_matrix")
     by_matrix: FoundCell = None, NO_CELL
     if found is not None and found.size == 9:
-        by_matrix = cell_from_ub(small(found, "orientation_matrix").reshape(3, 3), "orientation_matrix")
+        by_matrix = cell_from_ub(read_small(found, "orientation_matrix").reshape(3, 3), "orientation_matrix")
     parameters = [
-        scalar(workspace, f"{_LATTICE}/unit_cell_{name}")
+        read_scalar(workspace, f"{_LATTICE}/unit_cell_{name}")
         for name in ("a", "b", "c", "alpha", "beta", "gamma")
     ]
     by_numbers: FoundCell = None, NO_CELL
@@ -225,20 +237,20 @@ def _cell(workspace: h5py.Group) -> tuple[FoundCell, list[str]]:
     if by_numbers[0] is None:
         notes = ["unit cell from the UB matrix, taken without the 2 pi"] if by_matrix[0] else []
         return (by_matrix if by_matrix[0] or by_matrix[1] != NO_CELL else by_numbers), notes
-    if by_matrix[0] is not None and not same_cell(by_matrix[0], by_numbers[0]):
+    if by_matrix[0] is not None and not cells_agree(by_matrix[0], by_numbers[0]):
         return by_numbers, ["the UB matrix disagrees with unit_cell_a, ...: the latter were believed"]
     return by_numbers, []
 
 
-def _details(workspace: h5py.Group) -> dict[str, str]:
+def _list_details(workspace: h5py.Group) -> dict[str, str]:
     details = {}
-    version = attribute_number(workspace, "SaveMDVersion")
+    version = read_attribute_number(workspace, "SaveMDVersion")
     if version is not None:
         details["SaveMD version"] = f"{version:g}"
-    sample = group_at(workspace, "experiment0/sample")
+    sample = find_group(workspace, "experiment0/sample")
     found = {
-        "sample": attribute_text(sample, "name") if sample is not None else "",
-        "title": text(workspace, "experiment0/title"),
-        "run": text(workspace, "experiment0/logs/run_number/value"),
+        "sample": read_attribute_text(sample, "name") if sample is not None else "",
+        "title": read_text(workspace, "experiment0/title"),
+        "run": read_text(workspace, "experiment0/logs/run_number/value"),
     }
     return details | {name: value[:200] for name, value in found.items() if value}

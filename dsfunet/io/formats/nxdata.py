@@ -11,21 +11,27 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.formats.nexus_sample import sample_cell
-from dsfunet.io.formats.nxdata_names import axis_names, signal_name
-from dsfunet.io.grid_axes import GridAxis, grid_axis, index_letter, stored_order, volume_axes
-from dsfunet.io.hdf5 import (
-    attribute_text,
-    dataset_at,
-    group_at,
-    members,
-    numbers,
-    scalar,
-    shape_of,
-    small,
-    text,
+from dsfunet.io.formats.nexus_sample import find_sample_cell
+from dsfunet.io.formats.nxdata_names import find_axis_names, find_signal_name
+from dsfunet.io.grid_axes import (
+    GridAxis,
+    describe_stored_order,
+    find_index_axis,
+    make_grid_axis,
+    make_volume_axes,
 )
-from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
+from dsfunet.io.hdf5 import (
+    find_dataset,
+    find_group,
+    get_shape,
+    list_members,
+    read_attribute_text,
+    read_scalar,
+    read_small,
+    read_text,
+    require_numbers,
+)
+from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
 from dsfunet.planes.names import AXIS_LABELS
 
 EXPECTED = "a NeXus file with an NXdata over h, k, l (NXRefine's entry/transform, CHESS's entry/data/counts, any other)"
@@ -38,9 +44,9 @@ _DEEPEST, _MOST_GROUPS = 4, 300
 
 def recognises(file: h5py.File) -> bool:
     """Whether an open file has an NXdata anywhere near its root, or says that it is NeXus."""
-    if attribute_text(file, "default") or attribute_text(file, "NX_class"):
+    if read_attribute_text(file, "default") or read_attribute_text(file, "NX_class"):
         return True
-    return next(_candidates(file), None) is not None
+    return next(_list_candidates(file), None) is not None
 
 
 def open_volume(file: h5py.File) -> Volume:
@@ -50,73 +56,73 @@ def open_volume(file: h5py.File) -> Volume:
         InputError: no NXdata is over h, k and l, a file that is linked to is missing, or axes make no sense.
     """
     first: InputError | None = None
-    for path, group in _candidates(file):
+    for path, group in _list_candidates(file):
         try:
-            return _volume(file, path, group)
+            return _make_volume(file, path, group)
         except InputError as error:
             error = InputError(f"{path}: {error}")
             # Something else, a picture or a list of peaks, is passed over; but what is meant is not replaced.
             if _is_over_indices(group):
                 raise error from None
             first = first or error
-    for entry in members(file):
+    for entry in list_members(file):
         for name in _USUAL_GROUPS:
-            group_at(file, f"{entry}/{name}")  # says so where it is a link to a file that is not there
+            find_group(file, f"{entry}/{name}")  # says so where it is a link to a file that is not there
     raise first or InputError(
-        f"NeXus file with {', '.join(members(file)[:8]) or 'nothing'} at its root and no NXdata: expected {EXPECTED}"
+        f"NeXus file with {', '.join(list_members(file)[:8]) or 'nothing'} at its root and no NXdata: expected {EXPECTED}"
     )
 
 
-def _candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
     """Groups that may be meant, with their paths: what dsfunet measured, the default, the usual names, then any."""
     seen: set[object] = set()
 
     def fresh(group: h5py.Group | None) -> bool:
-        if group is None or group.id in seen or signal_name(group) is None:
+        if group is None or group.id in seen or find_signal_name(group) is None:
             return False
         seen.add(group.id)
         return True
 
     if _is_result(file):
-        group = group_at(file, "entry/input")
+        group = find_group(file, "entry/input")
         if group is not None and fresh(group):
             yield "entry/input", group
-    path, group = _default(file)
+    path, group = _follow_default(file)
     if group is not None and fresh(group):
         yield path, group
-    for entry in members(file):
+    for entry in list_members(file):
         for name in _USUAL_GROUPS:
-            group = _quiet_group(file, f"{entry}/{name}")
+            group = _try_group(file, f"{entry}/{name}")
             if group is not None and fresh(group):
                 yield f"{entry}/{name}", group
-    for path, group in _below(file):
-        if attribute_text(group, "NX_class") == "NXdata" and fresh(group):
+    for path, group in _walk_groups(file):
+        if read_attribute_text(group, "NX_class") == "NXdata" and fresh(group):
             yield path, group
 
 
-def _default(file: h5py.File) -> tuple[str, h5py.Group | None]:
+def _follow_default(file: h5py.File) -> tuple[str, h5py.Group | None]:
     """Where the attributes `default` lead from the root, as a viewer follows them."""
     here, path = file, ""
     for _ in range(8):
-        name = attribute_text(here, "default").strip("/")
+        name = read_attribute_text(here, "default").strip("/")
         if not name:
             break
-        found = group_at(here, name)
+        found = find_group(here, name)
         if found is None:
             break
         here, path = found, f"{path}/{name}".strip("/")
     return path, here if path else None
 
 
-def _below(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+def _walk_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
     """Groups near the root, level by level; links may go in circles, so no more than 300 of them."""
     level: list[tuple[str, h5py.Group]] = [("", file)]
     count = 0
     for _ in range(_DEEPEST):
         deeper = []
         for path, group in level:
-            for name in members(group):
-                found = _quiet_group(group, name)
+            for name in list_members(group):
+                found = _try_group(group, name)
                 if found is not None and count < _MOST_GROUPS:
                     count += 1
                     deeper.append((f"{path}/{name}".strip("/"), found))
@@ -124,61 +130,63 @@ def _below(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
         level = deeper
 
 
-def _quiet_group(group: h5py.Group, path: str) -> h5py.Group | None:
+def _try_group(group: h5py.Group, path: str) -> h5py.Group | None:
     try:
-        return group_at(group, path)
+        return find_group(group, path)
     except InputError:  # a link to a file that is not there, in a place where nobody has to look
         return None
 
 
-def _volume(file: h5py.File, path: str, group: h5py.Group) -> Volume:
-    name = signal_name(group)
+def _make_volume(file: h5py.File, path: str, group: h5py.Group) -> Volume:
+    name = find_signal_name(group)
     assert name is not None
-    signal = numbers(group, name, EXPECTED)
-    axes, notes = _axes(group, signal, _is_result(file))
-    shape = shape_of(signal)
+    signal = require_numbers(group, name, EXPECTED)
+    axes, notes = _make_axes(group, signal, _is_result(file))
+    shape = get_shape(signal)
     weights, errors, mask = (
-        next((dataset for each in names if (dataset := _same_shape(group, each, shape)) is not None), None)
+        next(
+            (dataset for each in names if (dataset := _find_same_shape(group, each, shape)) is not None), None
+        )
         for names in (
             (f"{name}_weights", "weights"),
             (f"{name}_errors", "errors", f"{name}_error"),
             (f"{name}_mask",),
         )
     )
-    kept = _kept(file, path, shape)
+    kept = _find_result_mask(file, path, shape)
 
     def weighted(dataset: h5py.Dataset, box: Box) -> Array:
-        found = intensities(axes.read(dataset, box))
+        found = to_intensities(axes.read(dataset, box))
         if weights is not None:
-            share = intensities(axes.read(weights, box))
+            share = to_intensities(axes.read(weights, box))
             with np.errstate(all="ignore"):
                 found = np.divide(found, share, out=np.full(found.shape, np.nan), where=share > 0)
         if mask is not None:
             found[axes.read(mask, box) != 0] = np.nan
         if kept is not None:
             found[axes.read(kept, box) == 0] = np.nan
-        return intensities(found)
+        return to_intensities(found)
 
     if weights is not None:
         notes.append("the signal was divided by its weights; voxels without weight are missing")
-    cell, trouble = sample_cell(file, path, group)
+    cell, trouble = find_sample_cell(file, path, group)
     return Volume(
-        f"{_kind(file, path, name)}, {path}/{name}",
+        f"{_describe_kind(file, path, name)}, {path}/{name}",
         axes,
         lambda box: weighted(signal, box),
         cell,
         trouble,
         None if errors is None else lambda box: weighted(errors, box),
         tuple(notes),
-        _details(file, path, group),
+        _list_details(file, path, group),
     )
 
 
 def _is_result(file: h5py.File) -> bool:
-    return attribute_text(file, "creator") == "dsfunet"
+    return read_attribute_text(file, "creator") == "dsfunet"
 
 
-def _kind(file: h5py.File, path: str, signal: str) -> str:
+def _describe_kind(file: h5py.File, path: str, signal: str) -> str:
     if _is_result(file):
         return "result of dsfunet"
     if path.rpartition("/")[2].endswith("transform"):
@@ -186,84 +194,84 @@ def _kind(file: h5py.File, path: str, signal: str) -> str:
     return "CHESS" if signal == "counts" else "NXdata"
 
 
-def _kept(file: h5py.File, path: str, shape: tuple[int, ...] | None) -> h5py.Dataset | None:
+def _find_result_mask(file: h5py.File, path: str, shape: tuple[int, ...] | None) -> h5py.Dataset | None:
     """The mask, 1 measured, that dsfunet keeps beside the plane that it was given."""
     if not _is_result(file) or path != "entry/input":
         return None
-    found = dataset_at(file, "entry/mask/data", "iub")
-    return found if found is not None and shape_of(found) == shape else None
+    found = find_dataset(file, "entry/mask/data", "iub")
+    return found if found is not None and get_shape(found) == shape else None
 
 
-def _same_shape(group: h5py.Group, name: str, shape: tuple[int, ...] | None) -> h5py.Dataset | None:
-    found = dataset_at(group, name, "iufb")
-    return found if found is not None and shape_of(found) == shape else None
+def _find_same_shape(group: h5py.Group, name: str, shape: tuple[int, ...] | None) -> h5py.Dataset | None:
+    found = find_dataset(group, name, "iufb")
+    return found if found is not None and get_shape(found) == shape else None
 
 
-def _axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[VolumeAxes, list[str]]:
-    shape = shape_of(signal) or ()
-    names, notes = axis_names(group, signal, shape)
+def _make_axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[VolumeAxes, list[str]]:
+    shape = get_shape(signal) or ()
+    names, notes = find_axis_names(group, signal, shape)
     if result and names == ["y", "x"]:  # a plane of dsfunet's that came without axes
         return VolumeAxes((0.0, 0.0, 0.0), (1.0, 1.0, 0.0), (shape[0], shape[1], 1)), []
     along: dict[int, GridAxis] = {}
     for dimension, name in enumerate(names):
-        dataset = dataset_at(group, name) if name else None
-        number = _index_of(name, dataset)
+        dataset = find_dataset(group, name) if name else None
+        number = _find_index(name, dataset)
         if dataset is None or number is None:
             continue
-        units = attribute_text(dataset, "units").lower()
+        units = read_attribute_text(dataset, "units").lower()
         if any(word in units for word in ("ang", "nm", "\N{LATIN SMALL LETTER A WITH RING ABOVE}")):
             raise InputError(f"axis {name} in {units}: expected reciprocal-lattice units")
-        along[dimension] = grid_axis(number, small(dataset, name), shape[dimension], name)
+        along[dimension] = make_grid_axis(number, read_small(dataset, name), shape[dimension], name)
     layers = {
         number: value
         for number, label in enumerate(AXIS_LABELS)
-        if (value := _layer(group, label)) is not None
+        if (value := _read_layer(group, label)) is not None
     }
-    axes, more = volume_axes(shape, along, layers)
+    axes, more = make_volume_axes(shape, along, layers)
     if any(axis.edges for axis in along.values()):
         notes.append("axes are edges of bins, so voxels lie between")
-    return axes, [f"array order in the file: {stored_order(axes)}", *notes, *more]
+    return axes, [f"array order in the file: {describe_stored_order(axes)}", *notes, *more]
 
 
-def _index_of(name: str, dataset: h5py.Dataset | None) -> int | None:
+def _find_index(name: str, dataset: h5py.Dataset | None) -> int | None:
     """Which of h, k, l runs along an axis, by its name or else its long name."""
-    number = index_letter(name)
+    number = find_index_axis(name)
     return (
         number
         if number is not None or dataset is None
-        else index_letter(attribute_text(dataset, "long_name"))
+        else find_index_axis(read_attribute_text(dataset, "long_name"))
     )
 
 
 def _is_over_indices(group: h5py.Group) -> bool:
     """Whether an NXdata is meant to be over h, k and l, whatever is wrong with it."""
     found = set()
-    for name in members(group)[:200]:
+    for name in list_members(group)[:200]:
         try:
-            found.add(_index_of(name, dataset_at(group, name)))
+            found.add(_find_index(name, find_dataset(group, name)))
         except InputError:
-            found.add(index_letter(name))
+            found.add(find_index_axis(name))
     return len(found - {None}) >= 2
 
 
-def _layer(group: h5py.Group, label: str) -> float | None:
+def _read_layer(group: h5py.Group, label: str) -> float | None:
     """Where along an axis that the array does not have a plane lies."""
     for name in (label, label.upper(), f"Q{label}"):
-        value = scalar(group, name)
+        value = read_scalar(group, name)
         if value is not None:
             return value
     return None
 
 
-def _details(file: h5py.File, path: str, group: h5py.Group) -> dict[str, str]:
+def _list_details(file: h5py.File, path: str, group: h5py.Group) -> dict[str, str]:
     entry = path.split("/")[0]
     found = {
-        "title": text(group, "title") or text(file, f"{entry}/title"),
-        "sample": text(file, f"{entry}/sample/name"),
+        "title": read_text(group, "title") or read_text(file, f"{entry}/title"),
+        "sample": read_text(file, f"{entry}/sample/name"),
         "also in the file": ", ".join(
             name
             for name in _USUAL_GROUPS
-            if f"{entry}/{name}" != path and _quiet_group(file, f"{entry}/{name}") is not None
+            if f"{entry}/{name}" != path and _try_group(file, f"{entry}/{name}") is not None
         ),
     }
     return {name: value[:200] for name, value in found.items() if value}

@@ -6,64 +6,66 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from dsfunet.io.grid_axes import index_letter
+from dsfunet.io.grid_axes import find_index_axis
 from dsfunet.io.hdf5 import (
-    attribute,
-    attribute_number,
-    attribute_text,
-    attribute_texts,
-    dataset_at,
-    member,
-    members,
-    shape_of,
+    find_dataset,
+    find_member,
+    get_shape,
+    list_members,
+    read_attribute,
+    read_attribute_number,
+    read_attribute_text,
+    read_attribute_texts,
 )
 
 _USUAL_SIGNALS = ("data", "counts", "v", "signal")
 
 
-def signal_name(group: h5py.Group) -> str | None:
+def find_signal_name(group: h5py.Group) -> str | None:
     """Name of the array that a group is about: by its attribute, the array's, or a usual name; None without one."""
-    stated = attribute_text(group, "signal")
-    names = set(members(group))
+    stated = read_attribute_text(group, "signal")
+    names = set(list_members(group))
     if stated in names:
         return stated
     for name in sorted(names)[:200]:
-        found = _quiet_dataset(group, name)
-        if found is not None and attribute_number(found, "signal") == 1:
+        found = _try_dataset(group, name)
+        if found is not None and read_attribute_number(found, "signal") == 1:
             return name
     # Without an attribute a group is data only if its class or its axes say so.
-    if attribute_text(group, "NX_class") != "NXdata" and not _has_index_axes(names):
+    if read_attribute_text(group, "NX_class") != "NXdata" and not _has_index_axes(names):
         return None
     return next((name for name in _USUAL_SIGNALS if name in names), None)
 
 
-def axis_names(group: h5py.Group, signal: h5py.Dataset, shape: Sequence[int]) -> tuple[list[str], list[str]]:
+def find_axis_names(
+    group: h5py.Group, signal: h5py.Dataset, shape: Sequence[int]
+) -> tuple[list[str], list[str]]:
     """Name of the axis along each dimension of the signal, empty where there is none, and what was assumed."""
     names = [""] * len(shape)
-    stated = _listed(group) or _listed(signal)
+    stated = _read_axes_attribute(group) or _read_axes_attribute(signal)
     for position, name in enumerate(stated):
-        indices = _indices(group, name)
+        indices = _read_indices(group, name)
         for dimension in indices if indices is not None else [position]:
             if name not in ("", ".") and 0 <= dimension < len(shape):
                 names[dimension] = name
     if any(names):
         return names, []
     # NeXus before 2010: each axis says which dimension it is, counted from 1.
-    for name in members(group)[:200]:
-        found = _quiet_dataset(group, name)
-        number = attribute_number(found, "axis") if found is not None else None
+    for name in list_members(group)[:200]:
+        found = _try_dataset(group, name)
+        number = read_attribute_number(found, "axis") if found is not None else None
         if number is not None and number.is_integer() and 1 <= number <= len(shape):
             names[int(number) - 1] = name
-    return (names, []) if any(names) else _by_length(group, shape)
+    return (names, []) if any(names) else _match_by_length(group, shape)
 
 
-def _by_length(group: h5py.Group, shape: Sequence[int]) -> tuple[list[str], list[str]]:
+def _match_by_length(group: h5py.Group, shape: Sequence[int]) -> tuple[list[str], list[str]]:
     """Axes of a group without attributes: h, k, l in that order, or in the only order their lengths allow."""
     lengths: dict[int, tuple[str, int]] = {}
-    for name in members(group)[:200]:
-        number = index_letter(name)
-        found = _quiet_dataset(group, name) if number is not None else None
-        if number is not None and found is not None and len(shape_of(found) or ()) == 1:
+    for name in list_members(group)[:200]:
+        number = find_index_axis(name)
+        found = _try_dataset(group, name) if number is not None else None
+        if number is not None and found is not None and len(get_shape(found) or ()) == 1:
             lengths[number] = name, int(found.size)
     if len(lengths) != len(shape) or len(shape) > 3:
         return [""] * len(shape), []
@@ -75,22 +77,22 @@ def _by_length(group: h5py.Group, shape: Sequence[int]) -> tuple[list[str], list
     return [""] * len(shape), []
 
 
-def _listed(thing: h5py.Group | h5py.Dataset) -> list[str]:
+def _read_axes_attribute(thing: h5py.Group | h5py.Dataset) -> list[str]:
     """Names in the attribute `axes`: a list, or one text such as Ql:Qk:Qh or [Ql,Qk,Qh]."""
-    names = attribute_texts(thing, "axes")
+    names = read_attribute_texts(thing, "axes")
     if len(names) != 1:
         return names
     text = names[0]
     if ":" in text:
         return [name.strip() for name in text.split(":")]
     # A bracket may be part of a name, as in [H,0,0].
-    if index_letter(text) is not None:
+    if find_index_axis(text) is not None:
         return [text]
     return [name for name in re.split(r"[\s,]+", text.strip("[]() ")) if name]
 
 
-def _indices(group: h5py.Group, name: str) -> list[int] | None:
-    value = attribute(group, f"{name}_indices")
+def _read_indices(group: h5py.Group, name: str) -> list[int] | None:
+    value = read_attribute(group, f"{name}_indices")
     try:
         numbers = np.atleast_1d(np.asarray(value, dtype=np.float64)).ravel()[:10]
     except (TypeError, ValueError):
@@ -101,11 +103,13 @@ def _indices(group: h5py.Group, name: str) -> list[int] | None:
 
 
 def _has_index_axes(names: set[str]) -> bool:
-    return len({index_letter(name) for name in names} - {None}) >= 2
+    return len({find_index_axis(name) for name in names} - {None}) >= 2
 
 
-def _quiet_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
+def _try_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     try:
-        return dataset_at(group, name, "iufb") if isinstance(member(group, name), h5py.Dataset) else None
+        return (
+            find_dataset(group, name, "iufb") if isinstance(find_member(group, name), h5py.Dataset) else None
+        )
     except Exception:  # links to files that are not there, objects that are damaged
         return None

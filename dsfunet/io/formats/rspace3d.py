@@ -11,10 +11,18 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub
-from dsfunet.io.grid_axes import GridAxis, grid_axis, volume_axes
-from dsfunet.io.hdf5 import attribute_number, attribute_text, block, dataset_at, numbers, shape_of, small
+from dsfunet.io.grid_axes import GridAxis, make_grid_axis, make_volume_axes
+from dsfunet.io.hdf5 import (
+    find_dataset,
+    get_shape,
+    read_attribute_number,
+    read_attribute_text,
+    read_block,
+    read_small,
+    require_numbers,
+)
 from dsfunet.io.oblique_volumes import ObliqueGrid, Read
-from dsfunet.io.volume import Box, Volume, intensities
+from dsfunet.io.volume import Box, Volume, to_intensities
 from dsfunet.planes.names import AXIS_LABELS
 
 EXPECTED = "an rspace3d volume (datasets data, H, K, L, UB)"
@@ -26,7 +34,7 @@ _SUFFIXES = ("a", "b", "c", "alpha", "beta", "gamma")
 
 def recognises(file: h5py.File) -> bool:
     """Whether an open file has this layout."""
-    return all(dataset_at(file, name) is not None for name in ("data", "H", "K", "L"))
+    return all(find_dataset(file, name) is not None for name in ("data", "H", "K", "L"))
 
 
 def open_volume(file: h5py.File) -> Volume:
@@ -35,28 +43,28 @@ def open_volume(file: h5py.File) -> Volume:
     Raises:
         InputError: the file lacks something or contradicts itself.
     """
-    intensity = numbers(file, "data", EXPECTED)
-    shape = shape_of(intensity) or ()
+    intensity = require_numbers(file, "data", EXPECTED)
+    shape = get_shape(intensity) or ()
     if len(shape) != 3:
         raise InputError(f"data of shape {shape}: expected a volume, three dimensions")
-    along = {number: _axis(file, number, shape) for number in range(3)}
-    stored, _ = volume_axes(shape, along)
-    counts = dataset_at(file, "counts")
-    if counts is not None and shape_of(counts) != shape:
-        raise InputError(f"counts of shape {shape_of(counts)}: expected {shape}")
+    along = {number: _read_axis(file, number, shape) for number in range(3)}
+    stored, _ = make_volume_axes(shape, along)
+    counts = find_dataset(file, "counts")
+    if counts is not None and get_shape(counts) != shape:
+        raise InputError(f"counts of shape {get_shape(counts)}: expected {shape}")
 
     def as_stored(box: Box) -> Array:
-        found = intensities(stored.read(intensity, box))
+        found = to_intensities(stored.read(intensity, box))
         if counts is not None:
             found[stored.read(counts, box) == 0] = np.nan
         return found
 
     axes = stored
     read: Read = as_stored
-    ub = _ub(file)
-    cell, trouble = _cell(file, ub)
+    ub = _read_ub(file)
+    cell, trouble = _read_cell(file, ub)
     notes = ["array order in the file: [h, k, l]"]
-    shear = _shear(file, ub)
+    shear = _find_shear(file, ub)
     if shear is not None:
         first, second, ratio = shear
         labels = AXIS_LABELS[first], AXIS_LABELS[second]
@@ -70,17 +78,17 @@ def open_volume(file: h5py.File) -> Volume:
         grid = ObliqueGrid(origin, matrix, stored.counts)
         axes = grid.straight_axes()
         read = grid.straightened(axes, as_stored)
-    return Volume("rspace3d", axes, read, cell, trouble, notes=tuple(notes), details=_details(file))
+    return Volume("rspace3d", axes, read, cell, trouble, notes=tuple(notes), details=_list_details(file))
 
 
-def _shear(file: h5py.File, ub: Array | None) -> tuple[int, int, float] | None:
+def _find_shear(file: h5py.File, ub: Array | None) -> tuple[int, int, float] | None:
     """(m, n, ratio) where index m of a voxel is what its axis says plus ratio times index n; None for no shear."""
-    if attribute_text(file, "grid_kind") not in ("", "unwarp_raster"):
+    if read_attribute_text(file, "grid_kind") not in ("", "unwarp_raster"):
         return None
-    first, second = _IN_PLANE.get(attribute_text(file, "plane_type").upper(), (0, 1))
-    matrix = dataset_at(file, "M_inv")
-    if matrix is not None and shape_of(matrix) == (2, 2):
-        inverse = small(matrix, "M_inv")
+    first, second = _IN_PLANE.get(read_attribute_text(file, "plane_type").upper(), (0, 1))
+    matrix = find_dataset(file, "M_inv")
+    if matrix is not None and get_shape(matrix) == (2, 2):
+        inverse = read_small(matrix, "M_inv")
         ratio = inverse[0, 1] / inverse[1, 1] if inverse[1, 1] else np.nan
     elif ub is not None:
         # Pixels run along the first reciprocal vector and at right angles to it.
@@ -93,12 +101,12 @@ def _shear(file: h5py.File, ub: Array | None) -> tuple[int, int, float] | None:
     return (first, second, float(ratio)) if abs(ratio) > 1e-6 else None
 
 
-def _axis(file: h5py.File, number: int, shape: tuple[int, ...]) -> GridAxis:
+def _read_axis(file: h5py.File, number: int, shape: tuple[int, ...]) -> GridAxis:
     name = AXIS_LABELS[number].upper()
-    dataset = numbers(file, name, EXPECTED)
-    stored = shape_of(dataset) or ()
+    dataset = require_numbers(file, name, EXPECTED)
+    stored = get_shape(dataset) or ()
     if len(stored) != 3:
-        return grid_axis(number, small(dataset, name), shape[number], name)
+        return make_grid_axis(number, read_small(dataset, name), shape[number], name)
     # A coordinate for every voxel: regular if it changes along its own dimension alone.
     if stored != shape:
         raise InputError(f"{name} of shape {stored}: expected {shape[number]} numbers, or {shape}")
@@ -108,42 +116,44 @@ def _axis(file: h5py.File, number: int, shape: tuple[int, ...]) -> GridAxis:
     for end in (0, -1):
         corner = [slice(n - 1, n) if end else slice(0, 1) for n in shape]
         for dimension in range(3):
-            line = block(dataset, [slice(None) if d == dimension else corner[d] for d in range(3)]).ravel()
+            line = read_block(
+                dataset, [slice(None) if d == dimension else corner[d] for d in range(3)]
+            ).ravel()
             if dimension == number:
-                lines.append(intensities(line))
+                lines.append(to_intensities(line))
             elif np.ptp(line) > 1e-6:
                 raise InputError(f"{name} changes along dimension {dimension}: expected a grid of h, k, l")
     if not np.allclose(lines[0], lines[1], atol=1e-6):
         raise InputError(f"{name} is not the same along all lines of voxels: expected a grid of h, k, l")
-    return grid_axis(number, lines[0], shape[number], name)
+    return make_grid_axis(number, lines[0], shape[number], name)
 
 
-def _ub(file: h5py.File) -> Array | None:
+def _read_ub(file: h5py.File) -> Array | None:
     """The UB matrix of CrysAlisPro, wavelength times the reciprocal vectors, which are its columns."""
-    found = dataset_at(file, "UB")
+    found = find_dataset(file, "UB")
     if found is None or found.size != 9:
         return None
-    matrix = small(found, "UB").reshape(3, 3)
+    matrix = read_small(found, "UB").reshape(3, 3)
     return matrix if np.isfinite(matrix).all() else None
 
 
-def _cell(file: h5py.File, ub: Array | None) -> FoundCell:
-    stated = [attribute_number(file, f"cell_{suffix}") for suffix in _SUFFIXES]
+def _read_cell(file: h5py.File, ub: Array | None) -> FoundCell:
+    stated = [read_attribute_number(file, f"cell_{suffix}") for suffix in _SUFFIXES]
     if all(value is not None for value in stated):
         return cell_from_parameters([value for value in stated if value is not None], "cell_a, ...")
-    wavelength = attribute_number(file, "wavelength")
+    wavelength = read_attribute_number(file, "wavelength")
     if ub is None or not wavelength:
         return None, NO_CELL
     return cell_from_ub(ub / wavelength, "UB")
 
 
-def _details(file: h5py.File) -> dict[str, str]:
+def _list_details(file: h5py.File) -> dict[str, str]:
     details = {}
-    wavelength = attribute_number(file, "wavelength")
+    wavelength = read_attribute_number(file, "wavelength")
     if wavelength:
         details["wavelength"] = f"{wavelength:g} Angstrom"
     for label, name in (("Laue class averaged over", "laue_group"), ("source", "source_folder")):
-        found = attribute_text(file, name)
+        found = read_attribute_text(file, name)
         if found:
             details[label] = found[:200]
     return details

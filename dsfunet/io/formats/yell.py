@@ -9,9 +9,19 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.cell_parameters import FoundCell, cell_from_metric, cell_from_parameters, same_cell
-from dsfunet.io.hdf5 import REAL, dataset_at, group_at, members, numbers, shape_of, small, text, vector
-from dsfunet.io.volume import Box, Volume, VolumeAxes, intensities
+from dsfunet.io.cell_parameters import FoundCell, cell_from_metric, cell_from_parameters, cells_agree
+from dsfunet.io.hdf5 import (
+    REAL,
+    find_dataset,
+    find_group,
+    get_shape,
+    list_members,
+    read_small,
+    read_text,
+    read_vector,
+    require_numbers,
+)
+from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
 
 EXPECTED = "a Yell 1.0 volume (datasets format, data, lower_limits, step_sizes, unit_cell)"
 """What this reader looks for, in words."""
@@ -22,9 +32,9 @@ _DISCUS_STEPS = ("step_sizes_abs", "step_sizes_ord", "step_sizes_top")
 def recognises(file: h5py.File) -> bool:
     """Whether an open file has this layout: `format` says so, or the datasets are an older writer's."""
     return (
-        text(file, "format").startswith("Yell")
+        read_text(file, "format").startswith("Yell")
         or "rebinned_data" in file
-        or {"data", "lower_limits"} <= set(members(file))
+        or {"data", "lower_limits"} <= set(list_members(file))
     )
 
 
@@ -36,36 +46,38 @@ def open_volume(file: h5py.File) -> Volume:
     """
     _check_reciprocal(file)
     raw = "data" not in file
-    intensity = numbers(file, "rebinned_data" if raw else "data", EXPECTED)
-    axes = _axes(file, intensity)
-    (cell, trouble), notes = _cell(file)
-    details = _details(file)
+    intensity = require_numbers(file, "rebinned_data" if raw else "data", EXPECTED)
+    axes = _read_axes(file, intensity)
+    (cell, trouble), notes = _read_cell(file)
+    details = _list_details(file)
     if not raw:
         return Volume(
-            _layout(file),
+            _describe_layout(file),
             axes,
-            lambda box: intensities(axes.read(intensity, box)),
+            lambda box: to_intensities(axes.read(intensity, box)),
             cell,
             trouble,
             notes=tuple(notes),
             details=details,
         )
-    pixels = numbers(file, "number_of_pixels_rebinned", EXPECTED)
-    if shape_of(pixels) != shape_of(intensity):
+    pixels = require_numbers(file, "number_of_pixels_rebinned", EXPECTED)
+    if get_shape(pixels) != get_shape(intensity):
         raise InputError(
-            f"number_of_pixels_rebinned of shape {shape_of(pixels)}: expected {shape_of(intensity)}"
+            f"number_of_pixels_rebinned of shape {get_shape(pixels)}: expected {get_shape(intensity)}"
         )
 
     def over_pixels(total: Array, box: Box) -> Array:
-        counts = intensities(axes.read(pixels, box))
+        counts = to_intensities(axes.read(pixels, box))
         with np.errstate(all="ignore"):
-            return intensities(np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0))
+            return to_intensities(
+                np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
+            )
 
     def mean_of_pixels(box: Box) -> Array:
-        return over_pixels(intensities(axes.read(intensity, box)), box)
+        return over_pixels(to_intensities(axes.read(intensity, box)), box)
 
     def sigma(box: Box) -> Array:
-        total = intensities(axes.read(intensity, box))
+        total = to_intensities(axes.read(intensity, box))
         # Not less than one count: no photon in a voxel is not certainty about it.
         return over_pixels(np.sqrt(np.maximum(total, 1.0)), box)
 
@@ -76,22 +88,22 @@ def open_volume(file: h5py.File) -> Volume:
     return Volume("Meerkat raw (Yell 0.9)", axes, mean_of_pixels, cell, trouble, sigma, tuple(notes), details)
 
 
-def _layout(file: h5py.File) -> str:
-    program = text(file, "PROGRAM")
+def _describe_layout(file: h5py.File) -> str:
+    program = read_text(file, "PROGRAM")
     if not program and ("space_group_nr" in file or "meerkat_provenance" in file):
         program = "Meerkat"
-    return (text(file, "format") or "Yell without a format") + (f" by {program}" if program else "")
+    return (read_text(file, "format") or "Yell without a format") + (f" by {program}" if program else "")
 
 
-def _details(file: h5py.File) -> dict[str, str]:
+def _list_details(file: h5py.File) -> dict[str, str]:
     details = {}
-    space_group = dataset_at(file, "space_group_nr")
+    space_group = find_dataset(file, "space_group_nr")
     if space_group is not None and space_group.size == 1:
-        details["space group number"] = f"{small(space_group, 'space_group_nr').ravel()[0]:g}"
-    provenance = group_at(file, "meerkat_provenance")
+        details["space group number"] = f"{read_small(space_group, 'space_group_nr').ravel()[0]:g}"
+    provenance = find_group(file, "meerkat_provenance")
     if provenance is not None:
-        for name in members(provenance)[:20]:
-            found = text(provenance, name)
+        for name in list_members(provenance)[:20]:
+            found = read_text(provenance, name)
             if found:
                 details[f"provenance: {name}"] = found.splitlines()[0][:200]
     return details
@@ -102,28 +114,28 @@ def _check_reciprocal(file: h5py.File) -> None:
         return
     # DISCUS writes the flag into part of an integer and leaves the rest to chance (256 is common): as when it
     # reads its own files, only the lowest bit counts.
-    flag = small(numbers(file, "is_direct", EXPECTED, REAL + "b"), "is_direct").ravel()
+    flag = read_small(require_numbers(file, "is_direct", EXPECTED, REAL + "b"), "is_direct").ravel()
     if len(flag) and np.isfinite(flag[0]) and int(flag[0]) % 2:
         raise InputError(
             "is_direct is true, a map in real space (3D-PDF): expected scattering in reciprocal space"
         )
 
 
-def _axes(file: h5py.File, intensity: h5py.Dataset) -> VolumeAxes:
-    stored = shape_of(intensity) or ()
+def _read_axes(file: h5py.File, intensity: h5py.Dataset) -> VolumeAxes:
+    stored = get_shape(intensity) or ()
     if len(stored) not in (2, 3):
         raise InputError(f"{intensity.name[1:]} of shape {stored}: expected a volume, three dimensions")
     shape = (*stored, 1)[:3]
     if "lower_limits" in file or "maxind" not in file:
-        lower = vector(file, "lower_limits", 3, EXPECTED)
+        lower = read_vector(file, "lower_limits", 3, EXPECTED)
     else:  # Meerkat before it named its format: a grid centred on the origin
-        lower = -vector(file, "maxind", 3, EXPECTED)
+        lower = -read_vector(file, "maxind", 3, EXPECTED)
     if all(name in file for name in _DISCUS_STEPS):
-        vectors = np.array([vector(file, name, 3, EXPECTED) for name in _DISCUS_STEPS])
-        steps, dimensions = steps_along_axes(vectors, shape, _DISCUS_STEPS)
+        vectors = np.array([read_vector(file, name, 3, EXPECTED) for name in _DISCUS_STEPS])
+        steps, dimensions = find_steps_along_axes(vectors, shape, _DISCUS_STEPS)
     else:
         old = "step_sizes" not in file and "step_size" in file
-        steps, dimensions = vector(file, "step_size" if old else "step_sizes", 3, EXPECTED), [0, 1, 2]
+        steps, dimensions = read_vector(file, "step_size" if old else "step_sizes", 3, EXPECTED), [0, 1, 2]
     h, k, l = dimensions  # noqa: E741
     return VolumeAxes(
         (float(lower[0]), float(lower[1]), float(lower[2])),
@@ -133,7 +145,7 @@ def _axes(file: h5py.File, intensity: h5py.Dataset) -> VolumeAxes:
     )
 
 
-def steps_along_axes(
+def find_steps_along_axes(
     vectors: Array, shape: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[Array, list[int]]:
     """Steps along h, k, l, and the dimension of the array along each, from three step vectors.
@@ -160,12 +172,12 @@ def steps_along_axes(
     return steps, [order.index(axis) for axis in range(3)]
 
 
-def _cell(file: h5py.File) -> tuple[FoundCell, list[str]]:
+def _read_cell(file: h5py.File) -> tuple[FoundCell, list[str]]:
     """The unit cell that the axes refer to, and what there is to say about it."""
     stated: FoundCell = None, "the file has no unit_cell"
     if "unit_cell" in file:
-        stated = cell_from_parameters(vector(file, "unit_cell", 6, EXPECTED, finite=False), "unit_cell")
-    metric = _metric(file)
+        stated = cell_from_parameters(read_vector(file, "unit_cell", 6, EXPECTED, finite=False), "unit_cell")
+    metric = _read_metric(file)
     if metric is None:
         return stated, []
     if np.allclose(metric, np.eye(3), atol=1e-6):
@@ -176,7 +188,7 @@ def _cell(file: h5py.File) -> tuple[FoundCell, list[str]]:
         return stated, []
     if stated[0] is None:
         return measured, ["the unit cell is that of metric_tensor"]
-    if same_cell(stated[0], measured[0]):
+    if cells_agree(stated[0], measured[0]):
         return stated, []
     # Meerkat transforms the axes of a reconstruction but writes the cell it began with.
     return measured, [
@@ -184,9 +196,9 @@ def _cell(file: h5py.File) -> tuple[FoundCell, list[str]]:
     ]
 
 
-def _metric(file: h5py.File) -> Array | None:
-    found = dataset_at(file, "metric_tensor")
-    if found is None or shape_of(found) != (3, 3):
+def _read_metric(file: h5py.File) -> Array | None:
+    found = find_dataset(file, "metric_tensor")
+    if found is None or get_shape(found) != (3, 3):
         return None
-    metric = small(found, "metric_tensor")
+    metric = read_small(found, "metric_tensor")
     return metric if np.isfinite(metric).all() and np.allclose(metric, metric.T) else None

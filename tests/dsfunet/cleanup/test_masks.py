@@ -10,8 +10,8 @@ from PIL import Image
 from dsfunet.cleanup import CleanUp, clean
 from dsfunet.cleanup.masks import apply_mask_file, mask_values, parse_values, read_mask, settle_negative
 from dsfunet.errors import InputError
-from dsfunet.io import GivenAxes, MeasuredPlane, parse_plane_name
-from dsfunet.io.user_axes import place
+from dsfunet.io import MeasuredPlane, UserAxes, parse_plane_name
+from dsfunet.io.user_axes import put_on_axes
 from tests.dsfunet.cleanup_planes import TETRAGONAL, grid
 
 
@@ -115,8 +115,8 @@ def test_the_mask_of_a_picture_is_turned_with_it(tmp_path: Path) -> None:
     picture = np.arange(12.0).reshape(3, 4) + 1
     mask = np.ones((3, 4))
     mask[0, 3] = 0  # the upper right corner: highest of both coordinates
-    axes = GivenAxes(TETRAGONAL, parse_plane_name("hk0"), (-2, 1), (-1, 1), orientation="picture")
-    measured = place(MeasuredPlane(picture), axes)
+    axes = UserAxes(TETRAGONAL, parse_plane_name("hk0"), (-2, 1), (-1, 1), orientation="picture")
+    measured = put_on_axes(MeasuredPlane(picture), axes)
     np.save(tmp_path / "mask.npy", mask)
     Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "mask.png")
     for name in ("mask.npy", "mask.png"):

@@ -16,7 +16,7 @@ from dsfunet.data.sample import Sample, scattering_plane
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from dsfunet.planes.preprocessing import unspread
-from dsfunet.planes.turns import turned
+from dsfunet.planes.turns import rotate_and_flip
 
 Plane = npt.NDArray[np.float32]
 
@@ -75,7 +75,7 @@ def test_no_augmentation_means_the_same_every_time(dataset: PlaneDataset) -> Non
 
 def test_turns_are_the_eight_symmetries_of_the_square() -> None:
     square = np.arange(9).reshape(3, 3)
-    squares = [turned(square, which) for which in range(8)]
+    squares = [rotate_and_flip(square, which) for which in range(8)]
     assert np.array_equal(squares[0], square)
     assert len({plane.tobytes() for plane in map(np.ascontiguousarray, squares)}) == 8
 
@@ -85,7 +85,7 @@ def test_turns_are_the_eight_symmetries_of_the_square() -> None:
     # Neighbours stay neighbours: nothing but the eight does that.
     assert all(neighbours(plane) == neighbours(square) for plane in squares)
     stack = np.stack([square, square + 9])
-    assert all(np.array_equal(turned(stack, which)[1], squares[which] + 9) for which in range(8))
+    assert all(np.array_equal(rotate_and_flip(stack, which)[1], squares[which] + 9) for which in range(8))
 
 
 @pytest.mark.parametrize("epoch", range(8))
@@ -101,14 +101,16 @@ def test_augmentation_turns_all_planes_alike_and_the_mask_by_itself(tiny_store: 
     linear = {
         name: unspread(shown[name][0].numpy()) for name in ("form_factor", "short_range_order", "clean")
     }
-    np.testing.assert_allclose(linear["form_factor"], turned(stored.form_factor, which), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        linear["form_factor"], rotate_and_flip(stored.form_factor, which), rtol=0, atol=1e-6
+    )
     # The planes still belong together: their product with the stored floors is the scattering.
     floors = [float(store.metadata(f"{name}_floor")[index]) for name in ("form_factor", "short_range_order")]
     product = scattering_plane(linear["form_factor"], linear["short_range_order"], *floors)
     np.testing.assert_allclose(linear["clean"], product, rtol=0, atol=1e-5)
-    mask = turned(stored.mask, mask_turn)
+    mask = rotate_and_flip(stored.mask, mask_turn)
     assert np.array_equal(shown["input"][1].numpy() > 0, mask)
-    expected = expected_input(turned(stored.scattering, which), mask)
+    expected = expected_input(rotate_and_flip(stored.scattering, which), mask)
     np.testing.assert_allclose(shown["input"].numpy(), expected, rtol=0, atol=2e-3)
 
 
@@ -143,7 +145,7 @@ def test_harder_masks_are_those_of_the_store_that_hide_more(tiny_store: Path, ep
         assert all(torch.equal(each["form_factor"], shown[0]["form_factor"]) for each in shown)
         _, mask_turn = turns_of(5, epoch, index)
         mask = shown[2]["input"][1].numpy() > 0
-        assert any(np.array_equal(mask, turned(other, mask_turn)) for other in masks)
+        assert any(np.array_equal(mask, rotate_and_flip(other, mask_turn)) for other in masks)
         assert mask.sum() <= own.sum()
         changed += mask.sum() < own.sum()
         # With a share, a plane is as it is without or as it is with the choice.

@@ -15,7 +15,7 @@ from dsfunet.factorize.uncertainty import describe_answer, linear_sigma, sqrt_si
 from dsfunet.networks.calibration import CALIBRATED_PASSES, FEATURES, MODES, Calibration
 from dsfunet.networks.weights import CALIBRATION_FILE, load_folder, load_release, save_folder
 from dsfunet.planes.preprocessing import COMPONENTS, spread, unspread
-from dsfunet.planes.turns import MOST_PASSES, turned, turned_back, turns_of
+from dsfunet.planes.turns import MOST_PASSES, choose_turns, rotate_and_flip, undo_rotation_and_flip
 from simulate.live import SimulatedPlanes
 from tests.dsfunet.factorize.test_factorizer import make_generators, random_planes
 from tests.dsfunet.lattice.test_mode import made
@@ -47,17 +47,17 @@ def sigmas(components: Components) -> Array:
 
 
 def test_turns_are_the_plane_as_it_is_and_others_by_seed() -> None:
-    assert turns_of(1, 5) == (0,)
-    assert set(turns_of(MOST_PASSES, 3)) == set(range(8)) and turns_of(MOST_PASSES, 3)[0] == 0
-    assert turns_of(4, 7) == turns_of(8, 7)[:4] == turns_of(4, 7)
-    assert len({turns_of(4, seed) for seed in range(20)}) > 10
+    assert choose_turns(1, 5) == (0,)
+    assert set(choose_turns(MOST_PASSES, 3)) == set(range(8)) and choose_turns(MOST_PASSES, 3)[0] == 0
+    assert choose_turns(4, 7) == choose_turns(8, 7)[:4] == choose_turns(4, 7)
+    assert len({choose_turns(4, seed) for seed in range(20)}) > 10
     for passes, seed, said in (
         (9, 0, "9 passes: expected 1 to 8"),
         (-1, 0, "expected 1"),
         (2, -1, "seed -1"),
     ):
         with pytest.raises(InputError, match=said):
-            turns_of(passes, seed)
+            choose_turns(passes, seed)
 
 
 @pytest.mark.parametrize("root", [0.0, 0.02, 0.5])
@@ -144,10 +144,10 @@ def test_weights_without_a_calibration_say_so(tiny: Factorizer) -> None:
     several = tiny(plane, passes=3, seed=4)
     assert several.uncertainty.startswith("uncalibrated")
     outputs = []
-    for turn in turns_of(3, 4):
-        answer = tiny(turned(plane, turn), passes=0)
+    for turn in choose_turns(3, 4):
+        answer = tiny(rotate_and_flip(plane, turn), passes=0)
         both = np.stack([answer.form_factor, answer.short_range_order])
-        outputs.append(spread(turned_back(both, turn)))
+        outputs.append(spread(undo_rotation_and_flip(both, turn)))
     mean, deviation = np.mean(outputs, axis=0), np.std(outputs, axis=0, ddof=1)
     np.testing.assert_allclose(several.form_factor, unspread(mean)[0], atol=1e-5)
     np.testing.assert_allclose(sigmas(several), linear_sigma(mean, deviation), atol=1e-5)
@@ -183,7 +183,7 @@ def test_seed_decides_and_nothing_else(release: Factorizer) -> None:
             np.testing.assert_allclose(each.form_factor[place], together.form_factor[index], atol=1e-5)
     repeated = release(planes, passes=2, seed=1)
     np.testing.assert_array_equal(sigmas(repeated), sigmas(together))
-    other = next(seed for seed in range(2, 20) if turns_of(2, seed) != turns_of(2, 1))
+    other = next(seed for seed in range(2, 20) if choose_turns(2, seed) != choose_turns(2, 1))
     assert not np.array_equal(sigmas(release(planes[0], passes=2, seed=other)), sigmas(together)[:, 0])
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from dsfunet.errors import InputError
 from dsfunet.inspection.describe import Inspection, inspect, inspect_file
 from dsfunet.inspection.oddities import oddities
-from dsfunet.io import GivenAxes, MeasuredPlane, PlaneGrid, Result, parse_plane_name, write_result
-from dsfunet.io.user_axes import place
+from dsfunet.io import MeasuredPlane, PlaneGrid, Result, UserAxes, parse_plane_name, write_result
+from dsfunet.io.user_axes import put_on_axes
 from dsfunet.physics import Cell
 from dsfunet.plotting.plane import draw_plane
 from tests.dsfunet.crysalis_files import write_layer
@@ -82,8 +82,8 @@ def test_half_a_plane_and_spikes_are_odd() -> None:
     plane = np.ones((60, 60))
     plane[5, 5] = 1000
     plane[10:20] = 0
-    axes = GivenAxes(Cell(5, 5, 5), parse_plane_name("hk0"), (0, 5), (-5, 5))
-    odd = "; ".join(oddities(place(MeasuredPlane(plane), axes)))
+    axes = UserAxes(Cell(5, 5, 5), parse_plane_name("hk0"), (0, 5), (-5, 5))
+    odd = "; ".join(oddities(put_on_axes(MeasuredPlane(plane), axes)))
     assert "17 % of the measured pixels are exactly 0" in odd
     assert "the brightest pixel is 1000 times what 99 % stay under: Bragg peaks left in?" in odd
     assert "h from 0 to 5 is not about 0" in odd and "k from" not in odd
@@ -167,8 +167,8 @@ def test_a_layer_of_an_oblique_crystal(tmp_path: Path) -> None:
 
 
 def test_an_oblique_picture_is_drawn_upright_and_numbered_along_its_edge() -> None:
-    axes = GivenAxes(HEXAGONAL, parse_plane_name("hk0"), q_max_inv_angstrom=7.0)
-    measured = place(MeasuredPlane(np.ones((64, 64))), axes)
+    axes = UserAxes(HEXAGONAL, parse_plane_name("hk0"), q_max_inv_angstrom=7.0)
+    measured = put_on_axes(MeasuredPlane(np.ones((64, 64))), axes)
     grid = measured.grid
     assert grid is not None
     figure = draw_plane(measured, "a picture")

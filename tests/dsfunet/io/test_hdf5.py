@@ -13,7 +13,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.io import open_volume, read_plane
-from dsfunet.io.hdf5 import attribute_number, attribute_texts, member, scalar, text
+from dsfunet.io.hdf5 import find_member, read_attribute_number, read_attribute_texts, read_scalar, read_text
 from tests.dsfunet.io.formats import test_disorder as disorder
 from tests.dsfunet.io.formats import test_mantid as mantid
 from tests.dsfunet.io.formats import test_nxdata as nxdata
@@ -293,10 +293,22 @@ def test_accessors(tmp_path: Path) -> None:
         file["a/t"] = [1, 2]
         file["a"].attrs.update({"one": "x", "two": [b"y", b"z "], "number": np.array([4], "u1")})
         file["a/circle"] = h5py.SoftLink("/a/circle")
-        assert text(file, "a/b") == "name" and text(file, "a/n") == text(file, "nothing") == ""
-        assert scalar(file, "a/n") == 3.0 and scalar(file, "a/t") is None and scalar(file, "a/b") is None
-        assert attribute_texts(file["a"], "two") == ["y", "z"] and attribute_texts(file["a"], "no") == []
-        assert attribute_number(file["a"], "number") == 4.0 and attribute_number(file["a"], "one") is None
+        assert read_text(file, "a/b") == "name" and read_text(file, "a/n") == read_text(file, "nothing") == ""
         assert (
-            member(file, "a/circle/b") is None and member(file, "a/n/x") is None and member(file, "") is None
+            read_scalar(file, "a/n") == 3.0
+            and read_scalar(file, "a/t") is None
+            and read_scalar(file, "a/b") is None
+        )
+        assert (
+            read_attribute_texts(file["a"], "two") == ["y", "z"]
+            and read_attribute_texts(file["a"], "no") == []
+        )
+        assert (
+            read_attribute_number(file["a"], "number") == 4.0
+            and read_attribute_number(file["a"], "one") is None
+        )
+        assert (
+            find_member(file, "a/circle/b") is None
+            and find_member(file, "a/n/x") is None
+            and find_member(file, "") is None
         )

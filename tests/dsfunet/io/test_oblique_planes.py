@@ -10,8 +10,8 @@ import pytest
 from dsfunet.cleanup import CleanUp, clean
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, Result, Volume, parse_plane_name, read_plane, write_result
-from dsfunet.io.oblique_planes import spanned_plane
-from dsfunet.io.user_axes import cartesian
+from dsfunet.io.oblique_planes import read_oblique_plane
+from dsfunet.io.user_axes import make_cartesian_grid
 from dsfunet.io.volume import Box, VolumeAxes
 from dsfunet.physics import Cell
 from dsfunet.planes.names import SpannedPlaneName, parse_plane
@@ -60,7 +60,7 @@ def name_of(text: str) -> SpannedPlaneName:
 )
 def test_every_pixel_has_the_value_of_its_place(text: str) -> None:
     volume, _ = volume_of()
-    measured = spanned_plane(volume, name_of(text))
+    measured = read_oblique_plane(volume, name_of(text))
     grid = measured.grid
     assert grid is not None and str(grid.name) == text and grid.cell == CELL
     hkl = grid.plane.q_points() @ CELL.direct.T / (2 * np.pi)
@@ -76,26 +76,26 @@ def test_every_pixel_has_the_value_of_its_place(text: str) -> None:
 def test_pixels_of_hhl_are_voxels() -> None:
     random = np.random.default_rng(1).uniform(size=(41, 41, 49))
     volume, _ = volume_of(lambda *_: random)
-    measured = spanned_plane(volume, name_of("hhl"))
+    measured = read_oblique_plane(volume, name_of("hhl"))
     assert measured.grid is not None and measured.grid.shape == (41, 49) and measured.notes == ()
     np.testing.assert_array_equal(measured.intensity, random[np.arange(41), np.arange(41)])
     assert measured.grid.steps == pytest.approx((0.1, 0.125))
-    diagonal = spanned_plane(volume, name_of("[1 1 0] [0 0 1] + [0.05 0 0]"))
+    diagonal = read_oblique_plane(volume, name_of("[1 1 0] [0 0 1] + [0.05 0 0]"))
     assert diagonal.notes == ("plane [1 1 0] [0 0 1] + [0.05 0 0]: its pixels lie between voxels, so intensities are"
                               " interpolated",)  # fmt: skip
 
 
 def test_axes_may_run_downwards() -> None:
     turned = VolumeAxes((2.0, -2.0, 3.0), (-0.1, 0.1, -0.125), (41, 41, 49))
-    up, down = (spanned_plane(volume_of(axes=axes)[0], name_of("h 2h l")) for axes in (AXES, turned))
+    up, down = (read_oblique_plane(volume_of(axes=axes)[0], name_of("h 2h l")) for axes in (AXES, turned))
     np.testing.assert_allclose(up.intensity, down.intensity)
 
 
 @pytest.mark.parametrize("most", [200, 2_000, 20_000])
 def test_memory_is_bounded(most: int) -> None:
-    whole = spanned_plane(volume_of()[0], name_of("h 2h l"))
+    whole = read_oblique_plane(volume_of()[0], name_of("h 2h l"))
     volume, sizes = volume_of()
-    measured = spanned_plane(volume, name_of("h 2h l"), most)
+    measured = read_oblique_plane(volume, name_of("h 2h l"), most)
     np.testing.assert_array_equal(measured.intensity, whole.intensity)
     assert max(sizes) <= most
     # The plane is not the volume: what is read shrinks with the boxes, from all within its bounds to voxels around it.
@@ -111,11 +111,11 @@ def test_missing_voxels_take_no_part() -> None:
         return values
 
     volume, _ = volume_of(with_holes)
-    on_voxels = spanned_plane(volume, name_of("hhl")).intensity
+    on_voxels = read_oblique_plane(volume, name_of("hhl")).intensity
     assert np.isnan(on_voxels[20, [10, 20, 21, 22, 23]]).all() and np.isnan(on_voxels[10:12, 30:34]).all()
     assert np.isnan(on_voxels).sum() == 13 and (on_voxels[np.isfinite(on_voxels)] == 7).all()
     # Half-way between voxels the one that is missing has a weight of 1/2 or less: the others speak for it.
-    between = spanned_plane(volume, name_of("[1 1 0] [0 0 1] + [0.05 0 0]")).intensity
+    between = read_oblique_plane(volume, name_of("[1 1 0] [0 0 1] + [0.05 0 0]")).intensity
     assert (between[np.isfinite(between)] == 7).all()
     inner = between[2:-2, 2:-2]
     assert np.isnan(inner).sum() == 4  # between columns 10 and 11 of the block; a lone voxel hides nothing
@@ -126,8 +126,8 @@ def test_uncertainties_shrink_as_independent_voxels_are_averaged() -> None:
     with_sigma = Volume(
         "made here", AXES, volume.read, CELL, read_sigma=lambda box: np.full_like(volume.read(box), 2.0)
     )
-    on_voxels = spanned_plane(with_sigma, name_of("hhl")).sigma
-    between = spanned_plane(with_sigma, name_of("[1 1 0] [0 0 1] + [0.05 0 0]")).sigma
+    on_voxels = read_oblique_plane(with_sigma, name_of("hhl")).sigma
+    between = read_oblique_plane(with_sigma, name_of("[1 1 0] [0 0 1] + [0.05 0 0]")).sigma
     assert on_voxels is not None and between is not None
     assert np.nanmax(np.abs(on_voxels - 2)) < 1e-12
     assert np.nanmax(np.abs(between - np.sqrt(2))) < 1e-9
@@ -136,14 +136,14 @@ def test_uncertainties_shrink_as_independent_voxels_are_averaged() -> None:
 def test_a_single_layer_has_planes_within_itself() -> None:
     axes = VolumeAxes((-2.0, -2.0, 1.0), (0.1, 0.1, 0.0), (41, 41, 1))
     volume, _ = volume_of(axes=axes)
-    measured = spanned_plane(volume, name_of("[1 1 0] [1 -1 0] + [0 0 1]"))
+    measured = read_oblique_plane(volume, name_of("[1 1 0] [1 -1 0] + [0 0 1]"))
     assert measured.grid is not None and np.isfinite(measured.intensity).mean() == pytest.approx(
         0.5, abs=0.02
     )
     with pytest.raises(
         InputError, match="does not run through the volume, which holds h = -2 to 2, k = -2 to 2, l = 1"
     ):
-        spanned_plane(volume, name_of("hhl"))
+        read_oblique_plane(volume, name_of("hhl"))
 
 
 def test_what_cannot_be_read() -> None:
@@ -151,10 +151,10 @@ def test_what_cannot_be_read() -> None:
     with pytest.raises(
         InputError, match=r"plane \[1 1 0\] \[1 -1 0\] \+ \[0 0 9\]: does not run through the volume"
     ):
-        spanned_plane(volume, name_of("[1 1 0] [1 -1 0] + [0 0 9]"))
+        read_oblique_plane(volume, name_of("[1 1 0] [1 -1 0] + [0 0 9]"))
     without = Volume("made here", AXES, volume.read, None, "the file has no unit_cell")
     with pytest.raises(InputError, match="the file has no unit_cell, so plane hhl cannot be placed"):
-        spanned_plane(without, name_of("hhl"))
+        read_oblique_plane(without, name_of("hhl"))
 
 
 @pytest.mark.parametrize("cartesian_h1l", [False, True])
@@ -162,7 +162,7 @@ def test_results_on_such_planes_are_measurements_again(tmp_path: Path, cartesian
     name, rows, columns = parse_plane("hhl"), np.linspace(-2, 2, 9), np.linspace(-1, 1, 5)
     grid = PlaneGrid(CELL, name, rows, columns)
     if cartesian_h1l:
-        grid = cartesian(CELL, parse_plane_name("h1l"), 0.1, (9, 5))
+        grid = make_cartesian_grid(CELL, parse_plane_name("h1l"), 0.1, (9, 5))
     values = np.arange(45, dtype=np.float32).reshape(9, 5)
     values[2, 3] = np.nan
     write_result(tmp_path / "r.nxs", Result(values, values, values, values, values, values >= 0, grid))
@@ -180,7 +180,7 @@ def test_flags_of_an_interpolated_plane_are_warned_of() -> None:
     for text, mixed in (("[1 1 0] [1 -1 0]", False), ("[1 1 0] [0 0.3 1]", True)):
         name = parse_plane(text)
         assert isinstance(name, SpannedPlaneName)
-        measured = spanned_plane(volume, name)
+        measured = read_oblique_plane(volume, name)
         assert measured.interpolated is mixed
         _, record = clean(measured, CleanUp(mask_above=1e6))
         assert any("hold mixtures" in note for note in record.notes) is mixed

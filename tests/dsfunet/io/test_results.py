@@ -132,7 +132,7 @@ def test_results_open_as_a_viewer_opens_them(tmp_path: Path, kind: str) -> None:
     from dsfunet.factorize.factorizer import Factorizer
     from dsfunet.factorize.pipeline import separate
     from dsfunet.factorize.settings import FactorizeSettings
-    from dsfunet.io.user_axes import cartesian
+    from dsfunet.io.user_axes import make_cartesian_grid
     from tests.dsfunet.batches import save_tiny_weights
 
     x = np.linspace(-4, 4, 256)
@@ -141,7 +141,7 @@ def test_results_open_as_a_viewer_opens_them(tmp_path: Path, kind: str) -> None:
     grid = {
         "layer": PlaneGrid(CELL, parse_plane("h 1.5 l"), x, x[::-1]),
         "hhl": PlaneGrid(CELL, parse_plane("hhl"), x / 2, x),
-        "Cartesian picture": cartesian(CELL, parse_plane_name("hk1"), 0.02, plane.shape),
+        "Cartesian picture": make_cartesian_grid(CELL, parse_plane_name("hk1"), 0.02, plane.shape),
         "no axes": None,
     }[kind]
     factorizer = Factorizer.from_checkpoint(save_tiny_weights(tmp_path / "weights"), "cpu")

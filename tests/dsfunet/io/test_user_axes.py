@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.io import GivenAxes, MeasuredPlane, PlaneGrid, parse_plane_name
-from dsfunet.io.user_axes import place
+from dsfunet.io import MeasuredPlane, PlaneGrid, UserAxes, parse_plane_name
+from dsfunet.io.user_axes import put_on_axes
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.names import PlaneName, SpannedPlaneName
@@ -17,13 +17,13 @@ TRICLINIC = Cell(7.0, 8.5, 9.2, 82, 97, 105)
 MONOCLINIC = Cell(7.0, 8.5, 9.2, 90, 103, 90)
 
 
-def by_q(cell: Cell, plane: str, q_max: float = 7.0, orientation: str = "array") -> GivenAxes:
-    return GivenAxes(cell, parse_plane_name(plane), q_max_inv_angstrom=q_max, orientation=orientation)
+def by_q(cell: Cell, plane: str, q_max: float = 7.0, orientation: str = "array") -> UserAxes:
+    return UserAxes(cell, parse_plane_name(plane), q_max_inv_angstrom=q_max, orientation=orientation)
 
 
 def test_ranges_are_those_of_pixel_centres() -> None:
-    axes = GivenAxes(TRICLINIC, parse_plane_name("h1l"), (-3, 3), (4, -4))
-    grid = place(MeasuredPlane(np.zeros((13, 17))), axes).grid
+    axes = UserAxes(TRICLINIC, parse_plane_name("h1l"), (-3, 3), (4, -4))
+    grid = put_on_axes(MeasuredPlane(np.zeros((13, 17))), axes).grid
     assert isinstance(grid, PlaneGrid)
     # Pixel (0, 0) is h = -3, l = 4; pixel (12, 16) is h = 3, l = -4.
     a, b, c = TRICLINIC.reciprocal
@@ -34,7 +34,7 @@ def test_ranges_are_those_of_pixel_centres() -> None:
 
 
 def test_a_square_picture_of_a_cubic_crystal_is_an_ordinary_grid() -> None:
-    grid = place(MeasuredPlane(np.zeros((256, 256))), by_q(CUBIC, "hk2", 2 * np.pi)).grid
+    grid = put_on_axes(MeasuredPlane(np.zeros((256, 256))), by_q(CUBIC, "hk2", 2 * np.pi)).grid
     assert isinstance(grid, PlaneGrid)
     # |a*| = 2 pi / 5, so that q_max is h = 5, and a pixel 10 / 256.
     np.testing.assert_allclose(grid.rows[[0, 128]], [-5, 0], atol=1e-12)
@@ -47,7 +47,7 @@ def test_a_square_picture_of_a_cubic_crystal_is_an_ordinary_grid() -> None:
 @pytest.mark.parametrize("name", ["hk1", "h-2l", "0.5kl"])
 @pytest.mark.parametrize("pixels", [256, 101])
 def test_a_square_picture_is_the_cartesian_plane_of_the_physics(cell: Cell, name: str, pixels: int) -> None:
-    grid = place(MeasuredPlane(np.zeros((pixels, pixels))), by_q(cell, name)).grid
+    grid = put_on_axes(MeasuredPlane(np.zeros((pixels, pixels))), by_q(cell, name)).grid
     assert grid is not None
     plane = parse_plane_name(name)
     expected = plane_through(cell, plane.axes, plane.offset, 7.0, pixels).q_points()
@@ -110,8 +110,8 @@ def test_angles_off_by_less_than_a_quarter_pixel_are_right_angles() -> None:
 
 def test_pictures_have_their_first_axis_to_the_right_and_the_second_up() -> None:
     picture = np.arange(12.0).reshape(3, 4)  # row 0 is the top
-    axes = GivenAxes(CUBIC, parse_plane_name("hk0"), (0, 3), (10, 12), orientation="picture")
-    measured = place(MeasuredPlane(picture, sigma=picture + 100), axes)
+    axes = UserAxes(CUBIC, parse_plane_name("hk0"), (0, 3), (10, 12), orientation="picture")
+    measured = put_on_axes(MeasuredPlane(picture, sigma=picture + 100), axes)
     assert measured.grid is not None and measured.grid.shape == (4, 3)
     # The lower left pixel is h = 0, k = 10; the upper right one h = 3, k = 12.
     assert measured.intensity[0, 0] == picture[2, 0] and measured.intensity[3, 2] == picture[0, 3]
@@ -123,7 +123,7 @@ def test_an_oblique_picture_goes_to_the_networks_and_back() -> None:
     """A Cartesian picture of 256 pixels that reaches as far as the networks' grid keeps its pixels."""
     random = np.random.default_rng(1)
     plane = random.uniform(1, 2, (256, 256))
-    measured = place(MeasuredPlane(plane), by_q(HEXAGONAL, "hk1"))
+    measured = put_on_axes(MeasuredPlane(plane), by_q(HEXAGONAL, "hk1"))
     shown, target = to_network_grid(measured)
     np.testing.assert_array_equal(shown, plane)
     assert target is not None and measured.grid is not None and target is measured.grid.plane
@@ -178,14 +178,16 @@ def test_descriptions_name_the_axes_and_the_two_pi() -> None:
 )
 def test_axes_that_make_no_sense(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        GivenAxes(CUBIC, parse_plane_name("hk0"), **options)
+        UserAxes(CUBIC, parse_plane_name("hk0"), **options)
 
 
 def test_shapes_that_do_not_fit() -> None:
     with pytest.raises(InputError, match=r"picture of \(30, 40\) pixels: expected a square one for q_max"):
-        place(MeasuredPlane(np.zeros((30, 40))), by_q(CUBIC, "hk0"))
+        put_on_axes(MeasuredPlane(np.zeros((30, 40))), by_q(CUBIC, "hk0"))
     with pytest.raises(InputError, match=r"picture of \(1, 40\) pixels: expected two or more"):
-        place(MeasuredPlane(np.zeros((1, 40))), GivenAxes(CUBIC, parse_plane_name("hk0"), (0, 1), (0, 1)))
-    placed = place(MeasuredPlane(np.zeros((8, 8))), by_q(CUBIC, "hk0"))
+        put_on_axes(
+            MeasuredPlane(np.zeros((1, 40))), UserAxes(CUBIC, parse_plane_name("hk0"), (0, 1), (0, 1))
+        )
+    placed = put_on_axes(MeasuredPlane(np.zeros((8, 8))), by_q(CUBIC, "hk0"))
     with pytest.raises(InputError, match="plane hk0 has axes of its own"):
-        place(placed, by_q(CUBIC, "hk0"))
+        put_on_axes(placed, by_q(CUBIC, "hk0"))

@@ -12,7 +12,7 @@ from dsfunet.lattice.mode import LatticeAnswer, inverted, levelled, split_on_lat
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.planes.noise import mean_noise_variance
+from dsfunet.planes.noise import estimate_mean_noise_variance
 from dsfunet.planes.preprocessing import normalise, spread
 
 Plane = npt.NDArray[np.float32]
@@ -204,7 +204,7 @@ def test_noise_is_told_from_what_the_model_misses(share: float) -> None:
     missed = 0.1 * np.cos(2 * np.pi * rows / 40) * np.cos(2 * np.pi * columns / 40)
     noisy = missed + share * np.random.default_rng(3).normal(size=missed.shape)
     mask = columns % 50 > 5
-    found = mean_noise_variance(noisy.astype(np.float32), mask, np.ones((256, 256), np.float32))
+    found = estimate_mean_noise_variance(noisy.astype(np.float32), mask, np.ones((256, 256), np.float32))
     assert found == pytest.approx(share**2, rel=0.03, abs=1e-6)
 
 

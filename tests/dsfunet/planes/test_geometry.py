@@ -13,7 +13,7 @@ from dsfunet.lattice.mode import split_on_lattice
 from dsfunet.physics import Cell, short_range_order_intensity
 from dsfunet.physics.cosine_series import fit_cosine_series
 from dsfunet.physics.lattice import square_plane
-from dsfunet.planes.geometry import Geometry, lattice_plane_of
+from dsfunet.planes.geometry import Geometry, make_lattice_plane
 from dsfunet.planes.names import parse_plane
 from dsfunet.planes.preprocessing import normalise, spread
 from tests.reference import at, reference_short_range_order, some_pixels
@@ -168,10 +168,10 @@ def test_a_plane_that_no_lattice_vectors_span() -> None:
 def test_the_lattice_of_a_grid() -> None:
     axis = np.arange(-30, 31) / 10
     along_axes = PlaneGrid(HEXAGONAL, parse_plane("h1l"), axis, axis)
-    found = lattice_plane_of(along_axes, along_axes.plane)
+    found = make_lattice_plane(along_axes, along_axes.plane)
     assert (found.cell, found.axes, found.third_index) == (HEXAGONAL, (0, 2), pytest.approx(1.0))
     spanned = PlaneGrid(HEXAGONAL, parse_plane("h -h l"), axis, axis)
-    assert lattice_plane_of(spanned, spanned.plane).axes == (0, 1)
+    assert make_lattice_plane(spanned, spanned.plane).axes == (0, 1)
 
 
 def test_other_shapes_and_squares() -> None:

@@ -13,7 +13,7 @@ from dsfunet.lattice.mode import split_on_lattice
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.planes.noise import noise_variance_by_level
+from dsfunet.planes.noise import estimate_noise_variance_by_level
 from dsfunet.planes.preprocessing import normalise
 from dsfunet.verdict.judge import REASONS, TESTS, Verdict, judge, limits, scores, verdict_on
 from dsfunet.verdict.measures import measure
@@ -184,7 +184,7 @@ def test_noise_is_estimated_by_how_bright_a_pixel_is() -> None:
     plane, mask = good(), gaps()
     expected = plane / plane[mask].max() * 500 + 20
     counts = np.random.default_rng(5).poisson(expected).astype(np.float64)
-    found = noise_variance_by_level(counts, mask, expected)
+    found = estimate_noise_variance_by_level(counts, mask, expected)
     bright, dim = expected > np.quantile(expected, 0.9), expected < np.quantile(expected, 0.2)
     for where in (bright & mask, dim & mask):
         assert found[where].mean() == pytest.approx(expected[where].mean(), rel=0.15)

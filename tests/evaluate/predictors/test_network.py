@@ -12,7 +12,7 @@ from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.networks import Pix2PixGenerator
 from dsfunet.networks.weights import Generators
 from dsfunet.planes.preprocessing import spread
-from dsfunet.planes.turns import turned, turned_back
+from dsfunet.planes.turns import rotate_and_flip, undo_rotation_and_flip
 from evaluate.predictors.cases import CaseReader, Prediction
 from evaluate.predictors.network import SYMMETRIES, Mode, NetworkPredictor
 
@@ -46,7 +46,9 @@ def test_a_mode_is_its_name() -> None:
 @pytest.mark.parametrize("which", range(SYMMETRIES))
 def test_turning_back_undoes_turning(which: int) -> None:
     planes = np.random.default_rng(which).random((2, 5, 5)).astype(np.float32)
-    np.testing.assert_array_equal(turned_back(np.asarray(turned(planes, which)), which), planes)
+    np.testing.assert_array_equal(
+        undo_rotation_and_flip(np.asarray(rotate_and_flip(planes, which)), which), planes
+    )
 
 
 def test_one_pass_is_what_users_get(factorizer: Factorizer, store: Store) -> None:
@@ -62,8 +64,8 @@ def test_turns_are_the_mean_over_the_symmetries(factorizer: Factorizer, store: S
     answer = NetworkPredictor(factorizer, Mode.parse("turns:8"))([case])
     passes = []
     for which in range(SYMMETRIES):
-        once = factorizer(turned(case.scattering, which), mask=turned(case.mask, which))
-        passes.append(turned_back(spread(once.short_range_order), which))
+        once = factorizer(rotate_and_flip(case.scattering, which), mask=rotate_and_flip(case.mask, which))
+        passes.append(undo_rotation_and_flip(spread(once.short_range_order), which))
     np.testing.assert_allclose(spread(answer.short_range_order[0]), np.mean(passes, axis=0), atol=1e-5)
     assert answer.short_range_order_deviation is not None
     np.testing.assert_allclose(

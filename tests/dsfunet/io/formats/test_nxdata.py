@@ -11,7 +11,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, Result, open_volume, parse_plane_name, read_plane, write_result
-from dsfunet.io.grid_axes import index_letter, projection
+from dsfunet.io.grid_axes import find_index_axis, parse_direction
 from dsfunet.physics import Cell
 from tests.dsfunet.marked_volume import CELL, H, K, L, check, edges, volume
 
@@ -270,7 +270,7 @@ def test_axes_in_other_units(tmp_path: Path) -> None:
     ],
 )
 def test_names_of_axes(name: str, number: int | None) -> None:
-    assert index_letter(name) == number
+    assert find_index_axis(name) == number
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_names_of_axes(name: str, number: int | None) -> None:
     ],
 )
 def test_projections(name: str, direction: tuple[float, ...] | None) -> None:
-    found = projection(name)
+    found = parse_direction(name)
     assert (found is None) == (direction is None)
     if found is not None:
         np.testing.assert_array_equal(found, direction)

@@ -11,11 +11,11 @@ from PIL import Image
 
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes
-from dsfunet.io import GivenAxes, parse_plane_name, read_plane
+from dsfunet.io import UserAxes, parse_plane_name, read_plane
 from dsfunet.io.formats.images import read_picture, read_pixels
 from dsfunet.physics import Cell
 
-AXES = GivenAxes(Cell(5, 6, 7), parse_plane_name("hk0"), (-3, 3), (-2, 2))
+AXES = UserAxes(Cell(5, 6, 7), parse_plane_name("hk0"), (-3, 3), (-2, 2))
 
 
 def ramp(dtype: str, shape: tuple[int, int] = (256, 256)) -> np.ndarray:
