@@ -28,7 +28,7 @@ from dsfunet.environment import describe_code, describe_machine
 from dsfunet.errors import InputError
 from dsfunet.factorize.batch import available_cores
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.pipeline import separate
+from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.files import replacing
 from dsfunet.io import MeasuredPlane, read_plane, write_result
@@ -94,17 +94,17 @@ def one_plane(settings: Settings, factorizer: Factorizer) -> list[str]:
     """The example's hk1, 257 x 257 pixels on an oblique grid, and where its time goes."""
     measured = read_plane(EXAMPLE, "hk1")
     without_axes = MeasuredPlane(to_network_grid(measured)[0])
-    found = separate(measured, factorizer)
+    found = factorize_plane(measured, factorizer=factorizer)
     assert found.lattice.startswith("used")
     shown, plane = to_network_grid(measured)
     answer = found.result.form_factor[:PIXELS, :PIXELS].copy()
     works: dict[str, Callable[[], Any]] = {
-        "**networks alone** (`--lattice false`)": lambda: separate(
-            measured, factorizer, FactorizeSettings(lattice=False)
+        "**networks alone** (`--lattice false`)": lambda: factorize_plane(
+            measured, FactorizeSettings(lattice=False), factorizer
         ),
-        "**lattice mode**, cell and axes given": lambda: separate(measured, factorizer),
-        "**lattice found** from the plane, 256 x 256 without axes": lambda: separate(
-            without_axes, factorizer
+        "**lattice mode**, cell and axes given": lambda: factorize_plane(measured, factorizer=factorizer),
+        "**lattice found** from the plane, 256 x 256 without axes": lambda: factorize_plane(
+            without_axes, factorizer=factorizer
         ),
         "read it": lambda: read_plane(EXAMPLE, "hk1"),
         "to the networks' grid": lambda: to_network_grid(measured),

@@ -13,7 +13,7 @@ from dsfunet._typing import Planes
 from dsfunet.errors import InputError
 from dsfunet.factorize.components import Components, StackAnswers
 from dsfunet.factorize.own_grid import factorize_on_own_grid
-from dsfunet.factorize.uncertainty import Passes, sigmas_of, summarised, uncertainty_in_words
+from dsfunet.factorize.uncertainty import Passes, estimate_sigmas, summarise_passes, describe_uncertainty
 from dsfunet.lattice.mode import LatticeAnswer, split_on_lattice, with_partners
 from dsfunet.lattice.search import FoundLattice, find_lattice
 from dsfunet.networks.calibration import Calibration
@@ -138,7 +138,7 @@ class Factorizer:
         summaries = self._summarise_passes(stack, measured, turns, single)
         stack = _scale_by_powers_of_two(stack)
         networks = np.clip(unspread(np.stack([each.mean for each in summaries], axis=1)), 0.0, 1.0)
-        sigmas = sigmas_of(self.calibration, "networks", passes, summaries, stack, measured)
+        sigmas = estimate_sigmas(self.calibration, "networks", passes, summaries, stack, measured)
         of_networks = StackAnswers(networks, sigmas)
         if lattice is None:
             return self._components(of_networks, measured, passes, single)
@@ -156,7 +156,7 @@ class Factorizer:
         for start in range(0, len(stack), self.batch_size):
             part = slice(start, start + self.batch_size)
             outputs = self.network_passes(stack[part], measured[part], turns, None if single else start)
-            summaries += [summarised(outputs[:, :, place]) for place in range(outputs.shape[2])]
+            summaries += [summarise_passes(outputs[:, :, place]) for place in range(outputs.shape[2])]
         return summaries
 
     def _use_lattice(
@@ -192,8 +192,8 @@ class Factorizer:
                 answer = replace(answer, form_factor=means[0], short_range_order=means[1])
             lattice_answers.append(answer)
             if answer.accepted:
-                sigmas = sigmas_of(
-                    self.calibration, "lattice", passes, [summarised(outputs)], plane[None], its_mask[None]
+                sigmas = estimate_sigmas(
+                    self.calibration, "lattice", passes, [summarise_passes(outputs)], plane[None], its_mask[None]
                 )
                 chosen.replace_plane(place, answer, sigmas)
         components = self._components(chosen, measured, passes, single)
@@ -218,7 +218,7 @@ class Factorizer:
             measured[which],
             sigma_form_factor=None if sigmas is None else sigmas[0][which],
             sigma_short_range_order=None if sigmas is None else sigmas[1][which],
-            uncertainty=uncertainty_in_words(self.calibration, passes),
+            uncertainty=describe_uncertainty(self.calibration, passes),
         )
 
     def network_passes(

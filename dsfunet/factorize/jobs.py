@@ -95,8 +95,8 @@ def check_targets(jobs: Sequence[Job], files: Sequence[Path]) -> None:
                 raise InputError(f"{target}: the picture would overwrite the result; name the result {nexus}")
             if key in taken:
                 raise InputError(
-                    f"{target}: {taken[key].name} and {job.name} would both be written here; rename one of the files, or"
-                    " use a folder for each batch"
+                    f"{target}: {taken[key].name} and {job.name} would both be written here; rename one of the files,"
+                    " or use a folder for each batch"
                 )
             taken[key] = job
 

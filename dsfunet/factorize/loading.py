@@ -1,4 +1,4 @@
-"""A `Factorizer` from the name of its weights and of a device."""
+"""Load a `Factorizer` from the names of its weights and its device."""
 
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
@@ -6,13 +6,13 @@ from dsfunet.networks.weights import load_named_weights
 
 
 def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8) -> Factorizer:
-    """A factorizer with the weights in the package (`release`) or with those at a path.
+    """Load a factorizer with the weights in the package (`release`) or at a path.
 
     Raises:
-        InputError: no such weights, or the device is not there.
+        InputError: The weights do not exist or cannot be used, or the device is not available.
     """
     generators = load_named_weights(weights)
     try:
         return Factorizer(generators, device, batch_size)
-    except (RuntimeError, AssertionError) as error:  # torch's ways of saying that a device is not there
+    except (RuntimeError, AssertionError) as error:  # what torch raises when a device is not available
         raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error

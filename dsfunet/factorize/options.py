@@ -30,10 +30,10 @@ class FactorizeOptions:
         whole: shrink all of a plane wider than 17.6 1/Angstrom into the networks' square, instead of using its centre.
         cell: "a b c alpha beta gamma" [Angstrom, degrees], used when the file has no valid unit cell.
         q_max_inv_angstrom: for a square picture with Cartesian pixels, half its side [1/Angstrom].
-        first_range: for a picture, centres of its first and last pixel along the plane's first axis, "-5 5" [r.l.u.].
+        first_range: for a picture, its first and last pixel centre along the plane's first axis, "-5 5" [r.l.u.].
         second_range: likewise along the second axis; give both or neither.
-        orientation: of a picture: array if its rows run along the first axis, picture if the first axis points right and
-            the second up.
+        orientation: of a picture: array if its rows run along the first axis, picture if the first axis points right
+            and the second up.
         seed: seed of the rotations and flips, and of the noise that fills holes.
         batch_size: number of planes that go through the networks at once on a GPU.
         workers: number of planes worked on at once; by default one per core, or one per plane of a batch on a GPU.

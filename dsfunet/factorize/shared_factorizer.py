@@ -1,4 +1,4 @@
-"""One pair of networks for several threads: what they ask for at the same time goes through as one batch."""
+"""One pair of networks for several threads: requests made at the same time are answered in one batch."""
 
 import threading
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dsfunet.factorize.factorizer import Factorizer
 
 @dataclass(eq=False)
 class _Request:
-    """Planes (n, 2, 256, 256) that a thread wants an answer to, and the answer once there is one."""
+    """Network inputs (n, 2, 256, 256) of one thread, and the answer when it is available."""
 
     shown: torch.Tensor
     networks: Sequence[torch.nn.Module]
@@ -23,17 +23,17 @@ class _Request:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """Requests of one kind can go through together."""
+        """Requests of the same kind can be answered in one batch."""
         return (*(id(each) for each in self.networks), self.order is None)
 
 
 class SharedFactorizer(Factorizer):
-    """A `Factorizer` for many threads at once, each with a plane of its own: the networks see them in batches.
+    """A `Factorizer` that many threads use at once, each with its own plane; the networks process them in batches.
 
-    A GPU takes hardly longer for sixteen planes than for one, while all else that is done to a plane (resampling,
-    the lattice, files) is done on the processor, in as many threads. Whichever thread finds the networks idle
-    takes along what the others are waiting for, up to `batch_size` planes; none waits for a batch to fill. With one
-    thread it does what a `Factorizer` does; answers depend on the size of a batch by rounding only.
+    A GPU needs hardly more time for sixteen planes than for one, while the rest of the work on a plane (resampling,
+    lattice mode, files) runs on the CPU, in as many threads. A thread that finds the networks idle also answers the
+    requests of the threads that are waiting, up to `batch_size` planes. No thread waits for a batch to fill. With a
+    single thread this is a `Factorizer`. The size of a batch changes answers by rounding only.
     """
 
     _waiting: list[_Request]
@@ -44,7 +44,7 @@ class SharedFactorizer(Factorizer):
         self._list_lock = threading.Lock()
         self._network_lock = threading.Lock()
         self.batches: list[int] = []
-        """How many planes went through together, batch by batch."""
+        """Number of planes in each batch so far."""
 
     def _infer(
         self, shown: torch.Tensor, networks: Sequence[torch.nn.Module], order: torch.Tensor | None = None
@@ -54,13 +54,13 @@ class SharedFactorizer(Factorizer):
             self._waiting.append(request)
         with self._network_lock:
             if not request.done.is_set():
-                self._run(self._taken_along(request))
+                self._run(self._collect_requests(request))
         if request.error is not None:
             raise request.error
         assert request.answer is not None
         return request.answer
 
-    def _taken_along(self, first: _Request) -> list[_Request]:
+    def _collect_requests(self, first: _Request) -> list[_Request]:
         with self._list_lock:
             together, planes = [first], len(first.shown)
             for other in self._waiting:
@@ -75,7 +75,7 @@ class SharedFactorizer(Factorizer):
         try:
             shown = torch.cat([each.shown for each in together])
             orders = [each.order for each in together if each.order is not None]
-            # Full float32, as on a processor: cuDNN's convolutions would otherwise round to ten bits.
+            # Full float32, as on a CPU: by default cuDNN's convolutions round to ten bits.
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 answers = super()._infer(shown, together[0].networks, torch.cat(orders) if orders else None)
         except BaseException as error:

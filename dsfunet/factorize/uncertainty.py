@@ -1,12 +1,14 @@
-"""How far off each pixel of an answer is likely to be: the plane asked several times, turned, and a calibration.
+"""Standard uncertainties of the components, from several passes and a calibration.
 
-Of a plane turned and flipped the networks should say the same, turned and flipped. Where they do not, they are unsure.
-The spread of such passes ranks pixels and planes by their error but is several times too small, because the passes
-share most of their errors: a calibration, fitted on simulated planes whose truth is known, makes a standard uncertainty
-of that spread, of how well the answer explains the plane, and of how far away the nearest measured pixel is. All this
-happens in spread space, s = 2 sqrt(x) - 1, where errors are most alike over a plane; `linear_sigma` brings it to linear
-intensity. On 96 planes random holes in the mask, with or without turns, and leaving out blocks of the plane in lattice
-mode made the mean worse, and calibrated sigmas that say less than those of turns; eight turns said no more than four.
+Rotating and flipping a plane should rotate and flip the answer. Where it does not, the answer is uncertain. The scatter
+of such passes ranks pixels and planes by their error, but it is several times too small, because the passes share most
+of their errors. A calibration, fitted on simulated planes with known truth, turns that scatter into a standard
+uncertainty, together with how well the answer explains the plane and how far away the nearest measured pixel is. All
+this happens in spread space, s = 2 sqrt(x) - 1, where errors vary least over a plane; `linear_sigma` converts to linear
+intensity.
+
+Other ways were tried on 96 planes: random holes in the mask, and leaving out blocks of the plane in lattice mode. They
+made the mean worse, and their calibrated uncertainties were less informative. Eight passes were no better than four.
 """
 
 from collections.abc import Sequence
@@ -23,22 +25,22 @@ from dsfunet.planes.noise import estimate_mean_noise_variance
 from dsfunet.planes.preprocessing import unspread
 
 SMOOTHING_PIXELS = 3.0
-"""Of few passes a pixel's own variance is mostly chance: it is averaged over a Gaussian of this deviation."""
+"""With few passes the variance of a single pixel is mostly chance; it is averaged over a Gaussian this wide."""
 
 
-# No logarithm runs away: below these deviations, misfits and noises nothing changes any more.
+# Floors under deviations, misfits and noise, so that their logarithms stay finite.
 _SMALLEST_DEVIATION, _SMALLEST_MISFIT = 1e-3, 3e-3
 
 
 class Passes(NamedTuple):
-    """Both components of a plane, spread (2, 256, 256): mean and standard deviation of the passes, None of one."""
+    """Mean and standard deviation of the passes over a plane, (2, 256, 256) in spread space; None for one pass."""
 
     mean: Planes
     deviation: Planes | None
 
 
-def summarised(outputs: Planes) -> Passes:
-    """Mean and standard deviation (n - 1 in the denominator) of passes (n, 2, 256, 256)."""
+def summarise_passes(outputs: Planes) -> Passes:
+    """Return mean and standard deviation (n - 1 in the denominator) of passes (n, 2, 256, 256)."""
     if len(outputs) == 1:
         return Passes(outputs[0], None)
     return Passes(outputs.mean(axis=0), outputs.std(axis=0, ddof=1))
@@ -47,18 +49,21 @@ def summarised(outputs: Planes) -> Passes:
 def describe_answer(
     answer: Planes, deviation: Planes | None, scattering: npt.NDArray[np.floating[Any]], mask: Mask
 ) -> Planes:
-    """FEATURES of every pixel of both components, (2, features, 256, 256).
+    """Return the features of every pixel that the calibration uses, for both components.
 
-    They are: 1; the logarithms of the deviation between passes, smoothed, and of its rms over the plane (both 0 for a
-    single pass); those of the misfit of the answer's product to the measured plane, beyond the noise, and of that
-    noise, both as parts of the plane's root of sum I^2; the logarithm of 1 + the distance [pixels] to the next measured
-    pixel; and the component itself, s and s^2.
+    They are: 1; the logarithm of the smoothed deviation between passes, and of its rms over the plane (both 0 for a
+    single pass); the logarithms of the misfit between product and measured plane beyond the noise, and of that noise,
+    both relative to the root of sum I^2; the logarithm of 1 + the distance [pixels] to the nearest measured pixel; and
+    the component itself, s and s^2.
 
     Args:
-        answer: both components (2, 256, 256), spread, in [-1, 1].
-        deviation: standard deviation of the passes, likewise; None for a single pass.
-        scattering: the measured plane (256, 256), any unit; what lies outside the mask is not looked at.
-        mask: True = measured.
+        answer: Both components (2, 256, 256) in spread space, [-1, 1].
+        deviation: Standard deviation of the passes, same shape; None for a single pass.
+        scattering: The measured plane (256, 256), any unit; pixels outside the mask are ignored.
+        mask: True where a pixel was measured.
+
+    Returns:
+        (2, features, 256, 256); the features are those of `dsfunet.networks.calibration.FEATURES`.
     """
     features = np.empty((2, len(FEATURES), *mask.shape), np.float32)
     features[:, 0] = 1
@@ -93,10 +98,11 @@ def _misfit_and_noise(
 
 
 def linear_sigma(answer: Planes, sigma: Planes) -> Planes:
-    """Standard uncertainty of linear intensity x in [0, 1] from that of s = 2 sqrt(x) - 1, any shape.
+    """Return the standard uncertainty of linear intensity x in [0, 1], given that of s = 2 sqrt(x) - 1.
 
-    The error is taken as Gaussian in sqrt(x), with deviation t = sigma / 2. Then x has variance 4 x t^2 + 2 t^4,
-    exactly: away from 0 that is the linear rule, 2 sqrt(x) t; at x = 0, where the linear rule says 0, sqrt(2) t^2.
+    The error is assumed to be Gaussian in sqrt(x), with deviation t = sigma / 2. The variance of x is then exactly
+    4 x t^2 + 2 t^4. Away from 0 this is the linear rule, 2 sqrt(x) t; at x = 0, where the linear rule gives 0, it is
+    sqrt(2) t^2.
     """
     half = 0.5 * sigma
     linear: Planes = (half * np.sqrt((answer + 1) ** 2 + 2 * half**2)).astype(np.float32)
@@ -104,13 +110,13 @@ def linear_sigma(answer: Planes, sigma: Planes) -> Planes:
 
 
 def sqrt_sigma(intensity: Planes, sigma: Planes) -> Planes:
-    """Standard uncertainty of sqrt(x) from x and that of x, the inverse of `linear_sigma`: half that of s."""
+    """Return the standard uncertainty of sqrt(x), which is half that of s: the inverse of `linear_sigma`."""
     square = intensity.astype(np.float64) ** 2
     half: Planes = np.sqrt(np.sqrt(square + sigma.astype(np.float64) ** 2 / 2) - intensity).astype(np.float32)
     return half
 
 
-def sigmas_of(
+def estimate_sigmas(
     calibration: Calibration | None,
     mode: Mode,
     passes: int,
@@ -118,10 +124,10 @@ def sigmas_of(
     scattering: npt.NDArray[np.floating[Any]],
     mask: Mask,
 ) -> Planes | None:
-    """Standard uncertainties of linear intensity, (2, n, 256, 256), of answers to planes (n, 256, 256).
+    """Return the standard uncertainties of answers to planes (n, 256, 256), (2, n, 256, 256) in linear intensity.
 
-    None where there are none: no passes, or a single one and no calibration. Of several without a calibration, it is
-    their deviation.
+    Without a calibration they are the deviation between passes. The result is None if there are no passes, or a single
+    pass and no calibration.
     """
     if not passes or (passes == 1 and calibration is None):
         return None
@@ -136,18 +142,18 @@ def sigmas_of(
     return sigmas
 
 
-def uncertainty_in_words(calibration: Calibration | None, passes: int) -> str:
-    """What the sigmas of an answer are, for the record."""
+def describe_uncertainty(calibration: Calibration | None, passes: int) -> str:
+    """Say what the uncertainties of an answer are, for the record."""
     if passes < 1:
-        return "not asked for"
-    count = "1 pass" if passes == 1 else f"{passes} passes, the plane turned and flipped"
+        return "none: 0 passes were requested"
+    count = "1 pass" if passes == 1 else f"{passes} passes over rotated and flipped copies of the plane"
     if calibration is not None:
         return (
             f"standard uncertainty of linear intensity, Gaussian in its square root, from {count}, calibrated on"
             " simulated planes"
         )
     if passes == 1:
-        return "none: these weights have no calibration, and one pass says nothing of its error"
+        return "none: these weights have no calibration, and a single pass has no scatter"
     return (
         f"uncalibrated, since these weights have no calibration: the standard deviation of {count}; errors are likely"
         " to be several times larger"

@@ -1,4 +1,7 @@
-"""Watch a folder: factorise each file when it is complete. The folder is polled, since network file systems send no events."""
+"""Watch a folder, and factorise each file when it is complete.
+
+The folder is polled, because network file systems send no events.
+"""
 
 import signal
 import sys
@@ -76,7 +79,7 @@ def watch_folder(folder: Path, out: Path, request: FactorizeRequest, waiting: Wa
 
 @dataclass
 class _FileState:
-    """A file at the last scan: size [bytes], modification time [ns], when that was first seen [s], whether it is done."""
+    """A file at the last scan: size [bytes], modification time [ns], time when both last changed [s], whether done."""
 
     size: int
     modified_ns: int
@@ -168,7 +171,7 @@ class Watcher:
             del self._states[path]
 
     def _find_complete(self) -> Iterator[Path]:
-        """Files that no longer change and can be opened; a file that cannot is recorded as failed when patience ends."""
+        """Files that no longer change and can be opened; those that cannot fail when patience ends."""
         now = self._clock()
         for path, state in list(self._states.items()):
             quiet = now - state.since

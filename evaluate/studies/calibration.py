@@ -16,7 +16,7 @@ from dsfunet._typing import Planes
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.uncertainty import describe_answer, summarised
+from dsfunet.factorize.uncertainty import describe_answer, summarise_passes
 from dsfunet.networks.calibration import CALIBRATED_PASSES, FEATURES, MODES, Calibration
 from dsfunet.planes.preprocessing import spread, unspread
 from dsfunet.planes.turns import choose_turns
@@ -153,7 +153,7 @@ def _measured(
     mask: npt.NDArray[np.bool_],
     pixels: npt.NDArray[np.int64],
 ) -> Measured:
-    mean, deviation = summarised(outputs)
+    mean, deviation = summarise_passes(outputs)
     error = mean - true
     features = describe_answer(mean, deviation, scattering, mask).reshape(2, len(FEATURES), -1)
     drawn, errors = features[:, :, pixels], error.reshape(2, -1)[:, pixels]

@@ -18,7 +18,7 @@ from dsfunet import Factorizer
 from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
-from dsfunet.factorize.pipeline import separate
+from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.io import check_writable, write_result
 from dsfunet.plotting.result import save_png
 from examples.worked import tables
@@ -101,7 +101,8 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
     }
     factorizer = Factorizer.from_pretrained("cpu")
     results = {
-        crystal.name: separate(crystal.measured(_SHOWN_SEED), factorizer).result for crystal in crystals
+        crystal.name: factorize_plane(crystal.measured(_SHOWN_SEED), factorizer=factorizer).result
+        for crystal in crystals
     }
     curves = {
         "lattice mode": scan_torsion(organic, answer(results[organic.name], organic, "lattice")),

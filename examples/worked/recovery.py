@@ -23,7 +23,7 @@ from dsfunet.analysis.refinement.fit import Refinement, refine
 from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
 from dsfunet.analysis.refinement.zones import Zones, zones_of
 from dsfunet.errors import InputError
-from dsfunet.factorize.pipeline import separate
+from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.io import Result
 from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.preprocessing import COMPONENTS
@@ -159,7 +159,7 @@ def one_trial(
     crystal: Crystal, zones: Zones, factorizer: Factorizer, seed: int, with_torsion: bool = False
 ) -> Trial:
     """Measure with one seed, factorise, and refine in every way."""
-    result = separate(crystal.measured(seed), factorizer).result
+    result = factorize_plane(crystal.measured(seed), factorizer=factorizer).result
     alphas, uncertainties = {}, {}
     nothing = np.full(len(crystal.orbits), np.nan)
     for way, (whose, fit_to) in WAYS.items():

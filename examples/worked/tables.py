@@ -16,7 +16,7 @@ from dsfunet.analysis.refinement.data import prepare_data
 from dsfunet.analysis.refinement.fit import refine
 from dsfunet.analysis.refinement.zones import zones_of
 from dsfunet.errors import InputError
-from dsfunet.factorize.pipeline import separate
+from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.io import PlaneName, Result
 from dsfunet.physics import MAX_INDEX
 from dsfunet.physics.symmetry import orbits_of, symmetric_metric
@@ -201,7 +201,10 @@ def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
     other = replace(crystal, plane=PlaneName(crystal.plane.axes, 0.25))
     given = [
         (one, each, zones_of(one.grid, rotations))
-        for one, each in ((crystal, result), (other, separate(other.measured(0), factorizer).result))
+        for one, each in (
+            (crystal, result),
+            (other, factorize_plane(other.measured(0), factorizer=factorizer).result),
+        )
     ]
     planes = [prepare_data(each, one.grid, zones, EXCLUDE_BELOW) for one, each, zones in given]
     try:

@@ -9,7 +9,7 @@ from PIL import Image, ImageColor
 
 from dsfunet.cli.main import main
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.pipeline import separate
+from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.io import open_volume, read_plane
 from examples.draw_screen import BACKGROUND, COMMANDS, LABEL, OUTPUT, draw, wrapped
 from examples.make_example import CELL, LAYERS, NEXUS, YELL, simulate_layers, write_nexus, write_yell
@@ -55,7 +55,9 @@ def test_nexus_says_what_it_is() -> None:
 
 def test_both_layouts_give_the_same_components() -> None:
     factorizer = Factorizer.from_pretrained("cpu")
-    first, second = (separate(read_plane(path, "hk1"), factorizer) for path in (YELL, NEXUS))
+    first, second = (
+        factorize_plane(read_plane(path, "hk1"), factorizer=factorizer) for path in (YELL, NEXUS)
+    )
     assert first.verdict.level == "explained" and first.lattice.startswith("used")
     for name, plane in first.result.planes().items():
         np.testing.assert_allclose(second.result.planes()[name], plane, rtol=1e-5, atol=1e-5, err_msg=name)

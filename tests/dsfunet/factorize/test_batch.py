@@ -171,7 +171,7 @@ def test_either_a_file_or_a_folder_for_results(capsys: pytest.CaptureFixture[str
         assert caught.value.code == 2 and "--out" in capsys.readouterr().err
 
 
-def jobs_of(folder: Path, count: int) -> list[Job]:
+def plan_file(folder: Path, count: int) -> list[Job]:
     return [Job(folder / f"{number}.h5", None, folder / f"{number}.nxs") for number in range(count)]
 
 
@@ -186,7 +186,7 @@ def stops_at(number: int, error: BaseException) -> Callable[[Job], Outcome]:
 
 def test_a_batch_that_dies_leaves_a_summary(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
-    jobs = jobs_of(tmp_path, 6)
+    jobs = plan_file(tmp_path, 6)
     summary = Summary(jobs, path, {})
     with pytest.raises(RuntimeError, match="out of luck"):
         batch.run_batch(jobs, stops_at(3, RuntimeError("out of luck")), 1, summary)
@@ -199,7 +199,7 @@ def test_a_batch_that_dies_leaves_a_summary(tmp_path: Path) -> None:
 def test_a_summary_is_there_while_the_batch_goes_on(tmp_path: Path) -> None:
     """What a process killed outright leaves behind: written at the first plane, whole."""
     path = tmp_path / "summary.json"
-    jobs = jobs_of(tmp_path, 3)
+    jobs = plan_file(tmp_path, 3)
     seen: list[dict[str, Any]] = []
 
     def work(job: Job) -> Outcome:

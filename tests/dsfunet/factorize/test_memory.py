@@ -16,7 +16,7 @@ import pytest
 from dsfunet.factorize import batch
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.jobs import Job, plan_jobs
-from dsfunet.factorize.pipeline import Separation, separate
+from dsfunet.factorize.pipeline import Factorization, factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.factorize.summary import Outcome
 from dsfunet.inspection.describe import inspect
@@ -97,8 +97,8 @@ def test_a_batch_keeps_no_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     alive: list[weakref.ref[object]] = []
     sizes: list[float] = []
 
-    def watched(measured: MeasuredPlane, *others: Any) -> Separation:
-        found = separate(measured, *others)
+    def watched(measured: MeasuredPlane, *others: Any) -> Factorization:
+        found = factorize_plane(measured, *others)
         alive.extend(map(weakref.ref, (measured, found, found.result)))
         return found
 
@@ -124,10 +124,10 @@ def test_a_result_does_not_keep_the_networks_intermediates(tmp_path: Path) -> No
     tracemalloc.start()
     try:
         for _ in range(8):
-            separate(measured, factorizer)  # caches fill, and stay as large
+            factorize_plane(measured, factorizer=factorizer)  # caches fill, and stay as large
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        kept = [separate(measured, factorizer) for _ in range(3)]
+        kept = [factorize_plane(measured, factorizer=factorizer) for _ in range(3)]
         gc.collect()
         held = tracemalloc.get_traced_memory()[0] - before
     finally:

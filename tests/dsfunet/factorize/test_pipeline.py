@@ -11,7 +11,7 @@ import pytest
 from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.pipeline import half_side, separate
+from dsfunet.factorize.pipeline import half_side, factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result, write_result
 from dsfunet.physics import Cell
@@ -40,9 +40,9 @@ def to_network_order(order: npt.NDArray[np.float32], measured: MeasuredPlane) ->
 def test_on_a_lattice_that_fits_the_networks_answer_stands_beside(
     factorizer: Factorizer, measured: MeasuredPlane, tmp_path: Path
 ) -> None:
-    found = separate(measured, factorizer, source="a.h5", asked_for="hk1")
+    found = factorize_plane(measured, factorizer=factorizer, source="a.h5", requested_plane="hk1")
     assert found.lattice.startswith("used (wR2 ") and "they differ in I_FF by" in found.lattice
-    alone = separate(measured, factorizer, FactorizeSettings(lattice=False))
+    alone = factorize_plane(measured, FactorizeSettings(lattice=False), factorizer)
     assert alone.lattice == "not used: the networks alone"
     assert alone.result.form_factor_of_networks is None and alone.result.form_factor_on_lattice is None
     result = found.result
@@ -67,9 +67,9 @@ def test_on_a_lattice_that_does_not_fit_the_networks_are_shown_and_its_answer_st
     wrong = PlaneGrid(
         Cell(11.2, 11.2, 3.6, 90, 90, 120), grid.name, grid.rows * 11.2 / 8.4, grid.columns * 11.2 / 8.4
     )
-    found = separate(replace(measured, grid=wrong), factorizer)
+    found = factorize_plane(replace(measured, grid=wrong), factorizer=factorizer)
     assert found.lattice.startswith("does not explain the plane, the networks alone are shown (wR2 ")
-    alone = separate(measured, factorizer, FactorizeSettings(lattice=False)).result
+    alone = factorize_plane(measured, FactorizeSettings(lattice=False), factorizer).result
     np.testing.assert_allclose(found.result.form_factor, alone.form_factor, atol=1e-3)
     assert found.result.form_factor_of_networks is None
     assert found.result.short_range_order_on_lattice is not None
@@ -78,7 +78,7 @@ def test_on_a_lattice_that_does_not_fit_the_networks_are_shown_and_its_answer_st
 
 def test_without_axes_the_lattice_is_found(factorizer: Factorizer, measured: MeasuredPlane) -> None:
     shown, _ = to_network_grid(measured)
-    known = separate(MeasuredPlane(shown), factorizer)
+    known = factorize_plane(MeasuredPlane(shown), factorizer=factorizer)
     assert (
         known.lattice.startswith("found from the plane itself, periods of ") and "used (wR2" in known.lattice
     )
@@ -87,9 +87,11 @@ def test_without_axes_the_lattice_is_found(factorizer: Factorizer, measured: Mea
     said = re.search(r"periods of ([\d.]+) and ([\d.]+) pixels", known.lattice)
     assert said is not None
     assert [float(each) for each in said.groups()] == pytest.approx([period, period], abs=0.02)
-    on_cell = to_network_order(separate(measured, factorizer).result.short_range_order, measured)
-    alone = separate(
-        MeasuredPlane(shown), factorizer, FactorizeSettings(lattice=False)
+    on_cell = to_network_order(
+        factorize_plane(measured, factorizer=factorizer).result.short_range_order, measured
+    )
+    alone = factorize_plane(
+        MeasuredPlane(shown), FactorizeSettings(lattice=False), factorizer
     ).result.short_range_order
     seen = np.isfinite(on_cell)
     found = known.result.short_range_order
@@ -106,7 +108,7 @@ def test_a_plane_on_which_nothing_repeats_has_no_lattice(
     smooth = np.exp(-(rows**2 + columns**2) / width) * (1 + 0.3 * np.cos(rows / 40 + columns / 30))
     if counts is not None:
         smooth = np.random.default_rng(3).poisson(smooth * counts).astype(float)
-    found = separate(MeasuredPlane(smooth), factorizer)
+    found = factorize_plane(MeasuredPlane(smooth), factorizer=factorizer)
     assert found.lattice == "none found that convinces: the networks alone"
     assert found.result.short_range_order_on_lattice is None
 
@@ -116,10 +118,10 @@ def test_units_beyond_32_bits_are_refused(
     factorizer: Factorizer, measured: MeasuredPlane, unit: float
 ) -> None:
     with pytest.raises(InputError, match=r"the brightest pixel is .*, expected between"):
-        separate(replace(measured, intensity=unit * measured.intensity), factorizer)
+        factorize_plane(replace(measured, intensity=unit * measured.intensity), factorizer=factorizer)
 
 
 def test_notes_of_the_clean_up_reach_the_user(factorizer: Factorizer, measured: MeasuredPlane) -> None:
     # Inversion takes hk1 to hk-1.
     settings = FactorizeSettings(clean_up=CleanUp(laue="-1"))
-    assert "no operation of -1 but the identity" in separate(measured, factorizer, settings).notes[0]
+    assert "no operation of -1 but the identity" in factorize_plane(measured, settings, factorizer).notes[0]

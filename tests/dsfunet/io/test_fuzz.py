@@ -18,7 +18,7 @@ from dsfunet.cleanup import CleanUp
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.pipeline import separate
+from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.inspection.describe import inspect
 from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result
@@ -223,7 +223,7 @@ def test_odd_planes(factorizer: Factorizer, name: str) -> None:
             assert part.min() >= 0 and part.max() <= 1
 
     def separation(settings: FactorizeSettings) -> None:
-        found = separate(MeasuredPlane(plane, grid), factorizer, settings)
+        found = factorize_plane(MeasuredPlane(plane, grid), settings, factorizer)
         assert np.isfinite(found.r_factor)
         for part in (found.result.form_factor, found.result.short_range_order):
             assert np.nanmin(part) >= 0 and np.nanmax(part) <= 1

@@ -130,7 +130,7 @@ def walk_as_a_viewer(path: Path, grid: PlaneGrid | None, shape: tuple[int, int])
 def test_results_open_as_a_viewer_opens_them(tmp_path: Path, kind: str) -> None:
     """Made by the whole way, of two networks that nobody trained: what is in a file, and where, is what counts."""
     from dsfunet.factorize.factorizer import Factorizer
-    from dsfunet.factorize.pipeline import separate
+    from dsfunet.factorize.pipeline import factorize_plane
     from dsfunet.factorize.settings import FactorizeSettings
     from dsfunet.io.user_axes import make_cartesian_grid
     from tests.dsfunet.batches import save_tiny_weights
@@ -145,7 +145,7 @@ def test_results_open_as_a_viewer_opens_them(tmp_path: Path, kind: str) -> None:
         "no axes": None,
     }[kind]
     factorizer = Factorizer.from_checkpoint(save_tiny_weights(tmp_path / "weights"), "cpu")
-    found = separate(MeasuredPlane(plane, grid), factorizer, FactorizeSettings(passes=1), "plane.npy")
+    found = factorize_plane(MeasuredPlane(plane, grid), FactorizeSettings(passes=1), factorizer, "plane.npy")
     # These networks were not calibrated, so uncertainties of any size stand in for theirs.
     sigmas = {f"sigma_{name}": found.result.form_factor + 1 for name in ("form_factor", "short_range_order")}
     result = dataclasses.replace(found.result, **sigmas)
