@@ -345,7 +345,6 @@ def test_bad_exports(
         (["refine", "a.nxs"], "laue"),
         (["improve"], "improve"),
         (["factorize"], "file"),
-        (["factorize", "a.npy"], "output"),
     ],
 )
 def test_incomplete_command_lines(
@@ -355,6 +354,11 @@ def test_incomplete_command_lines(
         main(arguments)
     assert caught.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_factorize_needs_somewhere_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["factorize", "a.npy"]) == 2
+    assert_one_line(capsys, "factorize needs either --output FILE (one plane) or --out FOLDER (many)")
 
 
 def test_help_names_all_commands_and_explains_their_options(capsys: pytest.CaptureFixture[str]) -> None:

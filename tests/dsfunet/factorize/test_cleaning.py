@@ -167,7 +167,7 @@ def test_a_geometry_says_what_a_lattice_says(release: Factorizer) -> None:
     np.testing.assert_allclose(parts_of(turned), parts_of(expected), atol=1e-4)
     assert turned.of_networks is not None and "wR2" in components_html(turned)
     for lattice in (LatticePlane(HEXAGONAL, plane, (0, 1)), "find"):
-        with pytest.raises(InputError, match="found a lattice and a geometry, expected one of the two"):
+        with pytest.raises(InputError, match="lattice and geometry are both given; give one of the two"):
             release(
                 counts,
                 lattice=lattice,

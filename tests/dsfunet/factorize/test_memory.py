@@ -17,10 +17,11 @@ from dsfunet.factorize import batch
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.jobs import Job, plan_jobs
 from dsfunet.factorize.pipeline import Factorization, factorize_plane
-from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.factorize.settings import FactorizeRequest, FactorizeSettings
 from dsfunet.factorize.summary import Outcome
 from dsfunet.inspection.describe import inspect
 from dsfunet.io import MeasuredPlane, read_plane
+from dsfunet.io.plane_lists import parse_plane_selection
 from tests.dsfunet.batches import save_tiny_weights, write_volume
 
 SIDE = 2000
@@ -90,8 +91,10 @@ def test_a_batch_keeps_no_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     paths = [tmp_path / f"{number}.h5" for number in range(15)]
     for path in paths:
         write_volume(path)
-    settings = FactorizeSettings(planes="hk0,hk1", lattice=False, passes=0)
-    jobs = plan_jobs(paths, tmp_path / "out", settings)
+    request = FactorizeRequest(
+        planes=parse_plane_selection("hk0,hk1"), settings=FactorizeSettings(lattice=False, passes=0)
+    )
+    jobs = plan_jobs(paths, tmp_path / "out", request)
     batch.make_folder(tmp_path / "out")
     factorizer = Factorizer.from_checkpoint(save_tiny_weights(tmp_path / "weights"), "cpu")
     alive: list[weakref.ref[object]] = []
@@ -108,8 +111,8 @@ def test_a_batch_keeps_no_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         sizes.append(pages * resource.getpagesize() / 1e6)
 
-    monkeypatch.setattr(batch, "separate", watched)
-    batch.run_jobs(jobs, batch.PlaneWorker(factorizer, settings), 1, record)
+    monkeypatch.setattr(batch, "factorize_plane", watched)
+    batch.run_jobs(jobs, batch.PlaneWorker(factorizer, request), 1, record)
     assert len(sizes) == 30 and len(alive) == 90
     assert not [each for each in alive if each() is not None]
     # A plane as the networks see it, and what is made of it, is some 5 MB: 24 of them would be 120 MB.

@@ -118,9 +118,9 @@ def test_a_picture_with_ranges() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--q-max-inv-angstrom", "7"], "expected --cell and --plane with"),
-        (["--q-max-inv-angstrom", "7", "--cell", HEXAGONAL_TEXT], "expected --cell and --plane with"),
-        (["--cell", HEXAGONAL_TEXT, "--planes", "hk1", "--q-max-inv-angstrom", "7"], "expected --cell and"),
+        (["--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
+        (["--q-max-inv-angstrom", "7", "--cell", HEXAGONAL_TEXT], "also need --cell and --plane"),
+        (["--cell", HEXAGONAL_TEXT, "--planes", "hk1", "--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hk1"], "plane without axes"),
         (
             ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5"],
@@ -128,7 +128,7 @@ def test_a_picture_with_ranges() -> None:
         ),
         (
             ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5", "--second-range", "-5"],
-            "range '-5': expected two numbers",
+            "--first-range '-5'; expected two numbers",
         ),
         (
             ["--cell", "8.4 8.4", "--plane", "hk1", "--q-max-inv-angstrom", "7"],
@@ -136,7 +136,7 @@ def test_a_picture_with_ranges() -> None:
         ),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hhl", "--q-max-inv-angstrom", "7"], "hhl"),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--q-max-inv-angstrom", "-7"], "q_max -7"),
-        (["--plane", "hk1", "--planes", "hk0"], "expected one of the two"),
+        (["--plane", "hk1", "--planes", "hk0"], "use one of the two"),
         (["--passes", "9"], "passes"),
     ],
 )

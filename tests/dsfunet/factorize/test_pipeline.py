@@ -11,7 +11,7 @@ import pytest
 from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.pipeline import half_side, factorize_plane
+from dsfunet.factorize.pipeline import factorize_plane, half_side
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result, write_result
 from dsfunet.physics import Cell
@@ -41,7 +41,7 @@ def test_on_a_lattice_that_fits_the_networks_answer_stands_beside(
     factorizer: Factorizer, measured: MeasuredPlane, tmp_path: Path
 ) -> None:
     found = factorize_plane(measured, factorizer=factorizer, source="a.h5", requested_plane="hk1")
-    assert found.lattice.startswith("used (wR2 ") and "they differ in I_FF by" in found.lattice
+    assert found.lattice.startswith("used (wR2 ") and "the two answers differ in I_FF by" in found.lattice
     alone = factorize_plane(measured, FactorizeSettings(lattice=False), factorizer)
     assert alone.lattice == "not used: the networks alone"
     assert alone.result.form_factor_of_networks is None and alone.result.form_factor_on_lattice is None
@@ -68,7 +68,7 @@ def test_on_a_lattice_that_does_not_fit_the_networks_are_shown_and_its_answer_st
         Cell(11.2, 11.2, 3.6, 90, 90, 120), grid.name, grid.rows * 11.2 / 8.4, grid.columns * 11.2 / 8.4
     )
     found = factorize_plane(replace(measured, grid=wrong), factorizer=factorizer)
-    assert found.lattice.startswith("does not explain the plane, the networks alone are shown (wR2 ")
+    assert found.lattice.startswith("rejected because it does not explain the plane: the networks alone (wR2 ")
     alone = factorize_plane(measured, FactorizeSettings(lattice=False), factorizer).result
     np.testing.assert_allclose(found.result.form_factor, alone.form_factor, atol=1e-3)
     assert found.result.form_factor_of_networks is None
@@ -80,7 +80,7 @@ def test_without_axes_the_lattice_is_found(factorizer: Factorizer, measured: Mea
     shown, _ = to_network_grid(measured)
     known = factorize_plane(MeasuredPlane(shown), factorizer=factorizer)
     assert (
-        known.lattice.startswith("found from the plane itself, periods of ") and "used (wR2" in known.lattice
+        known.lattice.startswith("found in the plane itself, periods of ") and "used (wR2" in known.lattice
     )
     # The lines of a hexagonal lattice, 14 1/Angstrom over 256 pixels.
     period = 4 * np.pi / (np.sqrt(3) * 8.4) / half_side(to_network_grid(measured)[1]) * 128
@@ -109,7 +109,7 @@ def test_a_plane_on_which_nothing_repeats_has_no_lattice(
     if counts is not None:
         smooth = np.random.default_rng(3).poisson(smooth * counts).astype(float)
     found = factorize_plane(MeasuredPlane(smooth), factorizer=factorizer)
-    assert found.lattice == "none found that convinces: the networks alone"
+    assert found.lattice == "no convincing lattice found: the networks alone"
     assert found.result.short_range_order_on_lattice is None
 
 

@@ -31,23 +31,23 @@ def test_planes_like_those_of_training_go_without_saying(reach: float) -> None:
 
 def test_of_a_wide_plane_it_is_said_how_much_is_looked_at() -> None:
     [note] = notes(measured(12.0))
-    assert note.startswith("the plane is 24.1 1/Angstrom wide") and "beyond there are no components" in note
+    assert note.startswith("the plane is 24.1 1/Angstrom wide") and "the rest of the plane has no components" in note
     [note] = notes(measured(12.0), whole=True)
-    assert note.startswith("the networks are shown all 24.") and "the form factor is less sure" in note
+    assert note.startswith("the networks process all 24.") and "the form factor is less certain" in note
 
 
 def test_small_planes() -> None:
     [note] = notes(measured(SMALLEST_REACH + 0.2))
-    assert "less than the" in note and "little to tell form factor from short-range order by" in note
+    assert note.startswith("the plane is only 3.4 1/Angstrom wide") and "reliable from 6 1/Angstrom on" in note
     with pytest.raises(
-        InputError, match=r"plane is 2.01 x 2.01 1/Angstrom wide where it was measured: expected"
+        InputError, match=r"measured part of the plane is 2.01 x 2.01 1/Angstrom wide; expected"
     ):
         check_range(measured(1.0))
     # What counts is where it was measured.
     plane = measured(7.0)
     corner = np.full((201, 201), np.nan)
     corner[:40, :40] = 1.0
-    with pytest.raises(InputError, match="1/Angstrom wide where it was measured"):
+    with pytest.raises(InputError, match="1/Angstrom wide; expected"):
         check_range(MeasuredPlane(corner, plane.grid))
 
 
@@ -55,18 +55,18 @@ def test_large_cells() -> None:
     # 11 Angstrom: a* = 0.57 1/Angstrom is 10.3 of 256 pixels over 14; 30 Angstrom has 3.8, 60 on 201 pixels 1.5.
     assert notes(measured(7.0, Cell(11.0, 11.0, 5.0))) == []
     [note] = notes(measured(7.0, Cell(30.0, 5.0, 5.0), pixels=401))
-    assert note.startswith("a reciprocal cell is 3.8 pixels wide as the networks see it")
+    assert note.startswith("a reciprocal cell is only 3.8 pixels wide on the networks' grid")
     [note] = notes(measured(7.0, Cell(60.0, 5.0, 5.0)))
-    assert note.startswith("a reciprocal cell is 1.5 pixels of the plane wide") and "not resolved" in note
+    assert note.startswith("a reciprocal cell is only 1.5 pixels wide (at least 5 are needed)") and "not resolved" in note
     [note] = notes(measured(7.0, pixels=51))
-    assert note.startswith("a reciprocal cell is 4.5 pixels of the plane wide") and "is unsure" in note
+    assert note.startswith("a reciprocal cell is only 4.5 pixels wide (at least") and "is uncertain" in note
     [note] = notes(measured(7.0, Cell(21.0, 21.0, 5.0), name="hhl"))
     # [1 1 0] of 21 Angstrom is 0.42 1/Angstrom long.
-    assert note.startswith("a reciprocal cell is 7.6 pixels wide")
+    assert note.startswith("a reciprocal cell is only 7.6 pixels wide on")
 
 
 def test_too_few_pixels() -> None:
-    with pytest.raises(InputError, match=rf"plane has 400 measured pixels: expected {FEWEST_PIXELS} or more"):
+    with pytest.raises(InputError, match=rf"the plane has 400 measured pixels; expected {FEWEST_PIXELS} or more"):
         check_range(measured(7.0, pixels=20))
     plane = np.full((256, 256), np.nan)
     plane[:10] = 1.0

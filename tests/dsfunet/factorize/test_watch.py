@@ -13,7 +13,7 @@ import pytest
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
 from dsfunet.factorize.jobs import Job
-from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.factorize.summary import Outcome, Summary
 from dsfunet.factorize.watch import Watcher, WatchSettings, watch_folder
 from tests.dsfunet.batches import save_tiny_weights, write_volume
@@ -29,7 +29,7 @@ class Bench:
         self.summary = Summary([], folder / "summary.json", {})
         waiting = WatchSettings(**{"settle": 5.0, "patience": 60.0, **settings})
         self.watcher = Watcher(
-            self.folder, self.out, FactorizeSettings(), waiting, self._work, 1, self.summary, lambda: self.now
+            self.folder, self.out, FactorizeRequest(), waiting, self._work, 1, self.summary, lambda: self.now
         )
 
     def _work(self, job: Job) -> Outcome:
@@ -40,7 +40,7 @@ class Bench:
         """What a look does so many seconds later, by name."""
         self.now += after
         before = len(self.done)
-        self.watcher.look()
+        self.watcher.scan()
         return [job.file.name for job in self.done[before:]]
 
 
@@ -77,7 +77,7 @@ def test_a_file_that_does_not_open_is_tried_again_and_then_given_up(
     assert bench.look(after=30.0) == [] and not bench.watcher.pending
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "empty file; given up 60 s after its last change" in said[0]
+    assert "empty file; gave up 60 s after the last change" in said[0]
     assert "scan.h5: HDF5 file that cannot be read, truncated or damaged" in said[1]
     assert bench.summary.counts["failed"] == 2
     assert bench.look(after=30.0) == []
@@ -146,7 +146,7 @@ def test_a_signal_ends_it_with_a_summary(tmp_path: Path) -> None:
     weights, folder, out = save_tiny_weights(tmp_path / "weights"), tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    settings = FactorizeSettings(weights=str(weights), device="cpu")
+    settings = FactorizeRequest(weights=str(weights), device="cpu")
     timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM])
     timer.start()
     assert watch_folder(folder, out, settings, WatchSettings(interval=0.05)) == 0
@@ -157,6 +157,6 @@ def test_a_signal_ends_it_with_a_summary(tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_watched(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        watch_folder(tmp_path / "nowhere", tmp_path / "out", FactorizeSettings(), WatchSettings())
-    with pytest.raises(InputError, match="is the folder that is watched"):
-        watch_folder(tmp_path, tmp_path, FactorizeSettings(), WatchSettings())
+        watch_folder(tmp_path / "nowhere", tmp_path / "out", FactorizeRequest(), WatchSettings())
+    with pytest.raises(InputError, match="this is the watched folder"):
+        watch_folder(tmp_path, tmp_path, FactorizeRequest(), WatchSettings())
