@@ -93,7 +93,7 @@ def factorize(
         out: folder for the results of many, made where it is not there.
         summary: JSON file of what became of each plane; summary.json in the folder where none is named.
         redo: make results again that are there already.
-        settings: fields of `FactorizeSettings` and `CleanUp`.
+        settings: fields of `FactorizeSettings` and `CleanUpOptions`.
     """
     from dsfunet.factorize.settings import FactorizeSettings
 
@@ -134,8 +134,8 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
 
 
 def add_settings(parser: Any) -> None:
-    """The fields of `FactorizeSettings` and `CleanUp`, an option each; --png and --whole take no value."""
-    from dsfunet.cleanup import CleanUp
+    """The fields of `FactorizeSettings` and `CleanUpOptions`, an option each; --png and --whole take no value."""
+    from dsfunet.cleanup import CleanUpOptions
     from dsfunet.factorize.settings import FactorizeSettings
 
     parser.add_argument("--png", action="store_true", help="also draw each result beside it, as .png")
@@ -145,4 +145,4 @@ def add_settings(parser: Any) -> None:
         help="show the networks all of a plane wider than 17.6 1/Angstrom, not the part about its centre",
     )
     parser.add_class_arguments(FactorizeSettings, skip={"png", "whole", "clean_up"})
-    parser.add_class_arguments(CleanUp, skip={"seed"})
+    parser.add_class_arguments(CleanUpOptions, skip={"seed"})

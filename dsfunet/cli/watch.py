@@ -28,7 +28,7 @@ def watch(
         interval: between two looks [s].
         settle: a file is complete when neither size nor time of writing have changed for so long [s].
         patience: how long a file that does not open is tried again [s].
-        settings: fields of `FactorizeSettings` and `CleanUp`.
+        settings: fields of `FactorizeSettings` and `CleanUpOptions`.
     """
     from dsfunet.factorize.settings import FactorizeSettings
     from dsfunet.factorize.watch import WatchSettings, watch_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsfunet._version import __version__
-from dsfunet.cleanup import CleanUp
+from dsfunet.cleanup import CleanUp, CleanUpOptions
 from dsfunet.errors import InputError
 from dsfunet.io import GivenAxes, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
@@ -84,7 +84,7 @@ class FactorizeSettings:
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any]) -> "FactorizeSettings":
-        """From options by name, those of `CleanUp` among them.
+        """From options by name, those of `CleanUpOptions` among them.
 
         Raises:
             InputError: a setting is out of its range, or does not go with another.
@@ -92,7 +92,7 @@ class FactorizeSettings:
         own = {each.name for each in fields(cls)}
         values = {name: value for name, value in options.items() if name in own}
         steps = {name: value for name, value in options.items() if name not in own}
-        return cls(**values, clean_up=CleanUp(**steps, seed=values.get("seed", 0)))
+        return cls(**values, clean_up=CleanUpOptions(**steps, seed=values.get("seed", 0)).parse())
 
     def axes(self) -> GivenAxes | None:
         """The axes that are given for pictures; None where none are.
