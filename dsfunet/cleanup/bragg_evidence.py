@@ -1,8 +1,9 @@
-"""Are there Bragg peaks in a plane, and how far do they reach? The plane's own periodicity says so.
+"""Evidence of Bragg peaks in a plane, and how far the peaks reach, from the periodicity of the plane itself.
 
-Short-range order is the same about every Bragg position, and the form factor is smooth, so the ratio of the intensity
-at a position to that around it is nearly the same for all of them, sharp maxima of short-range order included. Bragg
-peaks, and holes where too much of one was subtracted, go by structure factors, which differ: their positions stand out.
+Short-range order is the same about every Bragg position, and the form factor is smooth. So the ratio between the
+intensity at a position and the intensity around it is nearly the same for all positions, even where short-range order
+has sharp maxima. Bragg peaks follow structure factors, which differ from position to position, and so do the holes
+that remain where too much of a peak was subtracted: such positions stand out from the others.
 """
 
 from dataclasses import dataclass
@@ -14,17 +15,17 @@ from dsfunet._typing import Array, Integers, Mask
 from dsfunet.cleanup.bragg_positions import MOST_REACH_RLU, BraggPositions
 from dsfunet.planes.noise import NoiseModel
 
-# A position further from the plane than this shows no peak on it: no peak is that wide.
+# A Bragg position further from the plane than this leaves no peak on it: no peak is that wide.
 _NEAR_PLANE_INV_ANGSTROM = 0.1
 _NEAR_PLANE_RLU = 0.1
 _WIDEST_PIXELS = 16
 _RING_PIXELS = 3
 _SIGNIFICANT = 6.0
-# How far ratios of clean planes differ, form factors not being constant over a ring.
+# How much the ratios of clean planes vary, because form factors are not constant over a ring.
 _ALIKE_CORE, _ALIKE_RING = 0.35, 0.1
-# And as a share of the plane's bright pixels, where it is dark and ratios mean nothing.
+# The same as a share of the bright pixels: in dark regions ratios mean nothing.
 _ALIKE_BRIGHT_CORE, _ALIKE_BRIGHT_RING = 0.04, 0.01
-# To the pixels halfway to the next position, which a form factor may well change on the way to.
+# The same for a comparison with pixels halfway to the next position, over which the form factor may change.
 _ALIKE_FAR, _ALIKE_BRIGHT_FAR = 2.0, 0.2
 _FEWEST_OUTSTANDING, _SUSPICIOUS_SHARE = 3, 0.06
 _COVERED = 0.9
@@ -32,16 +33,16 @@ _COVERED = 0.9
 
 @dataclass(frozen=True, eq=False)
 class BraggEvidence:
-    """How many Bragg positions of a plane stand out from the others.
+    """Number and extent of the Bragg positions that stand out from the others.
 
     Attributes:
-        positions: Bragg positions on the plane that can be judged.
-        outstanding: how many of them are brighter or darker than their surroundings and the other positions explain.
-        score: the share of them.
-        radius_inv_angstrom: how far nine in ten of those that stand out reach in three dimensions [1/Angstrom]; None
-            where none does.
-        ends: whether they end before the next position is nearer, or the radius is only the largest there is.
-        which: those that stand out, as rows of `BraggPositions.hkl`.
+        positions: number of Bragg positions on the plane that can be judged.
+        outstanding: number of these that are brighter or darker than surroundings and other positions explain.
+        score: outstanding over positions, 0 to 1.
+        radius_inv_angstrom: radius in three dimensions within which nine in ten outstanding peaks end [1/Angstrom];
+            None without any.
+        ends: whether the peaks end within that radius; otherwise it is only the largest that could be tested.
+        which: the outstanding positions, as rows of `BraggPositions.hkl`.
     """
 
     positions: int
@@ -53,30 +54,34 @@ class BraggEvidence:
 
     @property
     def suspicious(self) -> bool:
-        """Whether Bragg peaks, or what was left of them, seem to be in the plane."""
+        """Whether Bragg peaks seem to be left in the plane, or remains of them."""
         return self.outstanding >= _FEWEST_OUTSTANDING and self.score > _SUSPICIOUS_SHARE
 
     def sentence(self) -> str:
-        """The evidence in words."""
+        """Return the evidence in words."""
         if not self.positions:
-            return "no Bragg position lies on this plane where it was measured"
+            return "no Bragg position lies on the measured part of this plane"
         if not self.outstanding:
-            return f"none of {self.positions} Bragg positions stands out from the others"
+            return f"none of the {self.positions} Bragg positions stands out from the others"
         found = f"{self.outstanding} of {self.positions} Bragg positions stand out from the others"
-        return f"{found}: Bragg peaks seem to be left in" if self.suspicious else found
+        return f"{found}: the plane seems to contain Bragg peaks" if self.suspicious else found
 
 
-def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseModel) -> BraggEvidence:
-    """What a plane (n, m), NaN where missing, says about Bragg peaks at its Bragg positions."""
-    profile = _profiles(intensity, positions)
+def find_bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseModel) -> BraggEvidence:
+    """Compare the Bragg positions of a plane (n, m), NaN where missing, with one another."""
+    profile = _measure_profiles(intensity, positions)
     if profile is None:
         return BraggEvidence(0, 0, 0.0)
     means, counts, off_plane, present = profile
     bright = float(np.nanquantile(intensity, 0.95))
     last = means.shape[1] - 1
     near = min(_RING_PIXELS, max(last - 1, 1))
-    outstanding, judged = _deviating(means, counts, 0, near, noise, _ALIKE_CORE, _ALIKE_BRIGHT_CORE * bright)
-    outstanding |= _deviating(means, counts, 0, last - 1, noise, _ALIKE_FAR, _ALIKE_BRIGHT_FAR * bright)[0]
+    outstanding, judged = _find_deviating(
+        means, counts, 0, near, noise, _ALIKE_CORE, _ALIKE_BRIGHT_CORE * bright
+    )
+    outstanding |= _find_deviating(means, counts, 0, last - 1, noise, _ALIKE_FAR, _ALIKE_BRIGHT_FAR * bright)[
+        0
+    ]
     outstanding &= judged
     number, total = int(outstanding.sum()), int(judged.sum())
     if not total:
@@ -86,11 +91,11 @@ def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseMode
     reach = 1
     ends = False
     for annulus in range(1, last):
-        deviates, known = _deviating(
+        deviates, known = _find_deviating(
             means, counts, annulus, annulus + 1, noise, _ALIKE_RING, _ALIKE_BRIGHT_RING * bright
         )
-        # Where peaks outshine all else, neighbouring annuli have the ratio of the peaks' shape, the same for all.
-        deviates |= _deviating(
+        # Where peaks are by far the brightest, the ratio of neighbouring annuli is that of the peak shape for all.
+        deviates |= _find_deviating(
             means, counts, annulus, last - 1, noise, _ALIKE_FAR, _ALIKE_BRIGHT_RING * bright
         )[0]
         still = outstanding & known
@@ -103,11 +108,13 @@ def bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseMode
     return BraggEvidence(total, number, number / total, radius, ends, tuple(present[outstanding].tolist()))
 
 
-def _profiles(intensity: Array, positions: BraggPositions) -> tuple[Array, Array, float, Integers] | None:
-    """Mean and number of the measured pixels in annuli of one pixel about each position, (k, annuli) each.
+def _measure_profiles(
+    intensity: Array, positions: BraggPositions
+) -> tuple[Array, Array, float, Integers] | None:
+    """Return means and numbers of measured pixels in annuli one pixel wide about each position, (k, annuli) each.
 
-    And how far the positions lie off the plane, the largest [1/Angstrom], and which they are, (k,). None where no
-    position can be judged.
+    The third value is the largest distance of these positions from the plane [1/Angstrom], the fourth their rows in
+    `BraggPositions.hkl`, (k,). Returns None where no position can be judged.
     """
     near = (positions.off_plane_inv_angstrom < _NEAR_PLANE_INV_ANGSTROM) & (positions.number >= 0)
     near &= np.isfinite(intensity)
@@ -133,10 +140,10 @@ def _profiles(intensity: Array, positions: BraggPositions) -> tuple[Array, Array
     return means, counts, float(positions.off_plane_inv_angstrom[cores].max()), present
 
 
-def _deviating(
+def _find_deviating(
     means: Array, counts: Array, annulus: int, ring: int, noise: NoiseModel, alike: float, floor: float
 ) -> tuple[Mask, Mask]:
-    """Which positions have an annulus that is not to the ring around it what it is elsewhere, and which are known."""
+    """Return which positions have an unusual ratio of an annulus to the ring around it, and which could be judged."""
     rings = slice(ring, min(ring + 2, means.shape[1]))
     ring_counts = counts[:, rings].sum(axis=1)
     ring_means = np.nansum(means[:, rings] * counts[:, rings], axis=1) / np.maximum(ring_counts, 1)
@@ -151,7 +158,7 @@ def _deviating(
     ratio = float(np.median(core[usable] / around[usable])) if usable.any() else 1.0
     expected = ratio * around
     uncertainty = noise(expected) * np.sqrt(1 / counts[known, annulus] + ratio**2 / ring_counts[known])
-    # As many times darker as brighter: holes are peaks of which too much was subtracted.
+    # Darker by the same factor counts as well: holes remain where too much of a peak was subtracted.
     beyond = np.maximum(core - (1 + alike) * expected, expected / (1 + alike) - core)
     deviating[known] = beyond > floor + _SIGNIFICANT * uncertainty
     return deviating, known

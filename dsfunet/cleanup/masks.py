@@ -1,4 +1,4 @@
-"""Which pixels were not measured at all: by a value, by limits, by a file; and what a negative one means."""
+"""Masks: pixels that were not measured, by value, by limits or by a file; and the meaning of negative values."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from dsfunet._typing import Array, Mask
-from dsfunet.cleanup.record import Number, StepRecord, counted
+from dsfunet.cleanup.record import Number, StepRecord, format_pixels
 from dsfunet.errors import InputError
 from dsfunet.files import NPY_SIGNATURE, leading_bytes
 from dsfunet.io import PlaneGrid, read_plane
@@ -14,34 +14,18 @@ from dsfunet.io.formats.images import read_pixels
 from dsfunet.io.user_axes import orient_picture
 
 Marks = Literal["measured", "missing"]
-"""What a mask file marks with values that are not zero (or True)."""
+"""Pixels that a mask file marks with non-zero values (or True)."""
 
 Negative = Literal["missing", "zero"]
-"""What negative intensities are taken for."""
-
-
-def parse_values(text: str | float) -> tuple[float, ...]:
-    """Numbers out of "-1", "-1, 65535" or a number itself.
-
-    Raises:
-        InputError: it is anything else.
-    """
-    words = str(text).replace(",", " ").split()
-    try:
-        values = tuple(float(word) for word in words)
-    except ValueError:
-        values = ()
-    if not values:
-        raise InputError(f"mask_value {text!r}: expected one or more numbers, such as -1 or '-1, 65535'")
-    return values
+"""What negative intensities become."""
 
 
 def mask_values(
     intensity: Array, values: tuple[float, ...], below: float | None, above: float | None
 ) -> tuple[Array, StepRecord]:
-    """A plane with pixels of certain values, or beyond limits, made missing (NaN).
+    """Set pixels of certain values, or beyond limits, to missing (NaN); returns the plane and the record.
 
-    A value is met where it is the same to one part in a million: flags pass through float32 on their way here.
+    Values match within one part in a million, because flags may have been stored as float32.
     """
     flagged = np.zeros(intensity.shape, bool)
     with np.errstate(invalid="ignore"):
@@ -60,75 +44,82 @@ def mask_values(
     parts += [f"below {below:g}"] if below is not None else []
     parts += [f"above {above:g}"] if above is not None else []
     sentence = (
-        f"mask: {counted(int(masked.sum()), masked.size)} taken as missing for being {', '.join(parts)}"
+        f"mask: {format_pixels(int(masked.sum()), masked.size)} set to missing because their value is"
+        f" {', '.join(parts)}"
     )
     numbers = {"pixels_of_value": int(flagged.sum()), "pixels_beyond_limits": int(limits.sum())}
-    notes = ("mask: no pixel has such a value",) if not masked.any() else ()
+    notes = ("mask: no pixel has such a value; check the mask options",) if not masked.any() else ()
     return np.where(masked, np.nan, intensity), StepRecord("mask values", sentence, numbers, notes)
 
 
 def read_mask(
-    path: Path | str,
+    path: Path,
     shape: tuple[int, int],
     marks: Marks,
     grid: PlaneGrid | None,
     picture: bool = False,
 ) -> Mask:
-    """True where a mask file says that pixels were measured, shape (n, m) of the plane.
+    """Read a mask file; returns True where pixels were measured, shape (n, m) of the plane.
 
-    Any file that `dsfunet.io.read_plane` takes, and .npy of any shape and of bool. Values that are not zero are what
-    the file `marks`; NaN is missing either way. Of a volume the layer of the plane's own name is read. Of a plane that
-    was a `picture` with its second axis up, the mask is one, too.
+    The file is any that `dsfunet.io.read_plane` reads, or .npy of any shape, bool included. From a volume the layer
+    with the name of the plane is read.
+
+    Args:
+        path: the mask file.
+        shape: (n, m) of the plane.
+        marks: what non-zero values mark; NaN is missing either way.
+        grid: grid of the plane, which that of the file must match.
+        picture: whether the mask, like the file of the plane, is a picture with the second axis up.
 
     Raises:
-        InputError: the file cannot be read, is of another shape than the plane, or leaves nothing measured.
+        InputError: the file cannot be read, does not have the shape or the grid of the plane, or leaves no pixel.
     """
-    path = Path(path)
     if leading_bytes(path).startswith(NPY_SIGNATURE):
         values = orient_picture(_read_array(path)) if picture else _read_array(path)
     else:
-        values = read_like(path, grid, picture)
+        values = read_on_grid(path, grid, picture)
     if values.shape != shape:
-        raise InputError(f"mask file {path}: found shape {values.shape}, expected that of the plane, {shape}")
+        raise InputError(f"{path}: the mask has shape {values.shape}; expected that of the plane, {shape}")
     known = ~np.isnan(values)
     nonzero = known & (values != 0)
     measured: Mask = nonzero if marks == "measured" else known & ~nonzero
     if not measured.any():
         raise InputError(
-            f"mask file {path}: no pixel is left when values that are not zero are taken for {marks}; expected the"
-            " other convention, or another file"
+            f"{path}: the mask leaves no pixel if non-zero values mark {marks} pixels; set the other"
+            " --mask-file-marks, or give another file"
         )
     return measured
 
 
 def apply_mask_file(
-    intensity: Array, path: Path | str, marks: Marks, grid: PlaneGrid | None, picture: bool = False
+    intensity: Array, path: Path, marks: Marks, grid: PlaneGrid | None, picture: bool = False
 ) -> tuple[Array, StepRecord]:
-    """A plane with the pixels that a file masks made missing; see `read_mask`."""
+    """Set the pixels that a file masks to missing (NaN), as `read_mask` reads it; returns the plane and the record."""
     measured = read_mask(path, intensity.shape, marks, grid, picture)
     masked = int(np.count_nonzero(~measured & ~np.isnan(intensity)))
     sentence = (
-        f"mask: {counted(masked, measured.size)} taken as missing by {Path(path).name}, in which values that are not"
-        f" zero mark {marks} pixels"
+        f"mask: {format_pixels(masked, measured.size)} set to missing by {path.name}, where non-zero values mark"
+        f" {marks} pixels"
     )
     notes: tuple[str, ...] = ()
     if (share := float(measured.mean())) < 0.5:
         notes = (
-            f"mask: {Path(path).name} leaves {100 * share:.0f} % of the pixels; does it mark {marks} pixels indeed?",
+            f"mask: {path.name} leaves {100 * share:.0f} % of the pixels; check that non-zero values mark {marks}"
+            " pixels",
         )
-    numbers: dict[str, Number] = {"file": Path(path).name, "marks": marks, "pixels_masked": masked}
+    numbers: dict[str, Number] = {"file": path.name, "marks": marks, "pixels_masked": masked}
     return np.where(measured, intensity, np.nan), StepRecord("mask file", sentence, numbers, notes)
 
 
-def settle_negative(intensity: Array, negative: Negative) -> tuple[Array, StepRecord | None]:
-    """Negative pixels of the file made missing (NaN) or zero; no record where there are none."""
+def replace_negative(intensity: Array, negative: Negative) -> tuple[Array, StepRecord | None]:
+    """Set negative pixels of the file to missing (NaN) or zero; returns the plane and, if there are any, the record."""
     with np.errstate(invalid="ignore"):
         below = intensity < 0
     number = int(below.sum())
     if not number:
         return intensity, None
-    word = "missing" if negative == "missing" else "zero intensity"
-    sentence = f"negative values: {counted(number, below.size)} taken as {word}"
+    word = "missing" if negative == "missing" else "zero"
+    sentence = f"negative values: {format_pixels(number, below.size)} set to {word}"
     lowest = float(intensity[below].min())
     record = StepRecord(
         "negative values", sentence, {"pixels": number, "lowest": lowest, "taken_as": negative}
@@ -136,13 +127,13 @@ def settle_negative(intensity: Array, negative: Negative) -> tuple[Array, StepRe
     return np.where(below, np.nan if negative == "missing" else 0.0, intensity), record
 
 
-def read_like(path: Path, grid: PlaneGrid | None, picture: bool = False) -> Array:
-    """The intensity of another file, the layer of the same name where that file is a volume.
+def read_on_grid(path: Path, grid: PlaneGrid | None, picture: bool = False) -> Array:
+    """Read the intensity in another file; from a volume, the layer with the name of the plane.
 
-    A picture without axes may have any shape; of a plane that was a `picture` with its second axis up, it is one, too.
+    A picture without axes may have any shape. `picture` says whether it has the second axis up, like that of the plane.
 
     Raises:
-        InputError: it cannot be read, or its pixels lie elsewhere in reciprocal space than those of `grid`.
+        InputError: the file cannot be read, or its pixels are not at the positions of `grid` in reciprocal space.
     """
     name = None if grid is None else str(grid.name)
     pixels = read_pixels(path, leading_bytes(path))
@@ -161,7 +152,7 @@ def read_like(path: Path, grid: PlaneGrid | None, picture: bool = False) -> Arra
         pixel = np.linalg.norm(own.step_u)
         if max(float(np.linalg.norm(a - b)) for a, b in vectors) > 0.5 * pixel:
             raise InputError(
-                f"{path}: its pixels lie elsewhere in reciprocal space ({other.grid.describe()}), expected the grid of"
+                f"{path}: its pixels lie elsewhere in reciprocal space ({other.grid.describe()}); expected the grid of"
                 f" the plane ({grid.describe()})"
             )
     return other.intensity
@@ -170,10 +161,10 @@ def read_like(path: Path, grid: PlaneGrid | None, picture: bool = False) -> Arra
 def _read_array(path: Path) -> Array:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged header fails in any of half a dozen ways
+    except Exception as error:  # numpy raises half a dozen types of error on damaged headers
         raise InputError(
-            f"{path}: cannot be read as .npy, truncated, damaged or not numbers ({error})"
+            f"{path}: cannot be read as .npy ({error}); expected a complete file of numbers"
         ) from error
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{path}: found numbers of type {array.dtype}, expected bool or real numbers")
+        raise InputError(f"{path}: the numbers have type {array.dtype}; expected bool or real numbers")
     return np.array(array, dtype=np.float64)

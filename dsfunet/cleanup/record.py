@@ -1,4 +1,4 @@
-"""What a clean-up did to a plane: one record a step, for the file and for the screen."""
+"""Record of a clean-up: one entry for each step, for the result file and the screen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ Number = int | float | str | None
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step as it was taken.
+    """One step of a clean-up and what it did.
 
     Attributes:
-        step: its name.
-        sentence: what it did, with its main numbers, for the screen.
-        numbers: the same and more, in plain values.
-        notes: what the user should look at, one sentence each.
+        step: name of the step.
+        sentence: what the step did, with its main numbers, for the screen.
+        numbers: all numbers of the step, as plain values.
+        notes: what the user should check, one sentence each.
     """
 
     step: str
@@ -26,7 +26,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class CleanUpRecord:
-    """All steps that were taken, in their order, and the settings that asked for them."""
+    """All steps of a clean-up in their order, and the settings behind them."""
 
     settings: Mapping[str, Number]
     steps: tuple[StepRecord, ...] = ()
@@ -37,11 +37,11 @@ class CleanUpRecord:
         return tuple(note for step in self.steps for note in step.notes)
 
     def sentences(self) -> tuple[str, ...]:
-        """What was done, a sentence a step; none where nothing was asked for."""
+        """Return one sentence for each step; none where every step is off."""
         return tuple(step.sentence for step in self.steps)
 
     def as_plain(self) -> dict[str, Any]:
-        """The record in values that JSON knows; steps in the order in which they were taken."""
+        """Return the record in JSON types, steps in their order."""
         steps = [
             {"step": each.step, "sentence": each.sentence, **each.numbers, "notes": list(each.notes)}
             for each in self.steps
@@ -49,6 +49,6 @@ class CleanUpRecord:
         return {"settings": dict(self.settings), "steps": steps}
 
 
-def counted(pixels: int, total: int) -> str:
-    """A number of pixels in words, "1,234 pixels (1.9 %)"."""
+def format_pixels(pixels: int, total: int) -> str:
+    """Return a number of pixels in words: "1,234 pixels (1.9 %)"."""
     return f"{pixels:,} pixel{'' if pixels == 1 else 's'} ({100 * pixels / max(total, 1):.2g} %)"

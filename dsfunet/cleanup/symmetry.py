@@ -1,4 +1,4 @@
-"""Averaging over the operations of a Laue class that map a plane onto itself, on the plane's own grid."""
+"""Symmetry averaging over the operations of a Laue class that map a plane onto itself, on the grid of the plane."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,21 @@ from dsfunet.physics import Cell, Plane
 from dsfunet.physics.symmetry import LAUE_CLASSES, laue_rotations, symmetric_metric
 from dsfunet.planes.noise import estimate_noise, smooth_measured
 
-# How far from a pixel's centre counts as on it [pixels], over the whole plane.
+# Distance from the centre of a pixel that counts as on it [pixels], over the whole plane.
 _ON_A_PIXEL = 0.02
 _SAME = 1e-6
-# Disagreement that is worth a note: this much, and so many times what noise alone makes.
+# Disagreement that deserves a note: R_int above the first number, and above this multiple of that of noise alone.
 _LARGE_R, _LARGE_RATIO = 0.1, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class PixelMap:
-    """Where one operation takes the pixels: index' = matrix @ index + offset, indices counted from 0.
+    """Map of pixels by one operation: index' = matrix @ index + offset, with indices from 0.
 
-    `exact` says that pixels go onto pixels, so that nothing is interpolated.
+    Attributes:
+        matrix: (2, 2).
+        offset: (2,) [pixels].
+        exact: whether pixels map onto pixels, so that nothing is interpolated.
     """
 
     matrix: Array
@@ -31,7 +34,7 @@ class PixelMap:
     exact: bool
 
     def fetch(self, values: Array) -> Array:
-        """What lies where the operation takes each pixel: NaN beyond the plane, or where any neighbour is missing."""
+        """Return the value at the mapped position of each pixel, (n, m); NaN off the plane or beside missing pixels."""
         known = np.isfinite(values)
         order = 0 if self.exact else 1
 
@@ -42,22 +45,22 @@ class PixelMap:
             return result
 
         weight = moved(known.astype(np.float64))
-        # All of what is interpolated between must have been measured, or the edges of gaps would shift.
+        # All pixels of an interpolation must have been measured; otherwise the edges of gaps would shift.
         return np.where(weight > 1 - 1e-9, moved(np.where(known, values, 0.0)), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class Averaged:
-    """A plane averaged over equivalent pixels.
+    """Plane averaged over equivalent pixels.
 
     Attributes:
         intensity: (n, m), NaN where no equivalent pixel was measured.
-        sigma: standard uncertainty of the mean, None where the plane had none.
-        redundancy: how many distinct measured pixels are in each mean, (n, m).
-        r_int: sum |I - <I>| / sum I over pixels with two or more; None where there are none.
-        r_noise: what the noise of single pixels alone would make of it, in the same way; None likewise.
-        operations: distinct ones that map the plane onto itself, the identity among them.
-        interpolated: how many of them do not map pixels onto pixels.
+        sigma: standard uncertainty of the mean; None if the plane has no sigma.
+        redundancy: number of distinct measured pixels in each mean, (n, m).
+        r_int: sum |I - <I>| / sum I over pixels with a redundancy of two or more; None if there are none.
+        r_noise: R_int that the noise of single pixels alone would give; None likewise.
+        operations: number of distinct operations that map the plane onto itself, including the identity.
+        interpolated: number of these that do not map pixels onto pixels.
     """
 
     intensity: Array
@@ -70,16 +73,16 @@ class Averaged:
 
     @property
     def disagrees(self) -> bool:
-        """Whether equivalent pixels differ by more than noise makes them."""
+        """Whether equivalent pixels differ by more than noise explains."""
         if self.r_int is None:
             return False
         return self.r_int > _LARGE_R and self.r_int > _LARGE_RATIO * (self.r_noise or 0.0)
 
 
-def pixel_maps(plane: Plane, cell: Cell, rotations: Integers) -> list[PixelMap]:
-    """The distinct maps of a plane's pixels onto each other, by Q' = Q R with hkl as rows; the identity first.
+def find_pixel_maps(plane: Plane, cell: Cell, rotations: Integers) -> list[PixelMap]:
+    """Find the distinct maps of the pixels of a plane onto each other, Q' = Q R with hkl as rows; identity first.
 
-    Operations that take the plane elsewhere are left out, and of two that move its pixels alike there is one.
+    Operations that do not map the plane onto itself are left out. Operations that move its pixels alike count once.
     """
     origin, *steps = np.stack([plane.origin, plane.step_u, plane.step_v]) @ cell.direct.T / (2 * np.pi)
     basis = np.stack(steps, axis=1)
@@ -90,7 +93,7 @@ def pixel_maps(plane: Plane, cell: Cell, rotations: Integers) -> list[PixelMap]:
     for rotation in rotations:
         columns = np.column_stack([(basis.T @ rotation).T, origin @ rotation - origin])
         solution = np.linalg.lstsq(basis, columns, rcond=None)[0]
-        # How far the plane's edges leave the plane [pixels].
+        # Distance of the mapped edges from the plane.
         leaves = np.abs(basis @ solution - columns) * np.array([size[0] / 2, size[1] / 2, 1.0])
         if leaves.max() > 0.5 * pixel:
             continue
@@ -110,9 +113,9 @@ def pixel_maps(plane: Plane, cell: Cell, rotations: Integers) -> list[PixelMap]:
 
 
 def average(intensity: Array, sigma: Array | None, maps: list[PixelMap]) -> Averaged:
-    """The mean over all maps of what was measured, and how well it agreed.
+    """Average measured pixels over all maps, and compare them with each other.
 
-    Not weighted by sigma: that of counts goes by the counts themselves, and weights would favour the low ones.
+    The mean is not weighted by sigma: sigma of counts depends on the counts, so weights would favour low counts.
     """
     index = np.stack(np.meshgrid(*(np.arange(size) for size in intensity.shape), indexing="ij"), axis=-1)
     total, number, variance, fixed = (np.zeros(intensity.shape) for _ in range(4))
@@ -124,7 +127,7 @@ def average(intensity: Array, sigma: Array | None, maps: list[PixelMap]) -> Aver
         number += known
         if sigma is not None:
             variance += np.where(known, np.nan_to_num(each.fetch(sigma)) ** 2, 0.0)
-        # On a mirror line a pixel meets itself: it counts once.
+        # A pixel on a mirror line maps onto itself and counts once.
         moved = index @ each.matrix.T + each.offset
         fixed += np.abs(moved - index).max(axis=-1) < _ON_A_PIXEL
         values.append(value)
@@ -148,33 +151,32 @@ def average(intensity: Array, sigma: Array | None, maps: list[PixelMap]) -> Aver
 def average_symmetry(
     intensity: Array, sigma: Array | None, plane: Plane, cell: Cell, laue: str, unique_axis: str | None = None
 ) -> tuple[Array, Array | None, StepRecord]:
-    """A plane averaged over its Laue class, missing pixels taking no part, its sigma, and the record.
+    """Average a plane over its Laue class, without missing pixels; returns the plane, its sigma and the record.
 
     Raises:
-        InputError: no such class, or the cell does not obey it.
+        InputError: the class is unknown, or the cell does not obey it.
     """
     symmetric_metric(cell, laue, unique_axis)
-    maps = pixel_maps(plane, cell, laue_rotations(laue, unique_axis))
+    maps = find_pixel_maps(plane, cell, laue_rotations(laue, unique_axis))
     found = average(intensity, sigma, maps)
     measured = found.redundancy > 0
     gained = int(np.count_nonzero(measured & ~np.isfinite(intensity)))
     mean_redundancy = float(found.redundancy[measured].mean()) if measured.any() else 0.0
     sentence = (
-        f"symmetry: averaged over {found.operations} operations of {laue} in this plane, {mean_redundancy:.2g} measured"
-        f" pixels in a mean, {gained:,} missing pixels gained"
+        f"symmetry: averaged over the {found.operations} operations of {laue} in this plane, {mean_redundancy:.2g}"
+        f" measured pixels per mean; {gained:,} missing pixels filled"
     )
     if found.r_int is not None:
-        sentence += f"; equivalent pixels differ by R_int = {100 * found.r_int:.1f} %"
+        sentence += f"; R_int = {100 * found.r_int:.1f} %"
     notes = []
     if found.operations == 1:
-        notes.append(f"symmetry: no operation of {laue} but the identity maps this plane onto itself")
+        notes.append(f"symmetry: only the identity of {laue} maps this plane onto itself")
     if found.disagrees:
-        fitting = _fitting_classes(intensity, plane, cell, laue)
-        hint = f"; {', '.join(fitting)} would agree" if fitting else ""
+        fitting = _find_fitting_classes(intensity, plane, cell, laue)
+        hint = f" ({', '.join(fitting)} would agree)" if fitting else ""
         notes.append(
-            f"symmetry: equivalent pixels of {laue} differ by R_int = {100 * (found.r_int or 0):.0f} %, noise alone"
-            f" makes {100 * (found.r_noise or 0):.0f} %; expected a lower Laue class, or a plane without"
-            f" background{hint}"
+            f"symmetry: equivalent pixels of {laue} differ by R_int = {100 * (found.r_int or 0):.0f} %, while noise"
+            f" alone gives {100 * (found.r_noise or 0):.0f} %; try a lower Laue class{hint}, or subtract the background"
         )
     numbers = {
         "laue": laue,
@@ -189,8 +191,8 @@ def average_symmetry(
     return found.intensity, found.sigma, StepRecord("symmetry", sentence, numbers, tuple(notes))
 
 
-def _fitting_classes(intensity: Array, plane: Plane, cell: Cell, wrong: str) -> list[str]:
-    """Lower Laue classes, with their usual axes, under which the plane agrees with itself: those of most operations."""
+def _find_fitting_classes(intensity: Array, plane: Plane, cell: Cell, wrong: str) -> list[str]:
+    """Find the lower Laue classes, on their usual axes, that the plane obeys; among these, those of most operations."""
     fitting: dict[str, int] = {}
     most = len(laue_rotations(wrong))
     for name in LAUE_CLASSES:
@@ -201,7 +203,7 @@ def _fitting_classes(intensity: Array, plane: Plane, cell: Cell, wrong: str) -> 
             symmetric_metric(cell, name)
         except InputError:
             continue
-        maps = pixel_maps(plane, cell, rotations)
+        maps = find_pixel_maps(plane, cell, rotations)
         if len(maps) > 1 and not average(intensity, None, maps).disagrees:
             fitting[name] = len(maps)
     best = max(fitting.values(), default=0)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dsfunet.cleanup import CleanUp, clean
-from dsfunet.cleanup.masks import apply_mask_file, mask_values, parse_values, read_mask, settle_negative
+from dsfunet.cleanup.masks import apply_mask_file, mask_values, read_mask, replace_negative
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, UserAxes, parse_plane_name
 from dsfunet.io.user_axes import put_on_axes
@@ -23,21 +23,14 @@ def test_values_and_limits_become_missing_and_are_counted() -> None:
     assert "4 pixels (44 %)" in record.sentence and "-1 or 65535, below 1, above 1e+06" in record.sentence
 
 
-def test_a_flag_is_met_after_single_precision_and_zero_is_zero_alone() -> None:
+def test_a_flag_is_found_after_single_precision_and_zero_matches_zero_alone() -> None:
     plane = np.array([[np.float64(np.float32(4294967295.0)), 1e-12], [0.0, -0.0]])
     result, _ = mask_values(plane, (4294967295.0,), None, None)
     assert np.isnan(result).sum() == 1
     result, _ = mask_values(plane, (0.0,), None, None)
     assert np.isnan(result).tolist() == [[False, False], [True, True]]
     _, record = mask_values(plane, (3.0,), None, None)
-    assert record.notes == ("mask: no pixel has such a value",)
-
-
-def test_values_are_read_from_text_and_numbers() -> None:
-    assert parse_values("-1, 65535") == (-1, 65535) and parse_values(0) == (0,) and parse_values("0") == (0,)
-    for text in ("", "dead", "1 x"):
-        with pytest.raises(InputError, match="expected one or more numbers"):
-            parse_values(text)
+    assert record.notes == ("mask: no pixel has such a value; check the mask options",)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
@@ -48,7 +41,7 @@ def test_both_conventions_of_a_file(tmp_path: Path, dtype: type) -> None:
     for marks, expected in (("measured", measured), ("missing", ~measured)):
         result, record = apply_mask_file(plane, tmp_path / "mask.npy", marks, None)  # type: ignore[arg-type]
         assert np.array_equal(np.isfinite(result), expected)
-        assert f"not zero mark {marks} pixels" in record.sentence
+        assert f"non-zero values mark {marks} pixels" in record.sentence
         assert record.numbers["pixels_masked"] == (~expected).sum()
         # Three pixels in ten left: the other convention is likely.
         assert bool(record.notes) == (marks == "missing")
@@ -85,14 +78,14 @@ def test_the_layer_of_the_planes_name_is_read_out_of_a_volume(tmp_path: Path) ->
         read_mask(tmp_path / "elsewhere.h5", where.shape, "measured", where)
 
 
-def test_masks_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+def test_masks_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "small.npy", np.ones((3, 3)))
     np.save(tmp_path / "none.npy", np.zeros((4, 4), bool))
     np.save(tmp_path / "words.npy", np.array([["a"]]))
     (tmp_path / "cut.npy").write_bytes((tmp_path / "none.npy").read_bytes()[:-3])
     for name, words in (
-        ("small.npy", r"found shape \(3, 3\), expected that of the plane, \(4, 4\)"),
-        ("none.npy", "no pixel is left"),
+        ("small.npy", r"the mask has shape \(3, 3\); expected that of the plane, \(4, 4\)"),
+        ("none.npy", "the mask leaves no pixel"),
         ("words.npy", "expected bool or real numbers"),
         ("cut.npy", "cannot be read as .npy"),
         ("absent.npy", "no such file"),
@@ -103,12 +96,12 @@ def test_masks_that_cannot_be_used_are_told(tmp_path: Path) -> None:
 
 def test_negative_values_are_missing_or_zero_as_asked() -> None:
     plane = np.array([[-3.0, 1.0], [np.nan, -0.5]])
-    missing, record = settle_negative(plane, "missing")
+    missing, record = replace_negative(plane, "missing")
     assert np.array_equal(missing, [[np.nan, 1], [np.nan, np.nan]], equal_nan=True)
     assert record is not None and record.numbers == {"pixels": 2, "lowest": -3.0, "taken_as": "missing"}
-    zero, _ = settle_negative(plane, "zero")
+    zero, _ = replace_negative(plane, "zero")
     assert np.array_equal(zero, [[0, 1], [np.nan, 0]], equal_nan=True)
-    assert settle_negative(np.ones((2, 2)), "missing")[1] is None
+    assert replace_negative(np.ones((2, 2)), "missing")[1] is None
 
 
 def test_the_mask_of_a_picture_is_turned_with_it(tmp_path: Path) -> None:
@@ -120,8 +113,8 @@ def test_the_mask_of_a_picture_is_turned_with_it(tmp_path: Path) -> None:
     np.save(tmp_path / "mask.npy", mask)
     Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "mask.png")
     for name in ("mask.npy", "mask.png"):
-        cleaned, _ = clean(measured, CleanUp(mask_file=str(tmp_path / name)))
+        cleaned, _ = clean(measured, CleanUp(mask_file=tmp_path / name))
         assert np.argwhere(np.isnan(cleaned.intensity)).tolist() == [[3, 2]]
     np.save(tmp_path / "empty.npy", picture / 2)  # read as 4 x 3 it would be refused
-    cleaned, _ = clean(measured, CleanUp(background=str(tmp_path / "empty.npy"), background_scale=1.0))
+    cleaned, _ = clean(measured, CleanUp(background=tmp_path / "empty.npy", background_scale=1.0))
     assert np.allclose(cleaned.intensity, measured.intensity / 2)

@@ -1,13 +1,14 @@
 """The clean-up as a whole: nothing by default, steps in their order, a record, and settings that go together."""
 
+import doctest
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from jsonargparse import ArgumentParser
 
+import dsfunet.cleanup.settings
 from dsfunet.cleanup import CleanUp, clean
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane
@@ -40,7 +41,7 @@ def test_by_default_nothing_is_done() -> None:
 
 def test_all_steps_together_bring_the_scattering_back() -> None:
     measured = spoilt()
-    settings = CleanUp(mask_value="-1", bragg_radius="auto", background="radial", laue="4/mmm")
+    settings = CleanUp(mask_value=-1, bragg_radius="auto", background="radial", laue="4/mmm")
     result, record = clean(measured, settings)
     assert [step.step for step in record.steps] == [
         "mask values",
@@ -65,12 +66,13 @@ def test_all_steps_together_bring_the_scattering_back() -> None:
     assert result.grid is GRID and result.notes[0] == "as read"
 
 
-def test_the_record_is_plain_and_says_everything() -> None:
+def test_the_record_is_plain_and_complete() -> None:
     settings = CleanUp(mask_value=-1, bragg_radius=0.2, bragg_fill="surroundings", background=50.0, seed=7)
     first, record = clean(spoilt(), settings)
     plain = json.loads(json.dumps(record.as_plain()))
-    assert plain["settings"]["seed"] == 7 and plain["settings"]["bragg_radius"] == 0.2
+    assert plain["settings"]["seed"] == 7 and plain["settings"]["bragg_radius"] == "0.2"
     steps = {step["step"]: step for step in plain["steps"]}
+    assert plain["settings"]["mask_value"] == "-1" and plain["settings"]["background"] == "50"
     assert steps["bragg"]["seed"] == 7 and steps["bragg"]["pixels_punched"] > 0
     assert steps["background"]["highest"] == 50
     assert len(record.sentences()) == len(plain["steps"])
@@ -80,7 +82,7 @@ def test_the_record_is_plain_and_says_everything() -> None:
 
 def test_no_folder_of_the_users_goes_on_record(tmp_path: Path) -> None:
     np.save(tmp_path / "mask.npy", np.ones(GRID.shape))
-    _, record = clean(spoilt(), CleanUp(mask_file=str(tmp_path / "mask.npy"), negative="zero"))
+    _, record = clean(spoilt(), CleanUp(mask_file=tmp_path / "mask.npy", negative="zero"))
     assert str(tmp_path) not in json.dumps(record.as_plain())
     assert record.as_plain()["settings"]["mask_file"] == "mask.npy"
 
@@ -94,45 +96,54 @@ def test_a_plane_without_axes_can_be_masked_and_no_more() -> None:
         (CleanUp(background="radial"), "radial background"),
         (CleanUp(laue="-1"), "symmetry averaging"),
     ):
-        with pytest.raises(InputError, match=f"{step}: the plane has no axes and no cell, expected"):
+        with pytest.raises(InputError, match=f"{step}: the plane has no axes and no cell; give them"):
             clean(bare, settings)
 
 
 def test_nothing_left_is_an_error() -> None:
-    with pytest.raises(InputError, match="no measured pixel is left"):
+    with pytest.raises(InputError, match="masks and negative values leave no measured pixel"):
         clean(spoilt(), CleanUp(mask_below=1e9))
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"negative": "keep"}, "expected missing or zero"),
-        ({"mask_file_marks": "good"}, "expected measured or missing"),
-        ({"mask_value": "dead"}, "expected one or more numbers"),
-        ({"mask_above": float("nan")}, "expected a finite number"),
-        ({"bragg_radius": "wide"}, "expected auto, a positive number"),
-        ({"bragg_radius": "0.1 0.1 0.2"}, "expected unit rlu"),
-        ({"bragg_fill": "surroundings"}, "expected bragg_radius"),
-        ({"bragg_radius": 0.1, "bragg_centring": "X"}, "expected P or A"),
-        ({"background": -3.0}, "expected a constant of 0 or more"),
-        ({"background": "radial", "background_scale": 2.0}, "expected one to scale"),
-        ({"background": "file.npy", "background_scale": 0.0}, "expected a positive number"),
-        ({"background": "radial", "background_quantile": 0.9}, "up to 0.5"),
+        ({"negative": "keep"}, "negative is 'keep'; expected missing or zero"),
+        ({"mask_file_marks": "good"}, "mask_file_marks is 'good'; expected measured or missing"),
+        ({"mask_value": "dead"}, "mask_value is 'dead'; expected a number or a tuple of numbers"),
+        ({"mask_value": ()}, r"mask_value is \(\); expected a number or a tuple of numbers"),
+        ({"mask_above": float("nan")}, "mask_above is nan; expected a finite number"),
+        ({"mask_file": "mask.npy"}, "mask_file is 'mask.npy'; expected a pathlib.Path"),
+        ({"bragg_radius": "wide"}, "bragg_radius is 'wide'; expected auto, a positive number"),
+        ({"bragg_radius": (0.1, 0.1)}, "expected auto, a positive number, or three of them"),
+        ({"bragg_radius": -0.1}, "bragg_radius is -0.1; expected auto, a positive number"),
+        (
+            {"bragg_radius": (0.1, 0.1, 0.2)},
+            "three numbers are in r.l.u., so set bragg_radius_unit to rlu",
+        ),
+        ({"bragg_fill": "surroundings"}, "without a radius; give bragg_radius"),
+        ({"bragg_radius": 0.1, "bragg_centring": "X"}, "bragg_centring is 'X'; expected P or A"),
+        ({"background": -3.0}, "background is -3.0; expected a constant of 0 or more"),
+        (
+            {"background": "file.npy"},
+            "background is 'file.npy'; expected a number, 'radial' or a pathlib.Path",
+        ),
+        (
+            {"background": "radial", "background_scale": 2.0},
+            "without a background file; give the file to scale",
+        ),
+        ({"background": Path("file.npy"), "background_scale": 0.0}, "expected a positive number"),
+        ({"background": "radial", "background_quantile": 0.9}, "expected above 0 and at most 0.5"),
         ({"laue": "5/m"}, "Laue class"),
-        ({"unique_axis": "b"}, "expected a Laue class with it"),
-        ({"seed": -1}, "expected 0 or more"),
+        ({"unique_axis": "b"}, "unique_axis is 'b' without a Laue class; give laue as well"),
+        ({"seed": -1}, "seed is -1; expected 0 or more"),
     ],
 )
-def test_settings_that_do_not_go_are_told(settings: dict[str, Any], words: str) -> None:
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         CleanUp(**settings)
 
 
-def test_the_command_line_can_say_it_all() -> None:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(CleanUp)
-    options = ["--mask_value=-1", "--bragg_radius=auto", "--background=12.5", "--laue=4/mmm"]
-    found = CleanUp(**vars(parser.instantiate(parser.parse_args(options))))
-    assert found.background_kind == 12.5 and found.bragg_radius == "auto" and found.laue == "4/mmm"
-    zero = CleanUp(**vars(parser.instantiate(parser.parse_args(["--mask_value=0", "--background=radial"]))))
-    assert float(zero.mask_value or 0) == 0 and zero.is_on and zero.background_kind == "radial"
+def test_the_example_of_the_docstring() -> None:
+    found = doctest.testmod(dsfunet.cleanup.settings)
+    assert found.attempted > 0 and found.failed == 0

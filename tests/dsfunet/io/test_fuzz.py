@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dsfunet.cleanup import CleanUp
+from dsfunet.cleanup import CleanUp, CleanUpOptions
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
@@ -166,6 +166,9 @@ def test_settings_of_random_texts_and_numbers() -> None:
         lambda: parse_plane_name(text()),
         lambda: planes_of(_AXES, text()),
         lambda: cell_from_text(text()).reciprocal,
+        lambda: CleanUpOptions(
+            **{n: value() for n in chance.sample(["mask_value", "bragg_radius", "background", "laue"], 2)}
+        ).parse(),
         lambda: CleanUp(
             **{n: value() for n in chance.sample(["mask_value", "bragg_radius", "background", "laue"], 2)}
         ),
