@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from dsfunet._typing import Array
 from dsfunet.command_parser import Parser
-from dsfunet.data import store as shards
+from dsfunet.data.store import create_store, digest_arrays
 from dsfunet.environment import describe_machine
 from dsfunet.physics import Plane, plane_through
 from dsfunet.planes.preprocessing import PIXELS, normalise
@@ -80,10 +80,10 @@ def write_shard(samples: Sequence[dict[str, npt.ArrayLike]]) -> int:
     """Compress, digest and write samples as the simulator does; returns the size on disk [bytes]."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.zarr"
-        group = shards.create(path, len(samples), len(samples), {})
+        group = create_store(path, len(samples), len(samples), {})
         arrays = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
         put_arrays(group, 0, arrays)
-        shards.digest_arrays(arrays)
+        digest_arrays(arrays)
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 

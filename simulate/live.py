@@ -21,8 +21,8 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from dsfunet._version import __version__
-from dsfunet.data import store as shards
 from dsfunet.data.sample import Sample, StoredPlane, sample_from_stored
+from dsfunet.data.store import layout_with
 from dsfunet.errors import InputError
 from simulate.crystals.draw import World, build_world
 from simulate.crystals.planes import GENERATOR_VERSION, draw_samples
@@ -160,7 +160,7 @@ class SimulatedPlanes:
         # With several BLAS threads the sums round differently, and training would wait for its own workers.
         with _thread_pools().limit(limits=1):
             drawn = list(draw_samples(world, first, first + self.block))
-        layout = shards.layout_with(self.recipe.optional_arrays)
+        layout = layout_with(self.recipe.optional_arrays)
         return [{name: np.asarray(each[name], layout[name].dtype) for name in layout} for each in drawn]
 
 

@@ -80,7 +80,7 @@ def layout_with(optional: Iterable[str]) -> dict[str, ArrayLayout]:
     return LAYOUT | {name: OPTIONAL_LAYOUT[name] for name in optional}
 
 
-def create(
+def create_store(
     path: "Path | MemoryStore",
     samples: int,
     samples_per_shard: int,

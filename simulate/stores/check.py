@@ -13,7 +13,14 @@ import numpy as np
 import zarr
 from tqdm import tqdm
 
-from dsfunet.data import store as shards
+from dsfunet.data.store import (
+    digest_arrays,
+    digest_shards,
+    manifest_file,
+    open_store,
+    read_manifest,
+    shard_count,
+)
 from dsfunet.errors import InputError
 from simulate.stores.locks import naming_failures
 from simulate.stores.shard_writer import end_with_parent
@@ -27,9 +34,9 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
     Raises:
         InputError: there is no finished store, or shards are damaged: the sentence names them and what is wrong.
     """
-    store = shards.open_store(path)
+    store = open_store(path)
     samples, per_shard = len(store), int(store.attributes["samples_per_shard"])
-    count = shards.shard_count(samples, per_shard)
+    count = shard_count(samples, per_shard)
     damage = {}
     with naming_failures(f"{path}: cannot be read"), _mapping(min(workers, count)) as mapped:
         found = mapped(partial(_damage, path, tuple(store.layout), samples, per_shard), range(count))
@@ -45,9 +52,9 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
         more = f"; and {len(damage) - _MOST_NAMED} more" if len(damage) > _MOST_NAMED else ""
         raise InputError(
             f"{path}: {len(damage)} of {count} shards damaged ({named}{more}); to make them again, delete their files"
-            f" {shards.manifest_file(Path(), min(damage))} and so on, and run the command that made the store"
+            f" {manifest_file(Path(), min(damage))} and so on, and run the command that made the store"
         )
-    if store.digest != shards.digest_shards(_manifests(path, count)):
+    if store.digest != digest_shards(_manifests(path, count)):
         raise InputError(
             f"{path}: every shard is as its manifest says, but the store's digest is not that of its manifest"
         )
@@ -68,14 +75,14 @@ def _mapping(workers: int) -> Iterator[Any]:
 
 def _manifests(path: Path, count: int) -> Iterator[dict[str, Any]]:
     for shard in range(count):
-        manifest = shards.read_manifest(path, shard)
+        manifest = read_manifest(path, shard)
         assert manifest is not None
         yield manifest
 
 
 def _damage(path: Path, names: Sequence[str], samples: int, per_shard: int, shard: int) -> str | None:
     """What is wrong with a shard, in a few words; None if nothing is."""
-    manifest = shards.read_manifest(path, shard)
+    manifest = read_manifest(path, shard)
     if manifest is None:
         return "its manifest entry cannot be read"
     group = zarr.open_group(path, mode="r", zarr_format=3)
@@ -88,7 +95,7 @@ def _damage(path: Path, names: Sequence[str], samples: int, per_shard: int, shar
             arrays[name] = np.asarray(array[start:stop])
         except Exception as error:  # a checksum, a codec, a short file: each reader has its own errors
             return f"{name} cannot be read, {str(error).rstrip('.') or type(error).__name__}"
-    if manifest["sha256"] == shards.digest_arrays(arrays):
+    if manifest["sha256"] == digest_arrays(arrays):
         return None
     # What a picture reads as whose file is gone is its fill value.
     gone = [name for name, values in arrays.items() if values.dtype.kind == "f" and np.isnan(values).any()]

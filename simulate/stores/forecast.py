@@ -8,7 +8,7 @@ from typing import Any
 
 from zarr.storage import MemoryStore
 
-from dsfunet.data import store as shards
+from dsfunet.data.store import LAYOUT, create_store, digest_arrays, shard_count
 from dsfunet.errors import InputError
 from simulate.correlations.draw import monte_carlo_set
 from simulate.correlations.sets import CorrelationSet
@@ -96,11 +96,11 @@ def _forecast_split(recipe: Recipe, split: str, workers: int, tasks: int, planes
     start = time.perf_counter()
     arrays = draw_arrays(world, 0, number)
     size = stored_bytes(arrays)
-    shards.digest_arrays(arrays)
+    digest_arrays(arrays)
     return Forecast(
         split=split,
         planes=samples,
-        shard_count=shards.shard_count(samples, recipe.samples_per_shard),
+        shard_count=shard_count(samples, recipe.samples_per_shard),
         sets=getattr(recipe.monte_carlo_sets, split) if sets else 0,
         seconds_per_set=seconds_per_set,
         seconds_per_plane=(time.perf_counter() - start) / number,
@@ -115,7 +115,7 @@ def stored_bytes(arrays: dict[str, Any]) -> int:
     """Bytes that samples take in a store, compressed as they are there; its few kilobytes of metadata not counted."""
     number = len(next(iter(arrays.values())))
     held: dict[str, Any] = {}
-    group = shards.create(MemoryStore(held), number, number, {}, set(arrays) - set(shards.LAYOUT))
+    group = create_store(MemoryStore(held), number, number, {}, set(arrays) - set(LAYOUT))
     put_arrays(group, 0, arrays)
     return sum(len(content) for key, content in held.items() if not key.endswith("zarr.json"))
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import zarr
 from threadpoolctl import threadpool_limits
 
-from dsfunet.data import store as shards
+from dsfunet.data.store import MANIFEST_FOLDER, digest_arrays, layout_with, manifest_file, read_manifest
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.correlations.sets import CorrelationSet
@@ -97,7 +97,7 @@ def _write_shard(path: Path, shard: int) -> int:
         naming_failures(f"{path}: shard {shard} cannot be written", KEPT),
         locked(shard_lock(path, shard), refusal=being_written(path, shard)),
     ):
-        if shards.read_manifest(path, shard) is not None:
+        if read_manifest(path, shard) is not None:
             return shard
         samples = getattr(_world.recipe.samples, _world.split)
         per_shard = _world.recipe.samples_per_shard
@@ -105,8 +105,8 @@ def _write_shard(path: Path, shard: int) -> int:
         arrays = draw_arrays(_world, start, stop)
         remove_remains(path, shard, arrays)
         put_arrays(zarr.open_group(path, mode="r+", zarr_format=3), start, arrays)
-        manifest = {"samples": stop - start, "sha256": shards.digest_arrays(arrays)}
-        write_json(shards.manifest_file(path, shard), manifest)
+        manifest = {"samples": stop - start, "sha256": digest_arrays(arrays)}
+        write_json(manifest_file(path, shard), manifest)
     return shard
 
 
@@ -117,7 +117,7 @@ def draw_arrays(world: World, start: int, stop: int) -> dict[str, npt.NDArray[An
         drawn = list(draw_samples(world, start, stop))
     return {
         name: np.stack([sample[name] for sample in drawn]).astype(layout.dtype, copy=False)
-        for name, layout in shards.layout_with(world.recipe.optional_arrays).items()
+        for name, layout in layout_with(world.recipe.optional_arrays).items()
     }
 
 
@@ -133,7 +133,7 @@ def put_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray[A
 
 def remove_remains(path: Path, shard: int, names: Iterable[str]) -> None:
     """Remove what a killed run left of a shard of the named arrays: a truncated one cannot be overwritten in place."""
-    remains = list((path / shards.MANIFEST_FOLDER).glob(f".{shard:06d}.json.*"))
+    remains = list((path / MANIFEST_FOLDER).glob(f".{shard:06d}.json.*"))
     for name in names:
         chunks = path / name / "c"
         # The shard itself, a folder or a file, and the temporary files that zarr writes and renames.

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dsfunet._version import __version__
-from dsfunet.data import store as shards
+from dsfunet.data.store import create_store, digest_shards, read_manifest, shard_count
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.crystals.draw import ORDER_KINDS, build_world
@@ -85,9 +85,9 @@ def missing_shards(path: Path) -> list[int]:
         InputError: there is no store of simulated planes at the path.
     """
     attributes = _group(path)["attributes"]
-    count = shards.shard_count(attributes["samples"], attributes["samples_per_shard"])
+    count = shard_count(attributes["samples"], attributes["samples_per_shard"])
     with naming_failures(f"{path}: cannot be read"):
-        return [shard for shard in range(count) if shards.read_manifest(path, shard) is None]
+        return [shard for shard in range(count) if read_manifest(path, shard) is None]
 
 
 def finalise(path: Path) -> None:
@@ -101,8 +101,8 @@ def finalise(path: Path) -> None:
     with naming_failures(f"{path}: cannot be finalised"), locked(_lock_of_store(path)):
         group = _group(path)
         attributes = group["attributes"]
-        count = shards.shard_count(attributes["samples"], attributes["samples_per_shard"])
-        manifests = [shards.read_manifest(path, shard) for shard in range(count)]
+        count = shard_count(attributes["samples"], attributes["samples_per_shard"])
+        manifests = [read_manifest(path, shard) for shard in range(count)]
         missing = [shard for shard, manifest in enumerate(manifests) if manifest is None]
         if missing:
             raise InputError(
@@ -110,7 +110,7 @@ def finalise(path: Path) -> None:
                 " run the same `python -m simulate` command again to make them"
             )
         _clear_remains(path)
-        digest = shards.digest_shards(manifest for manifest in manifests if manifest is not None)
+        digest = digest_shards(manifest for manifest in manifests if manifest is not None)
         if attributes.get("complete"):
             if attributes.get("digest") != digest:
                 raise InputError(
@@ -143,11 +143,11 @@ def _check_writable(out: Path) -> None:
 def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progress: bool, task: Task) -> Path:
     path = out / f"{split}.zarr"
     samples = getattr(recipe.samples, split)
-    ours = range(task.index, shards.shard_count(samples, recipe.samples_per_shard), task.count)
+    ours = range(task.index, shard_count(samples, recipe.samples_per_shard), task.count)
     _create_or_resume(recipe, split, path, samples)
 
     def missing() -> list[int]:
-        return [shard for shard in ours if shards.read_manifest(path, shard) is None]
+        return [shard for shard in ours if read_manifest(path, shard) is None]
 
     def planes(numbers: list[int] | range) -> int:
         return sum(
@@ -206,9 +206,7 @@ def _create(recipe: Recipe, path: Path, samples: int, attributes: dict[str, Any]
     # Made under another name, so that a store is there with all its arrays and attributes or not at all.
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
-        shards.create(
-            temporary / "new", samples, recipe.samples_per_shard, attributes, recipe.optional_arrays
-        )
+        create_store(temporary / "new", samples, recipe.samples_per_shard, attributes, recipe.optional_arrays)
         (temporary / "new").rename(path)
     except OSError:
         if not path.is_dir():  # else another process was first, on a file system whose locks do not hold

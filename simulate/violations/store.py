@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dsfunet._version import __version__
-from dsfunet.data import store as shards
+from dsfunet.data.store import create_store, digest_arrays, digest_shards, layout_with, manifest_file
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.correlations.sets import CorrelationSet
@@ -97,8 +97,8 @@ def _write(
         (index, entry["kind"], entry["strength"], entry["counts"])
         for index, entry in enumerate(attributes["violations"])
     ]
-    group = shards.create(path, len(jobs), _PER_SHARD, attributes, ("scattering",))
-    layout = shards.layout_with(("scattering",))
+    group = create_store(path, len(jobs), _PER_SHARD, attributes, ("scattering",))
+    layout = layout_with(("scattering",))
     manifests = []
     planes = _drawn(recipe, sets, jobs, workers)
     drawn = iter(tqdm(planes, total=len(jobs), desc="violations", unit="plane", disable=not progress))
@@ -109,11 +109,9 @@ def _write(
             for name, each in layout.items()
         }
         put_arrays(group, start, arrays)
-        manifests.append({"samples": len(samples), "sha256": shards.digest_arrays(arrays)})
-        write_json(shards.manifest_file(path, shard), manifests[-1])
-    zarr.open_group(path, mode="r+").attrs.update(
-        {"digest": shards.digest_shards(manifests), "complete": True}
-    )
+        manifests.append({"samples": len(samples), "sha256": digest_arrays(arrays)})
+        write_json(manifest_file(path, shard), manifests[-1])
+    zarr.open_group(path, mode="r+").attrs.update({"digest": digest_shards(manifests), "complete": True})
 
 
 def _drawn(

@@ -9,9 +9,17 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from dsfunet.data import store as shards
-from dsfunet.data.store import Store, open_store
+from dsfunet.data.store import (
+    LAYOUT,
+    Store,
+    create_store,
+    digest_arrays,
+    manifest_file,
+    open_store,
+    shard_count,
+)
 from dsfunet.factorize.factorizer import Components
+from dsfunet.files import write_json
 from dsfunet.lattice.mode import split_on_lattice
 from dsfunet.networks import SpectralUNet
 from dsfunet.networks.weights import Generators, save_folder
@@ -38,7 +46,7 @@ def _alphas(index: int) -> npt.NDArray[np.float64]:
 
 def _arrays() -> dict[str, npt.NDArray[np.generic]]:
     """Planes h0l; every third one hexagonal; shares of missing pixels 0, 1/8 or 1/2; no two alike."""
-    drawn: dict[str, list[npt.ArrayLike]] = {name: [] for name in shards.LAYOUT}
+    drawn: dict[str, list[npt.ArrayLike]] = {name: [] for name in LAYOUT}
     for index in range(SAMPLES):
         cell = Cell(6 + 0.1 * index, 7, 8, 90, 120 if index % 3 == 2 else 90, 90)
         plane = plane_through(cell, (0, 2), 0.0, 7.0)
@@ -59,9 +67,9 @@ def _arrays() -> dict[str, npt.NDArray[np.generic]]:
             "form_factor_floor": float(form_factor.min() / np.ptp(form_factor)),
             "short_range_order_floor": float(order.min() / np.ptp(order)),
         }
-        for name, layout in shards.LAYOUT.items():
+        for name, layout in LAYOUT.items():
             drawn[name].append(values.get(name, np.zeros(layout.shape)))
-    return {name: np.stack(values).astype(shards.LAYOUT[name].dtype) for name, values in drawn.items()}
+    return {name: np.stack(values).astype(LAYOUT[name].dtype) for name, values in drawn.items()}
 
 
 def make_store(path: Path, split: str | None = "validation", recipe: Any = RECIPE) -> Path:
@@ -72,13 +80,13 @@ def make_store(path: Path, split: str | None = "validation", recipe: Any = RECIP
         "species_groups": ["chains", "chains", "rings", "rings"],
     }
     given |= {"species_names": ["ethanol", "ether", "benzene", "toluene"], "code_version": "0.1.0"}
-    group = shards.create(path, SAMPLES, SAMPLES_PER_SHARD, given)
+    group = create_store(path, SAMPLES, SAMPLES_PER_SHARD, given)
     arrays = _arrays()
     for name, values in arrays.items():
         group[name][:] = values  # type: ignore[index]
-    for shard in range(shards.shard_count(SAMPLES, SAMPLES_PER_SHARD)):
-        shards.write_json(shards.manifest_file(path, shard), {"samples": SAMPLES_PER_SHARD})
-    group.attrs.update({"digest": shards.digest_arrays(arrays), "complete": True})
+    for shard in range(shard_count(SAMPLES, SAMPLES_PER_SHARD)):
+        write_json(manifest_file(path, shard), {"samples": SAMPLES_PER_SHARD})
+    group.attrs.update({"digest": digest_arrays(arrays), "complete": True})
     return path
 
 

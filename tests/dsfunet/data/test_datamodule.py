@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from dsfunet.data import store as shards
 from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.data.dataset import PlaneDataset
-from dsfunet.data.store import open_store
+from dsfunet.data.store import create_store, open_store
 from dsfunet.errors import InputError
 
 
@@ -104,7 +103,7 @@ def test_missing_and_incomplete_stores(tiny_store: Path, tmp_path: Path) -> None
         data_module(tmp_path)
     (tmp_path / "train.zarr").rmdir()
     (tmp_path / "train.zarr").symlink_to(tiny_store / "train.zarr")
-    shards.create(tmp_path / "validation.zarr", 4, 2, {"digest": "0"})
+    create_store(tmp_path / "validation.zarr", 4, 2, {"digest": "0"})
     with pytest.raises(InputError, match=r"validation\.zarr: incomplete, 0 of 2 shards written"):
         data_module(tmp_path)
 

@@ -12,9 +12,17 @@ import numpy.typing as npt
 import pytest
 import zarr
 
-from dsfunet.data import store as shards
 from dsfunet.data.sample import scattering_plane
-from dsfunet.data.store import Store, open_store
+from dsfunet.data.store import (
+    LAYOUT,
+    LAYOUT_VERSION,
+    Store,
+    create_store,
+    digest_arrays,
+    manifest_file,
+    open_store,
+    shard_count,
+)
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.physics import Cell
@@ -61,7 +69,7 @@ def test_a_sample_is_the_physics_its_metadata_name(tiny_store: Path, split: str)
     store = open_store(tiny_store / f"{split}.zarr")
     catalogue = {species.name: species for species in load_catalogue()}
     names = store.attributes["species_names"]
-    meta = {name: store.metadata(name) for name, layout in shards.LAYOUT.items() if not layout.picture}
+    meta = {name: store.metadata(name) for name, layout in LAYOUT.items() if not layout.picture}
     for index in range(len(store)):
         sample = store.sample(index)
         planes = (sample.form_factor, sample.short_range_order, sample.scattering)
@@ -139,10 +147,10 @@ def test_planes_lie_where_axes_and_offset_say(tiny_store: Path, split: str) -> N
 def test_digests_are_those_of_what_is_stored(tiny_store: Path, split: str) -> None:
     store = open_store(tiny_store / f"{split}.zarr")
     whole = hashlib.sha256()
-    for shard in range(shards.shard_count(len(store), 5)):
-        manifest = json.loads(shards.manifest_file(store.path, shard).read_text())
-        stored = {name: store.metadata(name)[5 * shard : 5 * shard + 5] for name in shards.LAYOUT}
-        assert manifest == {"samples": len(stored["cell"]), "sha256": shards.digest_arrays(stored)}
+    for shard in range(shard_count(len(store), 5)):
+        manifest = json.loads(manifest_file(store.path, shard).read_text())
+        stored = {name: store.metadata(name)[5 * shard : 5 * shard + 5] for name in LAYOUT}
+        assert manifest == {"samples": len(stored["cell"]), "sha256": digest_arrays(stored)}
         whole.update(manifest["sha256"].encode())
     assert store.digest == whole.hexdigest()
 
@@ -161,12 +169,12 @@ def test_a_sample_beyond_the_end_is_an_index_error(tiny_store: Path) -> None:
 
 
 def test_a_new_store_has_every_array_and_is_not_complete(tmp_path: Path) -> None:
-    group = shards.create(tmp_path / "new.zarr", 7, 4, {"split": "train"})
+    group = create_store(tmp_path / "new.zarr", 7, 4, {"split": "train"})
     assert group.attrs["complete"] is False
     assert group.attrs["samples"] == 7
     assert group.attrs["split"] == "train"
-    assert sorted(name for name, _ in group.arrays()) == sorted(shards.LAYOUT)
-    for name, layout in shards.LAYOUT.items():
+    assert sorted(name for name, _ in group.arrays()) == sorted(LAYOUT)
+    for name, layout in LAYOUT.items():
         array: Any = group[name]
         assert array.shape == (7, *layout.shape)
         assert str(array.dtype) == layout.dtype
@@ -179,7 +187,7 @@ def test_a_new_store_has_every_array_and_is_not_complete(tmp_path: Path) -> None
 def test_creating_over_a_store_is_an_error(tiny_store: Path) -> None:
     before = open_store(tiny_store / "train.zarr").digest
     with pytest.raises(ValueError, match="A group exists"):
-        shards.create(tiny_store / "train.zarr", 7, 4, {})
+        create_store(tiny_store / "train.zarr", 7, 4, {})
     assert open_store(tiny_store / "train.zarr").digest == before
 
 
@@ -187,7 +195,7 @@ def test_creating_over_a_store_is_an_error(tiny_store: Path) -> None:
     ("samples", "per_shard", "count"), [(1, 256, 1), (256, 256, 1), (257, 256, 2), (12, 5, 3)]
 )
 def test_shard_count(samples: int, per_shard: int, count: int) -> None:
-    assert shards.shard_count(samples, per_shard) == count
+    assert shard_count(samples, per_shard) == count
 
 
 def test_scattering_by_hand() -> None:
@@ -202,7 +210,7 @@ def test_scattering_by_hand() -> None:
 def test_digest_by_hand() -> None:
     arrays = {"b": np.array([1, 2], np.uint8), "a": np.array([[0.5]], np.float16)}
     by_hand = hashlib.sha256(b"a <f2 (1, 1)\n" + arrays["a"].tobytes() + b"b |u1 (2,)\n" + bytes([1, 2]))
-    assert shards.digest_arrays(arrays) == by_hand.hexdigest()
+    assert digest_arrays(arrays) == by_hand.hexdigest()
 
 
 def test_digest_sees_name_type_shape_and_content_and_nothing_else() -> None:
@@ -215,10 +223,10 @@ def test_digest_sees_name_type_shape_and_content_and_nothing_else() -> None:
         {"a": np.where(array == 5, 5 + 1e-15, array)},
         {"a": array, "b": array},
     ]
-    assert len({shards.digest_arrays(each) for each in same}) == 1
-    assert len({shards.digest_arrays(each) for each in [same[0], *other]}) == 6
+    assert len({digest_arrays(each) for each in same}) == 1
+    assert len({digest_arrays(each) for each in [same[0], *other]}) == 6
     forwards, backwards = {"a": array, "b": array + 1}, {"b": array + 1, "a": array}
-    assert shards.digest_arrays(forwards) == shards.digest_arrays(backwards)
+    assert digest_arrays(forwards) == digest_arrays(backwards)
 
 
 def test_json_appears_whole_and_alone(tmp_path: Path) -> None:
@@ -255,17 +263,17 @@ def test_a_zarr_group_of_something_else_is_no_store(tmp_path: Path) -> None:
         open_store(tmp_path / "other.zarr")
 
 
-@pytest.mark.parametrize("version", [shards.LAYOUT_VERSION + 1, "1"])
+@pytest.mark.parametrize("version", [LAYOUT_VERSION + 1, "1"])
 def test_another_layout_is_named(tmp_path: Path, version: int | str) -> None:
     group = zarr.create_group(tmp_path / "other.zarr", zarr_format=3)
     group.attrs.update({"layout_version": version})
-    message = f"layout version {version}, this program reads version {shards.LAYOUT_VERSION}$"
+    message = f"layout version {version}, this program reads version {LAYOUT_VERSION}$"
     with pytest.raises(InputError, match=message):
         open_store(tmp_path / "other.zarr")
 
 
 def test_a_missing_shard_makes_a_store_incomplete(store_copy: Path) -> None:
-    shards.manifest_file(store_copy, 1).unlink()
+    manifest_file(store_copy, 1).unlink()
     with pytest.raises(
         InputError, match="incomplete, 1 of 2 shards written; run the same `python -m simulate`"
     ):

@@ -8,11 +8,10 @@ import pytest
 import torch
 import zarr
 
-from dsfunet.data import store as shards
 from dsfunet.data.dataset import PlaneDataset
 from dsfunet.data.gpu_resident import ResidentPlanes
 from dsfunet.data.sample import scattering_plane
-from dsfunet.data.store import LAYOUT, layout_with, open_store
+from dsfunet.data.store import LAYOUT, create_store, layout_with, manifest_file, open_store
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.planes.preprocessing import network_input, normalise, spread
@@ -25,13 +24,13 @@ def degraded_store(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -
     """The planes of the tiny validation store, with a background in the stored scattering."""
     plain = open_store(tiny_store / "validation.zarr")
     path = tmp_path_factory.mktemp("degraded") / "validation.zarr"
-    group = shards.create(path, SAMPLES, SAMPLES, {"digest": "0"}, ["scattering"])
+    group = create_store(path, SAMPLES, SAMPLES, {"digest": "0"}, ["scattering"])
     for name in LAYOUT:
         group[name][:] = plain.metadata(name)  # type: ignore[index]
     background = np.linspace(0, 0.5, 256)[:, None]
     for index in range(SAMPLES):
         group["scattering"][index] = normalise(plain.sample(index).clean + background)[0]  # type: ignore[index]
-    write_json(shards.manifest_file(path, 0), {"samples": SAMPLES})
+    write_json(manifest_file(path, 0), {"samples": SAMPLES})
     group.attrs["complete"] = True
     return path
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from dsfunet.data import store as shards
-from dsfunet.data.store import open_store
+from dsfunet.data.store import create_store, manifest_file, open_store
+from dsfunet.files import write_json
 from evaluate.reports.card import main, training_curve
 from evaluate.reports.report import write
 from evaluate.reports.training_log import log_versions
@@ -56,9 +56,9 @@ def training_store(tmp_path: Path) -> Path:
         "species_names": ["benzene", "phenol", "toluene"],
         "code_version": "0.1.0",
     }
-    group = shards.create(path, 2, 2, attributes)
+    group = create_store(path, 2, 2, attributes)
     group["species"][:] = np.array([[2, 1], [1, 2]], np.int16)  # type: ignore[index]
-    shards.write_json(shards.manifest_file(path, 0), {"samples": 2})
+    write_json(manifest_file(path, 0), {"samples": 2})
     group.attrs.update({"digest": "d" * 64, "complete": True})
     return path
 

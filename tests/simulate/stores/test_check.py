@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dsfunet.data import store as shards
-from dsfunet.data.store import MANIFEST_FOLDER, open_store
+from dsfunet.data.store import LAYOUT, MANIFEST_FOLDER, open_store
 from dsfunet.errors import InputError
 from simulate.__main__ import main
 from simulate.recipe import Recipe
@@ -51,7 +50,7 @@ def test_several_processes_find_the_same(path: Path) -> None:
         check_store(path, 2, progress=False)
 
 
-@pytest.mark.parametrize("name", shards.LAYOUT)
+@pytest.mark.parametrize("name", LAYOUT)
 def test_a_flipped_bit_is_found(path: Path, name: str) -> None:
     # An array of zeros alone has no file to be damaged.
     for file in [each for each in sorted((path / name / "c").rglob("*")) if each.is_file()][:1]:

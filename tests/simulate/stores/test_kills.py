@@ -19,8 +19,7 @@ import pytest
 import simulate.stores.correlation_cache
 import simulate.stores.shard_writer
 import simulate.stores.writer
-from dsfunet.data import store as shards
-from dsfunet.data.store import MANIFEST_FOLDER
+from dsfunet.data.store import LAYOUT, MANIFEST_FOLDER
 from dsfunet.errors import InputError
 from simulate.__main__ import main
 from simulate.correlations.sets import MonteCarloRecipe
@@ -169,7 +168,7 @@ def test_all_that_killed_runs_can_leave_is_cleared_away(
 ) -> None:
     path = make(oscillators, tmp_path, task=Task(0, 3))
     other = make(dataclasses.replace(oscillators, seed=4), tmp_path / "other")
-    for name in shards.LAYOUT:  # half of another plane's shard, under its name and a temporary one
+    for name in LAYOUT:  # half of another plane's shard, under its name and a temporary one
         chunks = other / name / "c"
         for file in [each for each in (*chunks.glob("1"), *chunks.glob("1/**/*")) if each.is_file()]:
             half = path / file.relative_to(other)
@@ -263,7 +262,7 @@ def test_a_manifest_that_cannot_be_written_is_one_sentence(
     def refused(*arguments: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(shards, "write_json", refused)
+    monkeypatch.setattr("simulate.stores.shard_writer.write_json", refused)
     with pytest.raises(InputError, match=rf"train\.zarr: shard 0 cannot be written \({reason}"):
         make(oscillators, tmp_path)
 
