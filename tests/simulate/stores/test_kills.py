@@ -23,7 +23,7 @@ from dsfunet.data import store as shards
 from dsfunet.data.store import MANIFEST_FOLDER
 from dsfunet.errors import InputError
 from simulate.__main__ import main
-from simulate.correlations.sets import MonteCarloRecipe
+from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.recipe import Counts, Recipe
 from simulate.stores.writer import Task, finalise, missing_shards
 
