@@ -28,11 +28,11 @@ from dsfunet.physics import Cell, Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.preprocessing import COMPONENTS, spread
 from simulate.artefacts.degradation import SignalRecipe, degrade
-from simulate.crystals.draw import build_world
+from simulate.crystals.draw import build_population
 from simulate.crystals.planes import draw_sample
 from simulate.live import read_recipe
 from simulate.recipe import Counts
-from simulate.stores.correlation_cache import correlation_sets
+from simulate.stores.correlation_cache import load_correlation_sets
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "cleanup.md"
@@ -109,17 +109,19 @@ class Truth:
     lattice: LatticePlane
 
 
-def simulated(count: int) -> list[Truth]:
+def simulate_planes(count: int) -> list[Truth]:
     """Validation planes of the benchmark's recipe, on integer layers, where Bragg peaks are."""
     recipe = dataclasses.replace(
         read_recipe(ROOT / "configs" / "simulate" / "benchmark.yaml"),
         monte_carlo_sets=Counts(1, 24),
         strongest_layer_share=0.0,
     )
-    world = build_world(recipe, "validation", correlation_sets(recipe, "validation", None, 1, False))
+    population = build_population(
+        recipe, "validation", load_correlation_sets(recipe, "validation", None, 1, False)
+    )
     planes = []
     for index in range(count):
-        sample = draw_sample(world, index)
+        sample = draw_sample(population, index)
         components = [np.asarray(sample[name], np.float32) for name in COMPONENTS]
         floors = [float(sample[f"{name}_floor"]) for name in COMPONENTS]
         first, second = (int(axis) for axis in sample["plane_axes"])
@@ -129,7 +131,7 @@ def simulated(count: int) -> list[Truth]:
     return planes
 
 
-def spoilt(truth: Truth, recipe: SignalRecipe, seed: int) -> MeasuredPlane:
+def degrade_plane(truth: Truth, recipe: SignalRecipe, seed: int) -> MeasuredPlane:
     """A plane as measured, NaN where the detector has gaps."""
     lattice = truth.lattice
     rng = np.random.default_rng(seed)
@@ -155,7 +157,7 @@ def score(
     found: dict[tuple[str, str], np.ndarray] = {}
     flagged = {}
     for number, (case, (recipe, steps)) in enumerate(CASES.items()):
-        measured = [spoilt(truth, recipe, 1000 * number + index) for index, truth in enumerate(planes)]
+        measured = [degrade_plane(truth, recipe, 1000 * number + index) for index, truth in enumerate(planes)]
         looks = [look_for_bragg(each.intensity, each.grid.plane, each.cell).suspicious for each in measured]
         flagged[case] = float(np.mean(looks))
         for name in ("nothing", *steps):
@@ -202,7 +204,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m benchmarks.cleanup", description=__doc__)
     parser.add_argument("--planes", type=PositiveInt, default=24, help="how many planes of each case")
     options = parser.parse_args(args)
-    planes = simulated(options.planes)
+    planes = simulate_planes(options.planes)
     lines = table(*score(planes, Factorizer.from_pretrained()), options.planes)
     with replacing(OUT) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

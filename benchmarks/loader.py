@@ -136,7 +136,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
     parts = stages(store, store.array("form_factor"), numbers)
     start = time.perf_counter()
     live = SimulatedPlanes(str(recipe), sets_folder=str(folder), progress=False)
-    live.world()
+    live.population()
     sets = time.perf_counter() - start
     drawn = milliseconds(live.sample, [len(store) + number for number in numbers])
     rows = []

@@ -26,8 +26,8 @@ from dsfunet.physics import Cell, Plane, form_factor_intensity, plane_through, s
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.preprocessing import PIXELS
 from dsfunet.planes.resampling import LARGEST_SQUARE, SMALLEST_SQUARE, interpolate
-from simulate.correlations.draw import monte_carlo_set
-from simulate.crystals.draw import Crystal, World, build_world, draw_crystal
+from simulate.correlations.draw import draw_monte_carlo_set
+from simulate.crystals.draw import Crystal, Population, build_population, draw_crystal
 from simulate.crystals.planes import crystal_stream, draw_layers
 from simulate.live import read_recipe
 
@@ -41,7 +41,7 @@ _COLUMNS = ("networks/form_factor", "lattice/form_factor", "networks/order", "la
 
 
 @dataclass(frozen=True)
-class Line:
+class Case:
     """What a line of the table shows to the networks.
 
     `q_max` is the half side of the plane that the user has [1/Angstrom], `square` that of the networks' square, and
@@ -65,33 +65,35 @@ class Line:
         return hashlib.sha256(json.dumps(list(asdict(self).values())[1:]).encode()).hexdigest()[:16]
 
 
-def _reach(q_max: float) -> list[Line]:
-    lines = [Line(f"out to {q_max:g}, which fills the square", q_max, q_max, q_max)]
+def _reach_cases(q_max: float) -> list[Case]:
+    lines = [Case(f"out to {q_max:g}, which fills the square", q_max, q_max, q_max)]
     low, high = _TRAINED_Q_MAX
     lines += [
-        Line(f"out to {q_max:g}, in a square of {square:g}", q_max, square, q_max)
+        Case(f"out to {q_max:g}, in a square of {square:g}", q_max, square, q_max)
         for square in (4.0, low)
         if q_max < square and (q_max < 4 or square == low)
     ]
     if q_max > high:
-        lines.append(Line(f"out to {q_max:g}, the same answers within {high:g}", q_max, q_max, high))
-        lines.append(Line(f"out to {q_max:g}, cut down to {high:g}", high, high, high))
+        lines.append(Case(f"out to {q_max:g}, the same answers within {high:g}", q_max, q_max, high))
+        lines.append(Case(f"out to {q_max:g}, cut down to {high:g}", high, high, high))
     return lines
 
 
 GROUPS = {
     "Planes that reach less far or farther (half side, 1/Angstrom; the networks were trained on 6 to 8)": tuple(
-        line for q_max in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0) for line in _reach(q_max)
+        line
+        for q_max in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
+        for line in _reach_cases(q_max)
     ),
     "Planes of half side 7 whose centre lies so far off the axis through Q = 0 (1/Angstrom)": tuple(
-        Line(f"{shift:g} off", shift=shift) for shift in (0.0, 2.0, 4.0, 7.0, 10.0)
+        Case(f"{shift:g} off", shift=shift) for shift in (0.0, 2.0, 4.0, 7.0, 10.0)
     ),
     "Planes of half side 7 of larger cells: narrower spacing of reciprocal lattice lines (pixels)": tuple(
-        Line(f"{pixels:g} pixels", pixels_per_cell=pixels)
+        Case(f"{pixels:g} pixels", pixels_per_cell=pixels)
         for pixels in (24.0, 16.0, 12.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0)
     ),
     "Planes of half side 7 that the user has with few pixels a side, resampled to 256": tuple(
-        Line(f"{pixels} pixels a side", pixels=pixels) for pixels in (16, 24, 32, 48, 64, 96, 128, 181)
+        Case(f"{pixels} pixels a side", pixels=pixels) for pixels in (16, 24, 32, 48, 64, 96, 128, 181)
     ),
 }
 
@@ -119,7 +121,7 @@ class Layer:
         area = float(np.linalg.norm(np.cross(first, second)))
         return area / float(max(np.linalg.norm(first), np.linalg.norm(second)))
 
-    def seen(self, line: Line) -> tuple[Cell, Plane]:
+    def networks_square(self, line: Case) -> tuple[Cell, Plane]:
         """The cell and the networks' square of a line."""
         cell = self.crystal.cell
         offset_vector = self.offset * cell.reciprocal[3 - sum(self.axes)]
@@ -140,24 +142,26 @@ class Layer:
 def build(planes: int, seed: int) -> list[Layer]:
     """Layers of crystals that the networks never saw, one each, seeded."""
     recipe = read_recipe(ROOT / "configs" / "simulate" / "release.yaml")
-    sets = tuple(monte_carlo_set(seed + number, recipe.monte_carlo) for number in range(_MONTE_CARLO_SETS))
-    world = build_world(recipe, "validation", sets)
+    sets = tuple(
+        draw_monte_carlo_set(seed + number, recipe.monte_carlo) for number in range(_MONTE_CARLO_SETS)
+    )
+    population = build_population(recipe, "validation", sets)
     layers: list[Layer] = []
     number = 0
     while len(layers) < planes:
-        layer = _draw(world, seed, number)
+        layer = _draw(population, seed, number)
         number += 1
         if layer is not None:
             layers.append(layer)
     return layers
 
 
-def _draw(world: World, seed: int, number: int) -> Layer | None:
-    rng = crystal_stream(world.recipe, world.split, 1_000_000 * (1 + seed) + number)
-    crystal = draw_crystal(world, rng)
-    axes, offset = next(iter(draw_layers(world.recipe, rng, crystal)))
+def _draw(population: Population, seed: int, number: int) -> Layer | None:
+    rng = crystal_stream(population.recipe, population.split, 1_000_000 * (1 + seed) + number)
+    crystal = draw_crystal(population, rng)
+    axes, offset = next(iter(draw_layers(population.recipe, rng, crystal)))
     layer = Layer(crystal, axes, offset)
-    form_factor, order = truth(layer, *layer.seen(Line("")))
+    form_factor, order = truth(layer, *layer.networks_square(Case("")))
     # As the simulator does: a layer without contrast or without order says nothing.
     return layer if np.ptp(form_factor) > 1e-2 and np.ptp(order) > 1e-2 else None
 
@@ -171,13 +175,13 @@ def truth(layer: Layer, cell: Cell, plane: Plane) -> tuple[Array, Array]:
     return form_factor, short_range_order_intensity(crystal.order.alphas, cell, plane)
 
 
-def judge(factorizer: Factorizer, layers: Sequence[Layer], line: Line) -> dict[str, list[float]]:
+def judge(factorizer: Factorizer, layers: Sequence[Layer], line: Case) -> dict[str, list[float]]:
     """Errors of every plane: of the networks, of lattice mode, and of an answer that is the same everywhere."""
     result: dict[str, list[float]] = {
         name: [] for name in (*_COLUMNS, "flat/form_factor", "flat/order", "accepted")
     }
     for layer in layers:
-        cell, plane = layer.seen(line)
+        cell, plane = layer.networks_square(line)
         truths = truth(layer, cell, plane)
         inside = _within(line.q_max / line.square)
         scattering = np.where(inside, truths[0] * truths[1], np.nan)

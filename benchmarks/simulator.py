@@ -24,13 +24,13 @@ from dsfunet.environment import describe_machine
 from dsfunet.physics import Plane, plane_through
 from dsfunet.planes.preprocessing import PIXELS, normalise
 from simulate.artefacts.masks import draw_mask
-from simulate.correlations.draw import monte_carlo_set
+from simulate.correlations.draw import draw_monte_carlo_set
 from simulate.correlations.sets import CorrelationSet
-from simulate.crystals.draw import Crystal, World, build_world, draw_crystal
+from simulate.crystals.draw import Crystal, Population, build_population, draw_crystal
 from simulate.crystals.kernels import form_factor_intensity, short_range_order_intensity
 from simulate.crystals.planes import crystal_stream, draw_layers, draw_samples
 from simulate.recipe import Counts, Recipe
-from simulate.stores.shard_writer import put_arrays
+from simulate.stores.shard_writer import write_arrays
 
 OUT = Path(__file__).parent / "simulator.md"
 
@@ -59,13 +59,13 @@ def direct_sum(crystal: Crystal, plane: Plane) -> tuple[Array, Array]:
     return m_a * (1 - m_a) * np.abs(difference) ** 2, np.maximum(order, 0)
 
 
-def build(planes: int) -> tuple[World, float]:
+def build(planes: int) -> tuple[Population, float]:
     """A world of the paper's recipe with enough Monte Carlo sets for a benchmark, and the time of one set [ms]."""
     recipe = Recipe(Counts(planes, 0), seed=1, planes_per_crystal=12, monte_carlo_sets=Counts(_SETS, 0))
     start = time.process_time()
-    sets: list[CorrelationSet] = [monte_carlo_set(seed, recipe.monte_carlo) for seed in range(_SETS)]
+    sets: list[CorrelationSet] = [draw_monte_carlo_set(seed, recipe.monte_carlo) for seed in range(_SETS)]
     one_set = 1e3 * (time.process_time() - start) / _SETS
-    return build_world(recipe, "train", tuple(sets)), one_set
+    return build_population(recipe, "train", tuple(sets)), one_set
 
 
 def mean_milliseconds(work: Callable[[Any], Any], arguments: Sequence[Any]) -> float:
@@ -82,19 +82,20 @@ def write_shard(samples: Sequence[dict[str, npt.ArrayLike]]) -> int:
         path = Path(folder) / "store.zarr"
         group = create_store(path, len(samples), len(samples), {})
         arrays = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
-        put_arrays(group, 0, arrays)
+        write_arrays(group, 0, arrays)
         digest_arrays(arrays)
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def measure(planes: int, direct: int) -> list[str]:
     """The table, in Markdown, a line an entry."""
-    monte_carlo_set(0, Recipe(Counts(1, 0)).monte_carlo)  # compiled, or loaded from numba's cache
-    world, one_set = build(planes)
-    rngs = [crystal_stream(world.recipe, "train", number) for number in range(planes)]
-    crystals = [draw_crystal(world, rng) for rng in rngs]
+    draw_monte_carlo_set(0, Recipe(Counts(1, 0)).monte_carlo)  # compiled, or loaded from numba's cache
+    population, one_set = build(planes)
+    rngs = [crystal_stream(population.recipe, "train", number) for number in range(planes)]
+    crystals = [draw_crystal(population, rng) for rng in rngs]
     layers = [
-        next(draw_layers(world.recipe, rng, crystal)) for rng, crystal in zip(rngs, crystals, strict=True)
+        next(draw_layers(population.recipe, rng, crystal))
+        for rng, crystal in zip(rngs, crystals, strict=True)
     ]
     cut = [
         plane_through(crystal.cell, axes, offset, 8.0, PIXELS)
@@ -110,15 +111,17 @@ def measure(planes: int, direct: int) -> list[str]:
 
     def mask(n: int) -> npt.NDArray[np.bool_]:
         plane = cut[n]
-        return draw_mask(rngs[n], plane.origin, plane.step_u, plane.step_v, plane.shape, world.recipe.mask)
+        return draw_mask(
+            rngs[n], plane.origin, plane.step_u, plane.step_v, plane.shape, population.recipe.mask
+        )
 
     for warm in (form_factor, order, mask):  # compiled, or loaded from numba's cache
         warm(0)
-    list(draw_samples(world, 0, 12))
+    list(draw_samples(population, 0, 12))
     pictures = [(form_factor(n), order(n)) for n in range(min(planes, 64))]
     stages = {
         "crystal: species, order, cell": mean_milliseconds(
-            lambda n: draw_crystal(world, crystal_stream(world.recipe, "train", n)), numbers
+            lambda n: draw_crystal(population, crystal_stream(population.recipe, "train", n)), numbers
         ),
         "physics: form factor": mean_milliseconds(form_factor, numbers),
         "physics: short-range order": mean_milliseconds(order, numbers),
@@ -128,7 +131,7 @@ def measure(planes: int, direct: int) -> list[str]:
         "mask": mean_milliseconds(mask, numbers),
     }
     start = time.process_time()
-    samples = list(draw_samples(world, 0, planes))
+    samples = list(draw_samples(population, 0, planes))
     drawn = 1e3 * (time.process_time() - start) / planes
     start = time.process_time()
     size = write_shard(samples)

@@ -60,7 +60,7 @@ class Setting:
 
 
 TWIN = Setting("twin", None, networks_as_drawn=True)
-ANYWHERE = (
+SETTINGS_ON_ANY_DEVICE = (
     TWIN,
     Setting("twin's loop on our networks", None),
     Setting("separate, Adam not fused", fused_adam=False),
@@ -69,7 +69,7 @@ ANYWHERE = (
     Setting("fused", "fused"),
     Setting("fused, channels last", "fused", channels_last=True),
 )
-ON_A_GPU = (
+SETTINGS_ON_GPU = (
     Setting("twin, TF32", None, networks_as_drawn=True, arithmetic="tf32"),
     Setting("separate, channels last, TF32", channels_last=True, arithmetic="tf32"),
     Setting("separate, channels last, bf16", channels_last=True, arithmetic="bf16"),
@@ -239,7 +239,7 @@ def ceiling(bench: Bench, arithmetic: Arithmetic) -> float:
 def measure(networks: str, device: str, samples: int, rounds: int, repeats: int) -> list[str]:
     """The table for one choice of networks, in Markdown, a line an entry."""
     bench = prepare(networks, device, samples)
-    settings = ANYWHERE if device == "cpu" else (*ANYWHERE, *ON_A_GPU)
+    settings = SETTINGS_ON_ANY_DEVICE if device == "cpu" else (*SETTINGS_ON_ANY_DEVICE, *SETTINGS_ON_GPU)
     if NETWORKS[networks][0] != "paper" and not bench.discriminators:
         settings = tuple(each for each in settings if each.name != "twin's loop on our networks")
     flops: dict[Any, int] = {}

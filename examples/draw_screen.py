@@ -34,7 +34,7 @@ FONT_PIXELS, MARGIN, LINE_PIXELS = 15, 18, 21
 """Font, margin and distance of lines [pixels]."""
 
 
-def said(command: str, folder: Path) -> list[str]:
+def run_command(command: str, folder: Path) -> list[str]:
     """What a command prints when it is run in a folder.
 
     Raises:
@@ -56,7 +56,7 @@ def said(command: str, folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def wrapped(line: str) -> list[str]:
+def wrap_line(line: str) -> list[str]:
     """A line of output in pieces that the window holds, its text below its text."""
     return textwrap.wrap(line, COLUMNS, subsequent_indent=" " * LABEL_COLUMNS) or [""]
 
@@ -88,7 +88,7 @@ def main() -> None:
         shutil.copy(NEXUS, folder / "examples")
         for command in COMMANDS:
             screen += [*([""] if screen else []), f"$ {command}"]
-            screen += [piece for line in said(command, folder) for piece in wrapped(line)]
+            screen += [piece for line in run_command(command, folder) for piece in wrap_line(line)]
     with replacing(OUTPUT) as temporary:
         draw(screen).save(temporary, format="PNG", optimize=True)
     print(f"wrote {OUTPUT.relative_to(ROOT)}: {OUTPUT.stat().st_size / 1e3:.0f} kB, {len(screen)} lines")

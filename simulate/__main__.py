@@ -11,7 +11,7 @@ from dsfunet.command_parser import Parser
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from simulate.recipe import Recipe
-from simulate.stores.writer import Task, checked_workers, finalise, listed, missing_shards, simulate
+from simulate.stores.writer import Task, finalise, format_numbers, missing_shards, resolve_workers, simulate
 
 
 def build_parser() -> Parser:
@@ -60,21 +60,21 @@ def make_stores(arguments: Sequence[str] | None) -> None:
     recipe = Recipe(**vars(parser.instantiate(namespace)))
     task = _task(own["task_index"], own["task_count"])
     if own["dry_run"]:
-        from simulate.stores.forecast import forecast, table
+        from simulate.stores.forecast import forecast, format_forecast
 
-        workers = checked_workers(own["workers"])
-        print(table(forecast(recipe, workers, task.count), workers * task.count, out))
+        workers = resolve_workers(own["workers"])
+        print(format_forecast(forecast(recipe, workers, task.count), workers * task.count, out))
         return
     for split, path in simulate(recipe, out, own["workers"], own["progress"], task).items():
         missing = missing_shards(path)
         if missing:
             print(
                 f"{path}: {len(missing)} shard{'s' if len(missing) > 1 else ''} of other tasks missing"
-                f" ({listed(missing)});"
+                f" ({format_numbers(missing)});"
                 " the task that makes the last one finishes the store"
             )
         else:
-            _say_finished(split, path)
+            _print_finished(split, path)
 
 
 def finalise_stores(store: list[str]) -> None:
@@ -85,7 +85,7 @@ def finalise_stores(store: list[str]) -> None:
     """
     for path in map(Path, store):
         finalise(path)
-        _say_finished(open_store(path).attributes["split"], path)
+        _print_finished(open_store(path).attributes["split"], path)
 
 
 def check(store: str, workers: PositiveInt | None = None, progress: bool = True) -> None:
@@ -98,7 +98,7 @@ def check(store: str, workers: PositiveInt | None = None, progress: bool = True)
     """
     from simulate.stores.check import check_store
 
-    print(check_store(Path(store), checked_workers(workers), progress))
+    print(check_store(Path(store), resolve_workers(workers), progress))
 
 
 def show(store: str, output: str, samples: PositiveInt = 12, seed: NonNegativeInt = 0) -> None:
@@ -178,7 +178,7 @@ def _task(index: int | None, count: int | None) -> Task:
     return Task() if index is None or count is None else Task(index, count)
 
 
-def _say_finished(split: str, path: Path) -> None:
+def _print_finished(split: str, path: Path) -> None:
     store = open_store(path)
     print(f"{path}: {len(store)} {split} planes, digest {store.digest[:12]}")
 

@@ -24,10 +24,10 @@ from dsfunet._version import __version__
 from dsfunet.data.sample import Sample, StoredPlane, sample_from_stored
 from dsfunet.data.store import layout_with
 from dsfunet.errors import InputError
-from simulate.crystals.draw import World, build_world
+from simulate.crystals.draw import Population, build_population
 from simulate.crystals.planes import GENERATOR_VERSION, draw_samples
 from simulate.recipe import SPLITS, Recipe
-from simulate.stores.correlation_cache import correlation_sets
+from simulate.stores.correlation_cache import load_correlation_sets
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -84,10 +84,10 @@ class SimulatedPlanes:
         self._sets_folder = None if sets_folder is None else Path(sets_folder)
         self._progress = progress
         # Without its Monte Carlo sets it says what the species are; with them it takes seconds to minutes.
-        species = build_world(self.recipe, split, ()).species_digest
+        species = build_population(self.recipe, split, ()).species_digest
         identity = [self.recipe.digest, species, GENERATOR_VERSION, split, samples, fresh]
         self.digest: str = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-        self._world: World | None = None
+        self._population: Population | None = None
         self._crystals: OrderedDict[int, list[Arrays]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -95,35 +95,35 @@ class SimulatedPlanes:
 
     def __getstate__(self) -> dict[str, Any]:
         # With the world made, or every worker would make the Monte Carlo sets again.
-        self.world()
+        self.population()
         return {**self.__dict__, "_crystals": OrderedDict()}
 
-    def world(self) -> World:
+    def population(self) -> Population:
         """What all samples share; the first call makes or reads the Monte Carlo sets.
 
         Raises:
             InputError: `sets_folder` cannot be written, or the recipe gives no usable set.
         """
-        if self._world is None:
+        if self._population is None:
             workers = os.cpu_count() or 1
             if self._sets_folder is not None:
                 _make_folder(self._sets_folder)
-            sets = correlation_sets(self.recipe, self.split, self._sets_folder, workers, self._progress)
-            self._world = build_world(self.recipe, self.split, sets)
-        return self._world
+            sets = load_correlation_sets(self.recipe, self.split, self._sets_folder, workers, self._progress)
+            self._population = build_population(self.recipe, self.split, sets)
+        return self._population
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint says of the planes that weights were trained on, in plain values."""
-        world = self.world()
+        population = self.population()
         return {
             "split": self.split,
             "recipe": self.recipe.as_plain(),
             "recipe_digest": self.recipe.digest,
-            "species_digest": world.species_digest,
+            "species_digest": population.species_digest,
             "code_version": __version__,
             "planes": self.samples,
             "digest": self.digest,
-            "species": sorted({species.name for pair in world.pairs for species in pair}),
+            "species": sorted({species.name for pair in population.pairs for species in pair}),
         }
 
     def sample(self, index: int) -> Sample:
@@ -156,10 +156,10 @@ class SimulatedPlanes:
 
     def _draw(self, crystal: int) -> list[Arrays]:
         first = crystal * self.block
-        world = self.world()
+        population = self.population()
         # With several BLAS threads the sums round differently, and training would wait for its own workers.
         with _thread_pools().limit(limits=1):
-            drawn = list(draw_samples(world, first, first + self.block))
+            drawn = list(draw_samples(population, first, first + self.block))
         layout = layout_with(self.recipe.optional_arrays)
         return [{name: np.asarray(each[name], layout[name].dtype) for name in layout} for each in drawn]
 

@@ -11,8 +11,8 @@ import numpy as np
 from dsfunet.errors import InputError
 from simulate.artefacts.degradation import SignalRecipe
 from simulate.artefacts.masks import MaskRecipe
+from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.correlations.oscillators import OscillatorRecipe
-from simulate.correlations.sets import MonteCarloRecipe
 
 SPLITS = ("train", "validation")
 """Splits in the order of their random streams: append, never reorder."""

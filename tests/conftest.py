@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def tiny_recipe() -> "Recipe":
     """Few planes, but real ones: all the recipe's ways of drawing, small Monte Carlo lattices, no Debye-Waller."""
-    from simulate.correlations.sets import MonteCarloRecipe
+    from simulate.correlations.monte_carlo import MonteCarloRecipe
     from simulate.recipe import Counts, Recipe
 
     return Recipe(

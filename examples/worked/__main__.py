@@ -24,8 +24,8 @@ from dsfunet.plotting.result import save_png
 from examples.worked import tables
 from examples.worked.crystals import all_crystals
 from examples.worked.figures import draw_alphas, draw_planes, draw_pulls, draw_torsion
-from examples.worked.page import fill
-from examples.worked.recovery import WAYS, answer, many_trials, pulls_of
+from examples.worked.page import update_page
+from examples.worked.recovery import METHODS, run_trials, select_components, summarise_pulls
 from examples.worked.torsion import scan_torsion
 
 NUMBERS = "numbers.json"
@@ -57,15 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if page:
             check_writable(page)
         out = Path(settings.out).resolve()
-        work_through(out, settings.seeds, settings.torsion_seeds, settings.processes)
+        write_examples(out, settings.seeds, settings.torsion_seeds, settings.processes)
         if page:
-            fill(page, out, json.loads((out / NUMBERS).read_text(encoding="utf-8"))["tables"])
+            update_page(page, out, json.loads((out / NUMBERS).read_text(encoding="utf-8"))["tables"])
             print(f"filled {page}")
     except InputError as error:
         sys.exit(f"error: {error}")
 
 
-def work_through(out: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
+def write_examples(out: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
     """Compute everything and put it at `out`.
 
     Raises:
@@ -83,7 +83,7 @@ def work_through(out: Path, seeds: int, torsion_seeds: int, processes: int) -> N
     with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         folder = Path(temporary) / "done"
         folder.mkdir()
-        _fill(folder, seeds, torsion_seeds, processes)
+        _write_results(folder, seeds, torsion_seeds, processes)
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
@@ -91,12 +91,14 @@ def work_through(out: Path, seeds: int, torsion_seeds: int, processes: int) -> N
     print(f"wrote {out.name}/")
 
 
-def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
+def _write_results(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
     crystals = all_crystals()
     organic = crystals[0]
-    trials = many_trials(crystals, seeds, torsion_seeds, processes)
+    trials = run_trials(crystals, seeds, torsion_seeds, processes)
     pulls = {
-        crystal.name: {way: pulls_of(trials[crystal.name], way, crystal.refined_truth) for way in WAYS}
+        crystal.name: {
+            method: summarise_pulls(trials[crystal.name], method, crystal.refined_truth) for method in METHODS
+        }
         for crystal in crystals
     }
     factorizer = Factorizer.from_pretrained("cpu")
@@ -105,18 +107,21 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
         for crystal in crystals
     }
     curves = {
-        "lattice mode": scan_torsion(organic, answer(results[organic.name], organic, "lattice")),
-        "networks alone": scan_torsion(organic, answer(results[organic.name], organic, "networks")),
-        "put in": scan_torsion(organic, answer(results[organic.name], organic, "truth")),
+        "lattice mode": scan_torsion(organic, select_components(results[organic.name], organic, "lattice")),
+        "networks alone": scan_torsion(
+            organic, select_components(results[organic.name], organic, "networks")
+        ),
+        "put in": scan_torsion(organic, select_components(results[organic.name], organic, "truth")),
         "lattice mode, both columns turned alike": scan_torsion(
-            organic, answer(results[organic.name], organic, "lattice"), alike=True
+            organic, select_components(results[organic.name], organic, "lattice"), same_sense=True
         ),
     }
     errors = {crystal.name: tables.component_errors(crystal, results[crystal.name]) for crystal in crystals}
-    unseen = {
-        crystal.name: tables.unseen(crystal, results[crystal.name], factorizer) for crystal in crystals[1:]
+    single_planes = {
+        crystal.name: tables.single_plane_record(crystal, results[crystal.name], factorizer)
+        for crystal in crystals[1:]
     }
-    pairs = {crystal.name: tables.pair_record(crystal, results[crystal.name]) for crystal in crystals}
+    pairs = {crystal.name: tables.debye_waller_record(crystal, results[crystal.name]) for crystal in crystals}
     torsion = tables.torsion_record(curves, trials[organic.name][:torsion_seeds])
     numbers = {
         "seeds": seeds,
@@ -126,7 +131,7 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
         "components": errors,
         "pulls": tables.pulls_record(pulls, crystals),
         "torsion": torsion,
-        "unseen": unseen,
+        "unseen": single_planes,
         "debye_waller": pairs,
     }
     parts = {
@@ -137,9 +142,9 @@ def _fill(folder: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
         },
         "Pulls": tables.pulls_table(crystals, pulls),
         "Torsion": tables.torsion_table(curves, torsion),
-        "What one plane gives": tables.unseen_table(crystals[1:], unseen),
-        "Two planes together": tables.joint_table(crystals[1:], unseen),
-        "Debye-Waller": tables.pair_table(crystals, pairs),
+        "What one plane gives": tables.single_plane_table(crystals[1:], single_planes),
+        "Two planes together": tables.joint_table(crystals[1:], single_planes),
+        "Debye-Waller": tables.debye_waller_table(crystals, pairs),
     }
     title = f"# Worked examples: {seeds} seeds, weights {factorizer.description['digest'][:12]}"
     sections = [title, *(f"## {name}\n\n{table}" for name, table in parts.items())]

@@ -17,12 +17,12 @@ from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.io import MeasuredPlane, PlaneGrid, PlaneName
 from dsfunet.physics import ALPHA_SHAPE, MAX_INDEX, Cell, form_factor_intensity, short_range_order_intensity
 from dsfunet.physics.symmetry import Orbit, laue_rotations, nearest_shells, orbits_of, symmetric_metric
-from examples.worked.molecule import column
+from examples.worked.molecule import build_column
 from simulate.artefacts.masks import MaskRecipe, draw_mask
 
 Vector = tuple[int, int, int]
 
-UNSEEN_BY_COPPER_GOLD: Vector = (2, 2, 2)
+UNDETERMINED_IN_COPPER_GOLD: Vector = (2, 2, 2)
 """On hk0 its cosine is that of 2 2 0, of which 2 0 0 and the scale in turn make up the rest."""
 
 TERT_BUTYL_DEG = -7.0
@@ -170,8 +170,8 @@ def tricarboxamide() -> Crystal:
     cell, azimuth_deg = Cell(14.12, 14.12, 6.934, 90.0, 90.0, 120.0), 50.0
     pair = ModelPair(
         "up+down",
-        column(cell.c, azimuth_deg, TERT_BUTYL_DEG),
-        column(cell.c, azimuth_deg, TERT_BUTYL_DEG, up=False),
+        build_column(cell.c, azimuth_deg, TERT_BUTYL_DEG),
+        build_column(cell.c, azimuth_deg, TERT_BUTYL_DEG, up=False),
     )
     return Crystal(
         name="tricarboxamide",
@@ -204,7 +204,7 @@ def copper_gold() -> Crystal:
 
     Sites are face-centred cubic. They are all integer vectors of even sum on a simple cubic lattice of half the edge,
     on which equation 3 holds with all other alphas zero; so indices here are half of the usual ones. That of (2 2 2),
-    small there, is 0 here: beside the others hk0 cannot settle it (`UNSEEN_BY_COPPER_GOLD`).
+    small there, is 0 here: beside the others hk0 cannot settle it (`UNDETERMINED_IN_COPPER_GOLD`).
     """
     gold, copper = (LabelledMolecule((name,), np.zeros((1, 3)), (f"{name}1",)) for name in ("Au", "Cu"))
     return Crystal(

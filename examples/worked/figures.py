@@ -13,9 +13,9 @@ from dsfunet.analysis.models.scan import Scan
 from dsfunet.io import Result
 from dsfunet.plotting.result import Panel, draw_panels, intensity_scale
 from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
-from examples.worked.recovery import SPECIES_KNOWN, WAYS, Pulls, Trial, answer, normalised
+from examples.worked.recovery import METHODS, SPECIES_KNOWN, Pulls, Trial, normalise_truth, select_components
 
-_COLOURS = dict(zip(WAYS, ("tab:red", "tab:grey", "tab:orange", "tab:blue", "tab:green"), strict=True))
+_COLOURS = dict(zip(METHODS, ("tab:red", "tab:grey", "tab:orange", "tab:blue", "tab:green"), strict=True))
 _DRAWN = ("default", "lattice, I_SRO", "lattice, measured", SPECIES_KNOWN)
 _LABELS = {
     "default": "default: measured plane over the networks' $I_{FF}$",
@@ -27,13 +27,13 @@ _LABELS = {
 
 def draw_planes(crystal: Crystal, result: Result) -> Figure:
     """Measured plane, I_FF put in, and I_FF of the networks alone and of lattice mode, on one scale."""
-    true = normalised(crystal.form_factor, result)
+    true = normalise_truth(crystal.form_factor, result)
     scale = intensity_scale(true)
     panels = [
         Panel("Measured (counts)", result.input, intensity_scale(result.input)),
         Panel("$I_{FF}$ put in", true, scale),
-        Panel("$I_{FF}$, networks alone", answer(result, crystal, "networks").form_factor, scale),
-        Panel("$I_{FF}$, lattice mode", answer(result, crystal, "lattice").form_factor, scale),
+        Panel("$I_{FF}$, networks alone", select_components(result, crystal, "networks").form_factor, scale),
+        Panel("$I_{FF}$, lattice mode", select_components(result, crystal, "lattice").form_factor, scale),
     ]
     return draw_panels(result, panels, f"{crystal.title}, plane {crystal.plane}")
 
@@ -42,11 +42,13 @@ def draw_alphas(crystals: Sequence[Crystal], pulls: Mapping[str, Mapping[str, Pu
     """Found less put in, averaged over seeds, a panel for each crystal; bars are the mean standard uncertainty."""
     figure, panels = _row(crystals)
     for crystal, axes in zip(crystals, panels, strict=True):
-        for number, way in enumerate(_DRAWN):
-            one = pulls[crystal.name][way]
-            place = np.arange(len(one.truth)) + 0.2 * (number - 1.5)
-            style: dict[str, Any] = {"color": _COLOURS[way], "markersize": 4, "capsize": 2, "linewidth": 1}
-            axes.errorbar(place, one.mean - one.truth, one.uncertainty, fmt="o", label=_LABELS[way], **style)
+        for number, method in enumerate(_DRAWN):
+            one = pulls[crystal.name][method]
+            index = np.arange(len(one.truth)) + 0.2 * (number - 1.5)
+            style: dict[str, Any] = {"color": _COLOURS[method], "markersize": 4, "capsize": 2, "linewidth": 1}
+            axes.errorbar(
+                index, one.mean - one.truth, one.uncertainty, fmt="o", label=_LABELS[method], **style
+            )
         axes.axhline(0.0, color="0.4", linewidth=0.8)
         _name_parameters(axes, crystal)
     panels[0].set_ylabel(r"$\alpha$ found $-$ put in")
@@ -62,14 +64,14 @@ def draw_pulls(crystals: Sequence[Crystal], trials: Mapping[str, Sequence[Trial]
     figure, panels = _row(crystals)
     for crystal, axes in zip(crystals, panels, strict=True):
         axes.axhspan(-2, 2, color="0.9", zorder=0)
-        for number, way in enumerate(_DRAWN):
-            alphas = np.array([trial.alphas[way] for trial in trials[crystal.name]])
-            errors = np.array([trial.uncertainties[way] for trial in trials[crystal.name]])
+        for number, method in enumerate(_DRAWN):
+            alphas = np.array([trial.alphas[method] for trial in trials[crystal.name]])
+            errors = np.array([trial.uncertainties[method] for trial in trials[crystal.name]])
             pulls = ((alphas - crystal.refined_truth) / errors)[np.isfinite(alphas).all(axis=1)]
             jitter = np.random.default_rng(number).uniform(-0.06, 0.06, pulls.shape)
-            place = np.arange(pulls.shape[1]) + 0.22 * (number - 1.5) + jitter
-            axes.plot(place, pulls, ".", color=_COLOURS[way], markersize=2.5, alpha=0.7)
-            axes.plot([], [], "o", color=_COLOURS[way], markersize=4, label=_LABELS[way])
+            index = np.arange(pulls.shape[1]) + 0.22 * (number - 1.5) + jitter
+            axes.plot(index, pulls, ".", color=_COLOURS[method], markersize=2.5, alpha=0.7)
+            axes.plot([], [], "o", color=_COLOURS[method], markersize=4, label=_LABELS[method])
         axes.set_yscale("symlog", linthresh=4)
         axes.set_yticks([-100, -30, -10, -4, -2, 0, 2, 4, 10, 30, 100], minor=False)
         axes.yaxis.set_major_formatter("{x:g}")

@@ -25,7 +25,7 @@ STOREYS = ("a", "b")
 """The two molecules of a column within one cell."""
 
 
-def place(i: Array, j: Array, k: Array, bond: float, angle_deg: float, torsion_deg: float) -> Array:
+def place_atom(i: Array, j: Array, k: Array, bond: float, angle_deg: float, torsion_deg: float) -> Array:
     """The atom l bonded to k with angle j-k-l and torsion i-j-k-l (IUPAC's sign), a Cartesian position (3,)."""
     back = (k - j) / np.linalg.norm(k - j)
     normal = np.cross(j - i, back)
@@ -36,7 +36,7 @@ def place(i: Array, j: Array, k: Array, bond: float, angle_deg: float, torsion_d
     return position
 
 
-def molecule(
+def build_molecule(
     tert_butyl_deg: float = 0.0, tilt_deg: float = AMIDE_TILT_DEG, storey: str = "a"
 ) -> LabelledMolecule:
     """One molecule about the origin, its 3-fold axis along z, carbonyls up.
@@ -52,7 +52,7 @@ def molecule(
     return LabelledMolecule(elements * 3, three, labels)
 
 
-def column(
+def build_column(
     c_angstrom: float, azimuth_deg: float, tert_butyl_deg: float = 0.0, up: bool = True
 ) -> LabelledMolecule:
     """What one cell holds of a column: a molecule at z = 0 and, turned by 60 degrees, at c/2; carbonyls up or down.
@@ -62,7 +62,7 @@ def column(
     """
     storeys = []
     for number, storey in enumerate(STOREYS):
-        one = molecule(tert_butyl_deg, storey=storey)
+        one = build_molecule(tert_butyl_deg, storey=storey)
         turned = one.positions_angstrom @ _about_z(azimuth_deg + 60.0 * number).T
         storeys.append(one.at(turned + np.array([0.0, 0.0, number * c_angstrom / 2])))
     positions = np.concatenate([one.positions_angstrom for one in storeys])
@@ -85,9 +85,9 @@ def _arm(tert_butyl_deg: float, tilt_deg: float) -> list[tuple[str, str, Array]]
     ring, carbonyl = np.array([_RING, 0.0, 0.0]), np.array([_RING + _RING_CARBONYL, 0.0, 0.0])
     half_turn = _about_z(60.0)
     # In the plane of the amide a torsion is 0 or 180 degrees; `up` stands for a fourth atom there.
-    oxygen = place(ring + up, ring, carbonyl, _CARBONYL_O, _RING_C_O, 0.0)
-    nitrogen = place(ring + up, ring, carbonyl, _CARBONYL_N, _RING_C_N, 180.0)
-    quaternary = place(oxygen, carbonyl, nitrogen, _N_QUATERNARY, _C_N_QUATERNARY, 0.0)
+    oxygen = place_atom(ring + up, ring, carbonyl, _CARBONYL_O, _RING_C_O, 0.0)
+    nitrogen = place_atom(ring + up, ring, carbonyl, _CARBONYL_N, _RING_C_N, 180.0)
+    quaternary = place_atom(oxygen, carbonyl, nitrogen, _N_QUATERNARY, _C_N_QUATERNARY, 0.0)
     atoms = [
         ("Cr", "C", ring),
         ("Ch", "C", half_turn @ ring),
@@ -95,15 +95,17 @@ def _arm(tert_butyl_deg: float, tilt_deg: float) -> list[tuple[str, str, Array]]
         ("Co", "C", carbonyl),
         ("O", "O", oxygen),
         ("N", "N", nitrogen),
-        ("Hn", "H", place(oxygen, carbonyl, nitrogen, _N_H, _C_N_H, 180.0)),
+        ("Hn", "H", place_atom(oxygen, carbonyl, nitrogen, _N_H, _C_N_H, 180.0)),
         ("Cq", "C", quaternary),
     ]
     for number in range(3):
         angle = 180.0 + tert_butyl_deg + 120.0 * number
-        methyl = place(carbonyl, nitrogen, quaternary, _QUATERNARY_METHYL, _TETRAHEDRAL, angle)
+        methyl = place_atom(carbonyl, nitrogen, quaternary, _QUATERNARY_METHYL, _TETRAHEDRAL, angle)
         atoms.append((f"Cm{number + 1}", "C", methyl))
         for hydrogen in range(3):
-            place_h = place(nitrogen, quaternary, methyl, _METHYL_H, _TETRAHEDRAL, 60.0 + 120.0 * hydrogen)
+            place_h = place_atom(
+                nitrogen, quaternary, methyl, _METHYL_H, _TETRAHEDRAL, 60.0 + 120.0 * hydrogen
+            )
             atoms.append((f"H{number + 1}{hydrogen + 1}", "H", place_h))
     return atoms
 

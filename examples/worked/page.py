@@ -10,7 +10,7 @@ from dsfunet.files import replacing
 _PLACE = re.compile(r"(?<=<!-- table: )([^>]+?)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
-def filled(text: str, parts: Mapping[str, str]) -> str:
+def fill_tables(text: str, parts: Mapping[str, str]) -> str:
     """The page with each table between `<!-- table: NAME -->` and `<!-- end of table -->` put in anew.
 
     Raises:
@@ -25,14 +25,14 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     return _PLACE.sub(table, text)
 
 
-def fill(page: Path, folder: Path, parts: Mapping[str, str]) -> None:
+def update_page(page: Path, folder: Path, parts: Mapping[str, str]) -> None:
     """Put tables into a page, and the pictures of a folder beside it.
 
     Raises:
-        InputError: as `filled`, or the page cannot be read or written.
+        InputError: as `fill_tables`, or the page cannot be read or written.
     """
     try:
-        text = filled(page.read_text(encoding="utf-8"), parts)
+        text = fill_tables(page.read_text(encoding="utf-8"), parts)
     except OSError as error:
         raise InputError(f"{page}: cannot be read ({error.strerror})") from error
     for picture in sorted(folder.glob("example_*.png")):

@@ -30,14 +30,14 @@ from dsfunet.planes.preprocessing import COMPONENTS
 from examples.worked.crystals import Crystal, all_crystals
 from examples.worked.torsion import near_minimum
 
-Answer = Literal["shown", "networks", "lattice", "truth"]
+ComponentSource = Literal["shown", "networks", "lattice", "truth"]
 """Whose I_FF: what `dsfunet factorize` shows, with all it keeps beside it; that of the networks alone; of lattice mode,
 believed or not; or the one put in, as a control."""
 
 SPECIES_KNOWN = "species known"
 """The way of `dsfunet refine --model`: the measured plane divided by the species' I_FF, its B refined."""
 
-WAYS: dict[str, tuple[Answer, FitTo]] = {
+METHODS: dict[str, tuple[ComponentSource, FitTo]] = {
     "default": ("shown", "measured"),
     "networks, I_SRO": ("networks", "short-range-order"),
     "lattice, I_SRO": ("lattice", "short-range-order"),
@@ -54,11 +54,11 @@ EXCLUDE_BELOW = 0.05
 class Trial:
     """One seed: alphas and standard uncertainties by way, each (k,), NaN where the refinement found no answer.
 
-    `believed` says whether lattice mode's answer is the one shown; `torsion_deg` and its uncertainty are NaN where the
+    `lattice_mode_accepted` says whether lattice mode's answer is the one shown; `torsion_deg` and its uncertainty are NaN where the
     crystal has none or the seed was not asked for it.
     """
 
-    believed: bool
+    lattice_mode_accepted: bool
     alphas: dict[str, Array]
     uncertainties: dict[str, Array]
     torsion_deg: float = np.nan
@@ -85,17 +85,17 @@ class Pulls:
     failed: int
 
 
-def answer(result: Result, crystal: Crystal, whose: Answer) -> Result:
+def select_components(result: Result, crystal: Crystal, source: ComponentSource) -> Result:
     """A result with the components of one answer as the believed ones; floors are then fitted anew.
 
     `dsfunet` shows lattice mode's answer only where it accepts it, and keeps the other one beside it.
     """
-    if whose == "shown":
+    if source == "shown":
         return result
-    if whose == "truth":
+    if source == "truth":
         true = crystal.form_factor / crystal.form_factor[crystal.mask].max()
         return replace(result, form_factor=true.astype(np.float32), form_factor_of_networks=None, process={})
-    kept = {"networks": "of_networks", "lattice": "on_lattice"}[whose]
+    kept = {"networks": "of_networks", "lattice": "on_lattice"}[source]
     form_factor, order = (getattr(result, f"{name}_{kept}") for name in COMPONENTS)
     if form_factor is None:  # it is the one that is shown
         form_factor, order = result.form_factor, result.short_range_order
@@ -109,7 +109,7 @@ def answer(result: Result, crystal: Crystal, whose: Answer) -> Result:
     )
 
 
-def normalised(true: Array, result: Result) -> Array:
+def normalise_truth(true: Array, result: Result) -> Array:
     """A true component brought to [0, 1] over the pixels that the networks saw, as answers are; NaN elsewhere."""
     seen = np.where(np.isfinite(result.form_factor), true, np.nan)
     unit: Array = (seen - np.nanmin(seen)) / (np.nanmax(seen) - np.nanmin(seen))
@@ -155,26 +155,26 @@ def refine_species_known(
     return refined(prepared(refine_debye_waller(prepared, refined)))
 
 
-def one_trial(
+def run_trial(
     crystal: Crystal, zones: Zones, factorizer: Factorizer, seed: int, with_torsion: bool = False
 ) -> Trial:
     """Measure with one seed, factorise, and refine in every way."""
     result = factorize_plane(crystal.measured(seed), factorizer=factorizer).result
     alphas, uncertainties = {}, {}
     nothing = np.full(len(crystal.orbits), np.nan)
-    for way, (whose, fit_to) in WAYS.items():
+    for method, (source, fit_to) in METHODS.items():
         try:
-            if way == SPECIES_KNOWN:
+            if method == SPECIES_KNOWN:
                 found = refine_species_known([(crystal, result, zones)], crystal.orbits)
             else:
-                found = refine_result(crystal, answer(result, crystal, whose), zones, fit_to)
+                found = refine_result(crystal, select_components(result, crystal, source), zones, fit_to)
         except InputError:
-            alphas[way], uncertainties[way] = nothing, nothing
+            alphas[method], uncertainties[method] = nothing, nothing
         else:
-            alphas[way], uncertainties[way] = found.alphas, found.uncertainties
-    minimum = near_minimum(crystal, answer(result, crystal, "lattice")) if with_torsion else None
+            alphas[method], uncertainties[method] = found.alphas, found.uncertainties
+    minimum = near_minimum(crystal, select_components(result, crystal, "lattice")) if with_torsion else None
     return Trial(
-        believed=result.form_factor_on_lattice is None,
+        lattice_mode_accepted=result.form_factor_on_lattice is None,
         alphas=alphas,
         uncertainties=uncertainties,
         torsion_deg=minimum.angle_deg if minimum else np.nan,
@@ -182,7 +182,7 @@ def one_trial(
     )
 
 
-def many_trials(
+def run_trials(
     crystals: Sequence[Crystal], seeds: int, torsion_seeds: int, processes: int, progress: bool = True
 ) -> dict[str, list[Trial]]:
     """Trials of all seeds from 0, by the crystal's name; the torsion is looked for in the first `torsion_seeds`.
@@ -197,7 +197,7 @@ def many_trials(
     trials: dict[str, list[Trial]] = {crystal.name: [] for crystal in crystals}
     # torch keeps threads, which do not survive a fork
     with ProcessPoolExecutor(processes, get_context("spawn"), _start_process) as pool:
-        done = pool.map(_do, jobs)
+        done = pool.map(_run_job, jobs)
         for (name, _, _), trial in zip(
             jobs, tqdm(done, total=len(jobs), unit="plane", disable=not progress), strict=True
         ):
@@ -205,10 +205,10 @@ def many_trials(
     return trials
 
 
-def pulls_of(trials: Sequence[Trial], way: str, truth: Array) -> Pulls:
+def summarise_pulls(trials: Sequence[Trial], method: str, truth: Array) -> Pulls:
     """Mean, scatter and pulls of one way over seeds."""
-    alphas = np.array([trial.alphas[way] for trial in trials])
-    uncertainties = np.array([trial.uncertainties[way] for trial in trials])
+    alphas = np.array([trial.alphas[method] for trial in trials])
+    uncertainties = np.array([trial.uncertainties[method] for trial in trials])
     answered = np.isfinite(alphas).all(axis=1)
     alphas, uncertainties = alphas[answered], uncertainties[answered]
     pulls = (alphas - truth) / uncertainties
@@ -225,7 +225,7 @@ def pulls_of(trials: Sequence[Trial], way: str, truth: Array) -> Pulls:
     )
 
 
-class _Workshop:
+class _TrialWorker:
     """What a process keeps between its jobs."""
 
     def __init__(self) -> None:
@@ -237,19 +237,19 @@ class _Workshop:
         crystal = self.crystals[name]
         if name not in self.zones:
             self.zones[name] = zones_of(crystal.grid, crystal.rotations)
-        return one_trial(crystal, self.zones[name], self.factorizer, seed, with_torsion)
+        return run_trial(crystal, self.zones[name], self.factorizer, seed, with_torsion)
 
 
-_workshop: _Workshop | None = None
+_worker: _TrialWorker | None = None
 
 
 def _start_process() -> None:
-    global _workshop
+    global _worker
     torch.set_num_threads(1)
     threadpool_limits(1)
-    _workshop = _Workshop()
+    _worker = _TrialWorker()
 
 
-def _do(job: tuple[str, int, bool]) -> Trial:
-    assert _workshop is not None
-    return _workshop.do(*job)
+def _run_job(job: tuple[str, int, bool]) -> Trial:
+    assert _worker is not None
+    return _worker.do(*job)

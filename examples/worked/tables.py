@@ -20,15 +20,15 @@ from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.io import PlaneName, Result
 from dsfunet.physics import MAX_INDEX
 from dsfunet.physics.symmetry import orbits_of, symmetric_metric
-from examples.worked.crystals import TERT_BUTYL_DEG, UNSEEN_BY_COPPER_GOLD, Crystal
+from examples.worked.crystals import TERT_BUTYL_DEG, UNDETERMINED_IN_COPPER_GOLD, Crystal
 from examples.worked.recovery import (
     EXCLUDE_BELOW,
-    WAYS,
+    METHODS,
     Pulls,
     Trial,
-    answer,
-    normalised,
+    normalise_truth,
     refine_species_known,
+    select_components,
 )
 
 Record = dict[str, Any]
@@ -38,14 +38,16 @@ PullsOf = Mapping[str, Mapping[str, Pulls]]
 def component_errors(crystal: Crystal, result: Result) -> dict[str, dict[str, float]]:
     """Mean squared error in spread space, by answer and component, over the measured pixels."""
     errors = {}
-    for whose in ("networks", "lattice"):
-        found = answer(result, crystal, whose)
+    for source in ("networks", "lattice"):
+        found = select_components(result, crystal, source)
         pairs = {
             "I_FF": (found.form_factor, crystal.form_factor),
             "I_SRO": (found.short_range_order, crystal.short_range_order),
         }
-        errors[whose] = {
-            name: float(4 * np.nanmean((np.sqrt(one) - np.sqrt(normalised(true, result)))[result.mask] ** 2))
+        errors[source] = {
+            name: float(
+                4 * np.nanmean((np.sqrt(one) - np.sqrt(normalise_truth(true, result)))[result.mask] ** 2)
+            )
             for name, (one, true) in pairs.items()
         }
     return errors
@@ -55,12 +57,12 @@ def pulls_record(pulls: PullsOf, crystals: Sequence[Crystal]) -> Record:
     """Everything about pulls, by crystal, way and parameter."""
     return {
         crystal.name: {
-            way: {
+            method: {
                 "failed": one.failed,
                 "within_two": one.within_two,
                 "parameters": {
                     orbit.name: {
-                        name: float(getattr(one, name)[place])
+                        name: float(getattr(one, name)[index])
                         for name in (
                             "truth",
                             "mean",
@@ -71,10 +73,10 @@ def pulls_record(pulls: PullsOf, crystals: Sequence[Crystal]) -> Record:
                             "pull_rms",
                         )
                     }
-                    for place, orbit in enumerate(crystal.orbits)
+                    for index, orbit in enumerate(crystal.orbits)
                 },
             }
-            for way, one in pulls[crystal.name].items()
+            for method, one in pulls[crystal.name].items()
         }
         for crystal in crystals
     }
@@ -82,13 +84,13 @@ def pulls_record(pulls: PullsOf, crystals: Sequence[Crystal]) -> Record:
 
 def alphas_table(crystal: Crystal, pulls: Mapping[str, Pulls]) -> str:
     """Put in, and found with mean uncertainty in each way."""
-    lines = [f"| vector | put in | {' | '.join(WAYS)} |", f"|---|---|{'---|' * len(WAYS)}"]
-    for place, orbit in enumerate(crystal.orbits):
+    lines = [f"| vector | put in | {' | '.join(METHODS)} |", f"|---|---|{'---|' * len(METHODS)}"]
+    for index, orbit in enumerate(crystal.orbits):
         found = [
-            with_uncertainty(float(pulls[way].mean[place]), float(pulls[way].uncertainty[place]))
-            for way in WAYS
+            with_uncertainty(float(pulls[method].mean[index]), float(pulls[method].uncertainty[index]))
+            for method in METHODS
         ]
-        lines.append(f"| {orbit.name} | {crystal.refined_truth[place]:.4g} | {' | '.join(found)} |")
+        lines.append(f"| {orbit.name} | {crystal.refined_truth[index]:.4g} | {' | '.join(found)} |")
     return _with_minus("\n".join(lines))
 
 
@@ -99,13 +101,13 @@ def pulls_table(crystals: Sequence[Crystal], pulls: PullsOf) -> str:
         "|---|---|---|---|---|---|",
     ]
     for crystal in crystals:
-        for way, one in pulls[crystal.name].items():
+        for method, one in pulls[crystal.name].items():
             within = f"{100 * one.within_two:.0f} %"
             largest = one.pull_mean[np.argmax(np.abs(one.pull_mean))]
             deviation = np.sqrt(np.mean(one.pull_deviation**2))
             rms = np.sqrt(np.mean(one.pull_rms**2))
             lines.append(
-                f"| {crystal.name} | {way} | {largest:+.1f} | {deviation:.2f} | {rms:.1f} | {within} |"
+                f"| {crystal.name} | {method} | {largest:+.1f} | {deviation:.2f} | {rms:.1f} | {within} |"
             )
     return _with_minus("\n".join(lines))
 
@@ -120,10 +122,10 @@ def components_table(
     ]
     for crystal in crystals:
         one = errors[crystal.name]
-        believed = sum(trial.believed for trial in trials[crystal.name])
-        numbers = [one[whose][part] for whose in ("networks", "lattice") for part in ("I_FF", "I_SRO")]
+        accepted = sum(trial.lattice_mode_accepted for trial in trials[crystal.name])
+        numbers = [one[source][part] for source in ("networks", "lattice") for part in ("I_FF", "I_SRO")]
         lines.append(
-            f"| {crystal.name} | {100 * (1 - crystal.mask.mean()):.0f} % | {believed} of {len(trials[crystal.name])} | "
+            f"| {crystal.name} | {100 * (1 - crystal.mask.mean()):.0f} % | {accepted} of {len(trials[crystal.name])} | "
             + " | ".join(f"{number:.4f}" for number in numbers)
             + " |"
         )
@@ -184,7 +186,7 @@ def torsion_record(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Recor
     }
 
 
-def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
+def single_plane_record(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
     """What one plane of this crystal cannot settle, and what two together do.
 
     `refused` is the sentence that refining too many vectors out of the plane gives; `in_plane` has, for vectors in
@@ -195,7 +197,7 @@ def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
     rotations, metric = crystal.rotations, symmetric_metric(crystal.cell, crystal.laue)
     vectors = list(crystal.alphas_put_in)
     if crystal.shells is None:
-        vectors.append(UNSEEN_BY_COPPER_GOLD)
+        vectors.append(UNDETERMINED_IN_COPPER_GOLD)
     orbits = orbits_of(vectors, rotations, metric)
     # A quarter: with zeros and halves alone, steps of two along the normal look like none.
     other = replace(crystal, plane=PlaneName(crystal.plane.axes, 0.25))
@@ -228,17 +230,17 @@ def unseen(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
         "joint": {
             orbit.name: {
                 "alpha": float(crystal.alphas_put_in.get(vector, 0.0)),
-                "found": float(joint.alphas[place]),
-                "su": float(joint.uncertainties[place]),
-                "species_known": float(known.alphas[place]),
-                "species_known_su": float(known.uncertainties[place]),
+                "found": float(joint.alphas[index]),
+                "su": float(joint.uncertainties[index]),
+                "species_known": float(known.alphas[index]),
+                "species_known_su": float(known.uncertainties[index]),
             }
-            for place, (vector, orbit) in enumerate(zip(vectors, orbits, strict=True))
+            for index, (vector, orbit) in enumerate(zip(vectors, orbits, strict=True))
         },
     }
 
 
-def unseen_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
+def single_plane_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
     """alpha beside the ratio of sums that one plane gives for it."""
     lines = ["| crystal | vector | alpha | what the plane alone gives |", "|---|---|---|---|"]
     for crystal in crystals:
@@ -268,13 +270,15 @@ def joint_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> s
     return _with_minus("\n".join(lines))
 
 
-def pair_record(crystal: Crystal, result: Result) -> Record:
+def debye_waller_record(crystal: Crystal, result: Result) -> Record:
     """The right pair of species held against I_FF of both answers: misfit, B and scale, with uncertainties."""
     records = {}
-    for whose in ("networks", "lattice"):
+    for source in ("networks", "lattice"):
         pair = ModelPair(crystal.pair.name, crystal.pair.first, crystal.pair.second)
-        [fit] = compare_models([pair], Observation.of(answer(result, crystal, whose)), resamples=100).fits
-        records[whose] = {
+        [fit] = compare_models(
+            [pair], Observation.of(select_components(result, crystal, source)), resamples=100
+        ).fits
+        records[source] = {
             "misfit": fit.misfit,
             "debye_waller_b_angstrom2": fit.debye_waller_b_angstrom2,
             "debye_waller_b_su": fit.debye_waller_b_su if np.isfinite(fit.debye_waller_b_su) else None,
@@ -282,16 +286,16 @@ def pair_record(crystal: Crystal, result: Result) -> Record:
     return {"put_in": crystal.debye_waller_b_angstrom2, **records}
 
 
-def pair_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
+def debye_waller_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
     """Debye-Waller B put in and refined with the right model against I_FF of both answers."""
     lines = ["| crystal | B put in (Å²) | networks alone | lattice mode |", "|---|---|---|---|"]
     for crystal in crystals:
         one = records[crystal.name]
         cells = [
             with_uncertainty(
-                one[whose]["debye_waller_b_angstrom2"], one[whose]["debye_waller_b_su"] or float("nan")
+                one[source]["debye_waller_b_angstrom2"], one[source]["debye_waller_b_su"] or float("nan")
             )
-            for whose in ("networks", "lattice")
+            for source in ("networks", "lattice")
         ]
         lines.append(f"| {crystal.name} | {one['put_in']:g} | {' | '.join(cells)} |")
     return _with_minus("\n".join(lines))

@@ -32,24 +32,24 @@ def mirrored_turn(model: ModelPair) -> Turn:
     return turn
 
 
-def scan_torsion(crystal: Crystal, result: Result, alike: bool = False) -> Scan:
+def scan_torsion(crystal: Crystal, result: Result, same_sense: bool = False) -> Scan:
     """Misfit over all torsion angles; 0 degrees is a methyl anti to the carbonyl carbon.
 
-    `alike` turns both species in one sense, as the command does.
+    `same_sense` turns both species in one sense, as the command does.
     """
-    return _scan(crystal, result, angles_of_range(*WIDE_DEG), alike)
+    return _scan(crystal, result, angles_of_range(*WIDE_DEG), same_sense)
 
 
 def near_minimum(crystal: Crystal, result: Result) -> Minimum | None:
     """The deepest minimum of the misfit within 24 degrees of the angle put in, None where there is none."""
     # The step of the wide scan, about the angle put in so that it lies between two points as any angle would.
-    minima = _scan(crystal, result, _NEAR_DEG + TERT_BUTYL_DEG + 1.0, alike=False).minima
+    minima = _scan(crystal, result, _NEAR_DEG + TERT_BUTYL_DEG + 1.0, same_sense=False).minima
     return minima[0] if minima else None
 
 
-def _scan(crystal: Crystal, result: Result, angles_deg: np.ndarray, alike: bool) -> Scan:
+def _scan(crystal: Crystal, result: Result, angles_deg: np.ndarray, same_sense: bool) -> Scan:
     # The model starts where a user would, at the staggered angle, which is 7 degrees off.
     turned = mirrored_turn(crystal.pair)(crystal.pair, -TERT_BUTYL_DEG)
     start = ModelPair(crystal.pair.name, turned.first, turned.second)
-    turn = torsion_turn(tert_butyl_torsions(), start, "both") if alike else mirrored_turn(start)
+    turn = torsion_turn(tert_butyl_torsions(), start, "both") if same_sense else mirrored_turn(start)
     return scan_model(start, turn, angles_deg, Observation.of(result), _RESAMPLES, seed=0)

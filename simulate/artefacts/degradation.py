@@ -126,7 +126,7 @@ def degrade(
         untouched = False
     if recipe.share_counts > 0 and rng.random() < recipe.share_counts:
         low, high = np.log(recipe.brightest_counts)
-        measured = counted(measured, float(np.exp(rng.uniform(low, high))), rng)
+        measured = add_counting_noise(measured, float(np.exp(rng.uniform(low, high))), rng)
         untouched = False
     return scattering.astype(np.float32) if untouched else normalise(measured)[0]
 
@@ -140,7 +140,7 @@ def smooth_background(
     return bump
 
 
-def counted(intensity: Array, brightest_counts: float, rng: np.random.Generator) -> Array:
+def add_counting_noise(intensity: Array, brightest_counts: float, rng: np.random.Generator) -> Array:
     """Counts drawn by Poisson's law, with so many expected where the non-negative intensity is highest.
 
     Raises:

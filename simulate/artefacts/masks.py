@@ -97,7 +97,7 @@ class MaskRecipe:
             raise InputError(f"mask recipe max_attempts is {self.max_attempts}: expected at least 1")
 
 
-def _sometimes(
+def _draw_with_probability(
     rng: np.random.Generator, share: float, pair: tuple[float, float], otherwise: float = 0.0
 ) -> float:
     """A value out of a range, with a given probability; else `otherwise`."""
@@ -116,7 +116,7 @@ def draw_geometry(rng: np.random.Generator, q_edge_inv_angstrom: float, recipe: 
     if rng.random() < recipe.share_dead_modules and len(modules) > 1:
         chosen = rng.choice(len(modules), size=rng.integers(1, 3), replace=False)
         dead = tuple(modules[number] for number in chosen)
-    cut = _sometimes(rng, recipe.share_q_limit, recipe.q_limit_share, otherwise=float("inf"))
+    cut = _draw_with_probability(rng, recipe.share_q_limit, recipe.q_limit_share, otherwise=float("inf"))
     shift = rng.uniform(*recipe.detector_shift, size=2) * rng.choice([-1.0, 1.0], size=2)
     return ScanGeometry(
         detector=detector,
@@ -125,11 +125,13 @@ def draw_geometry(rng: np.random.Generator, q_edge_inv_angstrom: float, recipe: 
         setting=random_rotation(rng),
         sweep_degrees=float(rng.uniform(*recipe.sweep_degrees)),
         shift_mm=(float(shift[0] * width), float(shift[1] * height)),
-        two_theta_degrees=_sometimes(rng, recipe.share_swung, recipe.two_theta_degrees),
+        two_theta_degrees=_draw_with_probability(rng, recipe.share_swung, recipe.two_theta_degrees),
         beam_stop_degrees=float(rng.uniform(*recipe.beam_stop_degrees)),
-        arm_half_width_degrees=_sometimes(rng, recipe.share_arm, recipe.arm_half_width_degrees),
+        arm_half_width_degrees=_draw_with_probability(rng, recipe.share_arm, recipe.arm_half_width_degrees),
         arm_azimuth_degrees=float(90 * rng.integers(4) + rng.normal(0.0, 5.0)),
-        sector_half_width_degrees=_sometimes(rng, recipe.share_sector, recipe.sector_half_width_degrees),
+        sector_half_width_degrees=_draw_with_probability(
+            rng, recipe.share_sector, recipe.sector_half_width_degrees
+        ),
         sector_azimuth_degrees=float(rng.uniform(0.0, 360.0)),
         dead_modules=dead,
         q_limit_inv_angstrom=q_edge_inv_angstrom * cut,

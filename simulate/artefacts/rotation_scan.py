@@ -178,7 +178,7 @@ def _recorded(kx: float, ky: float, kz: float, panel: _Panel, shadow: _Shadow) -
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_NO_SPECIAL_NUMBERS, inline="always")
-def _turned(qy: float, qz: float, y: float, z: float, sweep: _Sweep) -> bool:
+def _within_sweep(qy: float, qz: float, y: float, z: float, sweep: _Sweep) -> bool:
     """Whether the scan carries (qy, qz) to (y, z).
 
     Cosine and sine (times p^2) of the rotation are compared with the sweep without an arc tangent: inside
@@ -214,8 +214,8 @@ def _scan_row(
         y_squared = p_squared - z * z
         y = math.sqrt(y_squared if y_squared > 0.0 else 0.0)
         forward = wave_number + z
-        first = _turned(qy, qz, -y, z, sweep) & _recorded(qx, -y, forward, panel, shadow)
-        second = _turned(qy, qz, y, z, sweep) & _recorded(qx, y, forward, panel, shadow)
+        first = _within_sweep(qy, qz, -y, z, sweep) & _recorded(qx, -y, forward, panel, shadow)
+        second = _within_sweep(qy, qz, y, z, sweep) & _recorded(qx, y, forward, panel, shadow)
         hits[j] = (first | second) & (y_squared >= 0.0) & (q_squared <= q_limit_squared)
 
 

@@ -8,17 +8,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dsfunet.errors import InputError
-from simulate.correlations.sets import (
-    CorrelationSet,
-    MonteCarloRecipe,
-    draw_targets,
-    measure_alphas,
-    nearest_alphas,
-    order_lattice,
-)
+from simulate.correlations.monte_carlo import MonteCarloRecipe, draw_targets, order_lattice
+from simulate.correlations.sets import CorrelationSet, measure_alphas, nearest_alphas
+from simulate.correlations.symmetric_order import draw_symmetric_set
 
 
-def monte_carlo_set(seed: int | np.random.SeedSequence, recipe: MonteCarloRecipe) -> CorrelationSet:
+def draw_monte_carlo_set(seed: int | np.random.SeedSequence, recipe: MonteCarloRecipe) -> CorrelationSet:
     """One concentration, its targets, one run and all its parameters; the same seed gives the same set."""
     rng = np.random.default_rng(seed)
     # Rounded to molecules before the targets are drawn, so that targets at the bound stay feasible.
@@ -26,17 +21,14 @@ def monte_carlo_set(seed: int | np.random.SeedSequence, recipe: MonteCarloRecipe
     count_a = min(max(round(rng.uniform(*recipe.concentration_range) * total), 1), total - 1)
     m_a = count_a / total
     if recipe.symmetric_share > 0.0 and rng.random() < recipe.symmetric_share:
-        # Here, not above: that module builds on this one.
-        from simulate.correlations.symmetric_order import symmetric_set
-
-        return symmetric_set(rng, m_a, recipe)
+        return draw_symmetric_set(rng, m_a, recipe)
     targets = draw_targets(rng, m_a, recipe)
     occupation, converged = order_lattice(m_a, targets, recipe, int(rng.integers(2**63)))
     alphas = measure_alphas(occupation)
     return CorrelationSet(alphas, m_a, "monte_carlo", converged, targets, nearest_alphas(alphas))
 
 
-def monte_carlo_sets(
+def draw_monte_carlo_sets(
     count: int, seed: int, recipe: MonteCarloRecipe, workers: int = 1, progress: bool = True
 ) -> dict[str, npt.NDArray[Any]]:
     """Many Monte Carlo sets; set j depends on `seed`, j and the recipe only, whatever the number of workers.
@@ -58,7 +50,7 @@ def monte_carlo_sets(
         raise InputError(f"count is {count} and workers {workers}; expected both at least 1.")
 
     def one_set(index: int) -> CorrelationSet:
-        return monte_carlo_set(np.random.SeedSequence(seed, spawn_key=(index,)), recipe)
+        return draw_monte_carlo_set(np.random.SeedSequence(seed, spawn_key=(index,)), recipe)
 
     with ThreadPoolExecutor(workers) as pool:
         sets = list(tqdm(pool.map(one_set, range(count)), total=count, unit="set", disable=not progress))

@@ -216,7 +216,9 @@ def is_physical(alphas: npt.NDArray[np.float64], recipe: OscillatorRecipe) -> bo
     return bool(np.abs(alphas).max() <= 1.0) and negative_share(alphas) <= recipe.max_negative_share
 
 
-def oscillator_set(rng: np.random.Generator, lattice: Lattice, recipe: OscillatorRecipe) -> CorrelationSet:
+def draw_oscillator_set(
+    rng: np.random.Generator, lattice: Lattice, recipe: OscillatorRecipe
+) -> CorrelationSet:
     """A symmetric set at m_A = 0.5, drawn until it is physical.
 
     Arrangement and, on orthogonal axes, unique axis are drawn once, so that rejection cannot favour one.

@@ -13,16 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
+from simulate.correlations.monte_carlo import NEAREST, MonteCarloRecipe, lowest_alpha, order_lattice
 from simulate.correlations.oscillators import Lattice, integer_metric, point_group
-from simulate.correlations.sets import (
-    NEAREST,
-    CorrelationSet,
-    MonteCarloRecipe,
-    lowest_alpha,
-    measure_alphas,
-    nearest_alphas,
-    order_lattice,
-)
+from simulate.correlations.sets import CorrelationSet, measure_alphas, nearest_alphas
 
 Symmetry = Literal["tetragonal", "cubic", "hexagonal"]
 """What ties the targets: two of three axes (4/mmm), all three (m-3m), or [100], [001] and [101] of a lattice whose
@@ -114,7 +107,7 @@ def tied_targets(
     return NEAREST, targets
 
 
-def symmetric_set(rng: np.random.Generator, m_a: float, recipe: MonteCarloRecipe) -> CorrelationSet:
+def draw_symmetric_set(rng: np.random.Generator, m_a: float, recipe: MonteCarloRecipe) -> CorrelationSet:
     """A symmetry, its one or two targets, one run, and parameters that have the symmetry exactly.
 
     Args:

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from dsfunet.data.store import digest_arrays
 from dsfunet.physics import Cell, Molecule
-from simulate.correlations.oscillators import ARRANGEMENTS, Lattice, oscillator_set
+from simulate.correlations.oscillators import ARRANGEMENTS, Lattice, draw_oscillator_set
 from simulate.correlations.sets import CorrelationSet
 from simulate.correlations.symmetric_order import SYMMETRIC_KINDS, sets_by_lattice
-from simulate.crystals.sheared_cells import sheared_cell
+from simulate.crystals.sheared_cells import shear_cell
 from simulate.recipe import Recipe
 from simulate.rotations import random_rotation
 from simulate.species import Species, load_catalogue, pairs
@@ -26,7 +26,7 @@ ORDER_KINDS = (
 
 
 @dataclass(frozen=True)
-class World:
+class Population:
     """What all samples of one split share: the recipe, the pairs of species, Monte Carlo sets for each lattice."""
 
     recipe: Recipe
@@ -51,7 +51,7 @@ class World:
         return digest_arrays(arrays)
 
 
-def build_world(recipe: Recipe, split: str, monte_carlo_sets: tuple[CorrelationSet, ...]) -> World:
+def build_population(recipe: Recipe, split: str, monte_carlo_sets: tuple[CorrelationSet, ...]) -> Population:
     """The world of one split; Monte Carlo sets that missed their targets are left out.
 
     Raises:
@@ -59,7 +59,7 @@ def build_world(recipe: Recipe, split: str, monte_carlo_sets: tuple[CorrelationS
     """
     catalogue = load_catalogue(Path(recipe.species_folder) if recipe.species_folder else None)
     usable = tuple(each for each in monte_carlo_sets if each.converged)
-    return World(recipe, split, catalogue, pairs(catalogue, split), sets_by_lattice(usable))
+    return Population(recipe, split, catalogue, pairs(catalogue, split), sets_by_lattice(usable))
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,15 @@ class Crystal:
         return first, second
 
 
-def draw_crystal(world: World, rng: np.random.Generator) -> Crystal:
+def draw_crystal(population: Population, rng: np.random.Generator) -> Crystal:
     """A crystal drawn by the world's recipe."""
-    recipe = world.recipe
-    first, second, rotations = _draw_species(world, rng)
-    order = _draw_order(world, rng, first.lattice)
+    recipe = population.recipe
+    first, second, rotations = _draw_species(population, rng)
+    order = _draw_order(population, rng, first.lattice)
     cell = vegard_cell(first, second, order.m_a)
     # Only order without symmetry goes with a cell that has none.
     if recipe.triclinic_share > 0 and order.kind == "monte_carlo" and rng.random() < recipe.triclinic_share:
-        cell = sheared_cell(cell, rng)
+        cell = shear_cell(cell, rng)
     reach = (
         recipe.monte_carlo_q_max_inv_angstrom
         if order.kind.startswith("monte_carlo")
@@ -131,9 +131,11 @@ def vegard_cell(first: Species, second: Species, concentration_first: float) -> 
     return Cell(a, b, c)
 
 
-def _draw_species(world: World, rng: np.random.Generator) -> tuple[Species, Species, npt.NDArray[np.float64]]:
-    candidates = world.pairs
-    if world.recipe.balance_groups:
+def _draw_species(
+    population: Population, rng: np.random.Generator
+) -> tuple[Species, Species, npt.NDArray[np.float64]]:
+    candidates = population.pairs
+    if population.recipe.balance_groups:
         groups = sorted({first.group for first, _ in candidates})
         group = groups[rng.integers(len(groups))]
         candidates = tuple(pair for pair in candidates if pair[0].group == group)
@@ -141,15 +143,15 @@ def _draw_species(world: World, rng: np.random.Generator) -> tuple[Species, Spec
     if rng.random() < 0.5:
         first, second = second, first
     rotations = np.stack([np.eye(3), np.eye(3)])
-    one_species = rng.random() < world.recipe.orientation_share and len(first.elements) > 1
+    one_species = rng.random() < population.recipe.orientation_share and len(first.elements) > 1
     for which in range(2):
-        if rng.random() < world.recipe.rotated_share or (one_species and which == 1):
+        if rng.random() < population.recipe.rotated_share or (one_species and which == 1):
             rotations[which] = random_rotation(rng)
     return first, first if one_species else second, rotations
 
 
-def _draw_order(world: World, rng: np.random.Generator, lattice: Lattice) -> CorrelationSet:
-    if rng.random() < world.recipe.monte_carlo_share:
-        sets = world.monte_carlo_sets[lattice]
+def _draw_order(population: Population, rng: np.random.Generator, lattice: Lattice) -> CorrelationSet:
+    if rng.random() < population.recipe.monte_carlo_share:
+        sets = population.monte_carlo_sets[lattice]
         return sets[rng.integers(len(sets))]
-    return oscillator_set(rng, lattice, world.recipe.oscillator)
+    return draw_oscillator_set(rng, lattice, population.recipe.oscillator)

@@ -12,7 +12,7 @@ from dsfunet.physics import MAX_INDEX, plane_through
 from dsfunet.planes.preprocessing import PIXELS, normalise, spread
 from simulate.artefacts.degradation import degrade
 from simulate.artefacts.masks import draw_mask
-from simulate.crystals.draw import ORDER_KINDS, Crystal, World, draw_crystal
+from simulate.crystals.draw import ORDER_KINDS, Crystal, Population, draw_crystal
 from simulate.crystals.kernels import form_factor_intensity, measured_range, short_range_order_intensity
 from simulate.recipe import SPLITS, Recipe
 
@@ -25,7 +25,7 @@ NEAR_DUPLICATE = 1e-3
 A fourteenth of the paper's mark for a form factor: no network is asked to tell such planes apart.
 """
 
-_MOST_BARREN = 20
+_MAX_BARREN_CRYSTALS = 20
 _THUMBNAIL_STEP = 4
 
 Sample = dict[str, npt.ArrayLike]
@@ -38,7 +38,7 @@ def crystal_stream(recipe: Recipe, split: str, crystal: int) -> np.random.Genera
     )
 
 
-def draw_samples(world: World, start: int, stop: int) -> Iterator[Sample]:
+def draw_samples(population: Population, start: int, stop: int) -> Iterator[Sample]:
     """Samples `start` to `stop - 1` of a split: one entry for every array of the store, in its shape.
 
     Sample i comes from stream number i // planes_per_crystal, so it does not depend on where one starts.
@@ -46,19 +46,19 @@ def draw_samples(world: World, start: int, stop: int) -> Iterator[Sample]:
     Raises:
         InputError: many crystals in a row gave no usable plane, so the recipe cannot be what was meant.
     """
-    per_crystal = world.recipe.planes_per_crystal
+    per_crystal = population.recipe.planes_per_crystal
     for crystal in range(start // per_crystal, -(-stop // per_crystal)):
         first = crystal * per_crystal
-        samples = _draw_planes(world, crystal, per_crystal)
+        samples = _draw_planes(population, crystal, per_crystal)
         yield from samples[max(start - first, 0) : stop - first]
 
 
-def draw_sample(world: World, index: int) -> Sample:
+def draw_sample(population: Population, index: int) -> Sample:
     """Sample `index` of a split, as in `draw_samples`."""
-    return next(draw_samples(world, index, index + 1))
+    return next(draw_samples(population, index, index + 1))
 
 
-def _draw_planes(world: World, number: int, count: int) -> list[Sample]:
+def _draw_planes(population: Population, number: int, count: int) -> list[Sample]:
     """Planes from one stream: layers of one crystal, and of more where that has no more to show.
 
     Dropped are planes without contrast (two species that scatter alike) and near-duplicates.
@@ -66,15 +66,15 @@ def _draw_planes(world: World, number: int, count: int) -> list[Sample]:
     Raises:
         InputError: many crystals in a row gave no plane at all.
     """
-    rng = crystal_stream(world.recipe, world.split, number)
+    rng = crystal_stream(population.recipe, population.split, number)
     samples: list[Sample] = []
     barren = 0
-    while barren < _MOST_BARREN:
-        crystal = draw_crystal(world, rng)
+    while barren < _MAX_BARREN_CRYSTALS:
+        crystal = draw_crystal(population, rng)
         thumbnails: list[npt.NDArray[np.float32]] = []
         barren += 1
-        for axes, offset in draw_layers(world.recipe, rng, crystal):
-            sample = _draw_plane(world, rng, crystal, axes, offset)
+        for axes, offset in draw_layers(population.recipe, rng, crystal):
+            sample = _draw_plane(population, rng, crystal, axes, offset)
             if sample is None:
                 continue
             if count > 1:
@@ -87,16 +87,16 @@ def _draw_planes(world: World, number: int, count: int) -> list[Sample]:
             if len(samples) == count:
                 return samples
     raise InputError(
-        f"{world.split} crystal {number}: {_MOST_BARREN} crystals in a row gave no plane with contrast;"
+        f"{population.split} crystal {number}: {_MAX_BARREN_CRYSTALS} crystals in a row gave no plane with contrast;"
         " expected pairs of species that scatter differently"
     )
 
 
 def _draw_plane(
-    world: World, rng: np.random.Generator, crystal: Crystal, axes: tuple[int, int], offset: float
+    population: Population, rng: np.random.Generator, crystal: Crystal, axes: tuple[int, int], offset: float
 ) -> Sample | None:
     """One layer of a crystal as a sample; None where a component is flat, or the mask hides all that scatters."""
-    recipe, order, cell = world.recipe, crystal.order, crystal.cell
+    recipe, order, cell = population.recipe, crystal.order, crystal.cell
     plane = plane_through(cell, axes, offset, crystal.q_max_inv_angstrom, PIXELS)
     form_factor = form_factor_intensity(
         *crystal.molecules, plane, order.m_a, crystal.debye_waller_b_angstrom2
@@ -125,7 +125,7 @@ def _draw_plane(
         "mask": np.packbits(mask, axis=-1),
         "form_factor_floor": np.float32(floors[0]),
         "short_range_order_floor": np.float32(floors[1]),
-        "species": np.array([world.catalogue.index(each) for each in crystal.species], np.int16),
+        "species": np.array([population.catalogue.index(each) for each in crystal.species], np.int16),
         "rotations": crystal.rotations.astype(np.float32),
         "cell": np.array(cell.parameters),
         "plane": np.stack([plane.origin, plane.step_u, plane.step_v]),

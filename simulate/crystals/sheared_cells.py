@@ -11,7 +11,7 @@ MAX_SHEAR_DEGREES = 15.0
 _SHEARABLE = ((90.0, 90.0, 90.0), (90.0, 120.0, 90.0))
 
 
-def sheared_cell(cell: Cell, rng: np.random.Generator) -> Cell:
+def shear_cell(cell: Cell, rng: np.random.Generator) -> Cell:
     """The cell with the same edges and three new angles, each uniform up to 15 degrees from its own.
 
     Any three such angles close a cell: sqrt(1 - cos^2 alpha - cos^2 beta - cos^2 gamma + 2 cos alpha cos beta

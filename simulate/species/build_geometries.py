@@ -34,7 +34,7 @@ VAN_DER_WAALS = "van der Waals box"
 
 
 @dataclass(frozen=True)
-class Made:
+class NewSpecies:
     """One species on its way to the files: atoms and cell edges [Angstrom], and how both came about."""
 
     name: str
@@ -49,7 +49,7 @@ class Made:
     rotated_copy_of: str | None = None
 
 
-def ideal_species() -> Iterator[Made]:
+def build_ideal_species() -> Iterator[NewSpecies]:
     """Ions, atoms and perovskite units, from bond lengths and lattice parameters alone."""
     for ion in IONS:
         corners = SHAPES[ion.shape]
@@ -57,18 +57,18 @@ def ideal_species() -> Iterator[Made]:
         positions = np.vstack([np.zeros(3), ion.bond_angstrom * corners])
         how = f"ideal {ion.shape}, {ion.centre}-{ion.ligand} {ion.bond_angstrom:.2f} Angstrom"
         edges = cell_from_size(elements, positions, LATTICES[ion.group])
-        yield Made(ion.name, ion.group, ion.split, elements, positions, edges, VAN_DER_WAALS, how)
+        yield NewSpecies(ion.name, ion.group, ion.split, elements, positions, edges, VAN_DER_WAALS, how)
     for atom in ATOMS:
         edges = (atom.edge_angstrom,) * 3
         edges_from = f"lattice parameter of fcc {atom.element}"
-        yield Made(
+        yield NewSpecies(
             atom.name, "spherical", atom.split, (atom.element,), np.zeros((1, 3)), edges, edges_from, "atom"
         )
     for unit in PEROVSKITES:
-        yield _perovskite(unit)
+        yield _build_perovskite(unit)
 
 
-def molecule_species(molecule: Molecule) -> Made:
+def build_molecule_species(molecule: Molecule) -> NewSpecies:
     """A molecule's conformer of lowest MMFF94 energy among ten, in its standard frame.
 
     Raises:
@@ -97,18 +97,18 @@ def molecule_species(molecule: Molecule) -> Made:
     recipe = f"RDKit {rdBase.rdkitVersion}, ETKDGv3, seed {SEED}, best MMFF94 energy of {CONFORMERS}"
     how = f"{molecule.smiles}; {recipe}"
     edges = cell_from_size(elements, positions, LATTICES[molecule.group])
-    return Made(
+    return NewSpecies(
         molecule.name, molecule.group, molecule.split, elements, positions, edges,
         VAN_DER_WAALS, how, molecule.smiles,
     )  # fmt: skip
 
 
-def rotated_copy(original: Made) -> Made:
+def rotate_species(original: NewSpecies) -> NewSpecies:
     """A copy in a random orientation that depends on the seed and the name alone; the cell is its own."""
     rng = np.random.default_rng([SEED, zlib.crc32(original.name.encode())])
     positions = np.asarray(original.positions @ random_rotation(rng).T)
     edges = cell_from_size(original.elements, positions, LATTICES[original.group])
-    return Made(
+    return NewSpecies(
         f"{original.name}_rotated", original.group, original.split, original.elements, positions, edges,
         VAN_DER_WAALS, f"{original.name} in a random orientation, seed {SEED}",
         original.smiles, original.name,
@@ -123,35 +123,35 @@ def hill_formula(elements: tuple[str, ...]) -> str:
     return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)
 
 
-def xyz_text(made: Made) -> str:
+def format_xyz(species: NewSpecies) -> str:
     """The species as a plain XYZ file."""
     # Adding zero turns -0.0, which some eigenvector routines give and others do not, into 0.0.
-    rows = np.round(made.positions, 6) + 0.0
+    rows = np.round(species.positions, 6) + 0.0
     lines = [
         f"{symbol:<2} {x:12.6f} {y:12.6f} {z:12.6f}"
-        for symbol, (x, y, z) in zip(made.elements, rows, strict=True)
+        for symbol, (x, y, z) in zip(species.elements, rows, strict=True)
     ]
-    return "\n".join([str(len(lines)), f"{made.name}: {made.how}", *lines]) + "\n"
+    return "\n".join([str(len(lines)), f"{species.name}: {species.how}", *lines]) + "\n"
 
 
-def catalogue_entry(made: Made) -> dict[str, object]:
+def catalogue_entry(species: NewSpecies) -> dict[str, object]:
     """The species as an entry of catalogue.yaml."""
     entry: dict[str, object] = {
-        "name": made.name,
-        "group": made.group,
-        "split": made.split,
-        "formula": hill_formula(made.elements),
-        "cell_edges_angstrom": list(made.edges),
-        "cell_edges_from": made.edges_from,
+        "name": species.name,
+        "group": species.group,
+        "split": species.split,
+        "formula": hill_formula(species.elements),
+        "cell_edges_angstrom": list(species.edges),
+        "cell_edges_from": species.edges_from,
     }
-    if made.smiles is not None:
-        entry["smiles"] = made.smiles
-    if made.rotated_copy_of is not None:
-        entry["rotated_copy_of"] = made.rotated_copy_of
+    if species.smiles is not None:
+        entry["smiles"] = species.smiles
+    if species.rotated_copy_of is not None:
+        entry["rotated_copy_of"] = species.rotated_copy_of
     return entry
 
 
-def _perovskite(unit: PerovskiteUnit) -> Made:
+def _build_perovskite(unit: PerovskiteUnit) -> NewSpecies:
     """A B site with oxygens at both ends of each bonded axis, or nothing at all."""
     bonds = [(axis, bond) for axis, bond in enumerate(unit.bonds_angstrom) if bond is not None]
     oxygens = [sign * bond * np.eye(3)[axis] for axis, bond in bonds for sign in (1, -1)]
@@ -163,7 +163,7 @@ def _perovskite(unit: PerovskiteUnit) -> Made:
         edges = (a, b, c)
     lengths = sorted({f"{bond:.3f}" for _, bond in bonds})
     how = f"ideal B-O unit, {unit.element}-O {', '.join(lengths)} Angstrom" if lengths else "empty B site"
-    return Made(unit.name, "perovskite", unit.split, elements, positions, edges, unit.source, how)
+    return NewSpecies(unit.name, "perovskite", unit.split, elements, positions, edges, unit.source, how)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -175,15 +175,15 @@ def _replace(path: Path, text: str) -> None:
 
 def main(folder: Path = FOLDER) -> None:
     """Write geometries/<group>/<name>.xyz for every species, and catalogue.yaml."""
-    originals = [*ideal_species(), *map(molecule_species, MOLECULES)]
-    by_name = {made.name: made for made in originals}
-    made_all = sorted(
-        [*originals, *(rotated_copy(by_name[name]) for name in ROTATED)], key=lambda made: made.name
+    originals = [*build_ideal_species(), *map(build_molecule_species, MOLECULES)]
+    by_name = {species.name: species for species in originals}
+    all_species = sorted(
+        [*originals, *(rotate_species(by_name[name]) for name in ROTATED)], key=lambda species: species.name
     )
-    for made in made_all:
-        _replace(folder / "geometries" / made.group / f"{made.name}.xyz", xyz_text(made))
+    for species in all_species:
+        _replace(folder / "geometries" / species.group / f"{species.name}.xyz", format_xyz(species))
     entries = yaml.safe_dump(
-        [catalogue_entry(made) for made in made_all], sort_keys=False, default_flow_style=None
+        [catalogue_entry(species) for species in all_species], sort_keys=False, default_flow_style=None
     )
     _replace(
         folder / "catalogue.yaml",

@@ -22,8 +22,8 @@ from dsfunet.data.store import (
     shard_count,
 )
 from dsfunet.errors import InputError
-from simulate.stores.locks import naming_failures
-from simulate.stores.shard_writer import end_with_parent
+from simulate.stores.locks import report_os_errors
+from simulate.stores.shard_writer import exit_with_parent
 
 _MOST_NAMED = 8
 
@@ -38,8 +38,10 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
     samples, per_shard = len(store), int(store.attributes["samples_per_shard"])
     count = shard_count(samples, per_shard)
     damage = {}
-    with naming_failures(f"{path}: cannot be read"), _mapping(min(workers, count)) as mapped:
-        found = mapped(partial(_damage, path, tuple(store.layout), samples, per_shard), range(count))
+    with report_os_errors(f"{path}: cannot be read"), _parallel_map(min(workers, count)) as parallel_map:
+        found = parallel_map(
+            partial(_find_damage, path, tuple(store.layout), samples, per_shard), range(count)
+        )
         bar = tqdm(found, total=count, desc=path.name, unit="shard", disable=not progress)
         try:
             damage = {shard: wrong for shard, wrong in enumerate(bar) if wrong is not None}
@@ -63,13 +65,13 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
 
 
 @contextmanager
-def _mapping(workers: int) -> Iterator[Any]:
+def _parallel_map(workers: int) -> Iterator[Any]:
     """`map` in this process or over several."""
     if workers <= 1:
         yield map
         return
     # Spawned, not forked: zarr holds threads that do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), exit_with_parent) as pool:
         yield pool.map
 
 
@@ -80,7 +82,7 @@ def _manifests(path: Path, count: int) -> Iterator[dict[str, Any]]:
         yield manifest
 
 
-def _damage(path: Path, names: Sequence[str], samples: int, per_shard: int, shard: int) -> str | None:
+def _find_damage(path: Path, names: Sequence[str], samples: int, per_shard: int, shard: int) -> str | None:
     """What is wrong with a shard, in a few words; None if nothing is."""
     manifest = read_manifest(path, shard)
     if manifest is None:

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from dsfunet.errors import InputError
 from dsfunet.files import replacing
-from simulate.correlations.draw import monte_carlo_sets
+from simulate.correlations.draw import draw_monte_carlo_sets
 from simulate.correlations.sets import CorrelationSet
 from simulate.correlations.symmetric_order import sets_by_lattice
 from simulate.crystals.planes import GENERATOR_VERSION
 from simulate.recipe import SPLITS, Recipe
-from simulate.stores.locks import locked, naming_failures
+from simulate.stores.locks import hold_lock, report_os_errors
 
 
-def correlation_sets(
+def load_correlation_sets(
     recipe: Recipe, split: str, out: Path | None, workers: int, progress: bool
 ) -> tuple[CorrelationSet, ...]:
     """The Monte Carlo sets of a split, cached in `out` under a name that says what they depend on.
@@ -38,19 +38,21 @@ def correlation_sets(
         np.random.SeedSequence(recipe.seed, spawn_key=(len(SPLITS), SPLITS.index(split))).generate_state(1)[0]
     )
     if out is None:
-        made = monte_carlo_sets(count, seed, recipe.monte_carlo, workers=workers, progress=progress)
+        made = draw_monte_carlo_sets(count, seed, recipe.monte_carlo, workers=workers, progress=progress)
         return _usable_sets(made, count)
     key = json.dumps([recipe.as_plain()["monte_carlo"], count, seed, GENERATOR_VERSION], sort_keys=True)
     cache = out / f"correlations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
     note = f"{cache}: another process is making these Monte Carlo sets, waiting for it"
     with (
-        naming_failures(f"{cache}: cannot be written"),
-        locked(cache.with_name(f".{cache.name}.lock"), note=note),
+        report_os_errors(f"{cache}: cannot be written"),
+        hold_lock(cache.with_name(f".{cache.name}.lock"), note=note),
     ):
         for left_by_a_killed_run in cache.parent.glob(f".{cache.name}.*.part"):
             left_by_a_killed_run.unlink()
         if not cache.exists():
-            arrays = monte_carlo_sets(count, seed, recipe.monte_carlo, workers=workers, progress=progress)
+            arrays = draw_monte_carlo_sets(
+                count, seed, recipe.monte_carlo, workers=workers, progress=progress
+            )
             with replacing(cache) as temporary, temporary.open("wb") as stream:
                 np.savez(stream, allow_pickle=False, **arrays)
     try:

@@ -10,11 +10,11 @@ from zarr.storage import MemoryStore
 
 from dsfunet.data.store import LAYOUT, create_store, digest_arrays, shard_count
 from dsfunet.errors import InputError
-from simulate.correlations.draw import monte_carlo_set
+from simulate.correlations.draw import draw_monte_carlo_set
 from simulate.correlations.sets import CorrelationSet
-from simulate.crystals.draw import build_world
+from simulate.crystals.draw import build_population
 from simulate.recipe import SPLITS, Recipe
-from simulate.stores.shard_writer import draw_arrays, put_arrays
+from simulate.stores.shard_writer import draw_arrays, write_arrays
 
 PLANES = 24
 """Planes of each split that are made for a forecast."""
@@ -30,7 +30,7 @@ class Forecast:
     Attributes:
         split: which one.
         planes: how many planes it has.
-        shard_count: in how many shards.
+        shard_count: in how many 
         sets: Monte Carlo sets that are made first; 0 if there are none.
         seconds_per_set: of one process.
         seconds_per_plane: of one process, compression included.
@@ -85,16 +85,16 @@ def _forecast_split(recipe: Recipe, split: str, workers: int, tasks: int, planes
     seconds_per_set = 0.0
     if recipe.monte_carlo_share > 0:
         # The first also compiles what numba has not compiled yet, and does not count.
-        monte_carlo_set(0, recipe.monte_carlo)
+        draw_monte_carlo_set(0, recipe.monte_carlo)
         start = time.perf_counter()
-        made = [monte_carlo_set(seed, recipe.monte_carlo) for seed in range(1, SETS + 1)]
+        made = [draw_monte_carlo_set(seed, recipe.monte_carlo) for seed in range(1, SETS + 1)]
         seconds_per_set = (time.perf_counter() - start) / SETS
         # What a set costs and what is done with it does not hang on its targets, met or tied.
         sets = tuple(replace(each, converged=True, kind="monte_carlo") for each in made)
-    world = build_world(recipe, split, sets)
-    draw_arrays(world, 0, 1)
+    population = build_population(recipe, split, sets)
+    draw_arrays(population, 0, 1)
     start = time.perf_counter()
-    arrays = draw_arrays(world, 0, number)
+    arrays = draw_arrays(population, 0, number)
     size = stored_bytes(arrays)
     digest_arrays(arrays)
     return Forecast(
@@ -116,11 +116,11 @@ def stored_bytes(arrays: dict[str, Any]) -> int:
     number = len(next(iter(arrays.values())))
     held: dict[str, Any] = {}
     group = create_store(MemoryStore(held), number, number, {}, set(arrays) - set(LAYOUT))
-    put_arrays(group, 0, arrays)
+    write_arrays(group, 0, arrays)
     return sum(len(content) for key, content in held.items() if not key.endswith("zarr.json"))
 
 
-def table(forecasts: list[Forecast], workers: int, out: Path) -> str:
+def format_forecast(forecasts: list[Forecast], workers: int, out: Path) -> str:
     """The forecast as a small table, with what is free at `out`."""
     header = ("", "planes", "shards", "ms a plane", "sets", "time for sets", "time in all", "on disk")
     rows = [header]
@@ -132,13 +132,13 @@ def table(forecasts: list[Forecast], workers: int, out: Path) -> str:
                 str(each.shard_count),
                 f"{1000 * each.seconds_per_plane:.0f}",
                 str(each.sets) if each.sets else "-",
-                duration(each.set_seconds) if each.sets else "-",
-                duration(each.seconds),
-                size_in_words(each.size_bytes),
+                format_duration(each.set_seconds) if each.sets else "-",
+                format_duration(each.seconds),
+                format_size(each.size_bytes),
             )
         )
     total = sum(each.size_bytes for each in forecasts)
-    together = duration(sum(each.seconds for each in forecasts)), size_in_words(total)
+    together = format_duration(sum(each.seconds for each in forecasts)), format_size(total)
     rows.append(("together", str(sum(each.planes for each in forecasts)), "", "", "", "", *together))
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = []
@@ -149,11 +149,11 @@ def table(forecasts: list[Forecast], workers: int, out: Path) -> str:
     free = _free_bytes(out)
     lines.append(
         f"with {workers} worker{'s' if workers > 1 else ''}, each as fast as this process was;"
-        f" {size_in_words(free)} free at {out}"
+        f" {format_size(free)} free at {out}"
     )
     if free < total:
         lines.append(
-            f"{out} has too little room: {size_in_words(total)} are needed, {size_in_words(free)} are free"
+            f"{out} has too little room: {format_size(total)} are needed, {format_size(free)} are free"
         )
     return "\n".join(lines)
 
@@ -166,7 +166,7 @@ def _free_bytes(out: Path) -> int:
         raise InputError(f"{out}: cannot be looked at ({error.strerror})") from error
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time in the unit that suits it."""
     for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
@@ -174,7 +174,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
 
 
-def size_in_words(size_bytes: float) -> str:
+def format_size(size_bytes: float) -> str:
     """A number of bytes in the unit that suits it, powers of ten."""
     for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if size_bytes >= length:

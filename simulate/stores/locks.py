@@ -36,7 +36,7 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 @contextmanager
-def locked(file: Path, refusal: str | None = None, note: str | None = None) -> Iterator[None]:
+def hold_lock(file: Path, refusal: str | None = None, note: str | None = None) -> Iterator[None]:
     """Hold a lock file. Where another process holds it, refuse with one sentence, or wait if there is none.
 
     `note` is printed to standard error when there is something to wait for.
@@ -88,12 +88,12 @@ def discard_locks(path: Path) -> None:
     path = path.resolve()
     for kind in ("shard", "claim"):
         for file in path.parent.glob(f".{path.name}.{kind}-*.lock"):
-            with suppress(InputError), locked(file, refusal="held"):
+            with suppress(InputError), hold_lock(file, refusal="held"):
                 pass
 
 
 @contextmanager
-def claimed(path: Path, todo: Iterable[int]) -> Iterator[None]:
+def claim_shards(path: Path, todo: Iterable[int]) -> Iterator[None]:
     """Claim shards of a store for this run, before any work is done, so that of two runs the second is refused.
 
     Raises:
@@ -104,11 +104,11 @@ def claimed(path: Path, todo: Iterable[int]) -> Iterator[None]:
     with ExitStack() as stack:
         # In ascending order: of runs that start at once, one gets all that it asks for.
         for shard in todo:
-            stack.enter_context(locked(claim_lock(path, shard), refusal=being_written(path, shard)))
+            stack.enter_context(hold_lock(claim_lock(path, shard), refusal=busy_message(path, shard)))
         yield
 
 
-def being_written(path: Path, shard: int) -> str:
+def busy_message(path: Path, shard: int) -> str:
     """What a second writer is told."""
     return (
         f"{path}: another process is writing shard {shard}; let it finish,"
@@ -125,7 +125,7 @@ def _allow_open_files(count: int) -> None:
 
 
 @contextmanager
-def naming_failures(what: str, consequence: str = "") -> Iterator[None]:
+def report_os_errors(what: str, consequence: str = "") -> Iterator[None]:
     """Say in one sentence what the operating system refused: a full disk, a quota, no permission.
 
     Raises:

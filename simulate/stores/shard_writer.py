@@ -20,14 +20,14 @@ from dsfunet.data.store import MANIFEST_FOLDER, digest_arrays, layout_with, mani
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.correlations.sets import CorrelationSet
-from simulate.crystals.draw import World, build_world
+from simulate.crystals.draw import Population, build_population
 from simulate.crystals.planes import draw_samples
 from simulate.recipe import Recipe
-from simulate.stores.locks import being_written, locked, naming_failures, shard_lock
+from simulate.stores.locks import busy_message, hold_lock, report_os_errors, shard_lock
 
 KEPT = "; finished shards are kept, and the same command goes on from there"
 
-_world: World | None = None
+_population: Population | None = None
 
 
 def write_shards(
@@ -47,7 +47,7 @@ def write_shards(
     try:
         # Spawned, not forked: numba and BLAS hold threads that do not survive a fork.
         with (
-            naming_failures(f"{path}: no worker processes can be started", KEPT),
+            report_os_errors(f"{path}: no worker processes can be started", KEPT),
             ProcessPoolExecutor(
                 workers, get_context("spawn"), _start_pool_worker, (recipe, split, sets)
             ) as pool,
@@ -68,17 +68,17 @@ def write_shards(
         ) from error
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """Have this worker process end when its parent is killed; it would wait for ever."""
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def _start_pool_worker(recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...]) -> None:
-    end_with_parent()
+    exit_with_parent()
     _start_worker(recipe, split, sets)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
@@ -86,42 +86,42 @@ def _end_with_parent() -> None:
 
 
 def _start_worker(recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...]) -> None:
-    global _world
-    _world = build_world(recipe, split, sets)
+    global _population
+    _population = build_population(recipe, split, sets)
 
 
 def _write_shard(path: Path, shard: int) -> int:
     """Make and write one whole shard, then its manifest entry; the only writer of its files."""
-    assert _world is not None
+    assert _population is not None
     with (
-        naming_failures(f"{path}: shard {shard} cannot be written", KEPT),
-        locked(shard_lock(path, shard), refusal=being_written(path, shard)),
+        report_os_errors(f"{path}: shard {shard} cannot be written", KEPT),
+        hold_lock(shard_lock(path, shard), refusal=busy_message(path, shard)),
     ):
         if read_manifest(path, shard) is not None:
             return shard
-        samples = getattr(_world.recipe.samples, _world.split)
-        per_shard = _world.recipe.samples_per_shard
+        samples = getattr(_population.recipe.samples, _population.split)
+        per_shard = _population.recipe.samples_per_shard
         start, stop = shard * per_shard, min((shard + 1) * per_shard, samples)
-        arrays = draw_arrays(_world, start, stop)
+        arrays = draw_arrays(_population, start, stop)
         remove_remains(path, shard, arrays)
-        put_arrays(zarr.open_group(path, mode="r+", zarr_format=3), start, arrays)
+        write_arrays(zarr.open_group(path, mode="r+", zarr_format=3), start, arrays)
         manifest = {"samples": stop - start, "sha256": digest_arrays(arrays)}
         write_json(manifest_file(path, shard), manifest)
     return shard
 
 
-def draw_arrays(world: World, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
+def draw_arrays(population: Population, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
     """Samples `start` to `stop - 1` of one split, stacked: one entry for every array of the recipe's stores."""
     # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
     with threadpool_limits(1):
-        drawn = list(draw_samples(world, start, stop))
+        drawn = list(draw_samples(population, start, stop))
     return {
         name: np.stack([sample[name] for sample in drawn]).astype(layout.dtype, copy=False)
-        for name, layout in layout_with(world.recipe.optional_arrays).items()
+        for name, layout in layout_with(population.recipe.optional_arrays).items()
     }
 
 
-def put_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write stacked samples into a store's arrays from sample `start` on."""
     # No chunk is empty: comparing each with the fill value would take a third of the time.
     with zarr.config.set({"array.write_empty_chunks": True}):

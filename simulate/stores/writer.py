@@ -16,11 +16,11 @@ from dsfunet._version import __version__
 from dsfunet.data.store import create_store, digest_shards, read_manifest, shard_count
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
-from simulate.crystals.draw import ORDER_KINDS, build_world
+from simulate.crystals.draw import ORDER_KINDS, build_population
 from simulate.crystals.planes import GENERATOR_VERSION
 from simulate.recipe import SPLITS, Recipe
-from simulate.stores.correlation_cache import correlation_sets
-from simulate.stores.locks import claimed, discard_locks, locked, naming_failures, store_lock
+from simulate.stores.correlation_cache import load_correlation_sets
+from simulate.stores.locks import claim_shards, discard_locks, hold_lock, report_os_errors, store_lock
 from simulate.stores.shard_writer import write_shards
 
 
@@ -55,17 +55,17 @@ def simulate(
         InputError: `out` cannot be written or holds a store of another recipe, another run is writing the same
             shards, or `workers` is below 1.
     """
-    workers = checked_workers(workers)
+    workers = resolve_workers(workers)
     _check_writable(out)
     stores = {}
     for split in SPLITS:
         if getattr(recipe.samples, split):
-            with naming_failures(f"{out / split}.zarr: cannot be written"):
+            with report_os_errors(f"{out / split}.zarr: cannot be written"):
                 stores[split] = _simulate_split(recipe, split, out, workers, progress, task or Task())
     return stores
 
 
-def checked_workers(workers: int | None) -> int:
+def resolve_workers(workers: int | None) -> int:
     """Number of worker processes, one for each core by default.
 
     Raises:
@@ -86,7 +86,7 @@ def missing_shards(path: Path) -> list[int]:
     """
     attributes = _group(path)["attributes"]
     count = shard_count(attributes["samples"], attributes["samples_per_shard"])
-    with naming_failures(f"{path}: cannot be read"):
+    with report_os_errors(f"{path}: cannot be read"):
         return [shard for shard in range(count) if read_manifest(path, shard) is None]
 
 
@@ -98,7 +98,7 @@ def finalise(path: Path) -> None:
     Raises:
         InputError: it is no store, shards are missing, or its shards are not those it was finished with.
     """
-    with naming_failures(f"{path}: cannot be finalised"), locked(_lock_of_store(path)):
+    with report_os_errors(f"{path}: cannot be finalised"), hold_lock(_lock_of_store(path)):
         group = _group(path)
         attributes = group["attributes"]
         count = shard_count(attributes["samples"], attributes["samples_per_shard"])
@@ -106,7 +106,7 @@ def finalise(path: Path) -> None:
         missing = [shard for shard, manifest in enumerate(manifests) if manifest is None]
         if missing:
             raise InputError(
-                f"{path}: {len(missing)} of {count} shards are missing ({listed(missing)});"
+                f"{path}: {len(missing)} of {count} shards are missing ({format_numbers(missing)});"
                 " run the same `python -m simulate` command again to make them"
             )
         _clear_remains(path)
@@ -123,7 +123,7 @@ def finalise(path: Path) -> None:
         write_json(path / "zarr.json", group)
 
 
-def listed(numbers: list[int], most: int = 8) -> str:
+def format_numbers(numbers: list[int], most: int = 8) -> str:
     """Numbers in a sentence, at most so many of them."""
     shown = ", ".join(map(str, numbers[:most]))
     return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
@@ -155,9 +155,9 @@ def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progres
         )
 
     if missing():
-        with claimed(path, missing()):
+        with claim_shards(path, missing()):
             todo = missing()  # another run may have finished some before we had the claim
-            sets = correlation_sets(recipe, split, out, workers, progress)
+            sets = load_correlation_sets(recipe, split, out, workers, progress)
             bar = tqdm(
                 total=planes(ours), desc=f"{split} planes", unit="plane", disable=not progress, smoothing=0.1
             )
@@ -171,10 +171,10 @@ def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progres
 
 
 def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> None:
-    world = build_world(recipe, split, ())
+    population = build_population(recipe, split, ())
     identity: dict[str, Any] = {
         "recipe_digest": recipe.digest,
-        "species_digest": world.species_digest,
+        "species_digest": population.species_digest,
         "generator_version": GENERATOR_VERSION,
     }
     attributes = {
@@ -183,11 +183,11 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
         "recipe": recipe.as_plain(),
         "code_version": __version__,
         "versions": {name: version(name) for name in ("numpy", "numba", "gemmi", "zarr")},
-        "species_names": world.species_names,
-        "species_groups": [species.group for species in world.catalogue],
+        "species_names": population.species_names,
+        "species_groups": [species.group for species in population.catalogue],
         "order_kinds": list(ORDER_KINDS),
     }
-    with naming_failures(f"{path}: cannot be made"), locked(store_lock(path)):
+    with report_os_errors(f"{path}: cannot be made"), hold_lock(store_lock(path)):
         for left_by_a_killed_run in path.parent.glob(f".{path.name}.*.tmp"):
             shutil.rmtree(left_by_a_killed_run)
         if not path.exists():

@@ -10,19 +10,19 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.physics import plane_through
 from dsfunet.planes.preprocessing import PIXELS, normalise
-from simulate.artefacts.degradation import counted
+from simulate.artefacts.degradation import add_counting_noise
 from simulate.artefacts.masks import draw_mask
-from simulate.crystals.draw import ORDER_KINDS, World, draw_crystal
+from simulate.crystals.draw import ORDER_KINDS, Population, draw_crystal
 from simulate.crystals.kernels import form_factor_intensity, measured_range, short_range_order_intensity
 from simulate.crystals.planes import Sample, draw_layers
 from simulate.recipe import SPLITS
-from simulate.violations.draft import KINDS, MOST_ATTEMPTS, Draft, Spoilt
+from simulate.violations.kinds import KINDS, MOST_ATTEMPTS, IdealPlane, ViolatingPlane
 
 COUNTS: tuple[float | None, ...] = (None, 1000.0, 100.0)
 """Counts expected in the brightest pixel, in turn; None is no noise."""
 
 
-def plan(planes_per_kind: int) -> list[dict[str, str | float | None]]:
+def plan_planes(planes_per_kind: int) -> list[dict[str, str | float | None]]:
     """Kind, level, strength and counts of every plane of a store: levels and noise levels take turns.
 
     Raises:
@@ -42,7 +42,9 @@ def plan(planes_per_kind: int) -> list[dict[str, str | float | None]]:
     ]
 
 
-def draw_violation(world: World, index: int, kind: str, strength: float, counts: float | None) -> Sample:
+def draw_violation(
+    population: Population, index: int, kind: str, strength: float, counts: float | None
+) -> Sample:
     """Plane number `index` of a store of violations: one entry for every array, `scattering` among them.
 
     It follows from the recipe's seed, the split and the index alone.
@@ -50,51 +52,51 @@ def draw_violation(world: World, index: int, kind: str, strength: float, counts:
     Raises:
         InputError: no crystal of many drawn shows this kind.
     """
-    stream = (len(SPLITS) + 1, SPLITS.index(world.split), index)
-    rng = np.random.default_rng(np.random.SeedSequence(world.recipe.seed, spawn_key=stream))
+    stream = (len(SPLITS) + 1, SPLITS.index(population.split), index)
+    rng = np.random.default_rng(np.random.SeedSequence(population.recipe.seed, spawn_key=stream))
     for _ in range(MOST_ATTEMPTS):
-        draft = _draw_draft(world, rng)
-        if draft is None:
+        ideal = _draw_ideal_plane(population, rng)
+        if ideal is None:
             continue
-        spoilt = KINDS[kind][0](world, rng, draft, strength)
-        if spoilt is None:
+        violating = KINDS[kind][0](population, rng, ideal, strength)
+        if violating is None:
             continue
-        scattering = spoilt.scattering
+        scattering = violating.scattering
         if counts is not None and kind != "noise alone":
-            brightest = float(scattering[spoilt.mask].max())
+            brightest = float(scattering[violating.mask].max())
             if not brightest > 0:
                 continue
             # Counted where it was measured: what lies under the mask may be brighter, and is nobody's business.
-            scattering = counted(np.minimum(scattering, brightest), counts, rng)
-        shown = np.where(spoilt.mask, scattering, 0.0)
-        if not np.ptp(shown[spoilt.mask]) > 0:
+            scattering = add_counting_noise(np.minimum(scattering, brightest), counts, rng)
+        shown = np.where(violating.mask, scattering, 0.0)
+        if not np.ptp(shown[violating.mask]) > 0:
             continue
         shown /= shown.max()
-        if measured_range(shown.astype(np.float32), spoilt.mask) > 1e-3:
-            return _sample(world, draft, spoilt, shown)
+        if measured_range(shown.astype(np.float32), violating.mask) > 1e-3:
+            return _sample(population, ideal, violating, shown)
     raise InputError(
         f"{kind}: none of {MOST_ATTEMPTS} crystals shows it; expected a recipe with masks, layers at whole"
         " indices and species that scatter differently"
     )
 
 
-def _sample(world: World, draft: Draft, spoilt: Spoilt, shown: Array) -> Sample:
-    form_factor, form_factor_low, form_factor_range = normalise(draft.form_factor)
-    order, order_low, order_range = normalise(draft.order)
-    crystal, plane = draft.crystal, draft.plane
+def _sample(population: Population, ideal: IdealPlane, violating: ViolatingPlane, shown: Array) -> Sample:
+    form_factor, form_factor_low, form_factor_range = normalise(ideal.form_factor)
+    order, order_low, order_range = normalise(ideal.order)
+    crystal, plane = ideal.crystal, ideal.plane
     return {
         "form_factor": form_factor.astype(np.float16),
         "short_range_order": order.astype(np.float16),
         "scattering": shown.astype(np.float16),
-        "mask": np.packbits(spoilt.mask, axis=-1),
+        "mask": np.packbits(violating.mask, axis=-1),
         "form_factor_floor": np.float32(form_factor_low / form_factor_range),
         "short_range_order_floor": np.float32(order_low / order_range),
-        "species": np.array([world.catalogue.index(each) for each in crystal.species], np.int16),
+        "species": np.array([population.catalogue.index(each) for each in crystal.species], np.int16),
         "rotations": crystal.rotations.astype(np.float32),
-        "cell": np.array(spoilt.cell.parameters),
+        "cell": np.array(violating.cell.parameters),
         "plane": np.stack([plane.origin, plane.step_u, plane.step_v]),
-        "plane_axes": np.array(draft.axes, np.int8),
-        "plane_offset": np.float64(draft.offset),
+        "plane_axes": np.array(ideal.axes, np.int8),
+        "plane_offset": np.float64(ideal.offset),
         "concentration": np.float32(crystal.order.m_a),
         "debye_waller_b": np.float32(crystal.debye_waller_b_angstrom2),
         "alphas": crystal.order.alphas.astype(np.float32),
@@ -102,10 +104,10 @@ def _sample(world: World, draft: Draft, spoilt: Spoilt, shown: Array) -> Sample:
     }
 
 
-def _draw_draft(world: World, rng: np.random.Generator) -> Draft | None:
+def _draw_ideal_plane(population: Population, rng: np.random.Generator) -> IdealPlane | None:
     """The first layer of a crystal; None where a component is flat."""
-    recipe = world.recipe
-    crystal = draw_crystal(world, rng)
+    recipe = population.recipe
+    crystal = draw_crystal(population, rng)
     axes, offset = next(draw_layers(recipe, rng, crystal))
     plane = plane_through(crystal.cell, axes, offset, crystal.q_max_inv_angstrom, PIXELS)
     form_factor = form_factor_intensity(
@@ -118,4 +120,6 @@ def _draw_draft(world: World, rng: np.random.Generator) -> Draft | None:
     mask = draw_mask(rng, plane.origin, plane.step_u, plane.step_v, plane.shape, masks)
     if measured_range(normalise(form_factor * order)[0], mask) < 1e-3:
         return None
-    return Draft(crystal, plane, axes, offset, form_factor.astype(np.float64), order.astype(np.float64), mask)
+    return IdealPlane(
+        crystal, plane, axes, offset, form_factor.astype(np.float64), order.astype(np.float64), mask
+    )

@@ -21,14 +21,14 @@ from dsfunet.data.store import create_store, digest_arrays, digest_shards, layou
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.correlations.sets import CorrelationSet
-from simulate.crystals.draw import ORDER_KINDS, World, build_world
+from simulate.crystals.draw import ORDER_KINDS, Population, build_population
 from simulate.crystals.planes import GENERATOR_VERSION
 from simulate.recipe import Recipe
-from simulate.stores.correlation_cache import correlation_sets
-from simulate.stores.locks import naming_failures
-from simulate.stores.shard_writer import end_with_parent, put_arrays
-from simulate.stores.writer import checked_workers
-from simulate.violations.planes import draw_violation, plan
+from simulate.stores.correlation_cache import load_correlation_sets
+from simulate.stores.locks import report_os_errors
+from simulate.stores.shard_writer import exit_with_parent, write_arrays
+from simulate.stores.writer import resolve_workers
+from simulate.violations.planes import draw_violation, plan_planes
 
 SPLIT = "validation"
 """Violations are of species that no network was trained on."""
@@ -37,7 +37,7 @@ _PER_SHARD = 64
 _STORE = "violations.zarr"
 
 _Job = tuple[int, str, float, float | None]
-_world: World | None = None
+_population: Population | None = None
 
 
 def write_violations(
@@ -52,25 +52,25 @@ def write_violations(
         InputError: `out` cannot be written or holds something else of that name, `workers` or `planes_per_kind` is
             below 1, or the recipe cannot show one of the kinds.
     """
-    workers = checked_workers(workers)
-    entries = plan(planes_per_kind)
+    workers = resolve_workers(workers)
+    entries = plan_planes(planes_per_kind)
     path = out / _STORE
     if path.exists() and not (path / "zarr.json").exists():
         raise InputError(f"{path}: exists and is not a store; move it away first")
-    with naming_failures(f"{path}: cannot be written"):
+    with report_os_errors(f"{path}: cannot be written"):
         out.mkdir(parents=True, exist_ok=True)
-        sets = correlation_sets(recipe, SPLIT, out, workers, progress)
-        world = build_world(recipe, SPLIT, sets)
+        sets = load_correlation_sets(recipe, SPLIT, out, workers, progress)
+        population = build_population(recipe, SPLIT, sets)
         attributes = {
             "recipe_digest": recipe.digest,
-            "species_digest": world.species_digest,
+            "species_digest": population.species_digest,
             "generator_version": GENERATOR_VERSION,
             "split": SPLIT,
             "recipe": recipe.as_plain(),
             "code_version": __version__,
             "versions": {name: version(name) for name in ("numpy", "numba", "gemmi", "zarr")},
-            "species_names": world.species_names,
-            "species_groups": [species.group for species in world.catalogue],
+            "species_names": population.species_names,
+            "species_groups": [species.group for species in population.catalogue],
             "order_kinds": list(ORDER_KINDS),
             "violations": entries,
         }
@@ -100,7 +100,7 @@ def _write(
     group = create_store(path, len(jobs), _PER_SHARD, attributes, ("scattering",))
     layout = layout_with(("scattering",))
     manifests = []
-    planes = _drawn(recipe, sets, jobs, workers)
+    planes = _draw_planes(recipe, sets, jobs, workers)
     drawn = iter(tqdm(planes, total=len(jobs), desc="violations", unit="plane", disable=not progress))
     for shard, start in enumerate(range(0, len(jobs), _PER_SHARD)):
         samples = list(islice(drawn, _PER_SHARD))
@@ -108,13 +108,15 @@ def _write(
             name: np.stack([sample[name] for sample in samples]).astype(each.dtype, copy=False)
             for name, each in layout.items()
         }
-        put_arrays(group, start, arrays)
+        write_arrays(group, start, arrays)
         manifests.append({"samples": len(samples), "sha256": digest_arrays(arrays)})
         write_json(manifest_file(path, shard), manifests[-1])
-    zarr.open_group(path, mode="r+").attrs.update({"digest": digest_shards(manifests), "complete": True})
+    zarr.open_group(path, mode="r+").attrs.update(
+        {"digest": digest_shards(manifests), "complete": True}
+    )
 
 
-def _drawn(
+def _draw_planes(
     recipe: Recipe, sets: tuple[CorrelationSet, ...], jobs: list[_Job], workers: int
 ) -> Iterator[dict[str, npt.ArrayLike]]:
     """Planes in order, made here or in several processes."""
@@ -128,17 +130,17 @@ def _drawn(
 
 
 def _start(recipe: Recipe, sets: tuple[CorrelationSet, ...]) -> None:
-    global _world
-    _world = build_world(recipe, SPLIT, sets)
+    global _population
+    _population = build_population(recipe, SPLIT, sets)
 
 
 def _start_process(recipe: Recipe, sets: tuple[CorrelationSet, ...]) -> None:
-    end_with_parent()
+    exit_with_parent()
     _start(recipe, sets)
 
 
 def _draw(job: _Job) -> dict[str, npt.ArrayLike]:
-    assert _world is not None
+    assert _population is not None
     # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
     with threadpool_limits(1):
-        return draw_violation(_world, *job)
+        return draw_violation(_population, *job)

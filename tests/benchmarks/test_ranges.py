@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ranges
-from benchmarks.ranges import Layer, Line
+from benchmarks.ranges import Case, Layer
 from dsfunet.physics.lattice_plane import LatticePlane
 
 
@@ -17,16 +17,16 @@ def layer() -> Layer:
 
 
 def test_planes_are_what_their_line_says(layer: Layer) -> None:
-    for line in (Line("", square=8.0), Line("", shift=4.0), Line("", pixels_per_cell=6.0)):
-        cell, plane = layer.seen(line)
+    for line in (Case("", square=8.0), Case("", shift=4.0), Case("", pixels_per_cell=6.0)):
+        cell, plane = layer.networks_square(line)
         assert 128 * np.linalg.norm(plane.step_u) == pytest.approx(line.square)
         lattice = LatticePlane(cell, plane, layer.axes)  # which makes sure that these axes span the plane
         layers_apart = lattice.third_index - layer.offset
         assert layers_apart == pytest.approx(round(layers_apart), abs=1e-6)
         if line.pixels_per_cell:
             assert min(lattice.line_spacings()) == pytest.approx(line.pixels_per_cell)
-    along = layer.seen(Line(""))[1]
-    shift = layer.seen(Line("", shift=4.0))[1].origin - along.origin
+    along = layer.networks_square(Case(""))[1]
+    shift = layer.networks_square(Case("", shift=4.0))[1].origin - along.origin
     assert np.linalg.norm(shift) == pytest.approx(4.0)
 
 
@@ -39,7 +39,7 @@ def test_lines_that_show_the_same_are_judged_once() -> None:
 def test_a_table_is_made_and_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = (Line("whole"), Line("small", q_max=3.0, square=6.0, judged=3.0), Line("coarse", pixels=32))
+    lines = (Case("whole"), Case("small", q_max=3.0, square=6.0, judged=3.0), Case("coarse", pixels=32))
     monkeypatch.setattr(ranges, "GROUPS", {"Planes": lines})
     arguments = ["--planes", "1", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "ranges.md")]
     assert ranges.main(arguments) == 0

@@ -11,7 +11,7 @@ from dsfunet.cli.main import main
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.io import open_volume, read_plane
-from examples.draw_screen import BACKGROUND, COMMANDS, LABEL, OUTPUT, draw, wrapped
+from examples.draw_screen import BACKGROUND, COMMANDS, LABEL, OUTPUT, draw, wrap_line
 from examples.make_example import CELL, LAYERS, NEXUS, YELL, simulate_layers, write_nexus, write_yell
 
 
@@ -67,7 +67,7 @@ def test_the_screen_is_drawn_as_the_commands_speak(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is drawn is what is said, line by line; the committed picture is of these commands and not large."""
-    assert wrapped("lattice    " + "word " * 60)[1].startswith(" " * 11 + "word ")
+    assert wrap_line("lattice    " + "word " * 60)[1].startswith(" " * 11 + "word ")
     picture = draw(["$ dsfunet inspect a.nxs", "file       a.nxs"])
     # Prompt, command, label and text have a colour each.
     colours = {colour for _, colour in picture.getcolors(2**16) or []}

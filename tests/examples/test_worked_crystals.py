@@ -12,7 +12,7 @@ from dsfunet.errors import InputError
 from dsfunet.io import PlaneName
 from dsfunet.physics.symmetry import orbits_of, symmetric_metric
 from examples.worked.crystals import (
-    UNSEEN_BY_COPPER_GOLD,
+    UNDETERMINED_IN_COPPER_GOLD,
     Crystal,
     all_crystals,
     copper_gold,
@@ -63,7 +63,7 @@ def test_in_the_plane_alone_a_perovskite_gives_sums_along_the_normal() -> None:
 
 def test_one_plane_does_not_settle_everything() -> None:
     alloy = copper_gold()
-    vectors = [*alloy.alphas_put_in, UNSEEN_BY_COPPER_GOLD]
+    vectors = [*alloy.alphas_put_in, UNDETERMINED_IN_COPPER_GOLD]
     orbits = orbits_of(vectors, alloy.rotations, symmetric_metric(alloy.cell, alloy.laue))
     zones = zones_of(alloy.grid, alloy.rotations)
     with pytest.raises(InputError, match="2 2 2 apart"):
@@ -75,7 +75,7 @@ def test_two_planes_settle_what_one_does_not(crystal: Crystal) -> None:
     other = replace(crystal, plane=PlaneName((0, 1), 0.25))
     vectors = [*crystal.alphas_put_in]
     if crystal.name == "copper_gold":
-        vectors.append(UNSEEN_BY_COPPER_GOLD)
+        vectors.append(UNDETERMINED_IN_COPPER_GOLD)
     orbits = orbits_of(vectors, crystal.rotations, symmetric_metric(crystal.cell, crystal.laue))
     planes = [
         PlaneData(

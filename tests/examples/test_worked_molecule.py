@@ -6,7 +6,7 @@ import pytest
 
 from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.physics import Cell
-from examples.worked.molecule import column, molecule, tert_butyl_torsions
+from examples.worked.molecule import build_column, build_molecule, tert_butyl_torsions
 
 Array = npt.NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def about_z(angle_deg: float) -> Array:
 
 
 def test_formula_and_bonds() -> None:
-    one = molecule(TURN_DEG)
+    one = build_molecule(TURN_DEG)
     assert one.formula == "C21 H33 N3 O3"
     bonds = np.argwhere(np.triu(one.bonds()))
     assert len(bonds) == 60  # a tree of 60 atoms and one ring
@@ -59,7 +59,7 @@ def test_formula_and_bonds() -> None:
 
 
 def test_amides_are_flat_and_trans_and_tilted_as_said() -> None:
-    one = molecule(TURN_DEG)
+    one = build_molecule(TURN_DEG)
     at = {label: one.positions_angstrom[one.index(label)] for label in one.labels}
     for arm in ("a1", "a2", "a3"):
         carbonyl = at[f"Co.{arm}"]
@@ -73,16 +73,16 @@ def test_amides_are_flat_and_trans_and_tilted_as_said() -> None:
 
 
 def test_three_fold_axis_and_the_period_of_a_tert_butyl_group() -> None:
-    one = molecule(TURN_DEG)
+    one = build_molecule(TURN_DEG)
     assert same_atoms(one, one.elements, one.positions_angstrom @ about_z(120).T)
-    turned = molecule(TURN_DEG + 120)
+    turned = build_molecule(TURN_DEG + 120)
     assert same_atoms(one, turned.elements, turned.positions_angstrom)
-    other = molecule(TURN_DEG + 60)
+    other = build_molecule(TURN_DEG + 60)
     assert not same_atoms(one, other.elements, other.positions_angstrom)
 
 
 def test_column_has_a_screw_axis_and_down_is_its_mirror_image() -> None:
-    up, down = (column(CELL.c, AZIMUTH_DEG, TURN_DEG, each) for each in (True, False))
+    up, down = (build_column(CELL.c, AZIMUTH_DEG, TURN_DEG, each) for each in (True, False))
     screwed = up.positions_angstrom @ about_z(60).T + [0, 0, CELL.c / 2]
     lower = np.array([".a" in label for label in up.labels])
     upper = np.array([".b" in label for label in up.labels])
@@ -94,7 +94,7 @@ def test_column_has_a_screw_axis_and_down_is_its_mirror_image() -> None:
 
 
 def test_every_nh_points_to_an_oxygen_of_the_molecule_below() -> None:
-    up = column(CELL.c, AZIMUTH_DEG, TURN_DEG)
+    up = build_column(CELL.c, AZIMUTH_DEG, TURN_DEG)
     names = np.array([label.split(".")[0] for label in up.labels])
     both = np.minimum(distances(up, up), distances(up, up, np.array([0, 0, -CELL.c])))
     for nitrogen in np.flatnonzero(names == "N"):
@@ -106,8 +106,8 @@ def test_every_nh_points_to_an_oxygen_of_the_molecule_below() -> None:
 
 @pytest.mark.parametrize("other_up", [True, False])
 def test_neighbours_do_not_clash(other_up: bool) -> None:
-    up = column(CELL.c, AZIMUTH_DEG, TURN_DEG)
-    other = column(CELL.c, AZIMUTH_DEG, TURN_DEG, other_up)
+    up = build_column(CELL.c, AZIMUTH_DEG, TURN_DEG)
+    other = build_column(CELL.c, AZIMUTH_DEG, TURN_DEG, other_up)
     for i, j in ((1, 0), (0, 1), (1, 1)):
         for k in (-1, 0, 1):
             for sign in (1, -1):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dsfunet.errors import InputError
-from examples.worked.page import fill, filled
+from examples.worked.page import fill_tables, update_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (
@@ -15,12 +15,12 @@ PAGE = (
 
 
 def test_tables_are_put_in_and_again() -> None:
-    once = filled(PAGE, {"One": "| 1 |", "Two": "| 2 |", "Three": "| 3 |"})
+    once = fill_tables(PAGE, {"One": "| 1 |", "Two": "| 2 |", "Three": "| 3 |"})
     assert once == (
         "Before.\n\n<!-- table: One -->\n\n| 1 |\n\n<!-- end of table -->\n\nBetween.\n\n"
         "<!-- table: Two -->\n\n| 2 |\n\n<!-- end of table -->\n"
     )
-    assert filled(once, {"One": "| 1 |", "Two": "| 2 |"}) == once
+    assert fill_tables(once, {"One": "| 1 |", "Two": "| 2 |"}) == once
 
 
 def test_unknown_tables_are_named_and_nothing_is_touched(tmp_path: Path) -> None:
@@ -29,10 +29,10 @@ def test_unknown_tables_are_named_and_nothing_is_touched(tmp_path: Path) -> None
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "example_one.png").write_bytes(b"png")
     with pytest.raises(InputError, match="table 'Two': found on the page, expected one of One"):
-        fill(page, tmp_path / "made", {"One": "| 1 |"})
+        update_page(page, tmp_path / "made", {"One": "| 1 |"})
     assert page.read_text(encoding="utf-8") == PAGE
     assert not (tmp_path / "example_one.png").exists()
-    fill(page, tmp_path / "made", {"One": "| 1 |", "Two": "| 2 |"})
+    update_page(page, tmp_path / "made", {"One": "| 1 |", "Two": "| 2 |"})
     assert (tmp_path / "example_one.png").read_bytes() == b"png"
 
 

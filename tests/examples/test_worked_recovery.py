@@ -9,7 +9,7 @@ import pytest
 import examples.worked.__main__ as command
 from dsfunet.io import Result, read_result
 from examples.worked.crystals import TERT_BUTYL_DEG, Crystal, all_crystals, tricarboxamide
-from examples.worked.recovery import WAYS, Trial, answer, pulls_of
+from examples.worked.recovery import METHODS, Trial, select_components, summarise_pulls
 from examples.worked.torsion import near_minimum
 
 
@@ -24,7 +24,7 @@ def test_pulls_by_hand() -> None:
     alphas = [np.array([0.1, 0.0]), np.array([0.3, 0.2]), np.array([np.nan, np.nan])]
     errors = [np.array([0.1, 0.1]), np.array([0.2, 0.1]), np.array([np.nan, np.nan])]
     trials = [Trial(True, {"way": a}, {"way": e}) for a, e in zip(alphas, errors, strict=True)]
-    pulls = pulls_of(trials, "way", np.array([0.1, -0.1]))
+    pulls = summarise_pulls(trials, "way", np.array([0.1, -0.1]))
     np.testing.assert_allclose(pulls.mean, [0.2, 0.1])
     np.testing.assert_allclose(pulls.uncertainty, [0.15, 0.1])
     np.testing.assert_allclose(pulls.pull_mean, [0.5, 2.0])  # 0 and 1; 1 and 3
@@ -36,7 +36,7 @@ def test_pulls_by_hand() -> None:
 
 def test_torsion_comes_back_from_the_true_form_factor() -> None:
     crystal = tricarboxamide()
-    minimum = near_minimum(crystal, answer(plane_of(crystal), crystal, "truth"))
+    minimum = near_minimum(crystal, select_components(plane_of(crystal), crystal, "truth"))
     assert minimum is not None
     # Points are 4 degrees apart: the parabola through three of them is good to a few tenths.
     assert minimum.angle_deg == pytest.approx(TERT_BUTYL_DEG, abs=0.3)
@@ -62,7 +62,7 @@ def test_command_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixtu
     numbers = json.loads((out / "numbers.json").read_text(encoding="utf-8"))
     for crystal in all_crystals():
         assert read_result(out / f"{crystal.name}.nxs").grid is not None
-        assert set(numbers["pulls"][crystal.name]) == set(WAYS)
+        assert set(numbers["pulls"][crystal.name]) == set(METHODS)
         control = numbers["pulls"][crystal.name]["species known"]["parameters"]
         for parameter in control.values():  # with I_FF known nothing but noise is in the way
             assert abs(parameter["mean"] - parameter["truth"]) < 0.005

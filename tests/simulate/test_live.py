@@ -95,7 +95,7 @@ def test_the_same_planes_wherever_they_are_made(planes: SimulatedPlanes, monkeyp
     def not_again(*arguments: Any) -> None:
         raise AssertionError("the Monte Carlo sets travel")
 
-    monkeypatch.setattr(simulate.live, "correlation_sets", not_again)
+    monkeypatch.setattr(simulate.live, "load_correlation_sets", not_again)
     copy = pickle.loads(content)
     assert copy.digest == planes.digest
     assert_same_samples(copy.sample(13), expected)
@@ -117,7 +117,7 @@ def test_monte_carlo_sets_can_be_kept(
     recipe_file: str, planes: SimulatedPlanes, tmp_path: Path, monkeypatch: Any
 ) -> None:
     folder = tmp_path / "sets"
-    SimulatedPlanes(recipe_file, sets_folder=str(folder), progress=False).world()
+    SimulatedPlanes(recipe_file, sets_folder=str(folder), progress=False).population()
     assert len(list(folder.glob("correlations-*.npz"))) == 1
 
     def not_again(*arguments: Any, **settings: Any) -> None:
@@ -196,7 +196,7 @@ def test_settings_without_sense(recipe_file: str, tmp_path: Path) -> None:
         SimulatedPlanes(str(tmp_path / "some.yaml"), samples=5)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="expected a folder to keep sets in"):
-        SimulatedPlanes(recipe_file, sets_folder=str(tmp_path / "file" / "sets"), progress=False).world()
+        SimulatedPlanes(recipe_file, sets_folder=str(tmp_path / "file" / "sets"), progress=False).population()
 
 
 def test_a_configuration_names_a_source(recipe_file: str, tmp_path: Path) -> None:

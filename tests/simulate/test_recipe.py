@@ -11,8 +11,8 @@ from dsfunet.errors import InputError
 from simulate.__main__ import build_parser
 from simulate.artefacts.degradation import SignalRecipe
 from simulate.artefacts.masks import MaskRecipe
+from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.correlations.oscillators import OscillatorRecipe
-from simulate.correlations.sets import MonteCarloRecipe
 from simulate.recipe import SPLITS, Counts, Recipe
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "simulate").glob("*.yaml"))

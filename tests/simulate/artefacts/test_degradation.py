@@ -12,9 +12,9 @@ from dsfunet.errors import InputError
 from dsfunet.physics import Cell, plane_through
 from simulate.artefacts.degradation import (
     SignalRecipe,
+    add_counting_noise,
     add_spots,
     bragg_pixels,
-    counted,
     degrade,
     smooth_background,
 )
@@ -89,7 +89,7 @@ def test_the_same_stream_gives_the_same_plane_and_all_of_it_stays_in_range() -> 
 def test_counts_obey_poissons_law() -> None:
     """At each of four intensities mean and variance are the expected counts, and counts are whole numbers."""
     intensity = np.repeat([[0.0, 0.05, 0.3, 1.0]], 256, axis=0).repeat(64, axis=1)
-    counts = counted(intensity, 200.0, np.random.default_rng(2))
+    counts = add_counting_noise(intensity, 200.0, np.random.default_rng(2))
     np.testing.assert_array_equal(counts, np.rint(counts))
     size = 256 * 64
     for number, expected in enumerate((0.0, 10.0, 60.0, 200.0)):
@@ -100,7 +100,7 @@ def test_counts_obey_poissons_law() -> None:
 
 
 def test_neighbouring_counts_are_independent() -> None:
-    noise = counted(np.ones((256, 256)), 50.0, np.random.default_rng(3)) - 50.0
+    noise = add_counting_noise(np.ones((256, 256)), 50.0, np.random.default_rng(3)) - 50.0
     for axis in range(2):
         assert abs(np.mean(noise * np.roll(noise, 1, axis=axis))) < 5 * 50 / 256
 
@@ -122,7 +122,7 @@ def test_counts_are_drawn_uniformly_in_their_logarithm() -> None:
 
 def test_nothing_cannot_be_counted() -> None:
     with pytest.raises(InputError, match=r"^the brightest pixel is 0\.0: expected intensity to count$"):
-        counted(np.zeros((4, 4)), 100.0, np.random.default_rng(0))
+        add_counting_noise(np.zeros((4, 4)), 100.0, np.random.default_rng(0))
 
 
 # --- background

@@ -12,12 +12,12 @@ from simulate.correlations.oscillators import (
     DampedOscillator,
     Lattice,
     OscillatorRecipe,
+    draw_oscillator_set,
     integer_metric,
     is_physical,
     negative_share,
     neighbour_shells,
     oscillator_alphas,
-    oscillator_set,
     point_group,
 )
 from tests.reference_correlations import reference_intensity
@@ -170,7 +170,7 @@ def test_drawn_sets_are_physical_varied_and_reproducible(lattice: Lattice) -> No
     """Every arrangement comes up; the same generator gives the same sets."""
     recipe = OscillatorRecipe()
     rng = np.random.default_rng(3)
-    sets = [oscillator_set(rng, lattice, recipe) for _ in range(40)]
+    sets = [draw_oscillator_set(rng, lattice, recipe) for _ in range(40)]
     assert {one.kind for one in sets} == {f"{lattice}_{name}" for name in ARRANGEMENTS[lattice]}
     for one in sets:
         assert one.converged
@@ -182,14 +182,14 @@ def test_drawn_sets_are_physical_varied_and_reproducible(lattice: Lattice) -> No
     assert np.unique([one.alphas.sum() for one in sets]).size == 40
     again = np.random.default_rng(3)
     for one in sets[:5]:
-        np.testing.assert_array_equal(one.alphas, oscillator_set(again, lattice, recipe).alphas)
+        np.testing.assert_array_equal(one.alphas, draw_oscillator_set(again, lattice, recipe).alphas)
 
 
 def test_impossible_requests_are_refused() -> None:
     """Unknown lattices and arrangements, and a second oscillator missing or out of place."""
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="monoclinic"):
-        oscillator_set(rng, "monoclinic", OscillatorRecipe())  # type: ignore[arg-type]
+        draw_oscillator_set(rng, "monoclinic", OscillatorRecipe())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="cubic on hexagonal"):
         oscillator_alphas("hexagonal", "cubic", 1, OSCILLATOR)
     with pytest.raises(InputError, match="along_axis"):
@@ -203,7 +203,7 @@ def test_hopeless_recipe_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulate.correlations.oscillators._MAX_DRAWS", 20)
     recipe = OscillatorRecipe(amplitude_range=(3.0, 4.0), damping_range=(0.0, 0.1), frequency_range=(0, 0.1))
     with pytest.raises(InputError, match="No physical set in 20 draws"):
-        oscillator_set(np.random.default_rng(0), "orthogonal", recipe)
+        draw_oscillator_set(np.random.default_rng(0), "orthogonal", recipe)
 
 
 @pytest.mark.parametrize(

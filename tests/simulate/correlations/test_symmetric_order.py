@@ -7,22 +7,16 @@ import numpy.typing as npt
 import pytest
 
 from dsfunet.errors import InputError
-from simulate.correlations.draw import monte_carlo_set, monte_carlo_sets
-from simulate.correlations.sets import (
-    CorrelationSet,
-    MonteCarloRecipe,
-    full_alphas,
-    lowest_alpha,
-    measure_alphas,
-    order_lattice,
-)
+from simulate.correlations.draw import draw_monte_carlo_set, monte_carlo_sets
+from simulate.correlations.monte_carlo import MonteCarloRecipe, lowest_alpha, order_lattice
+from simulate.correlations.sets import CorrelationSet, full_alphas, measure_alphas
 from simulate.correlations.symmetric_order import (
     SYMMETRIC_KINDS,
     Symmetry,
+    draw_symmetric_set,
     lowest_tied_alpha,
     operations_of,
     sets_by_lattice,
-    symmetric_set,
     tied_targets,
 )
 from tests.reference_correlations import reference_alphas
@@ -206,11 +200,11 @@ def test_infeasible_requests_are_refused() -> None:
 
 def test_sets_are_of_all_kinds_and_have_what_they_say() -> None:
     rng = np.random.default_rng(1)
-    sets = [symmetric_set(rng, 1000 / 4096, RECIPE) for _ in range(30)]
+    sets = [draw_symmetric_set(rng, 1000 / 4096, RECIPE) for _ in range(30)]
     assert {each.kind for each in sets} == set(SYMMETRIC_KINDS)
     again = np.random.default_rng(1)
     for each in sets[:3]:
-        np.testing.assert_array_equal(each.alphas, symmetric_set(again, 1000 / 4096, RECIPE).alphas)
+        np.testing.assert_array_equal(each.alphas, draw_symmetric_set(again, 1000 / 4096, RECIPE).alphas)
     axes = set()
     for each in sets:
         assert each.m_a == 1000 / 4096
@@ -235,7 +229,7 @@ def test_sets_are_tied_as_often_as_asked_and_do_not_depend_on_the_workers() -> N
     tied = sets["kind"] != "monte_carlo"
     assert 18 < tied.sum() < 42
     assert set(sets["kind"].tolist()) == {"monte_carlo", *SYMMETRIC_KINDS}
-    alone = monte_carlo_set(np.random.SeedSequence(4, spawn_key=(int(np.argmax(tied)),)), recipe)
+    alone = draw_monte_carlo_set(np.random.SeedSequence(4, spawn_key=(int(np.argmax(tied)),)), recipe)
     assert alone.kind == sets["kind"][np.argmax(tied)]
     np.testing.assert_array_equal(alone.alphas, sets["alphas"][np.argmax(tied)])
 

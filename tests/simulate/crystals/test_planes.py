@@ -14,7 +14,7 @@ from dsfunet.errors import InputError
 from dsfunet.physics import Cell, plane_through, short_range_order_intensity
 from simulate.artefacts.degradation import SignalRecipe
 from simulate.correlations.sets import CorrelationSet
-from simulate.crystals.draw import ORDER_KINDS, World, build_world, draw_crystal, vegard_cell
+from simulate.crystals.draw import ORDER_KINDS, Population, build_population, draw_crystal, vegard_cell
 from simulate.crystals.planes import (
     NEAR_DUPLICATE,
     crystal_stream,
@@ -43,18 +43,18 @@ def alphas_of(pairs: dict[tuple[int, int, int], float]) -> npt.NDArray[np.float6
     return alphas
 
 
-def drawn(world: World, index: int) -> dict[str, npt.NDArray[Any]]:
+def drawn(population: Population, index: int) -> dict[str, npt.NDArray[Any]]:
     """One sample, its scalars as arrays without axes."""
-    return {name: np.asarray(values) for name, values in draw_sample(world, index).items()}
+    return {name: np.asarray(values) for name, values in draw_sample(population, index).items()}
 
 
 @pytest.fixture(scope="module")
-def worlds() -> dict[str, World]:
-    return {split: build_world(RECIPE, split, ()) for split in ("train", "validation")}
+def worlds() -> dict[str, Population]:
+    return {split: build_population(RECIPE, split, ()) for split in ("train", "validation")}
 
 
 @pytest.fixture(scope="module")
-def samples(worlds: dict[str, World]) -> list[dict[str, npt.NDArray[Any]]]:
+def samples(worlds: dict[str, Population]) -> list[dict[str, npt.NDArray[Any]]]:
     return [drawn(worlds["train"], index) for index in range(DRAWN)]
 
 
@@ -134,10 +134,10 @@ def test_every_crystal_has_a_stream_of_its_own() -> None:
 
 
 def test_a_sample_does_not_depend_on_the_others(
-    worlds: dict[str, World], samples: list[dict[str, npt.NDArray[Any]]]
+    worlds: dict[str, Population], samples: list[dict[str, npt.NDArray[Any]]]
 ) -> None:
     for index in (7, 2):
-        again = drawn(build_world(RECIPE, "train", ()), index)
+        again = drawn(build_population(RECIPE, "train", ()), index)
         for name, values in again.items():
             np.testing.assert_array_equal(values, samples[index][name], err_msg=name)
 
@@ -154,7 +154,7 @@ def test_samples_have_the_layout_of_the_store(samples: list[dict[str, npt.NDArra
 
 
 def test_pairs_are_of_one_group_and_split(
-    worlds: dict[str, World], samples: list[dict[str, npt.NDArray[Any]]]
+    worlds: dict[str, Population], samples: list[dict[str, npt.NDArray[Any]]]
 ) -> None:
     catalogue = worlds["train"].catalogue
     for sample in samples:
@@ -201,19 +201,21 @@ def test_order_has_the_symmetry_of_its_lattice(samples: list[dict[str, npt.NDArr
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_rotated_share(share: float) -> None:
-    world = build_world(dataclasses.replace(RECIPE, rotated_share=share), "train", ())
+    population = build_population(dataclasses.replace(RECIPE, rotated_share=share), "train", ())
     for index in range(4):
-        rotations = drawn(world, index)["rotations"]
+        rotations = drawn(population, index)["rotations"]
         np.testing.assert_allclose(rotations @ rotations.transpose(0, 2, 1), [np.eye(3)] * 2, atol=1e-6)
         assert all(np.array_equal(each, np.eye(3)) == (share == 0.0) for each in rotations)
 
 
 def test_two_orientations_of_one_species() -> None:
-    world = build_world(dataclasses.replace(RECIPE, orientation_share=1.0, rotated_share=0.0), "train", ())
+    population = build_population(
+        dataclasses.replace(RECIPE, orientation_share=1.0, rotated_share=0.0), "train", ()
+    )
     for index in range(6):
-        sample = drawn(world, index)
+        sample = drawn(population, index)
         first, second = sample["species"]
-        if len(world.catalogue[first].elements) > 1:
+        if len(population.catalogue[first].elements) > 1:
             assert first == second
             assert np.array_equal(sample["rotations"][0], np.eye(3))
             assert not np.allclose(sample["rotations"][1], np.eye(3), atol=0.01)
@@ -225,8 +227,8 @@ def test_balanced_groups_are_drawn_alike() -> None:
     unmasked = dataclasses.replace(RECIPE, mask=dataclasses.replace(RECIPE.mask, share_unmasked=1.0))
     for balance in (False, True):
         recipe = dataclasses.replace(unmasked, balance_groups=balance)
-        world = build_world(recipe, "train", ())
-        groups = [world.catalogue[drawn(world, index)["species"][0]].group for index in range(40)]
+        population = build_population(recipe, "train", ())
+        groups = [population.catalogue[drawn(population, index)["species"][0]].group for index in range(40)]
         counts[balance] = groups.count("perovskite")
     assert counts[True] >= 4
     assert counts[False] < counts[True]
@@ -234,8 +236,10 @@ def test_balanced_groups_are_drawn_alike() -> None:
 
 def test_debye_waller_dims_the_edges() -> None:
     def edge_over_whole(b: float) -> npt.NDArray[np.float64]:
-        world = build_world(dataclasses.replace(RECIPE, debye_waller_b_angstrom2=(b, b)), "train", ())
-        planes = [drawn(world, index)["form_factor"].astype(np.float64) for index in range(6)]
+        population = build_population(
+            dataclasses.replace(RECIPE, debye_waller_b_angstrom2=(b, b)), "train", ()
+        )
+        planes = [drawn(population, index)["form_factor"].astype(np.float64) for index in range(6)]
         return np.array([plane[:16].mean() / plane.mean() for plane in planes])
 
     assert np.all(edge_over_whole(3.0) < 0.5 * edge_over_whole(0.0))
@@ -248,15 +252,15 @@ def test_sets_that_missed_their_targets_are_not_used() -> None:
         random_set("monte_carlo", False),
     )
     recipe = dataclasses.replace(RECIPE, monte_carlo_share=1.0)
-    world = build_world(recipe, "train", sets)
-    assert world.monte_carlo_sets == {"orthogonal": (sets[1],), "hexagonal": (sets[1],)}
-    sample = drawn(world, 0)
+    population = build_population(recipe, "train", sets)
+    assert population.monte_carlo_sets == {"orthogonal": (sets[1],), "hexagonal": (sets[1],)}
+    sample = drawn(population, 0)
     assert ORDER_KINDS[int(sample["order_kind"])] == "monte_carlo"
     assert sample["concentration"] == np.float32(0.4)
     np.testing.assert_array_equal(sample["alphas"], sets[1].alphas.astype(np.float32))
     # Monte Carlo planes have their own range of Q, and a concentration that the cell must follow.
     assert 128 * np.linalg.norm(sample["plane"][1]) == pytest.approx(8.0)
-    first, second = (world.catalogue[number] for number in sample["species"])
+    first, second = (population.catalogue[number] for number in sample["species"])
     assert first.cell_edges_angstrom != second.cell_edges_angstrom
     np.testing.assert_allclose(sample["cell"], vegard_cell(first, second, 0.4).parameters)
 
@@ -264,10 +268,10 @@ def test_sets_that_missed_their_targets_are_not_used() -> None:
 def test_tied_sets_go_with_their_lattice() -> None:
     sets = tuple(random_set(kind, True) for kind in ("monte_carlo_cubic", "monte_carlo_hexagonal"))
     recipe = dataclasses.replace(RECIPE, monte_carlo_share=1.0, triclinic_share=1.0, balance_groups=True)
-    world = build_world(recipe, "train", sets)
+    population = build_population(recipe, "train", sets)
     kinds = set()
     for index in range(12):
-        sample = drawn(world, index)
+        sample = drawn(population, index)
         kind = ORDER_KINDS[int(sample["order_kind"])]
         assert (kind == "monte_carlo_hexagonal") == (sample["cell"][4] == 120.0)
         # Order with a symmetry stays in a cell that has it.
@@ -280,11 +284,11 @@ def test_tied_sets_go_with_their_lattice() -> None:
 def test_triclinic_cells_behind_their_switch() -> None:
     sets = (random_set("monte_carlo", True),)
     recipe = dataclasses.replace(RECIPE, monte_carlo_share=1.0, triclinic_share=1.0)
-    world = build_world(recipe, "train", sets)
+    population = build_population(recipe, "train", sets)
     for index in range(4):
-        sample = drawn(world, index)
+        sample = drawn(population, index)
         assert 90.0 not in sample["cell"][3:] and 120.0 not in sample["cell"][3:]
-        first, second = (world.catalogue[number] for number in sample["species"])
+        first, second = (population.catalogue[number] for number in sample["species"])
         edges = vegard_cell(first, second, 0.4).parameters[:3]
         np.testing.assert_allclose(sample["cell"][:3], edges)
         cell, axes = Cell(*sample["cell"].tolist()), tuple(sample["plane_axes"].tolist())
@@ -297,9 +301,9 @@ def test_triclinic_cells_behind_their_switch() -> None:
 
 def test_degraded_planes_are_stored_beside_the_components() -> None:
     noisy = dataclasses.replace(RECIPE, signal=SignalRecipe(share_counts=1.0, brightest_counts=(50.0, 50.0)))
-    plain, world = (build_world(recipe, "train", ()) for recipe in (RECIPE, noisy))
+    plain, population = (build_population(recipe, "train", ()) for recipe in (RECIPE, noisy))
     for index in range(3):
-        sample, clean = drawn(world, index), drawn(plain, index)
+        sample, clean = drawn(population, index), drawn(plain, index)
         # The noise is drawn last, so all else is as without it.
         for name, values in clean.items():
             np.testing.assert_array_equal(sample[name], values, err_msg=name)
@@ -314,18 +318,19 @@ def test_degraded_planes_are_stored_beside_the_components() -> None:
 
 def test_a_recipe_without_contrast_says_so() -> None:
     copper = SPECIES["copper"]
-    world = dataclasses.replace(build_world(RECIPE, "train", ()), pairs=((copper, copper),))
+    population = dataclasses.replace(build_population(RECIPE, "train", ()), pairs=((copper, copper),))
     with pytest.raises(
         InputError, match=r"^train crystal 0: 20 crystals in a row gave no plane with contrast; expected"
     ):
-        drawn(world, 0)
+        drawn(population, 0)
 
 
 def test_a_crystal_gives_several_planes_that_differ() -> None:
     recipe = dataclasses.replace(RECIPE, planes_per_crystal=6)
-    world = build_world(recipe, "train", ())
+    population = build_population(recipe, "train", ())
     samples = [
-        {name: np.asarray(values) for name, values in each.items()} for each in draw_samples(world, 0, 12)
+        {name: np.asarray(values) for name, values in each.items()}
+        for each in draw_samples(population, 0, 12)
     ]
     for planes in (samples[:6], samples[6:]):
         # One crystal, or two where the first had not six layers to show.
@@ -362,19 +367,19 @@ def test_layers_that_symmetry_makes_alike_are_shown_once(
     nearest = np.full(3, -0.3)
     order = CorrelationSet(alphas, 0.5, "monte_carlo", True, nearest, nearest)
     recipe = dataclasses.replace(RECIPE, planes_per_crystal=3, monte_carlo_share=1.0, rotated_share=0.0)
-    world = build_world(recipe, "train", (order,))
-    world = dataclasses.replace(world, pairs=((SPECIES["copper"], SPECIES["silver"]),))
+    population = build_population(recipe, "train", (order,))
+    population = dataclasses.replace(population, pairs=((SPECIES["copper"], SPECIES["silver"]),))
     if not dropped:
         monkeypatch.setattr(simulate.crystals.planes, "is_near_duplicate", lambda *_: False)
-    shown = [float(np.asarray(sample["plane_offset"])) for sample in draw_samples(world, 0, 3)]
+    shown = [float(np.asarray(sample["plane_offset"])) for sample in draw_samples(population, 0, 3)]
     assert (len(set(shown)) == 3) == dropped
 
 
 def test_every_axis_shows_its_strongest_offset_first() -> None:
     order = random_set("monte_carlo", True)  # neighbours along a avoid each other: strongest half-way
     recipe = dataclasses.replace(RECIPE, planes_per_crystal=12, monte_carlo_share=1.0)
-    world = build_world(recipe, "train", (order,))
-    crystal = draw_crystal(world, np.random.default_rng(1))
+    population = build_population(recipe, "train", (order,))
+    crystal = draw_crystal(population, np.random.default_rng(1))
     layers = list(draw_layers(recipe, np.random.default_rng(2), crystal))
     assert {3 - sum(axes) for axes, _ in layers[:3]} == {0, 1, 2}
     assert [offset % 1 for axes, offset in layers[:3] if 3 - sum(axes) == 0] == [0.5]
@@ -387,10 +392,10 @@ def test_every_axis_shows_its_strongest_offset_first() -> None:
 
 
 def test_samples_do_not_depend_on_where_one_starts() -> None:
-    world = build_world(dataclasses.replace(RECIPE, planes_per_crystal=4), "train", ())
-    whole = list(draw_samples(world, 0, 9))
+    population = build_population(dataclasses.replace(RECIPE, planes_per_crystal=4), "train", ())
+    whole = list(draw_samples(population, 0, 9))
     for start, stop in ((0, 1), (3, 6), (7, 9), (5, 5)):
-        part = list(draw_samples(world, start, stop))
+        part = list(draw_samples(population, start, stop))
         assert len(part) == stop - start
         for index, sample in zip(range(start, stop), part, strict=True):
             for name, values in sample.items():
@@ -410,9 +415,9 @@ def test_near_duplicates_by_hand() -> None:
     assert not is_near_duplicate(plane[::-1], [other, plane])
 
 
-def test_species_of_the_validation_split_are_never_trained_on(worlds: dict[str, World]) -> None:
-    def shown(world: World) -> set[Species]:
-        return {species for pair in world.pairs for species in pair}
+def test_species_of_the_validation_split_are_never_trained_on(worlds: dict[str, Population]) -> None:
+    def shown(population: Population) -> set[Species]:
+        return {species for pair in population.pairs for species in pair}
 
     assert not {species.name for species in shown(worlds["train"])} & {
         species.name for species in shown(worlds["validation"])

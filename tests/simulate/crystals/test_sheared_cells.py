@@ -7,7 +7,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell
-from simulate.crystals.sheared_cells import sheared_cell
+from simulate.crystals.sheared_cells import shear_cell
 
 ORTHOGONAL = Cell(5.0, 7.0, 11.0)
 HEXAGONAL = Cell(9.0, 4.0, 9.0, 90.0, 120.0, 90.0)
@@ -22,7 +22,7 @@ def volume_share(cell: Cell) -> float:
 @pytest.mark.parametrize(("cell", "least"), CASES)
 def test_edges_stay_and_angles_keep_to_their_range(cell: Cell, least: float) -> None:
     rng = np.random.default_rng(0)
-    sheared = np.array([sheared_cell(cell, rng).parameters for _ in range(1000)])
+    sheared = np.array([shear_cell(cell, rng).parameters for _ in range(1000)])
     assert (sheared[:, :3] == cell.parameters[:3]).all()
     shear = sheared[:, 3:] - cell.parameters[3:]
     assert np.abs(shear).max() <= 15.0
@@ -40,13 +40,13 @@ def test_the_bound_is_that_of_the_most_sheared_cell(cell: Cell, least: float) ->
 
 
 def test_the_same_stream_gives_the_same_cell() -> None:
-    first, second = (sheared_cell(ORTHOGONAL, np.random.default_rng(3)) for _ in range(2))
+    first, second = (shear_cell(ORTHOGONAL, np.random.default_rng(3)) for _ in range(2))
     assert first == second
-    assert first != sheared_cell(ORTHOGONAL, np.random.default_rng(4))
+    assert first != shear_cell(ORTHOGONAL, np.random.default_rng(4))
 
 
 def test_a_cell_that_is_oblique_already_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"^cell angles \(90\.0, 100\.0, 90\.0\) degrees: expected 90 90 90 or"
     ):
-        sheared_cell(Cell(5.0, 7.0, 11.0, 90.0, 100.0, 90.0), np.random.default_rng(0))
+        shear_cell(Cell(5.0, 7.0, 11.0, 90.0, 100.0, 90.0), np.random.default_rng(0))

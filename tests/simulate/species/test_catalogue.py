@@ -96,12 +96,12 @@ def test_catalogue_agrees_with_the_ingredients() -> None:
 
 
 def test_checked_in_files_are_those_of_the_script() -> None:
-    made = list(build.ideal_species())
-    made += [build.rotated_copy(one) for one in made if one.name in ROTATED]
-    assert len(made) > 30
-    for one in made:
+    species = list(build.build_ideal_species())
+    species += [build.rotate_species(one) for one in species if one.name in ROTATED]
+    assert len(species) > 30
+    for one in species:
         path = FOLDER / "geometries" / one.group / f"{one.name}.xyz"
-        assert path.read_text(encoding="utf-8") == build.xyz_text(one)
+        assert path.read_text(encoding="utf-8") == build.format_xyz(one)
     files = {path.stem for path in (FOLDER / "geometries").rglob("*") if path.is_file()}
     assert files == set(BY_NAME)
 

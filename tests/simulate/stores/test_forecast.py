@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from simulate.__main__ import main
-from simulate.crystals.draw import build_world
+from simulate.crystals.draw import build_population
 from simulate.recipe import Counts, Recipe
-from simulate.stores.forecast import Forecast, duration, forecast, size_in_words, stored_bytes, table
+from simulate.stores.forecast import (
+    Forecast,
+    forecast,
+    format_duration,
+    format_forecast,
+    format_size,
+    stored_bytes,
+)
 from simulate.stores.shard_writer import draw_arrays
 
 FORECAST = Forecast(
@@ -36,7 +43,7 @@ def test_the_size_is_the_size_of_the_store(oscillators: Recipe, undisturbed: Pat
     """Six planes are forecast from the same six, in one shard instead of three."""
     (found,) = forecast(oscillators, 1)
     assert found.size_bytes == pytest.approx(disk_bytes(undisturbed / "train.zarr"), rel=0.02)
-    arrays = draw_arrays(build_world(oscillators, "train", ()), 0, 2)
+    arrays = draw_arrays(build_population(oscillators, "train", ()), 0, 2)
     assert stored_bytes(arrays) < found.size_bytes
 
 
@@ -64,7 +71,7 @@ def test_time_goes_by_whole_shards() -> None:
 
 def test_the_table(tmp_path: Path) -> None:
     forecasts = [FORECAST, dataclasses.replace(FORECAST, split="validation", sets=0)]
-    lines = table(forecasts, 4, tmp_path).splitlines()
+    lines = format_forecast(forecasts, 4, tmp_path).splitlines()
     assert [" ".join(line.split()) for line in lines[:4]] == [
         "planes shards ms a plane sets time for sets time in all on disk",
         "train 1000 10 500 80 40 s 3.2 min 150.0 MB",
@@ -79,14 +86,14 @@ def test_the_table(tmp_path: Path) -> None:
 def test_too_small_a_disk_is_said(tmp_path: Path) -> None:
     huge = dataclasses.replace(FORECAST, planes=10**15)
     below = tmp_path / "not" / "yet"
-    assert f"{below} has too little room: 150000000.0 TB are needed" in table([huge], 4, below)
+    assert f"{below} has too little room: 150000000.0 TB are needed" in format_forecast([huge], 4, below)
 
 
 def test_units() -> None:
-    assert [duration(each) for each in (0.2, 5, 119, 150, 7200, 4e5)] == [
+    assert [format_duration(each) for each in (0.2, 5, 119, 150, 7200, 4e5)] == [
         *("under 1 s", "5 s", "119 s", "2.5 min", "2.0 h", "4.6 days")
     ]
-    assert [size_in_words(each) for each in (2e3, 2.5e6, 3e9, 4e12)] == ["2 kB", "2.5 MB", "3.0 GB", "4.0 TB"]
+    assert [format_size(each) for each in (2e3, 2.5e6, 3e9, 4e12)] == ["2 kB", "2.5 MB", "3.0 GB", "4.0 TB"]
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,4 +114,4 @@ def test_a_disk_that_cannot_be_asked_is_one_sentence(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(shutil, "disk_usage", refused)
     with pytest.raises(ValueError, match=r"cannot be looked at \(Input/output error\)"):
-        table([FORECAST], 1, tmp_path)
+        format_forecast([FORECAST], 1, tmp_path)

@@ -22,7 +22,7 @@ import simulate.stores.writer
 from dsfunet.data.store import LAYOUT, MANIFEST_FOLDER
 from dsfunet.errors import InputError
 from simulate.__main__ import main
-from simulate.correlations.sets import MonteCarloRecipe
+from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.recipe import Counts, Recipe
 from simulate.stores.writer import Task, finalise, missing_shards
 

@@ -16,9 +16,9 @@ import simulate.stores.writer
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from simulate.__main__ import build_parser, main
-from simulate.correlations.sets import MonteCarloRecipe
+from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.recipe import Counts, Recipe
-from simulate.stores.locks import claim_lock, claimed, locked, shard_lock, store_lock
+from simulate.stores.locks import claim_lock, claim_shards, hold_lock, shard_lock, store_lock
 from simulate.stores.writer import Task, finalise, missing_shards
 
 Bytes = Callable[[Path], dict[str, bytes | None]]
@@ -87,7 +87,7 @@ def test_a_second_writer_is_refused_and_harms_nothing(
 ) -> None:
     path = make(oscillators, tmp_path, Task(0, 3))
     with (
-        locked(lock(path, 1)),
+        hold_lock(lock(path, 1)),
         pytest.raises(InputError, match=r"train\.zarr: another process is writing shard 1; let it finish"),
     ):
         make(oscillators, tmp_path)
@@ -105,7 +105,7 @@ def test_a_run_claims_all_its_shards_before_it_makes_one(
         for shard in range(3):
             with (
                 pytest.raises(InputError, match=f"another process is writing shard {shard};"),
-                claimed(path, [shard]),
+                claim_shards(path, [shard]),
             ):
                 pass
             seen.append(shard)
@@ -125,7 +125,7 @@ def test_more_shards_can_be_claimed_than_files_may_be_open(tmp_path: Path) -> No
     now = max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 10
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (now, hard))
-        with claimed(tmp_path / "train.zarr", range(300)):
+        with claim_shards(tmp_path / "train.zarr", range(300)):
             assert len(list(tmp_path.iterdir())) == 300
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -140,7 +140,7 @@ def test_claims_beyond_every_limit_are_one_sentence(tmp_path: Path, monkeypatch:
         resource.setrlimit(resource.RLIMIT_NOFILE, (now, hard))
         with (
             pytest.raises(InputError, match=r"no lock file can be made there \(Too many open files\)$"),
-            claimed(tmp_path / "train.zarr", range(300)),
+            claim_shards(tmp_path / "train.zarr", range(300)),
         ):
             pass
     finally:
@@ -183,7 +183,7 @@ def test_monte_carlo_sets_are_made_by_one_process(
         monte_carlo_sets=Counts(2, 0),
         monte_carlo=MonteCarloRecipe(lattice_sites=11, tolerance=0.04),
     )
-    simulate.stores.correlation_cache.correlation_sets(recipe, "train", tmp_path, 1, False)
+    simulate.stores.correlation_cache.load_correlation_sets(recipe, "train", tmp_path, 1, False)
     (cache,) = tmp_path.iterdir()
     made = cache.read_bytes()
     cache.unlink()
@@ -199,12 +199,12 @@ def test_monte_carlo_sets_are_made_by_one_process(
     def not_again(*arguments: Any, **named: Any) -> None:
         raise AssertionError("another process made them")
 
-    first = locked(lock)
+    first = hold_lock(lock)
     first.__enter__()
     (tmp_path / f".{cache.name}.0123456789ab.part").write_text("of a killed run")
     monkeypatch.setattr(simulate.stores.locks, "_acquire", first_process_ends)
     monkeypatch.setattr(simulate.stores.correlation_cache, "monte_carlo_sets", not_again)
-    simulate.stores.correlation_cache.correlation_sets(recipe, "train", tmp_path, 1, False)
+    simulate.stores.correlation_cache.load_correlation_sets(recipe, "train", tmp_path, 1, False)
     assert capsys.readouterr().err == (
         f"{cache}: another process is making these Monte Carlo sets, waiting for it\n"
     )
@@ -214,15 +214,15 @@ def test_monte_carlo_sets_are_made_by_one_process(
 def test_a_lock_is_a_file_only_while_it_is_held(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     file.touch()  # as a killed process leaves it
-    with locked(file, refusal="held"):
-        with pytest.raises(InputError, match=r"^held$"), locked(file, refusal="held"):
+    with hold_lock(file, refusal="held"):
+        with pytest.raises(InputError, match=r"^held$"), hold_lock(file, refusal="held"):
             pass
         assert file.exists()
     assert not file.exists()
 
 
 def test_a_place_without_locks_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no lock file can be made there"), locked(tmp_path / "a" / "b"):
+    with pytest.raises(InputError, match="no lock file can be made there"), hold_lock(tmp_path / "a" / "b"):
         pass
 
 

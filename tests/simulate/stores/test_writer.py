@@ -15,8 +15,8 @@ import simulate.stores.writer
 from dsfunet import __version__
 from dsfunet.data.store import LAYOUT, MANIFEST_FOLDER, open_store
 from dsfunet.errors import InputError
-from simulate.correlations.sets import MonteCarloRecipe
-from simulate.crystals.draw import World, build_world
+from simulate.correlations.monte_carlo import MonteCarloRecipe
+from simulate.crystals.draw import Population, build_population
 from simulate.crystals.planes import draw_sample
 from simulate.recipe import Counts, Recipe
 
@@ -94,7 +94,7 @@ def test_a_finished_store_is_left_as_it_is(made: Path, monkeypatch: pytest.Monke
     def not_again(*arguments: object) -> None:
         raise AssertionError("a finished store needs no sets and no workers")
 
-    monkeypatch.setattr(simulate.stores.writer, "correlation_sets", not_again)
+    monkeypatch.setattr(simulate.stores.writer, "load_correlation_sets", not_again)
     monkeypatch.setattr(simulate.stores.writer, "write_shards", not_again)
     digest = open_store(made).digest
     assert make(RECIPE, made.parent) == made
@@ -126,7 +126,7 @@ def test_the_order_of_a_store_comes_from_its_correlation_sets(made: Path) -> Non
 def test_a_store_holds_the_samples_that_are_drawn(tmp_path: Path) -> None:
     stored = content(make(OSCILLATORS, tmp_path))
     for index in range(2):
-        for name, values in draw_sample(build_world(OSCILLATORS, "train", ()), index).items():
+        for name, values in draw_sample(build_population(OSCILLATORS, "train", ()), index).items():
             np.testing.assert_array_equal(stored[name][index], values, err_msg=name)
 
 
@@ -178,7 +178,7 @@ def test_another_recipe_does_not_go_into_the_same_store(made: Path, change: dict
 
 
 def test_other_molecules_do_not_go_into_the_same_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(World, "species_digest", "0" * 64)
+    monkeypatch.setattr(Population, "species_digest", "0" * 64)
     with pytest.raises(
         InputError, match=r"train\.zarr: holds a store of another species; choose another --out"
     ):

@@ -9,11 +9,11 @@ import pytest
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from simulate.artefacts.degradation import bragg_pixels
-from simulate.crystals.draw import World, build_world
+from simulate.crystals.draw import Population, build_population
 from simulate.recipe import Counts, Recipe
-from simulate.violations.draft import (
+from simulate.violations.kinds import (
     KINDS,
-    Draft,
+    IdealPlane,
     bragg_peaks,
     size_effect,
     thermal_diffuse,
@@ -21,20 +21,20 @@ from simulate.violations.draft import (
     wrong_edge,
     zeros_for_gaps,
 )
-from simulate.violations.planes import _draw_draft, draw_violation, plan
+from simulate.violations.planes import _draw_ideal_plane, draw_violation, plan_planes
 from simulate.violations.store import write_violations
 
 
 @cache
-def world() -> World:
-    return build_world(Recipe(samples=Counts(1, 1), monte_carlo_share=0.0), "validation", ())
+def population() -> Population:
+    return build_population(Recipe(samples=Counts(1, 1), monte_carlo_share=0.0), "validation", ())
 
 
-def draft(seed: int = 0, with_peaks: bool = False) -> Draft:
+def ideal(seed: int = 0, with_peaks: bool = False) -> IdealPlane:
     """The first draft of a stream; with peaks, one whose layer has Bragg positions."""
     rng = np.random.default_rng(seed)
     for _ in range(50):
-        found = _draw_draft(world(), rng)
+        found = _draw_ideal_plane(population(), rng)
         if found is None:
             continue
         if not with_peaks or len(bragg_pixels(found.plane, found.crystal.cell, 0.02)) > 10:
@@ -47,22 +47,24 @@ def rng() -> np.random.Generator:
 
 
 def test_bragg_peaks_stand_at_bragg_positions_alone() -> None:
-    of = draft(with_peaks=True)
-    spoilt = bragg_peaks(world(), rng(), of, 100.0)
-    assert spoilt is not None
-    added = spoilt.scattering - of.scattering
+    of = ideal(with_peaks=True)
+    violating = bragg_peaks(population(), rng(), of, 100.0)
+    assert violating is not None
+    added = violating.scattering - of.scattering
     rows, columns = np.nonzero(added > 1e-6 * added.max())
     pixels = bragg_pixels(of.plane, of.crystal.cell, 0.02)
     away = np.abs(np.stack([rows, columns], 1)[:, None] - pixels).max(-1).min(1)
     assert away.max() <= 8.5  # four widths of at most two pixels
-    assert spoilt.scattering[of.mask].max() > 20 * of.scattering[of.mask].max()
+    assert violating.scattering[of.mask].max() > 20 * of.scattering[of.mask].max()
 
 
 def test_the_size_effect_is_odd_about_bragg_positions_and_grows_with_q() -> None:
-    of = draft(with_peaks=True)
-    spoilt = size_effect(world(), rng(), of, 0.01)  # so weak that nothing is clipped where order is strong
-    term = (spoilt.scattering - of.scattering) / np.maximum(of.form_factor, 1e-9)
-    kept = (spoilt.scattering > 0) & (of.order > 0)
+    of = ideal(with_peaks=True)
+    violating = size_effect(
+        population(), rng(), of, 0.01
+    )  # so weak that nothing is clipped where order is strong
+    term = (violating.scattering - of.scattering) / np.maximum(of.form_factor, 1e-9)
+    kept = (violating.scattering > 0) & (of.order > 0)
     middle = 128
     near = np.abs(term[middle - 20 : middle + 21, middle - 20 : middle + 21])[
         kept[middle - 20 : middle + 21, middle - 20 : middle + 21]
@@ -72,56 +74,58 @@ def test_the_size_effect_is_odd_about_bragg_positions_and_grows_with_q() -> None
 
 
 def test_thermal_diffuse_scattering_has_the_mean_asked_for_and_peaks_at_bragg_positions() -> None:
-    of = draft(with_peaks=True)
-    spoilt = thermal_diffuse(world(), rng(), of, 0.5)
-    assert spoilt.scattering[of.mask].mean() == pytest.approx(1.5 * of.scattering[of.mask].mean(), rel=1e-6)
-    added = spoilt.scattering - of.scattering
+    of = ideal(with_peaks=True)
+    violating = thermal_diffuse(population(), rng(), of, 0.5)
+    assert violating.scattering[of.mask].mean() == pytest.approx(
+        1.5 * of.scattering[of.mask].mean(), rel=1e-6
+    )
+    added = violating.scattering - of.scattering
     rows, columns = np.unravel_index(np.argmax(added), added.shape)
     pixels = bragg_pixels(of.plane, of.crystal.cell, 0.02)
     assert np.linalg.norm(pixels - [rows, columns], axis=1).min() < 2
 
 
 def test_two_sites_add_up_to_no_negative_intensity() -> None:
-    of = draft()
-    spoilt = two_sites(world(), rng(), of, 1.0)
-    assert spoilt is not None and spoilt.scattering.min() >= 0
+    of = ideal()
+    violating = two_sites(population(), rng(), of, 1.0)
+    assert violating is not None and violating.scattering.min() >= 0
     # Beats of both sites average out over the plane.
-    assert spoilt.scattering[of.mask].mean() == pytest.approx(2 * of.scattering[of.mask].mean(), rel=0.3)
+    assert violating.scattering[of.mask].mean() == pytest.approx(2 * of.scattering[of.mask].mean(), rel=0.3)
 
 
 def test_a_wrong_cell_changes_one_edge_in_the_plane_and_nothing_measured() -> None:
-    of = draft()
-    spoilt = wrong_edge(world(), rng(), of, 1.03)
-    ratios = np.array(spoilt.cell.parameters) / np.array(of.crystal.cell.parameters)
+    of = ideal()
+    violating = wrong_edge(population(), rng(), of, 1.03)
+    ratios = np.array(violating.cell.parameters) / np.array(of.crystal.cell.parameters)
     assert sorted(ratios.round(9)) == [1, 1, 1, 1, 1, 1.03]
     assert ratios[list(of.axes)].max() == pytest.approx(1.03)
-    np.testing.assert_array_equal(spoilt.scattering, of.scattering)
+    np.testing.assert_array_equal(violating.scattering, of.scattering)
 
 
 def test_zeros_for_gaps_hide_the_mask() -> None:
-    of = next(each for each in map(draft, range(20)) if each.mask.mean() < 0.8)
-    spoilt = zeros_for_gaps(world(), rng(), of, 0.2)
-    assert spoilt is not None and spoilt.mask.all()
-    assert (spoilt.scattering[~of.mask] == 0).all()
-    assert zeros_for_gaps(world(), rng(), of, 1.0) is None
+    of = next(each for each in map(ideal, range(20)) if each.mask.mean() < 0.8)
+    violating = zeros_for_gaps(population(), rng(), of, 0.2)
+    assert violating is not None and violating.mask.all()
+    assert (violating.scattering[~of.mask] == 0).all()
+    assert zeros_for_gaps(population(), rng(), of, 1.0) is None
 
 
 def test_levels_and_noise_take_turns() -> None:
-    entries = plan(9)
+    entries = plan_planes(9)
     assert len(entries) == 9 * len(KINDS)
     for kind in KINDS:
         of_kind = [(each["level"], each["counts"]) for each in entries if each["kind"] == kind]
         assert len(set(of_kind)) == 9
     with pytest.raises(InputError, match="at least 1"):
-        plan(0)
+        plan_planes(0)
 
 
 def test_a_plane_follows_from_its_number_alone() -> None:
-    first = draw_violation(world(), 5, "two sites", 0.3, 100.0)
-    again = draw_violation(world(), 5, "two sites", 0.3, 100.0)
+    first = draw_violation(population(), 5, "two sites", 0.3, 100.0)
+    again = draw_violation(population(), 5, "two sites", 0.3, 100.0)
     for name, values in first.items():
         np.testing.assert_array_equal(values, again[name])
-    other = draw_violation(world(), 6, "two sites", 0.3, 100.0)
+    other = draw_violation(population(), 6, "two sites", 0.3, 100.0)
     assert not np.array_equal(first["scattering"], other["scattering"])
 
 
