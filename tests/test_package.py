@@ -1,4 +1,4 @@
-"""Rules of the repository, each as a test: docstrings, lengths, no machine's paths, configs, the wheel."""
+"""Rules of the repository, each as a test: docstrings, lengths, paths of a machine, versions, links, the wheel."""
 
 import ast
 import importlib.metadata
@@ -8,6 +8,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,11 @@ import dsfunet
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("dsfunet", "simulate", "evaluate")
-FOLDERS = (*PACKAGES, "tests", "configs", "benchmarks", "examples", ".ci")
-TEXT = {"", ".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".sh", ".xyz", ".cif", ".json", ".sbatch"}
+FOLDERS = (*PACKAGES, "tests", "configs", "benchmarks", "examples", "docs", ".ci", ".github")
+TEXT = {
+    *("", ".py", ".typed", ".md", ".ipynb", ".yaml", ".yml", ".toml", ".txt", ".sh", ".sbatch", ".cff"),
+    *(".xyz", ".cif", ".json", ".html", ".css", ".js", ".svg"),
+}
 MOST_LINES = 350
 WEIGHTS = (
     "form_factor.safetensors",
@@ -49,7 +53,7 @@ FORBIDDEN = tuple(
 
 
 def repository_files() -> list[Path]:
-    """Everything that is ours and is text: the known folders, and what lies beside them."""
+    """The text files of the repository: those in its folders, and those beside them."""
     found = [path for path in ROOT.iterdir() if path.is_file()]
     for folder in FOLDERS:
         found += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
@@ -63,7 +67,16 @@ def name_of(path: Path) -> str:
 
 FILES = repository_files()
 CODE = [path for path in FILES if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in PACKAGES]
-CONFIGS = [path for path in FILES if path.suffix in {".yaml", ".yml"}]
+CONFIGS = [path for path in FILES if path.suffix in {".yaml", ".yml", ".cff"}]
+PAGES = [path for path in FILES if path.suffix == ".md"]
+
+
+class YamlLoader(yaml.SafeLoader):
+    """Reads plain YAML, and what mkdocs adds to it: names of Python objects and of environment variables."""
+
+
+YamlLoader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda loader, name, node: name)
+YamlLoader.add_multi_constructor("!ENV", lambda loader, name, node: None)
 
 
 def undocumented(tree: ast.Module) -> Iterator[str]:
@@ -102,12 +115,39 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_every_yaml_file_parses(path: Path) -> None:
-    assert yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert yaml.load(path.read_text(encoding="utf-8"), Loader=YamlLoader)
 
 
-def test_the_version_is_said_once() -> None:
+def project_version() -> str:
+    """The version in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert dsfunet.__version__ == project["version"] == importlib.metadata.version("dsfunet")
+    return str(project["version"])
+
+
+def test_the_installed_version_is_the_projects() -> None:
+    assert dsfunet.__version__ == project_version() == importlib.metadata.version("dsfunet")
+
+
+def test_the_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == project_version()
+    assert citation["license"] == "Apache-2.0"
+    assert [each["doi"] for each in citation["references"]] == ["10.1107/S2052252523009521"]
+
+
+def test_the_changelog_is_dated_and_begins_with_this_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = [line for line in re.findall(r"^## (.*)$", text, flags=re.MULTILINE) if line != "Unreleased"]
+    found = [re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)", heading) for heading in headings]
+    assert all(found), headings
+    versions = [(each[1], date.fromisoformat(each[2])) for each in found if each]
+    released = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["date-released"]
+    assert versions[0] == (project_version(), released)
+    dates = [day for _, day in versions]
+    assert dates == sorted(dates, reverse=True)
+    groups = set(re.findall(r"^### (.*)$", text, flags=re.MULTILINE))
+    assert groups <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def test_names_at_the_top_can_be_had() -> None:
@@ -126,7 +166,8 @@ def test_the_wheel_ships_the_library_alone(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     top = {name.split("/")[0] for name in names}
-    assert top == {"dsfunet", f"dsfunet-{dsfunet.__version__}.dist-info"}
+    assert top == {"dsfunet", f"dsfunet-{project_version()}.dist-info"}
+    assert "dsfunet/py.typed" in names
     shipped = {name for name in names if name.endswith(".py")}
     assert shipped == {name_of(path) for path in CODE if path.relative_to(ROOT).parts[0] == "dsfunet"}
     assert not [name for name in names if "__pycache__" in name]
@@ -137,9 +178,32 @@ def test_the_wheel_ships_the_library_alone(tmp_path: Path) -> None:
     assert sum(sizes) <= 25e6
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
-def test_what_a_page_points_to_is_there(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    targets = [each for each in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in each]
-    missing = [each for each in targets if not (ROOT / page).parent.joinpath(each).exists()]
-    assert targets and not missing
+def link_targets(text: str) -> list[str]:
+    """Targets of a page's links and pictures within the repository, without anchors; code is left out."""
+    prose = re.sub(r"^(```|~~~).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"`[^`\n]*`", "", prose)
+    targets = re.findall(r"\]\(<?([^)#\s>]+)[^)]*\)", prose) + re.findall(r"(?:src|href)=\"([^\"#]+)", prose)
+    return [each for each in targets if "://" not in each and not each.startswith("mailto:")]
+
+
+def test_links_are_found_outside_code_only() -> None:
+    text = "[a](a.md#part) ![b](b.png \"title\") `c[0](c.md)`\n```python\nd[0](d)\n```\n[e](https://e.org) [f](#g)\n"
+    assert link_targets(text) == ["a.md", "b.png"]
+    assert link_targets('<img src="h.png" width="3">') == ["h.png"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_links_between_pages_resolve(path: Path) -> None:
+    targets = link_targets(path.read_text(encoding="utf-8"))
+    assert [each for each in targets if not path.parent.joinpath(each).exists()] == []
+
+
+def test_pages_with_links_are_looked_at() -> None:
+    linked = [name_of(path) for path in PAGES if link_targets(path.read_text(encoding="utf-8"))]
+    assert "README.md" in linked and any(name.startswith("docs/") for name in linked)
+
+
+def test_the_help_of_make_lists_every_target() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, flags=re.MULTILINE)
+    assert re.findall(r"^([a-z-]+):.*## ", text, flags=re.MULTILINE) == phony.split()

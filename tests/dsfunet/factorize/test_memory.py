@@ -83,6 +83,7 @@ def test_it_is_described_in_little_memory_too(tmp_path: Path, name: str) -> None
     assert traced < 12 * PLANE_MB and grown < 12 * PLANE_MB + 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="needs the size of the process as Linux tells it"
 )

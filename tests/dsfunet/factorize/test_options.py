@@ -244,6 +244,7 @@ def test_no_passes_no_uncertainties(capsys: pytest.CaptureFixture[str]) -> None:
     assert none.process["seed"] == "none: one pass is deterministic"
 
 
+@pytest.mark.slow
 def test_a_plane_wider_than_the_networks_were_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
     counts = save_picture("wide.tif", q_max=10.0, pixels=330)
     words = ["wide.tif", *OF_PICTURE, "--q-max-inv-angstrom", "10"]

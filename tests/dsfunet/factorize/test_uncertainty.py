@@ -170,6 +170,7 @@ def test_a_calibrated_pass_has_the_sigma_of_the_calibration() -> None:
     assert "calibrated on simulated planes" in components.uncertainty
 
 
+@pytest.mark.slow
 def test_seed_decides_and_nothing_else(release: Factorizer) -> None:
     planes = np.stack([made(layer)[1] for layer in ("orthogonal", "hexagonal", "triclinic")])
     planes[1, 30:60] = np.nan
@@ -216,6 +217,7 @@ def test_lattice_mode_has_a_sigma_of_its_own(release: Factorizer) -> None:
     assert release(scattering, mask, lattice, passes=0).sigma_form_factor is None
 
 
+@pytest.mark.slow
 def test_sigma_covers_the_errors_of_simulated_planes(release: Factorizer, tmp_path: Path) -> None:
     """The errors of a plane go together, so that of 12 planes the share within one sigma is 0.68 to about 0.15."""
     recipe = tmp_path / "recipe.yaml"

@@ -83,6 +83,7 @@ def test_mangled_files_are_read_or_refused(tmp_path: Path, layout: str) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["mangled"]
 
 
+@pytest.mark.slow
 def test_mangled_files_on_the_command_line(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_files_do_not_tell_where_they_were_made(exported: Path) -> None:
             assert trace.encode() not in content, f"{path.name} names {trace}"
 
 
+@pytest.mark.slow
 def test_networks_in_use_are_exported_and_left_as_they_are(tmp_path: Path, shown: torch.Tensor) -> None:
     generators = small()
     Factorizer(generators, "cpu")  # turns them to channels_last

@@ -125,6 +125,7 @@ class Numbers(Dataset[int]):
         return index
 
 
+@pytest.mark.slow
 def test_loader_workers_leave_the_first_signal_to_the_training_process() -> None:
     """A cluster tells every process of a job to end; without its workers training could not finish its batch."""
     loader = DataLoader(

@@ -12,6 +12,7 @@ from simulate.__main__ import main
 from simulate.stores.gallery import draw_gallery, missing_shares, picture_of
 
 
+@pytest.mark.slow
 def test_a_sheet_is_a_png_and_follows_the_seed(
     tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

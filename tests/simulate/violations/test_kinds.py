@@ -129,6 +129,7 @@ def test_a_plane_follows_from_its_number_alone() -> None:
     assert not np.array_equal(first["scattering"], other["scattering"])
 
 
+@pytest.mark.slow
 def test_a_store_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     recipe = Recipe(samples=Counts(1, 1), monte_carlo_share=0.0)
     one, two = (
