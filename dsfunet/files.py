@@ -80,8 +80,22 @@ def _temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid4().hex[:12]}.part")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """JSON written to a temporary name in the same folder, then renamed: whole or not there."""
+def write_json(
+    path: Path, content: Any, *, indent: int = 1, sort_keys: bool = True, ensure_ascii: bool = True
+) -> None:
+    """Write JSON to a temporary name in the same folder, then rename it: the file is complete or absent.
+
+    Args:
+        path: of the file; its folder is made if needed.
+        content: what `json.dumps` accepts.
+        indent: spaces for each level.
+        sort_keys: whether the keys of each object are sorted.
+        ensure_ascii: whether characters outside ASCII are escaped.
+
+    Raises:
+        InputError: nothing can be written at the path.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=indent, sort_keys=sort_keys, ensure_ascii=ensure_ascii)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")

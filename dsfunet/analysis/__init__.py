@@ -1,1 +1,1 @@
-"""From components to numbers that are published: correlations, and models judged by I_FF. No torch in here."""
+"""Analysis of results: Warren-Cowley parameters from I_SRO, and structural models tested against I_FF (no torch)."""

@@ -1,16 +1,17 @@
-"""Values with their standard uncertainties as crystallographers write them: -0.123(4)."""
+"""Numbers as crystallographers print them, with the standard uncertainty in brackets: -0.123(4)."""
 
 import math
 
 
 def with_uncertainty(value: float, uncertainty: float) -> str:
-    """A value rounded to where its standard uncertainty has 2 to 19 units, these in brackets: "-0.123(4)", "1.25(12)".
+    """Format a value with its standard uncertainty in brackets, as in "-0.123(4)" or "1.25(12)".
 
-    Without a positive finite uncertainty the value is given alone, to four decimals.
+    The value is rounded so that the uncertainty is 2 to 19 units of the last digit. Without a positive finite
+    uncertainty the value stands alone, with four decimals.
     """
     if not math.isfinite(value):
         return str(value)
-    # 19.5 units round to 20, 1.95 to 2: the rule of 19.
+    # Rule of 19: 19.5 units round to 20, which is written as 2 of the next digit.
     place = math.floor(math.log10(uncertainty / 1.95)) if 0 < uncertainty < math.inf else 0
     if not 0 < uncertainty < math.inf or place < -12:
         return _unsigned_zero(f"{value:.4f}")

@@ -1,25 +1,53 @@
-"""`dsfunet compare` and `dsfunet scan`: structural models judged by the form factor of a result."""
+"""`dsfunet compare` and `dsfunet scan`: structural models tested against the form factor of a result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dsfunet.command_parser import Parser, first_line
+from dsfunet.errors import InputError
+
+if TYPE_CHECKING:
+    from dsfunet.analysis.models.fit import Comparison
+    from dsfunet.analysis.models.model_names import ModelPair
+    from dsfunet.analysis.models.run import Motion, ObservedFile
+    from dsfunet.analysis.models.scan import Scan
+
+_CERTAIN = 0.95
+_MODELS_HELP = (
+    "A model is FILE+FILE, FILE+vacancy, or one CIF whose disorder groups 1 and 2 are the two species; FILE:2 selects"
+    " disorder group 2. 'a.xyz+a.xyz@rotate 180 0 0 1' is a molecule and a copy of it rotated by 180 degrees about z;"
+    " '@rotate 60 [001]' rotates about a lattice direction of the result's cell. The axis goes through the centroid of"
+    " the atoms, or with 'about origin' through the origin. XYZ coordinates are Cartesian, with a along x and b in the"
+    " xy plane; their atoms are labelled N1, C1, C2 ... in order. A CIF contributes the atoms that it lists; no"
+    " symmetry is applied."
+)
 
 
 def compare(file: str, models: list[str], output: str, resamples: int = 2000, seed: int = 0) -> None:
-    """Rank structural models by how well their I_FF fits a result's; scale, floor and B are refined.
+    """Rank structural models by how well their I_FF fits that of a result; scale, floor and B are refined.
 
     Args:
-        file: result of `dsfunet factorize` from a file with unit cell and axes.
-        models: pairs of species as FILE+FILE (XYZ or CIF), FILE+vacancy, or a CIF with disorder groups 1 and 2.
-        output: what the names of the files to write begin with: .json, .csv and .png are added.
-        resamples: bootstrap resamples of blocks of the plane.
-        seed: of the resamples.
-    """
-    from dsfunet.analysis.models.run import compare_files
+        file: result of `dsfunet factorize` from a file with unit cell and axes
+        models: pairs of species, as FILE+FILE (XYZ or CIF), FILE+vacancy, or a CIF with disorder groups 1 and 2
+        output: PREFIX of the files PREFIX.json, .csv and .png
+        resamples: number of bootstrap resamples of blocks of the plane
+        seed: seed of the resamples
 
-    compare_files(Path(file), models, Path(output), resamples, seed)
+    Raises:
+        InputError: the result, a model or the output cannot be used.
+    """
+    from dsfunet.analysis.models.fit import compare_models
+    from dsfunet.analysis.models.model_names import read_model
+    from dsfunet.analysis.models.run import ObservedFile, write_comparison
+
+    targets = _targets(Path(output), {"json": ".json", "csv": ".csv", "png": ".png"})
+    observed = ObservedFile.read(file)
+    pairs = [read_model(model, observed.cell) for model in models]
+    comparison = compare_models(pairs, observed.observation, resamples, seed)
+    write_comparison(comparison, observed, targets)
+    lines = [*_lines_on_input(observed, pairs), *_ranking(comparison), *_lines_on_targets(targets)]
+    print("\n".join(lines))
 
 
 def scan(
@@ -33,62 +61,170 @@ def scan(
     resamples: int = 2000,
     seed: int = 0,
 ) -> None:
-    """Turn a torsion or a whole molecule through a range of angles and find the minima of the misfit.
+    """Rotate a molecule, or one side of a bond, through a range of angles and find the minima of the misfit.
 
     Args:
-        file: result of `dsfunet factorize` from a file with unit cell and axes.
-        model: one model, named as for `dsfunet compare`.
-        output: what the names of the files to write begin with: .json, .csv, .png and _planes.png are added.
-        range: first and last angle and the step [degrees]; 0 is the structure as in its file.
-        torsion: atom labels as N1-C1-C2-C3, repeated or with commas to turn several together; what lies beyond
-            the middle bond turns, in each species that has these atoms.
-        rotate: axis "x y z" (Cartesian) or "[uvw]" (lattice direction) to turn about, through each centroid.
-        species: which of the pair turns.
-        resamples: bootstrap resamples of blocks of the plane.
-        seed: of the resamples.
+        file: result of `dsfunet factorize` from a file with unit cell and axes
+        model: one model, written as for `dsfunet compare`
+        output: PREFIX of the files PREFIX.json, .csv, .png and _planes.png
+        range: first angle, last angle and step [degrees]; 0 is the structure as in its file
+        torsion: atom labels such as N1-C1-C2-C3; the atoms beyond the middle bond are rotated
+        rotate: axis of a rotation of whole molecules, each about its centroid: "x y z" (Cartesian) or "[uvw]" (lattice
+            direction)
+        species: species that are rotated
+        resamples: number of bootstrap resamples of blocks of the plane
+        seed: seed of the resamples
+
+    Raises:
+        InputError: the result, the model, the motion or the output cannot be used.
     """
-    from dsfunet.analysis.models.run import scan_file
+    from dsfunet.analysis.models.model_names import parse_axis, read_model
+    from dsfunet.analysis.models.molecules import parse_torsions
+    from dsfunet.analysis.models.run import ObservedFile, rotation_motion, torsion_motion, write_scan
+    from dsfunet.analysis.models.scan import angles_of_range, scan_model
 
-    scan_file(Path(file), model, Path(output), range, torsion or [], rotate, species, resamples, seed)
+    if bool(torsion) == (rotate is not None):
+        found = "both" if torsion else "neither"
+        raise InputError(f"--torsion and --rotate: found {found}; use one of them")
+    angles_deg = angles_of_range(*range)
+    endings = {"json": ".json", "csv": ".csv", "png": ".png", "planes": "_planes.png"}
+    targets = _targets(Path(output), endings)
+    observed = ObservedFile.read(file)
+    pair = read_model(model, observed.cell)
+    if rotate is None:
+        motion = torsion_motion(parse_torsions(torsion or []), pair, species)
+    else:
+        motion = rotation_motion(parse_axis(rotate, observed.cell), rotate.strip(), species)
+    found = scan_model(pair, motion.turn, angles_deg, observed.observation, resamples, seed)
+    write_scan(found, observed, pair, motion, species, targets)
+    lines = [
+        *_lines_on_input(observed, [pair]),
+        *_lines_on_scan(found, motion),
+        *_lines_on_targets(targets),
+    ]
+    print("\n".join(lines))
 
 
-_MODELS_HELP = (
-    "A model is FILE+FILE, FILE+vacancy, or one CIF, whose disorder groups 1 and 2 are the two species; FILE:2 takes"
-    " disorder group 2. 'a.xyz+a.xyz@rotate 180 0 0 1' is a molecule and its copy turned by 180 degrees about z,"
-    " '@rotate 60 [001]' about a lattice direction of the result's cell; the axis goes through the centroid of the"
-    " atoms, or with 'about origin' through the origin. XYZ coordinates are taken as given in the axes of the crystal"
-    " (a along x, b in the xy plane) and their atoms are labelled N1, C1, C2 ... in order; of a CIF the atoms listed"
-    " are taken, no symmetry is applied."
-)
+def _targets(prefix: Path, endings: Mapping[str, str]) -> dict[str, Path]:
+    """Return the files to write, by kind, after checking that they can be written."""
+    from dsfunet.files import check_writable
+
+    targets = {kind: prefix.with_name(prefix.name + ending) for kind, ending in endings.items()}
+    for target in targets.values():
+        check_writable(target)
+    return targets
+
+
+def _lines_on_input(observed: "ObservedFile", pairs: Sequence["ModelPair"]) -> list[str]:
+    observation = observed.observation
+    sigma = "weighted by its sigma"
+    if observation.sigma is None:
+        sigma = "no sigma, so errors are assumed uniform in 2 sqrt(y) - 1"
+    lines = [
+        f"read       {observed.path}: {observation.used.sum()} pixels in {observation.block_count} blocks; {sigma}"
+    ]
+    lines += [
+        f"model      {pair.name}: A = {pair.first.formula}, B = {pair.second.formula}" for pair in pairs
+    ]
+    notes = dict.fromkeys(note for pair in pairs for note in pair.notes)
+    return lines + [f"           note: {note}" for note in notes]
+
+
+def _lines_on_targets(targets: Mapping[str, Path]) -> list[str]:
+    return [f"wrote      {target}" for target in targets.values()]
+
+
+def _ranking(comparison: "Comparison") -> list[str]:
+    """Return the table of a comparison and a sentence on how certain the ranking is."""
+    from dsfunet.analysis.formatting import with_uncertainty
+
+    lines = ["rank  misfit  95 % interval    wR2     B (Å²)     beats next  model"]
+    for number, fit in enumerate(comparison.fits):
+        low, high = comparison.intervals[number]
+        share = _percent(comparison.better_than_next[number]) if number < len(comparison.fits) - 1 else "-"
+        b = with_uncertainty(fit.debye_waller_b_angstrom2, fit.debye_waller_b_su)
+        lines.append(
+            f"{number + 1:4d}  {fit.misfit:.4f}  {low:.4f}-{high:.4f}  {100 * fit.wr2:5.1f} %  {b:>9}"
+            f"  {share:>10}  {fit.name}"
+        )
+    if len(comparison.fits) == 1:
+        return [*lines, "           a single model cannot be ranked; compare it with alternatives"]
+    best, following = comparison.fits[:2]
+    certainty = float(comparison.better_than_next[0])
+    lines.append(
+        f"           {best.name} fits better than {following.name} in {_percent(certainty)} of"
+        f" {comparison.resamples} resamples"
+    )
+    if certainty < _CERTAIN:
+        lines.append("           that is less than 95 %: this plane does not distinguish the two models")
+    return lines
+
+
+def _lines_on_scan(found: "Scan", motion: "Motion") -> list[str]:
+    from dsfunet.analysis.formatting import with_uncertainty
+
+    first, last = found.angles_deg[0], found.angles_deg[-1]
+    lines = [f"scanned    {motion.label}, {first:g} to {last:g}; 0 is the structure as in its file"]
+    lines += [
+        f"           torsion {name} is {angle:.1f}° in the file; add that to get absolute angles"
+        for name, angle in motion.torsions_at_zero_deg.items()
+    ]
+    lines += [
+        f"minimum    {with_uncertainty(minimum.angle_deg, minimum.su_deg)}°: misfit {minimum.misfit:.4f},"
+        f" the lowest of the curve in {_percent(minimum.lowest)} of {found.resamples} resamples"
+        for minimum in found.minima
+    ]
+    lowest = found.misfits.argmin()
+    if lowest in (0, len(found.misfits) - 1) and not found.is_full_circle:
+        lines.append(
+            f"           note: the misfit is smallest at {found.angles_deg[lowest]:g}°, an end of the range; extend the"
+            " range"
+        )
+    return lines
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
-    """Add these commands to the subcommands of a parser; returns their functions by name."""
+    """Add these commands to the subcommands of a parser, and return their functions by name."""
     for function, positional in ((compare, "models"), (scan, "model")):
         parser = Parser(description=f"{first_line(function)} {_MODELS_HELP}")
         parser.add_argument("file", type=str, help="result of `dsfunet factorize` (.nxs)")
         several = "+" if function is compare else None
         parser.add_argument(positional, type=str, nargs=several, help="see above")
+        pictures = ".png" if function is compare else ".png and _planes.png"
         parser.add_argument(
-            "-o", "--output", type=str, required=True, help="what the names of the files begin with"
+            "-o",
+            "--output",
+            type=str,
+            required=True,
+            metavar="PREFIX",
+            help=f"write PREFIX.json, .csv{' and' if function is compare else ','} {pictures}",
         )
         skip: set[str | int] = {"file", positional, "output"}
         if function is scan:
-            parser.add_argument(
-                "--range",
-                type=float,
-                nargs=3,
-                required=True,
-                metavar=("FIRST", "LAST", "STEP"),
-                help="angles to try [degrees]; 0 is the structure as in its file",
-            )
-            parser.add_argument(
-                "--torsion",
-                type=str,
-                action="append",
-                help="atom labels N1-C1-C2-C3; repeated or with commas, several turn together",
-            )
+            _add_motion(parser)
             skip |= {"range", "torsion"}
-        parser.add_function_arguments(function, skip=skip)
+        parser.add_function_arguments(function, as_group=False, skip=skip)
         commands.add_subcommand(function.__name__, parser, help=first_line(function))
     return {"compare": compare, "scan": scan}
+
+
+def _add_motion(parser: Parser) -> None:
+    parser.add_argument(
+        "--range",
+        type=float,
+        nargs=3,
+        required=True,
+        metavar=("FIRST", "LAST", "STEP"),
+        help="angles to try [degrees]; 0 is the structure as in its file",
+    )
+    parser.add_argument(
+        "--torsion",
+        type=str,
+        action="append",
+        help="atom labels such as N1-C1-C2-C3; the atoms beyond the middle bond are rotated, in each species that has"
+        " these atoms; torsions that are separated by commas or given by several options are rotated together",
+    )

@@ -6,6 +6,7 @@ A vector v = i a + j b + k c with integer components goes to R v, and I_SRO of e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import gemmi
 import numpy as np
@@ -37,6 +38,12 @@ LAUE_CLASSES = tuple(_SPACE_GROUPS)
 """The 11 Laue classes; -3m in its two settings on hexagonal axes, -3 and -3m on rhombohedral axes (:R) as well."""
 
 AXES = ("a", "b", "c")
+
+UniqueAxis = Literal["a", "b", "c"]
+"""The axis that a Laue class singles out."""
+
+Vector = tuple[int, int, int]
+"""Components i, j, k of a lattice vector i a + j b + k c."""
 
 MAX_SHELLS = 100
 

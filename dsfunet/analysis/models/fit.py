@@ -1,4 +1,4 @@
-"""Structural models judged by I_FF: fitted to the form factor that the networks found, and ranked by misfit."""
+"""Fits of structural models to the form factor that the networks found, and their ranking by misfit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,10 @@ from dsfunet.physics import form_factor_intensity
 from dsfunet.planes.preprocessing import spread
 
 B_LIMITS_ANGSTROM2 = (0.0, 20.0)
-"""Where the isotropic Debye-Waller B is looked for; beyond it a plane out to 8 1/Angstrom is empty."""
+"""Range of the isotropic Debye-Waller B [Angstrom^2]; at larger B a plane out to 8 1/Angstrom is nearly empty."""
 
 _B_KNOTS = 11
-# Roundings and reading errors near zero: one part in a hundred of the brightest pixel for the weights that stand in
-# for sigma, one in a thousand for sigma itself.
+# Errors near zero intensity, relative to the brightest pixel: 0.01 in the weights used without sigma, 0.001 beside sigma.
 _WEIGHT_FLOOR, _SIGMA_FLOOR = 0.01, 0.001
 _WEIGHT_ROUNDS = 3
 _ALIKE_ELECTRONS2 = 1e-6
@@ -28,13 +27,23 @@ _ALIKE_ELECTRONS2 = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A model brought to an observation: y = scale I_FF exp(-B |Q|^2 / 8 pi^2) + floor.
+    """A model fitted to an observation: y = scale I_FF exp(-B |Q|^2 / 8 pi^2) + floor.
 
-    `scale` [1/electrons^2] (I_FF of one cell, m_A = m_B = 1/2), `floor` and `debye_waller_b_angstrom2` come with
-    standard uncertainties `*_su` from the scatter between blocks; that of B is NaN where B is at a limit, those of
-    all where the scale is zero. `intensity` (n, m) is the fitted y, on every pixel of the plane. `misfit` is the
-    mean over the pixels of (s_observed - s_fitted)^2, s = 2 sqrt(y) - 1, the paper's error; `block_errors` (blocks,)
-    are its sums over blocks. `wr2` = sqrt(sum w (y_o - y_c)^2 / sum w y_o^2).
+    Standard uncertainties come from the scatter between blocks of pixels. All are NaN if the scale is zero.
+
+    Attributes:
+        model: the two species.
+        scale: [1/electrons^2], for the I_FF of one cell with m_A = m_B = 1/2.
+        floor: in units of the observation, whose values are in [0, 1].
+        debye_waller_b_angstrom2: isotropic B [Angstrom^2].
+        scale_su: standard uncertainty of the scale.
+        floor_su: standard uncertainty of the floor.
+        debye_waller_b_su: standard uncertainty of B [Angstrom^2]; NaN if B is at a limit of its range.
+        intensity: the fitted y in every pixel of the plane, shape (n, m).
+        misfit: mean over the used pixels of (s_observed - s_fitted)^2 with s = 2 sqrt(y) - 1, the error measure of
+            Fuller & Rudden (2024).
+        wr2: sqrt(sum w (y_o - y_c)^2 / sum w y_o^2).
+        block_errors: sums of (s_observed - s_fitted)^2 over each block, shape (blocks,).
     """
 
     model: ModelPair
@@ -51,21 +60,21 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """Name of the model."""
+        """The name of the model."""
         return self.model.name
 
 
 def fit_model(model: ModelPair, observation: Observation) -> Fit:
-    """Scale, floor and isotropic B that bring a model's I_FF (equation 1) closest to an observation.
+    """Fit a model's I_FF, equation (1) of Fuller & Rudden (2024), to an observation by scale, floor and isotropic B.
 
-    Normalisation took an unknown scale and floor from the observation. Given B the problem is linear in both;
-    B is searched for within `B_LIMITS_ANGSTROM2`. Weights are 1 / sigma^2 where sigma is known. Where it is not,
-    errors are taken as even in s = 2 sqrt(y) - 1, which is sigma^2 proportional to y: w = 1 / (P + 0.01) with
-    P = (y_o + 2 y_c) / 3, as in refinement against F^2, found in three rounds. A model that goes against the
-    observation gets scale 0.
+    Normalisation removed an unknown scale and floor from the observation. For a given B the problem is linear in both;
+    B is searched for within `B_LIMITS_ANGSTROM2`. Weights are 1 / sigma^2 if sigma is known. Otherwise errors are
+    assumed uniform in s = 2 sqrt(y) - 1, which means sigma^2 proportional to y: w = 1 / (P + 0.01) with
+    P = (y_o + 2 y_c) / 3, as in refinement against F^2, updated in three rounds. The scale of a model that
+    anticorrelates with the observation is 0.
 
     Raises:
-        InputError: the two species scatter alike, so that I_FF is zero.
+        InputError: the two species scatter identically, so that I_FF is zero.
     """
     used, y = observation.used, observation.values
     calculated = form_factor_intensity(
@@ -73,7 +82,9 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
     )
     brightest = float(calculated[used].max())
     if brightest < _ALIKE_ELECTRONS2:
-        raise InputError(f"model {model.name!r}: its two species scatter alike, expected two that differ")
+        raise InputError(
+            f"model {model.name!r}: its two species scatter identically; expected different species"
+        )
     exponent = observation.q_squared / (8 * np.pi**2)
     x, k = calculated[used] / brightest, exponent[used]
     weights = np.ones_like(y)
@@ -84,17 +95,18 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
         else:
             before = y if number == 0 else np.maximum(scale * x * np.exp(-b * k) + floor, 0.0)
             weights = 1 / ((y + 2 * before) / 3 + _WEIGHT_FLOOR)
-        # The weights move B little: from the second round on, a short way to either side will do.
+        # New weights change B little, so later rounds search near the previous B only.
         knots = np.linspace(*B_LIMITS_ANGSTROM2, _B_KNOTS) if number == 0 else np.array([b - 1, b, b + 1])
         b = best_b(
-            partial(_left_over, x, k, y, weights), np.unique(np.clip(knots, *B_LIMITS_ANGSTROM2)).tolist()
+            partial(_sum_of_squares, x, k, y, weights),
+            np.unique(np.clip(knots, *B_LIMITS_ANGSTROM2)).tolist(),
         )
         scale, floor, _ = _scale_and_floor(x * np.exp(-b * k), y, weights)
     damped = x * np.exp(-b * k)
     fitted = scale * damped + floor
     squared = (spread(y) - spread(np.maximum(fitted, 0.0))) ** 2
     gradient = np.stack([damped, np.ones_like(y), -scale * k * damped], axis=1)
-    # At a limit B does not vary, and without a scale nothing has a meaning.
+    # B is fixed at a limit, and with a scale of 0 no parameter is determined.
     free = [0, 1] if b in B_LIMITS_ANGSTROM2 else [0, 1, 2]
     uncertainties = np.full(3, np.nan)
     if scale > 0:
@@ -115,7 +127,7 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
 
 
 def _scale_and_floor(x: Array, y: Array, weights: Array) -> tuple[float, float, float]:
-    """Scale >= 0 and floor of y = scale x + floor by weighted least squares, and the sum of squares left over."""
+    """Return scale >= 0 and floor of y = scale x + floor by weighted least squares, and the remaining sum of squares."""
     total = weights.sum()
     x_mean, y_mean = weights @ x / total, weights @ y / total
     x, y = x - x_mean, y - y_mean
@@ -125,26 +137,32 @@ def _scale_and_floor(x: Array, y: Array, weights: Array) -> tuple[float, float, 
     return scale, float(y_mean - scale * x_mean), float(weights @ y**2 - scale * (weighted @ y))
 
 
-def _left_over(x: Array, k: Array, y: Array, weights: Array, b: float) -> float:
-    """Sum of squares of y = scale x exp(-B k) + floor."""
+def _sum_of_squares(x: Array, k: Array, y: Array, weights: Array, b: float) -> float:
+    """Return the weighted sum of squared residuals of y = scale x exp(-B k) + floor, for the best scale and floor."""
     return _scale_and_floor(x * np.exp(-b * k), y, weights)[2]
 
 
-def best_b(left_over: Callable[[float], float], knots: Sequence[float], tolerance: float = 1e-6) -> float:
-    """B of the smallest misfit `left_over`: at the knots, in increasing order, then between two of them."""
-    heights = [left_over(knot) for knot in knots]
+def best_b(misfit: Callable[[float], float], knots: Sequence[float], tolerance: float = 1e-6) -> float:
+    """Find the B [Angstrom^2] of the smallest misfit: at the knots first, then between the neighbours of the best.
+
+    Args:
+        misfit: as a function of B.
+        knots: values of B in increasing order.
+        tolerance: of B [Angstrom^2].
+    """
+    heights = [misfit(knot) for knot in knots]
     best = int(np.argmin(heights))
     bounds = knots[max(best - 1, 0)], knots[min(best + 1, len(knots) - 1)]
-    found = minimize_scalar(left_over, bounds=bounds, method="bounded", options={"xatol": tolerance})
-    # The search never arrives at its bounds, of which a limit is one.
+    found = minimize_scalar(misfit, bounds=bounds, method="bounded", options={"xatol": tolerance})
+    # The search never reaches its bounds, one of which may be a limit of B.
     return float(found.x) if found.fun < heights[best] else knots[best]
 
 
 def _uncertainties(gradient: Array, residual: Array, weights: Array, observation: Observation) -> Array:
-    """Standard uncertainties of p parameters when residuals are correlated within blocks.
+    """Return standard uncertainties of p parameters, shape (p,), when residuals are correlated within blocks.
 
-    The sandwich H^-1 (sum_b s_b s_b^T) H^-1 with H = sum w g g^T and s_b the sum of w r g over block b; gradient
-    (k, p), residual and weights (k,).
+    The covariance is the sandwich H^-1 (sum_b s_b s_b^T) H^-1 with H = sum w g g^T, and s_b the sum of w r g over
+    block b. `gradient` has shape (k, p), `residual` and `weights` (k,).
     """
     weighted = gradient * weights[:, None]
     inverse = np.linalg.pinv(gradient.T @ weighted, hermitian=True)
@@ -154,10 +172,15 @@ def _uncertainties(gradient: Array, residual: Array, weights: Array, observation
 
 
 def resampled_misfits(fits: Sequence[Fit], observation: Observation, draws: npt.NDArray[np.int64]) -> Array:
-    """The misfit of each of m fits in bootstrap resamples `draws` of the blocks, shape (resamples, m).
+    """Return the misfit of each of m fits in bootstrap resamples of the blocks, shape (resamples, m).
 
-    The same blocks are drawn for every fit, so that differences between fits keep what they have in common.
-    Parameters stay as fitted: three of them cost little beside the number of pixels.
+    The same blocks are drawn for every fit, so errors that fits share cancel in their differences. Parameters are not
+    refitted: three parameters matter little against the number of pixels.
+
+    Args:
+        fits: to one observation.
+        observation: that was fitted.
+        draws: from `Observation.draws`.
     """
     errors = np.stack([fit.block_errors for fit in fits], axis=1)
     pixels = observation.block_sums(np.ones_like(observation.values))
@@ -166,11 +189,16 @@ def resampled_misfits(fits: Sequence[Fit], observation: Observation, draws: npt.
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Fits from the smallest misfit to the largest.
+    """Structural models ranked by misfit, with bootstrap confidence.
 
-    `intervals` (m, 2) hold 95 % of each misfit's resamples; `better_than_next` (m - 1,) is the share of resamples in
-    which a model fits better than the one ranked below it (ties count half); `best` (m,) that in which it is the
-    best of all.
+    Attributes:
+        fits: of m models, from the smallest misfit to the largest.
+        intervals: that contain 95 % of the resamples of each misfit, shape (m, 2).
+        better_than_next: fraction of resamples in which a model fits better than the next one, shape (m - 1,); ties
+            count half.
+        best: fraction of resamples in which a model fits best of all, shape (m,).
+        resamples: number of bootstrap resamples.
+        seed: of the resamples.
     """
 
     fits: tuple[Fit, ...]
@@ -184,13 +212,20 @@ class Comparison:
 def compare_models(
     models: Sequence[ModelPair], observation: Observation, resamples: int = 2000, seed: int = 0
 ) -> Comparison:
-    """Fit every model and rank them by misfit, with bootstrap confidence.
+    """Fit models to an observation and rank them by misfit, with bootstrap confidence.
+
+    Args:
+        models: one or more.
+        observation: the form factor of a result.
+        resamples: number of bootstrap resamples, 10 or more.
+        seed: of the resamples, 0 or more.
 
     Raises:
-        InputError: there are no models, or as `fit_model` and `Observation.draws`.
+        InputError: there are no models, the two species of a model scatter identically, or `resamples` or `seed` is out
+            of range.
     """
     if not models:
-        raise InputError("no models: expected one or more")
+        raise InputError("compare_models: found no models; expected one or more")
     draws = observation.draws(resamples, seed)
     fits = sorted((fit_model(model, observation) for model in models), key=lambda fit: fit.misfit)
     misfits = resampled_misfits(fits, observation, draws)

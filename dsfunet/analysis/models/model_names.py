@@ -1,4 +1,4 @@
-"""Structural models as users name them: pairs of species, from files, each perhaps turned."""
+"""Names of structural models: pairs of species from files, each optionally rotated."""
 
 import re
 from dataclasses import dataclass
@@ -15,17 +15,21 @@ from dsfunet.physics import Cell
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _ROTATE = re.compile(rf"rotate\s+({_NUMBER})\s+(.+?)(?:\s+about\s+(origin|centroid))?\s*")
 _EXPECTED = (
-    "FILE+FILE, FILE+vacancy or a CIF with disorder groups 1 and 2, each FILE perhaps followed by :GROUP or"
-    " '@rotate ANGLE AXIS'"
+    "FILE+FILE, FILE+vacancy or a CIF with disorder groups 1 and 2, where :GROUP or '@rotate ANGLE AXIS' may follow"
+    " each FILE"
 )
 _LENGTH_TOLERANCE, _ANGLE_TOLERANCE_DEG = 0.02, 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class ModelPair:
-    """A structural model of binary substitutional disorder: the two species of equation (1), and what to call them.
+    """A structural model of binary substitutional disorder: the two species A and B of equation (1).
 
-    `notes` are sentences about what the files leave open, for the user to see.
+    Attributes:
+        name: of the model, for tables and pictures.
+        first: species A.
+        second: species B.
+        notes: sentences about doubts that the files raise, for the user to check.
 
     Raises:
         InputError: both species are vacancies.
@@ -39,19 +43,23 @@ class ModelPair:
     def __post_init__(self) -> None:
         if not self.first.elements and not self.second.elements:
             raise InputError(
-                f"model {self.name!r}: both species are vacancies, expected atoms in one of them"
+                f"model {self.name!r}: both species are vacancies; expected atoms in at least one"
             )
 
 
 def read_model(text: str, cell: Cell) -> ModelPair:
-    """The model of a name such as a.cif, b.xyz+c.xyz, d.xyz+vacancy, a.cif:1+a.cif:3, "e.xyz+e.xyz@rotate 180 0 0 1".
+    """Read a model such as a.cif, b.xyz+c.xyz, d.xyz+vacancy, a.cif:1+a.cif:3 or "e.xyz+e.xyz@rotate 180 0 0 1".
 
-    A name alone stands for disorder groups 1 and 2 of a CIF. `@rotate ANGLE AXIS` turns a species by an angle
-    [degrees] about an axis as `parse_axis` takes it, through the centroid of its atoms or, with `about origin`,
-    through the origin of the coordinates; several follow one another. `cell` is that of the measurement.
+    A single file means disorder groups 1 and 2 of a CIF. `@rotate ANGLE AXIS` rotates a species by an angle [degrees]
+    about an axis (see `parse_axis`) through the centroid of its atoms or, with `about origin`, through the
+    origin of the coordinates; several rotations apply in order.
+
+    Args:
+        text: the name of the model.
+        cell: of the measurement.
 
     Raises:
-        InputError: the name is anything else, or a file in it cannot be used.
+        InputError: the name has another form, or a file cannot be used.
     """
     names = [text] if _exists(Path(text)) else [name.strip() for name in text.split("+")]
     if len(names) > 2:  # a + inside a file name or a number
@@ -64,7 +72,7 @@ def read_model(text: str, cell: Cell) -> ModelPair:
     if len(names) == 1:
         name, file, group, moves = _species_parts(text)
         if file is None or group is not None or moves:
-            raise InputError(f"model {text!r}: found one species, expected {_EXPECTED}")
+            raise InputError(f"model {text!r}: found one species; expected {_EXPECTED}")
         structure = read_structure(file)
         return ModelPair(name, *structure.pair(), notes=_cell_notes(structure, cell))
     first, second = (_read_species(name, cell) for name in names)
@@ -77,12 +85,12 @@ def read_model(text: str, cell: Cell) -> ModelPair:
 
 
 def parse_axis(text: str, cell: Cell) -> Array:
-    """The direction that "x y z" (Cartesian) or "[uvw]" (u a + v b + w c of a cell) means, a unit vector (3,).
+    """Parse "x y z" (Cartesian) or "[uvw]" (u a + v b + w c of a cell) into a unit vector, shape (3,).
 
-    Commas do for blanks; inside brackets single digits need neither: [1-10].
+    Numbers are separated by blanks or commas; single digits in brackets need no separator, as in [1-10].
 
     Raises:
-        InputError: the text is neither, or all three numbers are zero.
+        InputError: the text has another form, or all three numbers are zero.
     """
     cleaned = text.replace("\N{MINUS SIGN}", "-").strip()
     lattice = re.fullmatch(r"\[(.*)\]", cleaned)
@@ -92,7 +100,7 @@ def parse_axis(text: str, cell: Cell) -> Array:
     numbers = [float(word) for word in words if re.fullmatch(_NUMBER, word)]
     if len(words) != 3 or len(numbers) != 3 or not any(numbers):
         raise InputError(
-            f"axis {text!r}: expected three Cartesian components such as '0 0 1', or a lattice direction such as [001]"
+            f"axis {text!r}: expected three Cartesian components such as '0 0 1' or a lattice direction such as [001]"
         )
     axis = np.array(numbers) @ cell.direct if lattice else np.array(numbers)
     return np.asarray(axis / np.linalg.norm(axis))
@@ -101,7 +109,7 @@ def parse_axis(text: str, cell: Cell) -> Array:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # what is no file may be too long for the name of one
+    except OSError:  # a text that is not a file name may be too long for one
         return False
 
 
@@ -116,12 +124,12 @@ def _is_species(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """A species without the folders of its file."""
+    """Return the text of a species without the folders of its file."""
     return _species_parts(text)[0]
 
 
 def _species_parts(text: str) -> tuple[str, Path | None, str | None, list[str]]:
-    """What to show, the file (None for a vacancy), the disorder group and the moves of one species."""
+    """Return the text to show, the file (None for a vacancy), the disorder group and the rotations of one species."""
     stem, *moves = [part.strip() for part in text.split("@")]
     if _exists(Path(text)):
         stem, moves = text, []
@@ -142,7 +150,7 @@ def _read_species(text: str, cell: Cell) -> tuple[LabelledMolecule, tuple[str, .
         match = _ROTATE.fullmatch(move)
         if match is None or structure is None:
             raise InputError(
-                f"species {text!r}: found '@{move}', expected FILE@rotate ANGLE AXIS [about origin]"
+                f"species {text!r}: found '@{move}'; expected FILE@rotate ANGLE AXIS [about origin]"
             )
         point = np.zeros(3) if match[3] == "origin" else molecule.centroid
         molecule = molecule.turned(parse_axis(match[2], cell), float(match[1]), point)
@@ -158,7 +166,7 @@ def _cell_notes(structure: StructureFile, cell: Cell) -> tuple[str, ...]:
         return ()
     shown = (" ".join(f"{value:g}" for value in values) for values in (theirs, ours))
     return (
-        "{}: its cell {} is not that of the measurement, {}; is it the same setting?".format(
+        "{}: its cell {} differs from that of the measurement, {}; check that both use the same setting".format(
             structure.name, *shown
         ),
     )

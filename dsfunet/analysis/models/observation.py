@@ -1,4 +1,4 @@
-"""The form factor of a result as models are held against it: pixels that count, their weights, blocks to resample."""
+"""The form factor of a result as an observation that models are fitted to: used pixels, sigma, and blocks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io import Result
 from dsfunet.physics import Plane
+from dsfunet.planes.result import Result
 
 _FEWEST_PIXELS = 100
 _SMALLEST_BLOCK_PIXELS, _FEWEST_BLOCKS_PER_AXIS = 16, 8
@@ -17,13 +17,17 @@ _SMALLEST_BLOCK_PIXELS, _FEWEST_BLOCKS_PER_AXIS = 16, 8
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """A form factor that models are held against, on a plane of Q.
+    """A form factor on a plane of Q that models are fitted to.
 
-    `form_factor` (n, m) in [0, 1], its minimum subtracted; `used` (n, m) True where it counts; `sigma` (n, m) its
-    standard uncertainty, if known; `blocks` (n, m) numbers of the blocks of pixels that are resampled together.
+    Attributes:
+        form_factor: I_FF in [0, 1] with its minimum subtracted, shape (n, m).
+        plane: of the pixels.
+        used: True for pixels that count, shape (n, m).
+        blocks: number, from 0, of the block of pixels that are resampled together, shape (n, m); -1 for unused pixels.
+        sigma: standard uncertainty of the form factor, shape (n, m), if known.
 
     Raises:
-        InputError: too few pixels, or all alike.
+        InputError: fewer than 100 pixels count, or all have the same value.
     """
 
     form_factor: Array
@@ -35,26 +39,25 @@ class Observation:
     def __post_init__(self) -> None:
         if self.used.sum() < _FEWEST_PIXELS:
             raise InputError(
-                f"form factor: found {self.used.sum()} measured pixels, expected {_FEWEST_PIXELS} or more"
+                f"form factor: found {self.used.sum()} measured pixels; expected {_FEWEST_PIXELS} or more"
             )
         if not np.ptp(self.values) > 0:
-            raise InputError("form factor: found the same value in every pixel, expected values that vary")
+            raise InputError("form factor: found the same value in every pixel; expected values that vary")
 
     @classmethod
     def of(cls, result: Result) -> "Observation":
-        """The form factor of a result where it was measured, with its sigma if the file has one.
+        """Return the observation of a result: its form factor where it was measured, and its sigma if it has one.
 
-        Neighbouring pixels are wrong together, so whole blocks are resampled: one reciprocal cell a side and at
-        least 16 pixels, but eight or more blocks to an axis. In a plane through the origin a block and its image
-        under inversion count as one, being the same by Friedel's law.
+        Errors of neighbouring pixels are correlated, so whole blocks are resampled. A side of a block is one reciprocal
+        cell and at least 16 pixels, but short enough for eight blocks along each axis. In a plane through the
+        origin a block and its image under inversion count as one, because they are equal by Friedel's law.
 
         Raises:
-            InputError: the result has no axes, or as the class.
+            InputError: the result has no axes, or its form factor cannot be used (see the class).
         """
         if result.grid is None:
             raise InputError(
-                "result has no axes: found a plane whose place in reciprocal space is unknown, expected one"
-                " factorised from a file with unit cell and axes"
+                "the result has no unit cell and axes; expected a result from a file that has them"
             )
         form_factor = result.form_factor.astype(np.float64)
         used = result.mask & np.isfinite(form_factor)
@@ -79,34 +82,34 @@ class Observation:
 
     @cached_property
     def values(self) -> Array:
-        """The pixels that count, in [0, 1], shape (k,)."""
+        """The form factor in the k used pixels, in [0, 1], shape (k,)."""
         return np.clip(self.form_factor[self.used], 0.0, 1.0)
 
     @cached_property
     def q_squared(self) -> Array:
-        """|Q|^2 [1/Angstrom^2], shape (n, m)."""
+        """|Q|^2 of every pixel [1/Angstrom^2], shape (n, m)."""
         return self.plane.q_squared()
 
     @property
     def block_count(self) -> int:
-        """Number of blocks with a pixel that counts."""
+        """Number of blocks that contain a used pixel."""
         return int(self.blocks.max()) + 1
 
     def draws(self, resamples: int, seed: int) -> npt.NDArray[np.int64]:
-        """How often each block is drawn in bootstrap resamples of as many blocks, shape (resamples, blocks).
+        """Return how often each block is drawn in bootstrap resamples of all blocks, shape (resamples, blocks).
 
         Raises:
-            InputError: fewer than 10 resamples, or a negative seed.
+            InputError: `resamples` is below 10, or `seed` is negative.
         """
         if resamples < 10:
-            raise InputError(f"{resamples} bootstrap resamples: expected 10 or more")
+            raise InputError(f"--resamples is {resamples}; expected 10 or more")
         if seed < 0:
-            raise InputError(f"seed {seed}: expected zero or a positive number")
+            raise InputError(f"--seed is {seed}; expected 0 or more")
         chances = np.full(self.block_count, 1 / self.block_count)
         return np.random.default_rng(seed).multinomial(self.block_count, chances, size=resamples)
 
     def block_sums(self, values: Array) -> Array:
-        """Sums over each block of values (k, ...) at the pixels that count; shape (blocks, ...)."""
+        """Return the sums over each block, shape (blocks, ...), of values (k, ...) at the used pixels."""
         sums = np.zeros((self.block_count, *values.shape[1:]))
         np.add.at(sums, self.blocks[self.used], values)
         return sums

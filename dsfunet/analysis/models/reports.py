@@ -1,8 +1,7 @@
-"""What comparing and scanning leave behind: numbers as JSON and CSV, and pictures."""
+"""Records, tables and pictures of comparisons and scans of structural models."""
 
 import csv
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,15 @@ from dsfunet.analysis.models.fit import Comparison, Fit
 from dsfunet.analysis.models.observation import Observation
 from dsfunet.analysis.models.scan import Scan
 from dsfunet.files import replacing
-from dsfunet.io import Result
+from dsfunet.planes.result import Result
 from dsfunet.plotting.result import Panel, draw_panels, intensity_scale, residual_scale
 
 Record = dict[str, Any]
+"""Values by the names of their columns in CSV, or their keys in JSON."""
 
 
 def comparison_records(comparison: Comparison) -> list[Record]:
-    """One record a model, best first; None where there is no value."""
+    """Return one record for each model, the best first; None where there is no value."""
     return [
         {
             "rank": number + 1,
@@ -40,7 +40,7 @@ def comparison_records(comparison: Comparison) -> list[Record]:
 
 
 def scan_records(scan: Scan) -> list[Record]:
-    """One record an angle, ascending; None where there is no value."""
+    """Return one record for each angle, in ascending order; None where there is no value."""
     return [
         {"angle_deg": float(angle), **_fit_record(fit, interval)}
         for angle, fit, interval in zip(scan.angles_deg, scan.fits, scan.intervals, strict=True)
@@ -48,7 +48,7 @@ def scan_records(scan: Scan) -> list[Record]:
 
 
 def minimum_records(scan: Scan) -> list[Record]:
-    """One record a minimum, deepest first."""
+    """Return one record for each minimum, the deepest first; None where there is no value."""
     return [
         {
             "angle_deg": minimum.angle_deg,
@@ -60,20 +60,10 @@ def minimum_records(scan: Scan) -> list[Record]:
     ]
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all.
-
-    Raises:
-        InputError: nothing can be written at the path.
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-
-
 def write_csv(path: Path, records: Sequence[Record]) -> None:
-    """Write records of the same fields as a table with a line of names, whole or not at all; None is empty.
+    """Write records with the same fields as CSV with a header line; None becomes an empty field.
+
+    The file is complete or absent.
 
     Raises:
         InputError: nothing can be written at the path.
@@ -85,7 +75,7 @@ def write_csv(path: Path, records: Sequence[Record]) -> None:
 
 
 def draw_fit(result: Result, fit: Fit, observation: Observation, title: str) -> Figure:
-    """Three panels: the observed I_FF, the fitted model on the same scale, their difference where it counts."""
+    """Draw three panels: the observed I_FF, the fitted model on the same scale, and their difference in used pixels."""
     scale = intensity_scale(result.form_factor)
     difference = np.where(observation.used, observation.form_factor - fit.intensity, np.nan)
     panels = [
@@ -97,7 +87,7 @@ def draw_fit(result: Result, fit: Fit, observation: Observation, title: str) -> 
 
 
 def draw_scan(scan: Scan, label: str, title: str) -> Figure:
-    """The misfit against the angle with its 95 % band, and its minima with their uncertainties."""
+    """Plot the misfit against the angle with its 95 % band, and the minima with their uncertainties."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

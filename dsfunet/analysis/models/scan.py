@@ -1,7 +1,8 @@
-"""Misfit against an angle: a torsion or a whole molecule turned through a range (the paper's figure 5b)."""
+"""Scans of the misfit of a model against a torsion angle or a rotation (figure 5b of Fuller & Rudden 2024)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -13,16 +14,23 @@ from dsfunet.analysis.models.observation import Observation
 from dsfunet.errors import InputError
 
 Turn = Callable[[ModelPair, float], ModelPair]
-"""A model turned by an angle [degrees]; 0 leaves it as it is."""
+"""Returns a model moved by an angle [degrees]; 0 leaves it unchanged."""
+
+Species = Literal["A", "B", "both"]
+"""The species of a model that are moved: the first, the second, or both."""
 
 _MOST_ANGLES = 1000
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """A local minimum of the misfit: where, its standard uncertainty [degrees], and the misfit there.
+    """A local minimum of the misfit.
 
-    `lowest` is the share of bootstrap resamples in which it is the lowest point of the curve.
+    Attributes:
+        angle_deg: of the minimum [degrees].
+        su_deg: standard uncertainty of the angle [degrees].
+        misfit: at the minimum.
+        lowest: fraction of bootstrap resamples in which it is the lowest point of the curve.
     """
 
     angle_deg: float
@@ -33,9 +41,15 @@ class Minimum:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """Misfit against angle: `angles_deg` (k,) ascending, a fit at each, `intervals` (k, 2) of 95 % for each misfit.
+    """The misfit of a model against an angle.
 
-    `minima` from the deepest up; none where the misfit only falls towards an end of the range.
+    Attributes:
+        angles_deg: ascending [degrees], shape (k,).
+        fits: one for each angle.
+        intervals: that contain 95 % of the resamples of each misfit, shape (k, 2).
+        minima: the deepest first; none if the misfit decreases towards an end of the range.
+        resamples: number of bootstrap resamples.
+        seed: of the resamples.
     """
 
     angles_deg: Array
@@ -47,25 +61,25 @@ class Scan:
 
     @property
     def misfits(self) -> Array:
-        """Misfit at each angle, shape (k,)."""
+        """The misfit at each angle, shape (k,)."""
         return np.array([fit.misfit for fit in self.fits])
 
     @property
     def is_full_circle(self) -> bool:
-        """Whether the range closes on itself after 360 degrees."""
+        """Whether the range spans 360 degrees."""
         return _is_full_circle(self.angles_deg)
 
     @property
     def best(self) -> Fit:
-        """The fit at the scanned angle of the smallest misfit."""
+        """The fit at the angle with the smallest misfit."""
         return self.fits[int(np.argmin(self.misfits))]
 
 
 def angles_of_range(start_deg: float, stop_deg: float, step_deg: float) -> Array:
-    """start, start + step, ... up to and including stop [degrees], ascending, shape (k,).
+    """Return start, start + step, ... up to and including stop [degrees], shape (k,).
 
     Raises:
-        InputError: the numbers make no range of three angles or more, or more than 1000.
+        InputError: the numbers do not define an ascending range of 3 to 1000 angles.
     """
     numbers = (start_deg, stop_deg, step_deg)
     if np.isfinite(numbers).all() and step_deg > 0 and stop_deg > start_deg:
@@ -73,16 +87,21 @@ def angles_of_range(start_deg: float, stop_deg: float, step_deg: float) -> Array
         if 3 <= count <= _MOST_ANGLES:
             return start_deg + step_deg * np.arange(count, dtype=np.float64)
     raise InputError(
-        f"range {start_deg:g} {stop_deg:g} {step_deg:g}: expected START STOP STEP in degrees, START below STOP, and"
+        f"--range {start_deg:g} {stop_deg:g} {step_deg:g}: expected FIRST LAST STEP [degrees] with FIRST below LAST and"
         f" 3 to {_MOST_ANGLES} angles"
     )
 
 
-def torsion_turn(torsions: Sequence[Torsion], model: ModelPair, species: str = "both") -> Turn:
-    """Turns all torsions together, each in every species of a model (`A`, `B` or `both`) that has its four atoms.
+def torsion_turn(torsions: Sequence[Torsion], model: ModelPair, species: Species = "both") -> Turn:
+    """Return a function that changes torsion angles of a model together.
+
+    Args:
+        torsions: one or more; each is changed in every chosen species that has its four atoms.
+        model: used to check that the torsions can be changed.
+        species: the species that may move.
 
     Raises:
-        InputError: a torsion is in none of them, or cannot be turned.
+        InputError: a torsion is in none of the chosen species, or cannot be changed (see `Torsion.turned`).
     """
     chosen = [
         molecule for name, molecule in (("A", model.first), ("B", model.second)) if species in (name, "both")
@@ -92,7 +111,9 @@ def torsion_turn(torsions: Sequence[Torsion], model: ModelPair, species: str = "
             for label in torsion.labels:
                 if not any(label in molecule.labels for molecule in chosen):
                     next((molecule for molecule in chosen if molecule.elements), VACANCY).index(label)
-            raise InputError(f"torsion {torsion}: found its atoms in different species, expected them in one")
+            raise InputError(
+                f"torsion {torsion}: its atoms are in different species; expected all four in one"
+            )
 
     def turned(molecule: LabelledMolecule, angle_deg: float) -> LabelledMolecule:
         for torsion in torsions:
@@ -109,8 +130,13 @@ def torsion_turn(torsions: Sequence[Torsion], model: ModelPair, species: str = "
     return turn
 
 
-def rotation_turn(axis: Array, species: str = "both") -> Turn:
-    """Turns species `A`, `B` or `both` as rigid bodies, each about an axis (3,) through its centroid, right-handed."""
+def rotation_turn(axis: Array, species: Species = "both") -> Turn:
+    """Return a function that rotates species as rigid bodies, right-handed, each about its centroid.
+
+    Args:
+        axis: Cartesian, shape (3,), of any length above zero.
+        species: the species that move.
+    """
 
     def turn(pair: ModelPair, angle_deg: float) -> ModelPair:
         first, second = (
@@ -130,13 +156,22 @@ def scan_model(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Scan:
-    """Fit a model at every angle (k,) [degrees], and find the minima of its misfit.
+    """Fit a model at every angle and find the minima of its misfit.
 
-    Scale, floor and B are refined anew at each angle. A minimum lies on the parabola through its lowest point and
-    both neighbours; its uncertainty is the scatter of that place over bootstrap resamples of the whole curve.
+    Scale, floor and B are refined at each angle. A minimum is the vertex of the parabola through its lowest point and
+    both neighbours; its uncertainty is the scatter of that vertex over bootstrap resamples of the whole curve.
+
+    Args:
+        model: at angle 0.
+        turn: the motion, from `torsion_turn` or `rotation_turn`.
+        angles_deg: ascending and evenly spaced [degrees], shape (k,).
+        observation: the form factor of a result.
+        resamples: number of bootstrap resamples, 10 or more.
+        seed: of the resamples, 0 or more.
 
     Raises:
-        InputError: as `fit_model` and `Observation.draws`, or what `turn` raises.
+        InputError: the species scatter identically at an angle, `turn` cannot move the model, or `resamples` or `seed`
+            is out of range.
     """
     draws = observation.draws(resamples, seed)
     fits = tuple(fit_model(turn(model, float(angle)), observation) for angle in angles_deg)
@@ -147,10 +182,15 @@ def scan_model(
 
 
 def find_minima(angles_deg: Array, misfits: Array, curves: Array) -> tuple[Minimum, ...]:
-    """Local minima of a curve (k,) inside its range, from the deepest up; `curves` (resamples, k) its bootstrap.
+    """Find the local minima of a curve inside its range, the deepest first.
 
-    In each resample a minimum is looked for between the maxima on either side of it in the curve itself. A range of
-    360 degrees has no ends: it is cut open at its highest point.
+    In each resample a minimum is searched for between the maxima on either side of it in the curve itself. A range of
+    360 degrees has no ends; it is cut at its highest point.
+
+    Args:
+        angles_deg: ascending and evenly spaced [degrees], shape (k,).
+        misfits: the curve, shape (k,).
+        curves: bootstrap resamples of it, shape (resamples, k).
     """
     start = angles_deg[0]
     if _is_full_circle(angles_deg):
@@ -185,10 +225,9 @@ def _is_full_circle(angles_deg: Array) -> bool:
 
 
 def _vertex(angles_deg: Array, curve: Array, point: int) -> tuple[float, float]:
-    """Angle and height of the vertex of the parabola through a point and its neighbours.
+    """Return angle and height of the vertex of the parabola through a point and its neighbours.
 
-    The point itself at an end
-    of the curve, or where the three make no parabola that opens upwards about it.
+    Returns the point itself at an end of the curve, or if the parabola does not open upwards near the point.
     """
     if 0 < point < len(curve) - 1:
         left, middle, right = curve[point - 1 : point + 2]

@@ -1,4 +1,4 @@
-"""Structures that users bring, as XYZ or CIF, told apart by content: atoms with labels in the axes of the crystal."""
+"""Structures from XYZ and CIF files, recognised by content: labelled atoms in the Cartesian axes of the crystal."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from dsfunet.files import leading_bytes
 from dsfunet.physics import Cell
 
 ORDERED = "."
-"""Disorder group of the atoms that belong to every group."""
+"""Disorder group of ordered atoms, which belong to every group."""
 
 _PAIRED_GROUPS = (("1", "2"), ("A", "B"))
 _ATOM_TAGS = [
@@ -34,7 +34,14 @@ _Atom = tuple[str, str, Array, str]
 
 @dataclass(frozen=True, eq=False)
 class StructureFile:
-    """What a file lists: all its atoms, the disorder group of each ("." in none), and the cell if it has one."""
+    """The content of a structure file.
+
+    Attributes:
+        name: of the file, without its folder.
+        atoms: all atoms of the file.
+        groups: disorder group of each atom, "." for ordered atoms.
+        cell: of the file, if it has one.
+    """
 
     name: str
     atoms: LabelledMolecule
@@ -43,24 +50,27 @@ class StructureFile:
 
     @property
     def disorder_groups(self) -> tuple[str, ...]:
-        """The disorder groups in the file, sorted, without the ordered part."""
+        """The disorder groups of the file, sorted, without that of the ordered atoms."""
         return tuple(sorted({*self.groups} - {ORDERED}))
 
     def molecule(self, group: str | None = None) -> LabelledMolecule:
-        """The ordered atoms and those of one disorder group, each at full weight.
+        """Return the ordered atoms and those of one disorder group, each with full weight.
 
-        The ordered atoms cancel in F_A - F_B; they are there because bonds lead through them.
+        The ordered atoms cancel in F_A - F_B of equation (1), but they connect the others by bonds.
+
+        Args:
+            group: disorder group; None for the only one.
 
         Raises:
-            InputError: there is no such group, or none is named and there are several.
+            InputError: the file does not have the group, or has several groups and none is given.
         """
         found = ", ".join(self.disorder_groups) or "none"
         if group is None and len(self.disorder_groups) > 1:
             raise InputError(
-                f"{self.name}: found disorder groups {found}, expected one of them, as in {self.name}:1"
+                f"{self.name}: found disorder groups {found}; choose one of them, as in {self.name}:1"
             )
         if group is not None and group not in self.disorder_groups:
-            raise InputError(f"{self.name}: found disorder groups {found}, expected {group!r} among them")
+            raise InputError(f"{self.name}: found disorder groups {found}; expected {group!r} among them")
         chosen = [
             number for number, each in enumerate(self.groups) if group is None or each in (ORDERED, group)
         ]
@@ -71,30 +81,30 @@ class StructureFile:
         )
 
     def pair(self) -> tuple[LabelledMolecule, LabelledMolecule]:
-        """Disorder groups 1 and 2 (in macromolecular CIF, A and B) as the two species.
+        """Return disorder groups 1 and 2 (A and B in macromolecular CIF) as the two species.
 
         Raises:
-            InputError: the file has not both.
+            InputError: the file does not have both groups.
         """
         for first, second in _PAIRED_GROUPS:
             if {first, second} <= {*self.groups}:
                 return self.molecule(first), self.molecule(second)
         raise InputError(
-            f"{self.name}: found disorder groups {', '.join(self.disorder_groups) or 'none'}, expected a pair such as"
+            f"{self.name}: found disorder groups {', '.join(self.disorder_groups) or 'none'}; expected a pair such as"
             " FILE+FILE or FILE+vacancy, or a CIF with disorder groups 1 and 2"
         )
 
 
 def read_structure(path: Path | str) -> StructureFile:
-    """The atoms of an XYZ or CIF file.
+    """Read the atoms of an XYZ or CIF file.
 
-    XYZ: positions are taken as given, in the axes of the crystal; labels are the element and a running number
-    (N1, C1, C2, ...) unless the file's first column has labels already. CIF: the atoms listed, those of the
-    asymmetric unit, of positive occupancy; no symmetry is applied, so a molecule on a symmetry element has to be
-    completed before.
+    XYZ: positions are Cartesian in the axes of the crystal [Angstrom]. Labels are the element and a running number (N1,
+    C1, C2, ...) unless the first column already holds labels. CIF: the listed atoms with positive occupancy, which
+    are those of the asymmetric unit. No symmetry is applied, so a molecule on a symmetry element must be completed
+    beforehand.
 
     Raises:
-        InputError: the file is missing, is neither of the two, or lists no atom or one that cannot be used.
+        InputError: the file is missing, is neither XYZ nor CIF, or has no atoms or an atom that cannot be used.
     """
     path = Path(path)
     leading_bytes(path)
@@ -107,16 +117,16 @@ def read_structure(path: Path | str) -> StructureFile:
         return _read_xyz(path, int(first), text.splitlines())
     if "_atom_site" in text:
         return _read_cif(path, text)
-    raise InputError(f"{path}: begins with {first[:40]!r}, expected an XYZ file or a CIF with atom sites")
+    raise InputError(f"{path}: it begins with {first[:40]!r}; expected an XYZ file or a CIF with atom sites")
 
 
 def _read_xyz(path: Path, count: int, lines: list[str]) -> StructureFile:
     body = lines[2 : 2 + count]
     if len(body) < count or any(line.strip() for line in lines[2 + count :]):
         found = sum(bool(line.strip()) for line in lines[2:])
-        raise InputError(f"{path}: line 1 promises {count} atoms, found {found} lines after the comment")
+        raise InputError(f"{path}: found {found} lines after the comment; line 1 says {count} atoms")
     if count == 0:
-        raise InputError(f"{path}: has no atoms, expected at least one (write `vacancy` for an empty site)")
+        raise InputError(f"{path}: found no atoms; expected one or more (for an empty site write `vacancy`)")
     elements, labels, rows = [], [], []
     for number, line in enumerate(body, start=3):
         symbol, *fields = line.split() or [""]
@@ -126,7 +136,7 @@ def _read_xyz(path: Path, count: int, lines: list[str]) -> StructureFile:
             row = []
         if len(row) != 3 or not np.isfinite(row).all():
             raise InputError(
-                f"{path}: line {number} is {line.strip()!r}, expected an element and three numbers"
+                f"{path}: line {number} is {line.strip()!r}; expected an element and three numbers"
             )
         element = _element(path, symbol)
         elements.append(element)
@@ -142,7 +152,7 @@ def _read_cif(path: Path, text: str) -> StructureFile:
     try:
         blocks = list(gemmi.cif.read_string(text))
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: not a readable CIF ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: cannot be read as CIF ({str(error).splitlines()[0]})") from error
     for block in blocks:
         read = _macromolecular_atoms if block.find_values("_atom_site.Cartn_x") else _small_molecule_atoms
         atoms = list(read(path, block))
@@ -151,12 +161,12 @@ def _read_cif(path: Path, text: str) -> StructureFile:
             molecule = LabelledMolecule(elements, np.array(positions), labels)
             return StructureFile(path.name, molecule, groups, _cell(path, block))
     raise InputError(
-        f"{path}: has no atoms of positive occupancy, expected _atom_site_label and _atom_site_fract_x"
+        f"{path}: found no atoms with positive occupancy; expected _atom_site_label and _atom_site_fract_x"
     )
 
 
 def _small_molecule_atoms(path: Path, block: gemmi.cif.Block) -> Iterator[_Atom]:
-    """Atoms of a core CIF; unmeasured and dummy ones left out."""
+    """Yield the atoms of a core CIF, except dummy atoms and those with zero occupancy."""
     table = block.find("_atom_site_", _ATOM_TAGS)
     direct = _cell(path, block).direct if len(table) else np.eye(3)
     for row in table:
@@ -169,14 +179,14 @@ def _small_molecule_atoms(path: Path, block: gemmi.cif.Block) -> Iterator[_Atom]
         fractional = np.array([gemmi.cif.as_number(row[number]) for number in (2, 3, 4)])
         if not np.isfinite(fractional).all():
             raise InputError(
-                f"{path}: atom {label} has no three finite fractional coordinates, expected them"
+                f"{path}: atom {label} has incomplete coordinates; expected three finite fractional coordinates"
             )
         element = _element(path, symbol if symbol not in ("", ".", "?") else label)
         yield label, element, fractional @ direct, group if group not in ("", "?") else ORDERED
 
 
 def _macromolecular_atoms(path: Path, block: gemmi.cif.Block) -> Iterator[_Atom]:
-    """Atoms of the first model of an mmCIF; alternative locations are its disorder groups."""
+    """Yield the atoms of the first model of an mmCIF; alternative locations are disorder groups."""
     for model in list(gemmi.make_structure_from_block(block))[:1]:
         for site in model.all():
             if site.atom.occ > 0:
@@ -190,7 +200,7 @@ def _cell(path: Path, block: gemmi.cif.Block) -> Cell:
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     values = [gemmi.cif.as_number(block.find_value(f"_cell{mark}{name}") or "?") for name in names]
     if not np.isfinite(values).all():
-        raise InputError(f"{path}: has no complete unit cell, expected _cell_length_a ... _cell_angle_gamma")
+        raise InputError(f"{path}: found no complete unit cell; expected _cell_length_a to _cell_angle_gamma")
     try:
         return Cell(*values)
     except InputError as error:
@@ -198,15 +208,15 @@ def _cell(path: Path, block: gemmi.cif.Block) -> Cell:
 
 
 def _element(path: Path, symbol: str) -> str:
-    """The element of a type symbol, a label or an atomic number: C of C, C12A and 6, Fe of Fe3+.
+    """Return the element of a type symbol, a label or an atomic number: C of C, C12A and 6; Fe of Fe3+.
 
     Raises:
-        InputError: it is of no element with International Tables (1992) scattering factors.
+        InputError: the symbol is not of an element with International Tables (1992) scattering factors.
     """
     if symbol.isdigit():
         symbol = gemmi.Element(int(symbol)).name
     letters = re.match("[A-Za-z]*", symbol.strip())[0]  # type: ignore[index]
-    # Capitals after the first letter are a label's (C12A, HO1), except where nothing follows them (FE, CL).
+    # Capitals after the first letter belong to a label (C12A, HO1), unless the symbol ends with them (FE, CL).
     candidates = [letters[:2] if letters[1:2].islower() else letters[:1]]
     if len(letters) == 2 and letters == symbol.strip():
         candidates.insert(0, letters)
@@ -217,5 +227,5 @@ def _element(path: Path, symbol: str) -> str:
         if element.name == candidate.capitalize() and 1 <= element.atomic_number <= 98:
             return element.name
     raise InputError(
-        f"{path}: {symbol!r} is no element with X-ray scattering factors, expected a symbol such as C"
+        f"{path}: {symbol!r} is not an element with X-ray scattering factors; expected a symbol such as C"
     )

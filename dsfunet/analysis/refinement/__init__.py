@@ -1,1 +1,6 @@
-"""Warren-Cowley parameters, refined from one result or from several planes of a crystal."""
+"""Refinement of Warren-Cowley parameters from one result or from several planes of one crystal."""
+
+from dsfunet.analysis.refinement.run import Alpha, AlphaRefinement, refine_alphas
+from dsfunet.analysis.refinement.settings import RefinementSettings
+
+__all__ = ["Alpha", "AlphaRefinement", "RefinementSettings", "refine_alphas"]

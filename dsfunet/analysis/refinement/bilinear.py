@@ -1,8 +1,8 @@
-"""One set of alphas for several planes, each with a scale of its own: s_j (1 + sum alpha_o C_jo), bilinear in both.
+"""Fit of one set of alphas to several planes, each with a scale of its own: s_j (1 + sum alpha_o C_jo).
 
-For one plane that is linear in s and s alpha. For several it is not, but the misfit of a plane depends on its pixels
-only through the triangle of a QR decomposition, as many rows as columns: the search for the minimum costs nothing
-beside it.
+For one plane the problem is linear in s and s alpha. For several planes it is bilinear, but the misfit of a plane
+depends on its pixels only through the triangular factor of a QR decomposition, which has as many rows as columns. The
+search for the minimum therefore costs almost nothing.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,12 @@ _MOST_STEPS = 500
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """What one plane has to say: values = s (design @ (1, alphas)).
+    """The observations of one plane, values = s (design @ (1, alphas)).
 
-    `design` (n, 1 + k), `values` (n,), `weights` (n,), all positive.
+    Attributes:
+        design: constant column and one cosine series for each orbit, shape (n, 1 + k).
+        values: shape (n,).
+        weights: shape (n,), all positive.
     """
 
     design: Array
@@ -31,14 +34,20 @@ class Term:
     weights: Array
 
     def shape(self, alphas: Array) -> Array:
-        """design @ (1, alphas), shape (n,)."""
+        """Return design @ (1, alphas), shape (n,)."""
         total: Array = self.design[:, 0] + self.design[:, 1:] @ alphas
         return total
 
 
 @dataclass(frozen=True, eq=False)
 class BilinearFit:
-    """`scales` (j,), `alphas` (k,), and `at_bound` (k,): -1 at the lower, 1 at the upper bound, 0 between."""
+    """The scales and alphas of a least-squares minimum.
+
+    Attributes:
+        scales: one for each plane, shape (p,).
+        alphas: shape (k,).
+        at_bound: -1 at the lower bound, 1 at the upper bound, 0 between, shape (k,).
+    """
 
     scales: Array
     alphas: Array
@@ -46,21 +55,23 @@ class BilinearFit:
 
 
 def fit_bilinear(terms: Sequence[Term], bounds: tuple[float, float] | None = None) -> BilinearFit:
-    """Scales and alphas of least sum of w (values - s design @ (1, alphas))^2 over all planes.
+    """Minimise the sum of w (values - s design @ (1, alphas))^2 over all planes.
 
-    With `bounds` no alpha is lower than the first or higher than the second.
+    Args:
+        terms: the observations of each plane.
+        bounds: lowest and highest allowed alpha.
 
     Raises:
-        InputError: the values of a plane are all 0, or the search does not end.
+        InputError: the values of a plane are all 0, or the search does not converge.
     """
     count = len(terms)
     triangles, units = [], np.empty(count)
     for number, term in enumerate(terms):
         root = np.sqrt(term.weights)
-        # In units in which the values of each plane are about 1, so that all parameters are of one size.
+        # In units where the values of each plane are about 1, so that all parameters have similar magnitudes.
         units[number] = np.sqrt(np.mean(term.values**2))
         if not units[number] > 0:
-            raise InputError("short-range order is 0 in every pixel that counts: expected some intensity")
+            raise InputError("short-range order is 0 in every pixel that counts; expected some intensity")
         columns = np.column_stack([units[number] * term.design, term.values])
         triangles.append(np.linalg.qr(root[:, None] * columns).R)
     designs = np.stack([triangle[:, :-1] for triangle in triangles])
@@ -103,6 +114,6 @@ def fit_bilinear(terms: Sequence[Term], bounds: tuple[float, float] | None = Non
     )
     if found.status == 0:
         raise InputError(
-            "scales and alphas do not settle: expected fewer vectors, or planes of which more was measured"
+            "the fit of scales and alphas does not converge; use fewer vectors, or planes with more measured pixels"
         )
     return BilinearFit(found.x[:count] * units, found.x[count:], found.active_mask[count:].astype(np.int_))

@@ -1,18 +1,20 @@
 """Warren-Cowley parameters from planes of I_SRO of one crystal on a known lattice, by least squares.
 
-On plane p, I_SRO(Q) = s_p (1 + sum_orbits alpha_o sum_{v in o} cos 2 pi (h i + k j + l k)): one set of alphas, and a
-scale for each plane, because normalisation took it away. For one plane that is linear in s and s alpha; for several see
-`bilinear`. On one layer l, vectors that differ only along the third axis are one and the same cosine: with none of them
-but those in the plane, as in the paper, a coefficient is the sum of alpha cos(2 pi k l) over k and the constant term
-1 + sum alpha_00k cos(2 pi k l), so that their ratio is the in-plane alpha where correlations along the third axis
-vanish; layers at different l, and planes of other orientation, tell such vectors apart.
+On plane p, equation (3) with a scale: I_SRO(Q) = s_p (1 + sum_orbits alpha_o sum_{v in o} cos 2 pi (h i + k j + l k)).
+All planes share one set of alphas. Each has a scale of its own, because normalisation removed it. For one plane the
+problem is linear in s and s alpha; for several see `bilinear`.
 
-The fit is to the raw pixels: folding first would blur each bin and gain nothing, because the normal equations add up
-the zones by themselves. Zones are what is independent: pixels of one zone share the errors of whatever produced them,
-so covariances come from the scatter between zones of all planes (`least_squares.fit`). Errors that repeat in every
-zone do not scatter, but what of them is no cosine of the series stays behind in the folded map: that misfit, beyond
-what scatter explains, is taken for a sample of as much in the harmonics that are fitted, and added (as if each bin of
-the zone were off at random).
+On one layer l, vectors that differ only along the third axis are the same cosine. If only vectors in the plane are
+refined, as in Fuller & Rudden (2024), each coefficient is the sum of alpha cos(2 pi k l) over k, and the constant term
+is 1 + sum alpha_00k cos(2 pi k l); their ratio is the in-plane alpha if correlations along the third axis vanish.
+Layers at different l, and planes of other orientations, distinguish such vectors.
+
+The fit is to all pixels. Folding first would blur each bin and gain nothing, because the normal equations already add
+up the zones. Pixels of one zone share the errors of whatever produced them, so covariances come from the scatter
+between the zones of all planes (`least_squares.fit`). Errors that repeat in every zone do not scatter, but the part of
+them that is no cosine of the series remains in the folded map. The part of that misfit that exceeds the scatter is
+taken as an estimate of the same error in the fitted harmonics and is added to the covariance, as if each bin of the
+zone had a random error.
 """
 
 from collections.abc import Sequence
@@ -33,8 +35,9 @@ from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.measured import PlaneGrid
 
 FEWEST_GROUPS = 3
+"""The smallest number of independent zones whose scatter gives uncertainties."""
 
-# Planes are stored as 32-bit numbers: zones that scatter less than this share of the plane do not scatter.
+# Planes are stored as 32-bit numbers: scatter below this fraction of the plane is rounding.
 _ROUNDING = 1e-6
 
 _WEIGHTINGS = 3
@@ -42,18 +45,18 @@ _WEIGHTINGS = 3
 
 @dataclass(frozen=True, eq=False)
 class FittedPlane:
-    """How a refinement describes one plane.
+    """The fit of one plane of a refinement.
 
     Attributes:
         scale: s, in units of the values.
         calculated: the fitted series on the whole plane, shape (n, m), in units of the values.
         pixels: number of pixels that counted.
-        zones: number of Brillouin zones they lie in.
-        groups: number of groups of equivalent zones: the independent looks.
-        degrees_of_freedom: bins of the folded zone less the parameters that this plane settles.
-        chi_squared: sum over bins of n (mean residual)^2 / variance, the variance from the scatter between zones within
-            bins; NaN where the zones do not scatter.
-        pixel_chi_squared: sum w (o - c)^2, for weights 1/sigma^2; None otherwise.
+        zones: number of Brillouin zones in which they lie.
+        groups: number of groups of equivalent zones, which are the independent observations.
+        degrees_of_freedom: number of bins of the folded zone minus the number of parameters that this plane determines.
+        chi_squared: sum over bins of n (mean residual)^2 / variance, with the variance from the scatter between zones
+            within bins; NaN where the zones do not scatter.
+        pixel_chi_squared: sum w (o - c)^2 for weights 1/sigma^2; None for other weights.
         r_factor: sum |o - c| / sum |o| over the pixels that counted.
         weighted_r_factor: wR2, sqrt(sum w (o - c)^2 / sum w o^2).
     """
@@ -72,14 +75,14 @@ class FittedPlane:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """What a refinement found. Parameters are a scale for each of the p planes and then one alpha for each orbit.
+    """Refined Warren-Cowley parameters: a scale for each of p planes, then an alpha for each of k orbits.
 
     Attributes:
-        orbits: shells in the order of the parameters.
+        orbits: of lattice vectors, in the order of the alphas.
         alphas: dimensionless, shape (k,).
         covariance: of (scales, alphas), shape (p + k, p + k); zero rows for alphas at a bound.
-        at_bound: -1 at the lower, 1 at the upper feasibility bound, 0 between, shape (k,).
-        planes: what of it belongs to each plane.
+        at_bound: -1 at the lower bound, 1 at the upper bound, 0 between, shape (k,).
+        planes: the fit of each plane.
     """
 
     orbits: tuple[Orbit, ...]
@@ -102,7 +105,7 @@ class Refinement:
 
     @property
     def correlations(self) -> Array:
-        """Correlation matrix of (scales, alphas), shape (p + k, p + k); NaN beside an uncertainty that is zero."""
+        """Correlation matrix of (scales, alphas), shape (p + k, p + k); NaN where an uncertainty is zero."""
         sigma = np.sqrt(np.diag(self.covariance))
         with np.errstate(invalid="ignore", divide="ignore"):
             matrix: Array = self.covariance / np.outer(sigma, sigma)
@@ -110,22 +113,22 @@ class Refinement:
 
     @property
     def groups(self) -> int:
-        """Independent looks of all planes."""
+        """Number of groups of equivalent zones of all planes."""
         return sum(plane.groups for plane in self.planes)
 
     @property
     def degrees_of_freedom(self) -> float:
-        """Of all planes."""
+        """Sum of the degrees of freedom of all planes."""
         return sum(plane.degrees_of_freedom for plane in self.planes)
 
     @property
     def chi_squared(self) -> float:
-        """Of all planes; NaN where the zones of one do not scatter."""
+        """Sum of chi-squared of all planes; NaN where the zones of one plane do not scatter."""
         return sum(plane.chi_squared for plane in self.planes)
 
 
 def orbit_series(orbit: Orbit, grid: PlaneGrid) -> Array:
-    """sum over the orbit's vectors of cos 2 pi (h i + k j + l k) on a plane, shape of the grid."""
+    """Return the sum over an orbit of cos 2 pi (h i + k j + l k), the cosines of equation (3); shape of the grid."""
     name, vectors = grid.name, orbit.vectors
     rows, columns = (
         np.exp(2j * np.pi * np.outer(coordinates, vectors @ direction))
@@ -143,86 +146,135 @@ def refine(
     errors_from: ErrorsFrom = "zones",
     alpha_bounds: tuple[float, float] | None = None,
 ) -> Refinement:
-    """One set of alphas for one or more planes of a crystal, and the scale of each plane.
+    """Refine one set of alphas for one or more planes of a crystal, and the scale of each plane.
 
-    Several planes count in proportion to how well the fit describes each: their weights are brought to one
-    variance, unless all of them are 1 / sigma^2 already.
+    Several planes count in proportion to the quality of their fits: their weights are brought to one variance, unless
+    all of them are 1 / sigma^2 already.
 
     Args:
-        planes: what is fitted, one or more, each on its own grid and with zones of its own.
-        orbits: what to refine, one or more.
-        errors_from: zones takes uncertainties from the scatter between groups of equivalent zones and from the
-            misfit that all zones share; pixels takes every pixel for independent and scales by the misfit.
-        alpha_bounds: lowest and highest alpha that is feasible.
+        planes: the data, one or more planes, each with its own grid and zones.
+        orbits: the orbits to refine, one or more.
+        errors_from: "zones" takes uncertainties from the scatter between groups of equivalent zones and from the misfit
+            that all zones share; "pixels" treats every pixel as independent and scales by the misfit.
+        alpha_bounds: lowest and highest allowed alpha.
 
     Raises:
-        InputError: shapes differ, the pixels do not settle the parameters (which is said by name), the zones are too
-            few, or a constant term is not positive.
+        InputError: shapes differ, the pixels do not determine the parameters (which are named), there are too few
+            zones, or a constant term is not positive.
     """
     terms, names = [_term(plane, orbits) for plane in planes], _names(planes, orbits)
     if len(planes) == 1:
         check_rank(terms[0].design, terms[0].weights, names)
-    groups = sum(plane.groups for plane in planes)
-    if errors_from == "zones" and groups < FEWEST_GROUPS:
-        raise InputError(
-            f"{groups} independent zones of the plane count: expected at least {FEWEST_GROUPS} for uncertainties from"
-            " their scatter, or --errors-from pixels"
-        )
-    found = fit_bilinear(terms, alpha_bounds)
-    if len(planes) > 1 and not all(plane.inverse_variances for plane in planes):
-        for _ in range(_WEIGHTINGS):
-            terms = _of_one_variance(terms, found)
-            found = fit_bilinear(terms, alpha_bounds)
-    for plane, term, scale in zip(planes, terms, found.scales.tolist(), strict=True):
-        if not scale > 1e-9 * float(np.abs(term.values).max()):
-            raise InputError(
-                f"the constant term of the series comes out as {scale:.3g} in {plane.grid.name}: expected a positive"
-                " one, so the floor of I_SRO is too low, or these vectors do not describe the plane"
-            )
+    if errors_from == "zones":
+        _check_groups(planes)
+    terms, found = _fit_scales_and_alphas(planes, terms, alpha_bounds)
+    _check_scales(planes, terms, found)
 
     # Alphas at a bound are constants.
     free = np.concatenate([np.ones(len(planes), bool), found.at_bound == 0])
     jacobian = _jacobian(terms, found)[:, free]
     weight = np.concatenate([term.weights for term in terms])
     if len(planes) > 1:
-        # Where scales and alphas are what they are: there a plane may tell vectors apart by their ratio to others.
+        # At the minimum, because a plane may distinguish vectors by the ratio of their alphas to others.
         check_rank(jacobian, weight, [name for name, each in zip(names, free, strict=True) if each])
     windows = None
     if errors_from == "zones":
         each = [plane.zones.windows[:, np.flatnonzero(plane.used)] for plane in planes]
         windows = block_diag(each, format="csr")
-    # This close to the minimum the series is linear in its parameters; the step is what rounding left of the way.
+    # This close to the minimum the series is linear in its parameters; the step removes what rounding left.
     last = fit(jacobian, _residuals(terms, found), weight, windows)
     parameters = np.concatenate([found.scales, found.alphas])
     parameters[free] += last.coefficients
     scales, alphas = parameters[: len(planes)], parameters[len(planes) :]
 
     inverse = np.linalg.inv((jacobian * weight[:, None]).T @ jacobian)
-    influence, described = [last.influence], []
-    ends = np.cumsum([len(term.values) for term in terms])
-    first_window = 0
-    for plane, term, end, scale in zip(planes, terms, ends.tolist(), scales.tolist(), strict=True):
-        part = slice(end - len(term.values), end)
-        weighted = jacobian[part] * term.weights[:, None]
-        normal = weighted.T @ jacobian[part]
-        residuals = last.residuals[part]
-        hkl = plane.grid.hkl()[plane.used]
-        misfit = misfit_of(residuals, term.weights, plane.zones.zone[plane.used], hkl, plane.grid)
-        degrees = round(misfit.bins - float(np.trace(inverse @ normal)), 6)
-        if plane.floor_influence is not None:
-            # Along with a constant on this plane, in so far as the fit follows it.
-            more = np.outer(plane.floor_influence, inverse @ weighted.sum(axis=0))
-            if windows is None:
-                influence.append(more)
-            else:
-                influence[0][first_window : first_window + len(more)] += more
-        first_window += plane.zones.windows.shape[0]
-        if windows is not None and degrees > 0:
-            influence.append(misfit.beyond(degrees) * root_of(normal) @ inverse)
-        described.append(_described(plane, term, scale, alphas, orbits, residuals, misfit, degrees))
-    spread = np.zeros((sum(map(len, influence)), len(parameters)))
-    spread[:, free] = np.concatenate(influence)
+    parts = _parts(planes, terms, jacobian, last.residuals, inverse)
+    described = [
+        _described(part, scale, alphas, orbits) for part, scale in zip(parts, scales.tolist(), strict=True)
+    ]
+    influence = _influence(parts, last.influence, inverse, from_zones=windows is not None)
+    spread = np.zeros((len(influence), len(parameters)))
+    spread[:, free] = influence
     return Refinement(tuple(orbits), alphas, spread.T @ spread, found.at_bound, tuple(described))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One plane at the minimum: its rows of the weighted jacobian (n, p + k), its residuals (n,) and its misfit."""
+
+    plane: PlaneData
+    term: Term
+    weighted_jacobian: Array
+    normal_matrix: Array
+    residuals: Array
+    misfit: Misfit
+    degrees_of_freedom: float
+
+
+def _check_groups(planes: Sequence[PlaneData]) -> None:
+    groups = sum(plane.groups for plane in planes)
+    if groups < FEWEST_GROUPS:
+        raise InputError(
+            f"found {groups} independent zones; expected {FEWEST_GROUPS} or more for uncertainties from their scatter,"
+            " or --errors-from pixels"
+        )
+
+
+def _fit_scales_and_alphas(
+    planes: Sequence[PlaneData], terms: Sequence[Term], alpha_bounds: tuple[float, float] | None
+) -> tuple[Sequence[Term], BilinearFit]:
+    """Return the terms with their final weights and the fit to them."""
+    found = fit_bilinear(terms, alpha_bounds)
+    if len(planes) > 1 and not all(plane.inverse_variances for plane in planes):
+        for _ in range(_WEIGHTINGS):
+            terms = _of_one_variance(terms, found)
+            found = fit_bilinear(terms, alpha_bounds)
+    return terms, found
+
+
+def _check_scales(planes: Sequence[PlaneData], terms: Sequence[Term], found: BilinearFit) -> None:
+    for plane, term, scale in zip(planes, terms, found.scales.tolist(), strict=True):
+        if not scale > 1e-9 * float(np.abs(term.values).max()):
+            raise InputError(
+                f"plane {plane.grid.name}: the constant term of the series is {scale:.3g}; expected a positive one (the"
+                " floor of I_SRO may be too low, or the vectors may not describe the plane)"
+            )
+
+
+def _parts(
+    planes: Sequence[PlaneData], terms: Sequence[Term], jacobian: Array, residuals: Array, inverse: Array
+) -> list[_Part]:
+    """Return what belongs to each plane; `inverse` is the inverse of the normal matrix of all planes."""
+    parts = []
+    ends = np.cumsum([len(term.values) for term in terms])
+    for plane, term, end in zip(planes, terms, ends.tolist(), strict=True):
+        rows = slice(end - len(term.values), end)
+        weighted = jacobian[rows] * term.weights[:, None]
+        normal = weighted.T @ jacobian[rows]
+        hkl = plane.grid.hkl()[plane.used]
+        misfit = misfit_of(residuals[rows], term.weights, plane.zones.zone[plane.used], hkl, plane.grid)
+        degrees = round(misfit.bins - float(np.trace(inverse @ normal)), 6)
+        parts.append(_Part(plane, term, weighted, normal, residuals[rows], misfit, degrees))
+    return parts
+
+
+def _influence(parts: Sequence[_Part], of_fit: Array, inverse: Array, from_zones: bool) -> Array:
+    """Return all contributions to the errors of the parameters: scatter, floors and shared misfit, shape (g, k)."""
+    contributions = [of_fit]
+    first_window = 0
+    for part in parts:
+        if part.plane.floor_influence is not None:
+            # An error of the floor is a constant on this plane, which the fit partly follows.
+            of_floor = np.outer(part.plane.floor_influence, inverse @ part.weighted_jacobian.sum(axis=0))
+            if from_zones:
+                of_fit[first_window : first_window + len(of_floor)] += of_floor
+            else:
+                contributions.append(of_floor)
+        first_window += part.plane.zones.windows.shape[0]
+        if from_zones and part.degrees_of_freedom > 0:
+            shared = part.misfit.beyond_scatter(part.degrees_of_freedom)
+            contributions.append(shared * root_of(part.normal_matrix) @ inverse)
+    return np.concatenate(contributions)
 
 
 def _names(planes: Sequence[PlaneData], orbits: Sequence[Orbit]) -> list[str]:
@@ -234,15 +286,17 @@ def _term(plane: PlaneData, orbits: Sequence[Orbit]) -> Term:
     check_weights(plane.values, plane.weights, plane.grid.shape)
     values, weights = (each[plane.used].astype(np.float64) for each in (plane.values, plane.weights))
     if not np.isfinite(values).all():
-        raise InputError("values: found NaN or infinity where the weight is positive, expected finite ones")
+        raise InputError(
+            f"plane {plane.grid.name}: found NaN or infinity where the weight is positive; expected finite values"
+        )
     if not len(values):
-        raise InputError(f"plane {plane.grid.name}: found no pixel that counts, expected some")
+        raise InputError(f"plane {plane.grid.name}: all weights are 0; expected some positive weights")
     columns = [np.ones(len(values)), *(orbit_series(orbit, plane.grid)[plane.used] for orbit in orbits)]
     return Term(np.column_stack(columns), values, weights)
 
 
 def _of_one_variance(terms: Sequence[Term], found: BilinearFit) -> list[Term]:
-    """The planes with weights that make the weighted mean squared residual of each 1."""
+    """Return the planes with weights scaled so that the weighted mean squared residual of each is 1."""
     weighed = []
     for term, scale in zip(terms, found.scales, strict=True):
         residuals = term.values - scale * term.shape(found.alphas)
@@ -253,13 +307,13 @@ def _of_one_variance(terms: Sequence[Term], found: BilinearFit) -> list[Term]:
 
 
 def _residuals(terms: Sequence[Term], found: BilinearFit) -> Array:
-    """Of all planes, shape (n,)."""
+    """Return the residuals of all planes, shape (n,)."""
     pairs = zip(terms, found.scales, strict=True)
     return np.concatenate([term.values - scale * term.shape(found.alphas) for term, scale in pairs])
 
 
 def _jacobian(terms: Sequence[Term], found: BilinearFit) -> Array:
-    """Derivatives of all planes by scales and alphas, shape (n, p + k)."""
+    """Return the derivatives of all planes with respect to scales and alphas, shape (n, p + k)."""
     blocks = []
     for number, (term, scale) in enumerate(zip(terms, found.scales, strict=True)):
         by_scales = np.zeros((len(term.values), len(terms)))
@@ -268,16 +322,8 @@ def _jacobian(terms: Sequence[Term], found: BilinearFit) -> Array:
     return np.concatenate(blocks)
 
 
-def _described(
-    plane: PlaneData,
-    term: Term,
-    scale: float,
-    alphas: Array,
-    orbits: Sequence[Orbit],
-    residuals: Array,
-    misfit: Misfit,
-    degrees: float,
-) -> FittedPlane:
+def _described(part: _Part, scale: float, alphas: Array, orbits: Sequence[Orbit]) -> FittedPlane:
+    plane, term, residuals = part.plane, part.term, part.residuals
     series = [alpha * orbit_series(orbit, plane.grid) for alpha, orbit in zip(alphas, orbits, strict=True)]
     weights = plane.weights[plane.used].astype(np.float64)
     rounding = float(np.mean(term.weights)) * (_ROUNDING * float(np.abs(term.values).max())) ** 2
@@ -287,8 +333,8 @@ def _described(
         pixels=len(term.values),
         zones=len(np.unique(plane.zones.zone[plane.used])),
         groups=plane.groups,
-        degrees_of_freedom=degrees,
-        chi_squared=misfit.repeated / misfit.scatter if misfit.scatter > rounding else np.nan,
+        degrees_of_freedom=part.degrees_of_freedom,
+        chi_squared=part.misfit.repeated / part.misfit.scatter if part.misfit.scatter > rounding else np.nan,
         pixel_chi_squared=float(weights @ residuals**2) if plane.inverse_variances else None,
         r_factor=float(np.abs(residuals).sum() / np.abs(term.values).sum()),
         weighted_r_factor=float(np.sqrt(weights @ residuals**2 / (weights @ term.values**2))),

@@ -1,4 +1,4 @@
-"""The picture of a refinement: each plane folded into one Brillouin zone, beside what was calculated."""
+"""The picture of a refinement: observed and calculated planes folded into one Brillouin zone, and the residual."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +21,15 @@ _PANEL_WIDTH_INCH = 3.6
 def draw_refinement(
     folded: Sequence[FoldedMap], refinement: Refinement, planes: Sequence[PlaneData]
 ) -> Figure:
-    """Four panels a plane: observed and calculated in one Brillouin zone, their difference, and the residual.
+    """Draw four panels for each plane: folded observed and calculated values, their difference, and the residual.
 
-    Units are those of the values that were fitted. The figure belongs to no window and touches no global state of
-    matplotlib.
+    Args:
+        folded: each plane folded into one zone.
+        refinement: of the planes.
+        planes: the data; all panels are in their units.
+
+    Returns:
+        A figure without a window, which changes no global state of matplotlib.
     """
     rows: list[list[tuple[str, Array, PlaneGrid, Any, str]]] = []
     for each, fitted, plane in zip(folded, refinement.planes, planes, strict=True):
@@ -68,6 +73,6 @@ def draw_refinement(
 
 
 def _aspect(zone: PlaneGrid) -> float:
-    """Height over width of one zone, within what a page bears."""
+    """Return height over width of one zone, limited to what fits on a page."""
     width, height = np.ptp(Frame.of(zone, zone.shape).corners, axis=0)
     return float(np.clip(height / width, 0.3, 2.0))

@@ -1,9 +1,8 @@
-"""A refinement as people and programs read it: a table, JSON, CSV and CIF-like text."""
+"""Reports of a refinement: text for the screen, and the contents of JSON, CSV and CIF files."""
 
 import csv
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -11,57 +10,105 @@ import gemmi
 import numpy as np
 
 from dsfunet.analysis.formatting import with_uncertainty
+from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import FittedPlane, Refinement
 from dsfunet.analysis.refinement.zones import FoldedMap
 from dsfunet.physics import Cell
+from dsfunet.physics.symmetry import Orbit
 
 AT_BOUND = {-1: "at lower bound", 0: "", 1: "at upper bound"}
+"""Words for an alpha at a bound of its possible range, by the sign that `Refinement.at_bound` gives it."""
+
+Record = Mapping[str, object]
+
+_CSV_COLUMNS = (
+    "i",
+    "j",
+    "k",
+    "equivalents",
+    "length_angstrom",
+    "alpha",
+    "alpha_standard_uncertainty",
+    "at_bound",
+)
 
 
 def as_table(refinement: Refinement) -> str:
-    """The alphas with their uncertainties, one line an orbit, for the screen."""
+    """Return the alphas with their uncertainties as text, one line for each orbit."""
     lines = [f"{'vector':>9}  {'equivalents':>11}  {'length/Å':>8}  alpha"]
-    for orbit, alpha, sigma, bound in zip(
-        refinement.orbits, refinement.alphas, refinement.uncertainties, refinement.at_bound, strict=True
-    ):
+    for orbit, alpha, sigma, bound in _rows(refinement):
         vector = " ".join(f"{index:2d}" for index in orbit.representative)
         value = with_uncertainty(alpha, sigma) + (f"  {AT_BOUND[bound]}" if bound else "")
         lines.append(f"{vector:>9}  {len(orbit.vectors):>11}  {orbit.length_angstrom:8.3f}  {value:>9}")
     return "\n".join(lines)
 
 
-def as_json(
+def plane_lines(
+    plane: PlaneData, fitted: FittedPlane, laue: str, several: bool, with_floor: bool
+) -> list[str]:
+    """Return the lines of text about one plane of a refinement: its pixels, its floor and, of several, its fit."""
+    share = 100 * fitted.pixels / plane.values.size
+    name = f" of {plane.grid.name}" if several else ""
+    lines = [
+        f"fitted     {fitted.pixels} pixels{name} ({share:.1f} % of the plane) in {fitted.zones} zones,"
+        f" {fitted.groups} of them independent under {laue}"
+    ]
+    if with_floor:
+        lines.append(
+            f"floor      {plane.floor:.4g} added back to I_SRO, standard uncertainty {plane.floor_uncertainty:.2g}"
+        )
+    if several:
+        lines.append(f"           scale {fitted.scale:.4g}, {_r_factors(fitted)}, {_chi_squared(fitted)}")
+    return lines
+
+
+def quality_line(refinement: Refinement) -> str:
+    """Return the line of text about the quality of the fit; R factors only for a single plane."""
+    if len(refinement.planes) > 1:
+        return f"quality    {_chi_squared(refinement)}"
+    (fitted,) = refinement.planes
+    return f"quality    {_r_factors(fitted)}, {_chi_squared(fitted)}"
+
+
+def as_record(
     refinement: Refinement,
     folded: Sequence[FoldedMap],
     cell: Cell,
-    settings: Mapping[str, object],
-    sources: Sequence[Mapping[str, object]],
-    notes: list[str],
-) -> str:
-    """Everything, the correlation matrix and the folded maps among it; null where there is no number.
+    settings: Record,
+    sources: Sequence[Record],
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Return everything as the content of a JSON file, with None where there is no finite number.
 
-    `folded` and `sources` (what is on record of each file) are in the order of the planes. What belongs to a plane
-    stands at the top where there is one, and under "planes" where there are several.
+    Entries about a plane are at the top level for a single plane, and in the list "planes" for several.
+
+    Args:
+        refinement: of the planes.
+        folded: each plane folded into one zone.
+        cell: on which the planes were refined.
+        settings: of the refinement, by name.
+        sources: what is recorded of each plane.
+        notes: sentences for the user.
     """
-    planes = []
-    scales = zip(refinement.planes, refinement.scale_uncertainties.tolist(), folded, strict=True)
-    for plane, sigma, each in scales:
-        planes.append(
-            {
-                "scale": {"value": plane.scale, "standard_uncertainty": sigma},
-                "quality": _quality(plane),
-                "folded": {
-                    "centres": each.centres.tolist(),
-                    "observed": each.observed.tolist(),
-                    "calculated": each.calculated.tolist(),
-                },
-            }
+    planes = [
+        {
+            "scale": {"value": plane.scale, "standard_uncertainty": sigma},
+            "quality": _quality(plane),
+            "folded": {
+                "centres": each.centres.tolist(),
+                "observed": each.observed.tolist(),
+                "calculated": each.calculated.tolist(),
+            },
+        }
+        for plane, sigma, each in zip(
+            refinement.planes, refinement.scale_uncertainties.tolist(), folded, strict=True
         )
+    ]
     one = len(planes) == 1
-    content = {
+    content: dict[str, Any] = {
         "program": "dsfunet refine",
         "settings": {**(sources[0] if one else {}), **settings},
-        "notes": notes,
+        "notes": list(notes),
         "cell": dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), cell.parameters, strict=True)),
         "parameters": [*_scale_names(sources), *(orbit.name for orbit in refinement.orbits)],
         "alphas": [
@@ -73,13 +120,7 @@ def as_json(
                 "standard_uncertainty": sigma,
                 "at_bound": AT_BOUND[bound] or None,
             }
-            for orbit, alpha, sigma, bound in zip(
-                refinement.orbits,
-                refinement.alphas.tolist(),
-                refinement.uncertainties.tolist(),
-                refinement.at_bound.tolist(),
-                strict=True,
-            )
+            for orbit, alpha, sigma, bound in _rows(refinement)
         ],
         "correlations": refinement.correlations.tolist(),
     }
@@ -88,28 +129,16 @@ def as_json(
     else:
         content["quality"] = _joint_quality(refinement)
         content["planes"] = [{**source, **plane} for source, plane in zip(sources, planes, strict=True)]
-    return json.dumps(_finite(content), indent=1) + "\n"
+    finite: dict[str, Any] = _finite(content)
+    return finite
 
 
 def as_csv(refinement: Refinement) -> str:
-    """One line an orbit: i, j, k, number of equivalents, length, alpha, its uncertainty, whether it is at a bound."""
+    """Return the alphas as CSV, one line for each orbit."""
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        [
-            "i",
-            "j",
-            "k",
-            "equivalents",
-            "length_angstrom",
-            "alpha",
-            "alpha_standard_uncertainty",
-            "at_bound",
-        ]
-    )
-    for orbit, alpha, sigma, bound in zip(
-        refinement.orbits, refinement.alphas, refinement.uncertainties, refinement.at_bound, strict=True
-    ):
+    writer.writerow(_CSV_COLUMNS)
+    for orbit, alpha, sigma, bound in _rows(refinement):
         writer.writerow(
             [
                 *orbit.representative,
@@ -123,43 +152,26 @@ def as_csv(refinement: Refinement) -> str:
     return stream.getvalue()
 
 
-def as_cif(
-    refinement: Refinement,
-    cell: Cell,
-    settings: Mapping[str, object],
-    sources: Sequence[Mapping[str, object]],
-) -> str:
-    """CIF-like text: the standard names for the cell, and names of our own (_dsfunet_...) for the rest."""
-    one = len(sources) == 1
+def as_cif(refinement: Refinement, cell: Cell, settings: Record, sources: Sequence[Record]) -> str:
+    """Return everything but maps and correlations as CIF: standard names for the cell, _dsfunet_... for the rest.
+
+    Arguments are those of `as_record`.
+    """
     document = gemmi.cif.Document()
     block = document.add_new_block("short_range_order")
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     for name, value in zip(names, cell.parameters, strict=True):
         block.set_pair(f"_cell_{name}", f"{value:g}")
-    for name, setting in {**(sources[0] if one else {}), **settings}.items():
-        # Without quotes a dot is CIF's word for what does not apply.
+    for name, setting in {**(sources[0] if len(sources) == 1 else {}), **settings}.items():
+        # Without quotes a dot is CIF's word for "not applicable".
         text = "." if setting is None else gemmi.cif.quote(str(setting))
         block.set_pair(f"_dsfunet_{name}", text)
-    scales = [
-        with_uncertainty(plane.scale, sigma)
-        for plane, sigma in zip(refinement.planes, refinement.scale_uncertainties.tolist(), strict=True)
-    ]
-    if one:
-        block.set_pair("_dsfunet_sro_scale", scales[0])
-    for name, number in (_quality(refinement.planes[0]) if one else _joint_quality(refinement)).items():
-        block.set_pair(f"_dsfunet_sro_{name}", _cif_number(number))
-    if not one:
-        table = block.init_loop("_dsfunet_plane_", [*sources[0], "scale", *_quality(refinement.planes[0])])
-        for source, scale, plane in zip(sources, scales, refinement.planes, strict=True):
-            recorded = [gemmi.cif.quote(str(value)) for value in source.values()]
-            table.add_row([*recorded, scale, *map(_cif_number, _quality(plane).values())])
+    _add_planes(block, refinement, sources)
     loop = block.init_loop(
         "_dsfunet_sro_",
         ["vector_i", "vector_j", "vector_k", "multiplicity", "vector_length", "alpha", "at_bound"],
     )
-    for orbit, alpha, sigma, bound in zip(
-        refinement.orbits, refinement.alphas, refinement.uncertainties, refinement.at_bound, strict=True
-    ):
+    for orbit, alpha, sigma, bound in _rows(refinement):
         loop.add_row(
             [
                 *map(str, orbit.representative),
@@ -172,7 +184,37 @@ def as_cif(
     return document.as_string()
 
 
-def _scale_names(sources: Sequence[Mapping[str, object]]) -> list[str]:
+def _add_planes(block: gemmi.cif.Block, refinement: Refinement, sources: Sequence[Record]) -> None:
+    """Add scales and quality of the fit to a CIF block, as a loop if there are several planes."""
+    scales = [
+        with_uncertainty(plane.scale, sigma)
+        for plane, sigma in zip(refinement.planes, refinement.scale_uncertainties.tolist(), strict=True)
+    ]
+    one = len(sources) == 1
+    if one:
+        block.set_pair("_dsfunet_sro_scale", scales[0])
+    for name, number in (_quality(refinement.planes[0]) if one else _joint_quality(refinement)).items():
+        block.set_pair(f"_dsfunet_sro_{name}", _cif_number(number))
+    if one:
+        return
+    table = block.init_loop("_dsfunet_plane_", [*sources[0], "scale", *_quality(refinement.planes[0])])
+    for source, scale, plane in zip(sources, scales, refinement.planes, strict=True):
+        recorded = [gemmi.cif.quote(str(value)) for value in source.values()]
+        table.add_row([*recorded, scale, *map(_cif_number, _quality(plane).values())])
+
+
+def _rows(refinement: Refinement) -> Iterator[tuple[Orbit, float, float, int]]:
+    """Yield orbit, alpha, standard uncertainty and sign of the bound of each parameter."""
+    yield from zip(
+        refinement.orbits,
+        refinement.alphas.tolist(),
+        refinement.uncertainties.tolist(),
+        refinement.at_bound.tolist(),
+        strict=True,
+    )
+
+
+def _scale_names(sources: Sequence[Record]) -> list[str]:
     return ["scale"] if len(sources) == 1 else [f"scale {source['plane']}" for source in sources]
 
 
@@ -197,12 +239,22 @@ def _joint_quality(refinement: Refinement) -> dict[str, float | None]:
     }
 
 
+def _r_factors(fitted: FittedPlane) -> str:
+    return f"R = {100 * fitted.r_factor:.2f} %, wR2 = {100 * fitted.weighted_r_factor:.2f} %"
+
+
+def _chi_squared(fitted: FittedPlane | Refinement) -> str:
+    reduced = fitted.chi_squared / max(1, fitted.degrees_of_freedom)
+    degrees = f"{fitted.degrees_of_freedom:.4g} degrees of freedom"
+    return f"chi-squared {fitted.chi_squared:.4g} for {degrees} ({reduced:.3g})"
+
+
 def _cif_number(number: float | None) -> str:
     return "." if number is None or not math.isfinite(number) else f"{number:.6g}"
 
 
 def _finite(content: Any) -> Any:
-    """The same without NaN and infinity, which are no JSON."""
+    """Return the same content with None for NaN and infinity, which JSON does not have."""
     if isinstance(content, dict):
         return {name: _finite(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):

@@ -1,36 +1,69 @@
-"""What is asked of a refinement: settings of the command line as bounds, orbits and a cell."""
+"""The settings of a refinement, and what they mean on given planes: bounds of alphas, orbits and a cell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from dsfunet.analysis.models.model_names import ModelPair, read_model
 from dsfunet.analysis.refinement.data import ErrorsFrom, FitTo
 from dsfunet.errors import InputError
-from dsfunet.io import PlaneGrid
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.physics import Cell
-from dsfunet.physics.symmetry import Orbit, laue_rotations, nearest_shells, orbits_of, symmetric_metric
+from dsfunet.physics.symmetry import (
+    Orbit,
+    UniqueAxis,
+    Vector,
+    laue_rotations,
+    nearest_shells,
+    orbits_of,
+    symmetric_metric,
+)
+from dsfunet.planes.measured import PlaneGrid
 
 _DEFAULT_SHELLS = 5
-_MOST_INDEX = 50
-# A cell of the user's that is farther than this from the file's belongs to another crystal, or to other axes.
+_LARGEST_INDEX = 50
+# A given cell that differs more than this from the file's belongs to another crystal or to other axes.
 _SAME_EDGE, _SAME_ANGLE_DEGREES = 0.05, 2.0
-# Planes of one reconstruction have one and the same cell, but for digits lost on the way.
+# Planes of one reconstruction share one cell, up to digits lost on the way.
 _ONE_CRYSTAL_EDGE, _ONE_CRYSTAL_ANGLE_DEGREES = 0.005, 0.5
 _SAME_OFFSET = 1e-3
 
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """What is asked of a refinement; `dsfunet.cli.refine.refine` says what each is."""
+    """The settings of a refinement of Warren-Cowley parameters; only the Laue class is required.
+
+    Attributes:
+        laue: Laue class, one of `dsfunet.physics.symmetry.LAUE_CLASSES`, such as "6/m".
+        cell: unit cell to refine on; None takes the cell of the first result.
+        shells: number of nearest shells to refine, 1 to 100; None for 5, unless vectors are given.
+        vectors: lattice vectors (i, j, k) to refine instead, one of each orbit, indices from -50 to 50.
+        unique_axis: "a", "b" or "c"; None for b in 2/m and c in tetragonal, trigonal and hexagonal classes.
+        out_of_plane: whether to refine vectors with a component along the third axis of a single plane as well. If
+            not, such correlations are assumed to be zero. Planes of different orientations always include them.
+        exclude_below: fraction in [0, 1). Pixels whose form factor is below this fraction of the largest are
+            excluded (with `fit_to` "short-range-order": pixels whose intensity is).
+        fit_to: "measured" fits the measured intensity with the form factor of the result; "short-range-order" fits
+            the I_SRO of the result.
+        floor: amount that normalisation subtracted from I_SRO, 0 or more, taken as exact; only for
+            "short-range-order". None takes the recorded value with its uncertainty.
+        errors_from: "zones" derives the uncertainties from the scatter between Brillouin zones; "pixels" treats all
+            pixels as independent.
+        bounds: whether to keep the alphas physically possible for the concentration.
+        concentration: m_A, the fraction of one species, strictly between 0 and 1; only with `bounds`.
+        model: the two species, where they are known. Their I_FF then replaces the form factor of the result.
+        b_iso_angstrom2: isotropic B of the model's I_FF [Angstrom^2], 0 or more; None refines it with the alphas.
+
+    Raises:
+        InputError: a setting is out of its range, or two settings contradict each other.
+    """
 
     laue: str
-    cell: str | None = None
+    cell: Cell | None = None
     shells: int | None = None
-    vectors: str | None = None
-    unique_axis: str | None = None
+    vectors: tuple[Vector, ...] | None = None
+    unique_axis: UniqueAxis | None = None
     out_of_plane: bool = False
     exclude_below: float = 0.05
     fit_to: FitTo = "measured"
@@ -38,115 +71,228 @@ class RefinementSettings:
     errors_from: ErrorsFrom = "zones"
     bounds: bool = False
     concentration: float | None = None
-    model: str | None = None
+    model: ModelPair | None = None
     b_iso_angstrom2: float | None = None
 
     def __post_init__(self) -> None:
-        if self.b_iso_angstrom2 is None:
-            return
-        if self.model is None:
+        laue_rotations(self.laue, self.unique_axis)
+        if self.vectors is not None:
+            if self.shells is not None:
+                raise InputError("--shells and --vectors: found both; use one of them")
+            object.__setattr__(self, "vectors", tuple(map(_checked_vector, self.vectors)))
+        if not 0 <= self.exclude_below < 1:
             raise InputError(
-                "--b-iso-angstrom2 is there for the form factor of a model: expected --model with it"
+                f"--exclude-below is {self.exclude_below:g}; expected a fraction, 0 or more and below 1"
             )
-        if not 0 <= self.b_iso_angstrom2 < np.inf:
-            raise InputError(f"B {self.b_iso_angstrom2:g} Angstrom^2: expected zero or a positive number")
+        self._check_floor()
+        self._check_concentration()
+        self._check_model()
+
+    def _check_floor(self) -> None:
+        if self.floor is None:
+            return
+        if self.fit_to != "short-range-order":
+            raise InputError(
+                f"--floor {self.floor:g}: it applies only to I_SRO; add --fit-to short-range-order, or omit it"
+            )
+        if not 0 <= self.floor < np.inf:
+            raise InputError(
+                f"--floor is {self.floor:g}; expected 0 or more, in units of the normalised I_SRO"
+            )
+
+    def _check_concentration(self) -> None:
+        if self.concentration is not None and not self.bounds:
+            raise InputError(
+                f"--concentration {self.concentration:g}: found without bounds; add --bounds true"
+            )
+        if self.bounds and self.concentration is None:
+            raise InputError(
+                "--bounds true: found no concentration; give the fraction of one species with --concentration"
+            )
+        if self.concentration is not None and not 0 < self.concentration < 1:
+            raise InputError(
+                f"--concentration is {self.concentration:g}; expected a number strictly between 0 and 1"
+            )
+
+    def _check_model(self) -> None:
+        if self.model is not None and self.fit_to != "measured":
+            raise InputError(
+                f"--fit-to {self.fit_to}: it does not use the form factor of --model; expected --fit-to measured"
+            )
+        if self.b_iso_angstrom2 is not None and self.model is None:
+            raise InputError(
+                "--b-iso-angstrom2: found no model that it applies to; give the species with --model"
+            )
+        if self.b_iso_angstrom2 is not None and not 0 <= self.b_iso_angstrom2 < np.inf:
+            raise InputError(
+                f"--b-iso-angstrom2 is {self.b_iso_angstrom2:g}; expected 0 or more [Angstrom^2]"
+            )
+
+    @classmethod
+    def from_options(
+        cls,
+        laue: str,
+        measured_cell: Cell,
+        cell: str | None = None,
+        shells: int | None = None,
+        vectors: str | None = None,
+        unique_axis: UniqueAxis | None = None,
+        out_of_plane: bool = False,
+        exclude_below: float = 0.05,
+        fit_to: FitTo = "measured",
+        floor: float | None = None,
+        errors_from: ErrorsFrom = "zones",
+        bounds: bool = False,
+        concentration: float | None = None,
+        model: str | None = None,
+        b_iso_angstrom2: float | None = None,
+    ) -> "RefinementSettings":
+        """Parse the options of `dsfunet refine`; their texts become a cell, vectors and a model.
+
+        Args:
+            laue: Laue class: -1, 2/m, mmm, 4/m, 4/mmm, -3, -3m1, -31m, 6/m, 6/mmm, m-3 or m-3m; on rhombohedral axes
+                -3:R or -3m:R
+            measured_cell: the cell of the first result; lattice directions in `model` refer to it unless `cell` is
+                given
+            cell: "a b c alpha beta gamma" [Angstrom, degrees]; by default the cell of the first file
+            shells: number of nearest shells to refine; 5 by default, unless vectors are given
+            vectors: lattice vectors to refine instead, one of each orbit, such as "1 0 0, 1 1 0"
+            unique_axis: by default b for 2/m and c for tetragonal, trigonal and hexagonal classes
+            out_of_plane: also refine vectors with a component along the third axis of the plane; otherwise such
+                correlations are assumed to be zero; always on for planes of different orientations
+            exclude_below: exclude pixels whose form factor (for short-range-order: whose intensity) is below this
+                fraction of the largest
+            fit_to: measured fits the measured intensity, using the form factor of the result; short-range-order fits
+                the I_SRO of the result
+            floor: for short-range-order, the amount that normalisation subtracted from I_SRO, taken as exact; by
+                default the value recorded in the file, with its uncertainty
+            errors_from: zones derives uncertainties from the scatter between Brillouin zones; pixels treats all
+                pixels as independent
+            bounds: keep the alphas physically possible for the given concentration
+            concentration: m_A, the fraction of one species, between 0 and 1
+            model: the two species, where they are known, written as for `dsfunet compare`; their I_FF then replaces
+                the form factor of the networks
+            b_iso_angstrom2: isotropic B of the model's I_FF [Angstrom^2]; refined with the alphas by default
+
+        Raises:
+            InputError: a text cannot be parsed, a file of the model cannot be used, or the settings are invalid.
+        """
+        parsed_cell = None if cell is None else cell_from_text(cell)
+        return cls(
+            laue=laue,
+            cell=parsed_cell,
+            shells=shells,
+            vectors=None if vectors is None else parse_vectors(vectors),
+            unique_axis=unique_axis,
+            out_of_plane=out_of_plane,
+            exclude_below=exclude_below,
+            fit_to=fit_to,
+            floor=floor,
+            errors_from=errors_from,
+            bounds=bounds,
+            concentration=concentration,
+            model=None if model is None else read_model(model, parsed_cell or measured_cell),
+            b_iso_angstrom2=b_iso_angstrom2,
+        )
+
+    def alpha_bounds(self) -> tuple[float, float] | None:
+        """Return the lowest and highest possible alpha for the concentration; None without bounds.
+
+        An alpha is 1 - P/m, where the conditional probability P lies between 0 and 1 for either species.
+        """
+        if not self.bounds or self.concentration is None:
+            return None
+        first = self.concentration
+        return max(-first / (1 - first), -(1 - first) / first), 1.0
+
+    def orbits(self, cell: Cell, without_axis: int | None = None) -> list[Orbit]:
+        """Return the orbits to refine on a cell; with `without_axis` (0, 1, 2) only vectors without that component.
+
+        Raises:
+            InputError: the cell does not obey the Laue class, or the vectors or shells are not usable
+                (`dsfunet.physics.symmetry.orbits_of`, `nearest_shells`).
+        """
+        rotations = laue_rotations(self.laue, self.unique_axis)
+        metric = symmetric_metric(cell, self.laue, self.unique_axis)
+        if self.vectors is None:
+            shells = _DEFAULT_SHELLS if self.shells is None else self.shells
+            return nearest_shells(shells, rotations, metric, without_axis)
+        return orbits_of(self.vectors, rotations, metric, without_axis)
+
+
+def parse_vectors(text: str) -> tuple[Vector, ...]:
+    """Parse lattice vectors such as "1 0 0, 1 1 0".
+
+    Raises:
+        InputError: a vector is not three integers.
+    """
+    vectors = []
+    for each in text.split(","):
+        try:
+            i, j, k = map(int, each.split())
+        except ValueError:
+            raise InputError(
+                f"--vectors: found {each.strip()!r}; expected three integers a vector, with commas between vectors"
+            ) from None
+        vectors.append((i, j, k))
+    return tuple(vectors)
 
 
 def fixed_axis(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> int | None:
-    """The axis along which vectors are taken for uncorrelated; None where there is no such axis.
+    """Return the axis along which vectors are assumed to be uncorrelated; None where there is no such axis.
 
-    Planes of different orientation have no third axis in common, and each sees vectors out of the others.
+    Planes of different orientations have no common third axis, and each contains vectors out of the others.
     """
     axes = {grid.name.layer.fixed_axis for grid in grids}
     return None if settings.out_of_plane or len(axes) > 1 else axes.pop()
 
 
-def check_one_crystal(files: Sequence[Path], grids: Sequence[PlaneGrid]) -> None:
-    """Make sure that planes can be refined together.
+def check_one_crystal(names: Sequence[str], grids: Sequence[PlaneGrid]) -> None:
+    """Check that planes can be refined together; `names` name them in error messages.
 
     Raises:
-        InputError: two of them have different cells, or are the same plane.
+        InputError: two planes have different cells or are the same plane.
     """
-    for number, (file, grid) in enumerate(zip(files, grids, strict=True)):
+    for number, (name, grid) in enumerate(zip(names, grids, strict=True)):
         if _differ(grid.cell, grids[0].cell, _ONE_CRYSTAL_EDGE, _ONE_CRYSTAL_ANGLE_DEGREES):
             raise InputError(
-                f"{files[0]} and {file}: found cells {_text(grids[0].cell)} and {_text(grid.cell)}, expected one within"
-                f" {100 * _ONE_CRYSTAL_EDGE:g} % and {_ONE_CRYSTAL_ANGLE_DEGREES:g} degrees, for planes of one crystal"
+                f"{names[0]} and {name}: found cells {_text(grids[0].cell)} and {_text(grid.cell)}; expected planes of"
+                f" one crystal, with cells within {100 * _ONE_CRYSTAL_EDGE:g} % and"
+                f" {_ONE_CRYSTAL_ANGLE_DEGREES:g} degrees"
             )
-        for other, earlier in zip(files[:number], grids[:number], strict=True):
+        for other, earlier in zip(names[:number], grids[:number], strict=True):
             one, two = earlier.name.layer, grid.name.layer
             if one.axes == two.axes and abs(one.offset - two.offset) < _SAME_OFFSET:
                 raise InputError(
-                    f"{other} and {file}: found plane {grid.name} twice, expected different planes of one crystal"
+                    f"{other} and {name}: found plane {grid.name} twice; expected different planes of one crystal"
                 )
 
 
-def alpha_bounds(settings: RefinementSettings) -> tuple[float, float] | None:
-    """Feasible alphas, 1 - P/m with a conditional probability P between 0 and 1 for either species; None for any.
+def cell_to_use(given: Cell | None, grid: PlaneGrid, name: str) -> tuple[Cell, list[str]]:
+    """Return the cell to refine on, the given one or that of the grid, and notes on a difference between them.
 
     Raises:
-        InputError: a concentration without bounds, or bounds without one between 0 and 1.
+        InputError: the given cell is not that of the result called `name`.
     """
-    if not settings.bounds:
-        if settings.concentration is not None:
-            raise InputError("--concentration is there for the bounds: expected --bounds true with it")
-        return None
-    first = settings.concentration
-    if first is None or not 0 < first < 1:
-        found = "none" if first is None else f"{first:g}"
-        raise InputError(
-            f"concentration {found}: the bounds expect --concentration, the share m_A between 0 and 1"
-        )
-    return max(-first / (1 - first), -(1 - first) / first), 1.0
-
-
-def orbits_to_refine(settings: RefinementSettings, cell: Cell, without: int | None) -> list[Orbit]:
-    """The orbits that were chosen, without vectors along the axis number `without`.
-
-    Raises:
-        InputError: they are not vectors, or not such as `symmetry.orbits_of` takes.
-    """
-    rotations = laue_rotations(settings.laue, settings.unique_axis)
-    metric = symmetric_metric(cell, settings.laue, settings.unique_axis)
-    if settings.vectors is None:
-        number = _DEFAULT_SHELLS if settings.shells is None else settings.shells
-        return nearest_shells(number, rotations, metric, without)
-    if settings.shells is not None:
-        raise InputError(
-            f"{settings.shells} shells and vectors {settings.vectors!r}: expected one of the two"
-        )
-    vectors = []
-    for text in settings.vectors.split(","):
-        try:
-            i, j, k = map(int, text.split())
-        except ValueError:
-            raise InputError(
-                f"vector {text.strip()!r}: expected three whole numbers, several such separated by commas"
-            ) from None
-        if max(abs(i), abs(j), abs(k)) > _MOST_INDEX:
-            raise InputError(f"vector {text.strip()!r}: expected indices up to {_MOST_INDEX}")
-        vectors.append((i, j, k))
-    return orbits_of(vectors, rotations, metric, without)
-
-
-def cell_to_use(text: str | None, grid: PlaneGrid, file: Path) -> tuple[Cell, list[str]]:
-    """The cell that was given, once it is found to be that of the file, or the file's; and a note on a difference.
-
-    Raises:
-        InputError: it is no cell, or not that of the file.
-    """
-    if text is None:
+    if given is None:
         return grid.cell, []
-    cell = cell_from_text(text)
-    if _differ(cell, grid.cell, _SAME_EDGE, _SAME_ANGLE_DEGREES):
+    if _differ(given, grid.cell, _SAME_EDGE, _SAME_ANGLE_DEGREES):
         raise InputError(
-            f"cell {text!r}: {file} has indices on the cell {_text(grid.cell)}; expected one within"
-            f" {100 * _SAME_EDGE:g} % and {_SAME_ANGLE_DEGREES:g} degrees of it"
+            f"--cell {_text(given)}: {name} has the cell {_text(grid.cell)}; expected agreement within"
+            f" {100 * _SAME_EDGE:g} % and {_SAME_ANGLE_DEGREES:g} degrees"
         )
-    same = np.allclose(cell.parameters, grid.cell.parameters, rtol=1e-5, atol=1e-5)
-    return cell, [] if same else [
-        f"the file records the cell {_text(grid.cell)}; the one given takes its place"
-    ]
+    same = np.allclose(given.parameters, grid.cell.parameters, rtol=1e-5, atol=1e-5)
+    return given, [] if same else [f"the given cell replaces that of the file, {_text(grid.cell)}"]
+
+
+def _checked_vector(vector: Sequence[int]) -> Vector:
+    text = " ".join(map(str, vector))
+    if len(vector) != 3 or any(int(index) != index for index in vector):
+        raise InputError(f"vector {text}: expected three integers")
+    if max(map(abs, vector)) > _LARGEST_INDEX:
+        raise InputError(f"vector {text}: expected indices from -{_LARGEST_INDEX} to {_LARGEST_INDEX}")
+    i, j, k = map(int, vector)
+    return i, j, k
 
 
 def _differ(one: Cell, other: Cell, edge: float, angle_degrees: float) -> bool:

@@ -1,4 +1,4 @@
-"""Brillouin zones of a plane: which pixels are independent looks at I_SRO, and all of them folded into one."""
+"""Brillouin zones of a plane: which pixels are independent observations of I_SRO, and all zones folded into one."""
 
 from dataclasses import dataclass
 
@@ -21,9 +21,9 @@ class Zones:
     Attributes:
         zone: number of the zone of each pixel, shape (n, m), from 0.
         group: number of the group of symmetry-equivalent zones of each pixel, shape (n, m), from 0.
-        windows: one overlapping window for each group, shape (groups, n m), sparse. Windows reach two zones in
-            each direction and fall off as a cosine from the centres of their zones; their squares add up to 1 in
-            every pixel.
+        windows: one overlapping window for each group, shape (groups, n m), sparse. Windows are two zones wide in each
+            direction and fall off as a cosine from the centres of their zones; their squares add up to 1 in every
+            pixel.
     """
 
     zone: Integers
@@ -33,9 +33,13 @@ class Zones:
 
 @dataclass(frozen=True, eq=False)
 class FoldedMap:
-    """Pixels averaged into one zone, shape (bins, bins), NaN where no pixel fell.
+    """Pixels averaged into one Brillouin zone.
 
-    Bins are centred on i / bins with i from -(bins - 1)/2 [r.l.u.], first index along the plane's first axis.
+    Attributes:
+        centres: of the bins along either axis, i / bins with i from -(bins - 1)/2 to (bins - 1)/2 [r.l.u.].
+        observed: mean of the data in each bin, shape (bins, bins), first index along the plane's first axis; NaN in
+            bins without a pixel.
+        calculated: mean of the fitted series, likewise.
     """
 
     centres: Array
@@ -44,15 +48,18 @@ class FoldedMap:
 
 
 def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
-    """Zones of a plane along two axes of the cell, and groups of those that the Laue class relates within it.
+    """Return the zones of a plane along two axes of the cell, grouped by the symmetry of the Laue class.
 
-    Reconstructions are often averaged over the Laue class, and a network's error follows its input: zones that the
-    class relates are counted as one independent look, not as several. Windows overlap as in Welch's estimate of a
-    power spectrum, because errors do not stop at the border of a zone: cut out sharply, a zone would lend
-    the power of slow errors to all harmonics.
+    Reconstructions are often averaged over the Laue class, and a network's error follows its input, so equivalent
+    zones count as one independent observation. Windows overlap as in Welch's estimate of a power spectrum, because
+    errors continue across the borders of zones: with sharp windows, slowly varying errors would leak into all harmonics.
+
+    Args:
+        grid: the pixels of the plane.
+        rotations: operations of the Laue class, shape (order, 3, 3).
 
     Raises:
-        InputError: the plane is along no two axes of the cell.
+        InputError: the plane does not lie along two axes of the cell.
     """
     layer = grid.name.layer
     axes = list(layer.axes)
@@ -77,7 +84,7 @@ def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
 
     pixels = np.tile(np.arange(len(place)), 4)
     windows = coo_array((heights, (group[window.reshape(-1)], pixels)), shape=(count, len(place))).tocsr()
-    # Two windows of one group may overlap: then their sum has to be brought back to the common height.
+    # Two windows of one group may overlap; their sum is normalised like all others.
     total = np.sqrt(windows.power(2).sum(axis=0))
     windows.data /= total[windows.indices]
     nearest = np.floor(place + 0.5).astype(np.int64).tolist()
@@ -86,14 +93,14 @@ def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
 
 
 def fold_bins(grid: PlaneGrid) -> int:
-    """Bins along a side of the folded zone: an odd number, about one bin a pixel of the coarser axis."""
+    """Return the number of bins along a side of the folded zone: odd, about one per pixel of the coarser axis."""
     pixels = min(1 / abs(step) for step in grid.steps)
     return int(np.clip(2 * (pixels // 2) + 1, _FEWEST_BINS, _MOST_BINS))
 
 
 def fold_numbers(hkl: Array, axes: tuple[int, int], bins: int) -> Integers:
-    """Number of the bin of each point, row * bins + column, for indices of shape (n, 3)."""
-    # Centred on multiples of 1 / bins, so that h and -h fall into bins that mirror one another.
+    """Return the bin of each point, row * bins + column, shape (n,), for indices hkl of shape (n, 3)."""
+    # Centred on multiples of 1 / bins, so that h and -h fall into opposite bins.
     index = (np.rint(hkl[:, list(axes)] * bins).astype(np.int64) + (bins - 1) // 2) % bins
     numbers: Integers = index[:, 0] * bins + index[:, 1]
     return numbers
@@ -102,9 +109,14 @@ def fold_numbers(hkl: Array, axes: tuple[int, int], bins: int) -> Integers:
 def fold(
     observed: Array, calculated: Array, weights: Array, grid: PlaneGrid, rotations: Integers
 ) -> FoldedMap:
-    """Weighted means in the bins of one zone, each pixel counted at all its equivalent places within the layer.
+    """Fold a plane into one Brillouin zone: weighted means, with each pixel at all its equivalent places in the layer.
 
-    `observed`, `calculated` and `weights` have the shape of the grid; pixels of weight 0 do not count.
+    Args:
+        observed: data, shape (n, m) of the grid.
+        calculated: fitted series, shape (n, m).
+        weights: shape (n, m); pixels of weight 0 do not count.
+        grid: the pixels of the plane.
+        rotations: operations of the Laue class, shape (order, 3, 3).
     """
     used = weights > 0
     hkl, weight = grid.hkl()[used], weights[used]
@@ -124,25 +136,25 @@ def fold(
 
 @dataclass(frozen=True)
 class Misfit:
-    """What a fit leaves of a plane.
+    """The residuals of a fit, split into what all zones share and what scatters between zones.
 
     Attributes:
-        repeated: sum over bins of w (mean residual)^2.
-        scatter: variance for unit weight, from the scatter of zones within bins.
-        bins: number of bins with a pixel that counts.
+        repeated: sum over the bins of the folded zone of w (mean residual)^2.
+        scatter: variance for unit weight, from the scatter between zones within bins.
+        bins: number of bins that contain a pixel that counts.
     """
 
     repeated: float
     scatter: float
     bins: int
 
-    def beyond(self, degrees_of_freedom: float) -> float:
-        """Standard deviation for unit weight of what repeats and scatter does not explain, 0 or more."""
+    def beyond_scatter(self, degrees_of_freedom: float) -> float:
+        """Return the standard deviation, for unit weight, of the shared misfit that scatter does not explain (>= 0)."""
         return float(np.sqrt(max(0.0, self.repeated / degrees_of_freedom - self.scatter)))
 
 
 def misfit_of(residuals: Array, weights: Array, zone: Integers, hkl: Array, grid: PlaneGrid) -> Misfit:
-    """Misfit of n pixels with residuals (n,), weights (n,), numbers of zones (n,) and indices hkl (n, 3)."""
+    """Return the misfit of n pixels with residuals (n,), weights (n,), zone numbers (n,) and indices hkl (n, 3)."""
     number = np.unique(fold_numbers(hkl, grid.name.layer.axes, fold_bins(grid)), return_inverse=True)[1]
     zones = int(zone.max()) + 1
     cell, where = np.unique(number * zones + zone, return_inverse=True)
