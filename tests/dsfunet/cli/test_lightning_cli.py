@@ -99,7 +99,7 @@ def write_config(folder: Path, store: Path, dashboard: bool = False) -> Path:
                     "class_path": "dsfunet.training.callbacks.CosineSchedule",
                     "init_args": {"warmup_batches": 1},
                 },
-                {"class_path": "dsfunet.training.callbacks.Gauges"},
+                {"class_path": "dsfunet.training.callbacks.RunMonitor"},
                 {"class_path": "dsfunet.training.callbacks.PlanePictures", "init_args": {"planes": 2}},
                 {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": checkpoints},
             ],
@@ -213,7 +213,7 @@ def test_last_is_where_the_run_stands_and_may_not_be_there_yet(
 ) -> None:
     arguments = ["--config", str(write_config(tmp_path, tiny_store)), "--ckpt_path", "last"]
     assert main(["validate", *arguments]) == 2
-    assert f"found no {tmp_path}/run/last.ckpt" in capsys.readouterr().err
+    assert f"there is no {tmp_path}/run/last.ckpt" in capsys.readouterr().err
     for epochs in (1, 2):
         assert main(["fit", *arguments, "--trainer.max_epochs", str(epochs)]) == 0
         saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)

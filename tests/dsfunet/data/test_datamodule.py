@@ -44,12 +44,12 @@ def test_training_batches_are_shuffled_and_of_one_size(tiny_store: Path) -> None
 @pytest.mark.parametrize("setting", [{"batch_size": 0}, {"workers": -1}, {"validation_samples": 0}])
 def test_numbers_out_of_range_are_refused(tmp_path: Path, setting: dict[str, int]) -> None:
     [(name, value)] = setting.items()
-    with pytest.raises(InputError, match=f"{name} is {value}: expected at least"):
+    with pytest.raises(InputError, match=f"{name} is {value}; expected . or more"):
         PlaneDataModule(str(tmp_path), **setting)  # type: ignore[arg-type]
 
 
 def test_a_share_of_harder_masks_that_means_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"harder_masks is 1\.5: expected a share of 0 to 1"):
+    with pytest.raises(InputError, match=r"harder_masks is 1\.5; expected a share from 0 to 1"):
         PlaneDataModule(str(tmp_path), harder_masks=1.5)
 
 
@@ -132,7 +132,7 @@ def test_without_a_folder_both_sources_are_needed(tiny_store: Path) -> None:
     store = open_store(tiny_store / "train.zarr")
     for given in ({}, {"source": store}, {"validation_source": store}):
         with pytest.raises(
-            InputError, match=r"no folder: expected the folder of train\.zarr and validation\.zarr"
+            InputError, match=r"no folder; give the folder of train\.zarr and validation\.zarr"
         ):
             PlaneDataModule(**given)  # type: ignore[arg-type]
 

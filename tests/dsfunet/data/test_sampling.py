@@ -69,7 +69,9 @@ def test_validation_shows_every_plane_once(planes: int, ranks: int) -> None:
 
 
 def test_fewer_planes_than_ranks_are_refused() -> None:
-    with pytest.raises(InputError, match="2 validation planes for 3 processes: expected one each"):
+    with pytest.raises(
+        InputError, match="2 validation planes for 3 processes; expected at least one plane per process"
+    ):
         EachOnceSampler(2, 3, 0)
 
 
@@ -120,7 +122,7 @@ def test_a_run_that_goes_on_otherwise_is_warned() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loader().load_state_dict(state)
-    with pytest.warns(UserWarning, match="with batch_size 5, and was stopped with 4: until the epoch ends"):
+    with pytest.warns(UserWarning, match="with batch_size 5 instead of 4; in the rest of this epoch"):
         loader(5).load_state_dict(state)
-    with pytest.warns(UserWarning, match="with num_replicas 2, and was stopped with 1"):
+    with pytest.warns(UserWarning, match="with num_replicas 2 instead of 1"):
         loader(num_replicas=2).load_state_dict(state)

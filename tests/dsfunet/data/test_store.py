@@ -259,7 +259,7 @@ def test_a_file_a_folder_an_array_an_old_group_or_half_a_group_is_no_store(tmp_p
 
 def test_a_zarr_group_of_something_else_is_no_store(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "other.zarr", zarr_format=3)
-    with pytest.raises(InputError, match=r"not a store of simulated planes \(its attributes name no layout"):
+    with pytest.raises(InputError, match=r"not a store of simulated planes \(its attributes have no layout"):
         open_store(tmp_path / "other.zarr")
 
 
@@ -267,7 +267,7 @@ def test_a_zarr_group_of_something_else_is_no_store(tmp_path: Path) -> None:
 def test_another_layout_is_named(tmp_path: Path, version: int | str) -> None:
     group = zarr.create_group(tmp_path / "other.zarr", zarr_format=3)
     group.attrs.update({"layout_version": version})
-    message = f"layout version {version}, this program reads version {LAYOUT_VERSION}$"
+    message = f"the store has layout version {version}; expected version {LAYOUT_VERSION}$"
     with pytest.raises(InputError, match=message):
         open_store(tmp_path / "other.zarr")
 
@@ -300,7 +300,7 @@ def test_an_array_of_another_kind_is_named(
     shutil.rmtree(store_copy / "form_factor")
     if shape is not None:
         zarr.open_group(store_copy, mode="r+").create_array("form_factor", shape=shape, dtype=dtype)
-    with pytest.raises(InputError, match=rf"array form_factor is {found}, expected \(8, 256, 256\) float16$"):
+    with pytest.raises(InputError, match=rf"array form_factor is {found}; expected \(8, 256, 256\) float16$"):
         open_store(store_copy)
 
 

@@ -171,26 +171,26 @@ def truncated(path: Path) -> None:
 
 
 NO_WEIGHTS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "pt2": ("network.pt2", lambda path: path.write_bytes(b"PK\x03\x04"), "an exported network"),
-    "onnx": ("network.onnx", lambda path: path.write_bytes(b"\x08\x0a"), "an exported network"),
-    "one safetensors": ("form_factor.safetensors", lambda path: path.touch(), "expected the folder"),
+    "pt2": ("network.pt2", lambda path: path.write_bytes(b"PK\x03\x04"), "this is an exported network"),
+    "onnx": ("network.onnx", lambda path: path.write_bytes(b"\x08\x0a"), "this is an exported network"),
+    "one safetensors": ("form_factor.safetensors", lambda path: path.touch(), "give the folder"),
     "truncated safetensors": ("weights", truncated, "short_range_order.safetensors: not a safetensors file"),
-    "empty folder": ("weights", lambda path: path.mkdir(), "found no form_factor.safetensors in it"),
+    "empty folder": ("weights", lambda path: path.mkdir(), "the folder has no form_factor.safetensors"),
     "picture": ("picture.png", lambda path: path.write_bytes(b"\x89PNG\r\n"), "not a checkpoint that can be"),
     "weights a list": (
         "weights.ckpt",
         lambda path: torch.save(checkpoint(state_dict=[1]), path),
-        "it holds no weights",
+        "the checkpoint has no weights",
     ),
     "numbered weights": (
         "weights.ckpt",
         lambda path: torch.save(checkpoint(state_dict={1: torch.zeros(1)}), path),
-        "it holds no weights",
+        "the checkpoint has no weights",
     ),
     "weights that are none": (
         "weights.ckpt",
         lambda path: torch.save(checkpoint(state_dict=dict.fromkeys(checkpoint()["state_dict"], 3)), path),
-        "weights do not fit a SpectralUNet",
+        "the weights do not fit a SpectralUNet",
     ),
 }
 
@@ -226,6 +226,6 @@ def test_settings_that_ask_for_all_memory_are_refused_before_they_get_it(
             description["settings"][key] = [2**22] * len(description["settings"][key])
     path = tmp_path / "weights.ckpt"
     torch.save(checkpoint(networks=dict.fromkeys(COMPONENTS, description)), path)
-    with pytest.raises(InputError, match=r"weights\.ckpt: weights do not fit a"):
+    with pytest.raises(InputError, match=r"weights\.ckpt: the weights do not fit a"):
         load_generators(path)
     assert built_on == ["meta"]  # where tensors have shapes and nothing else

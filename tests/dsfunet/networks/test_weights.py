@@ -135,10 +135,13 @@ def test_description_is_plain_and_builds_the_same_network(network: nn.Module) ->
         ({"network": "SpectralUNet"}, "settings"),
         ({"network": "SpectralUNet", "settings": {"depth": 3}}, "depth"),
         ({"network": "SpectralUNet", "settings": [1, 2]}, "settings that SpectralUNet does not take"),
-        ({"network": "SpectralUNet", "settings": {"channels": [8]}}, "one entry a stage"),
+        ({"network": "SpectralUNet", "settings": {"channels": [8]}}, "expected one entry per stage"),
         ({"network": "SpectralUNet", "settings": {"fold": -4}}, "settings that SpectralUNet does not take"),
-        ({"network": "SpectralUNet", "settings": {"channels": [8, 12]}}, "does not take|one entry a stage"),
-        ({"network": "Pix2PixGenerator", "settings": {"dropout": 2.0}}, "dropout = 2.0"),
+        (
+            {"network": "SpectralUNet", "settings": {"channels": [8, 12]}},
+            "does not take|expected one entry per stage",
+        ),
+        ({"network": "Pix2PixGenerator", "settings": {"dropout": 2.0}}, "dropout is 2.0"),
     ],
 )
 def test_descriptions_that_name_no_network(description: dict[str, Any], message: str) -> None:
@@ -153,7 +156,7 @@ def rewrite_description(path: Path, description: str | None) -> None:
 
 def test_missing_file(folder: Path, tmp_path: Path) -> None:
     (folder / "short_range_order.safetensors").unlink()
-    with pytest.raises(InputError, match=r"found no short_range_order\.safetensors in it"):
+    with pytest.raises(InputError, match=r"the folder has no short_range_order\.safetensors"):
         load_generators(folder)
     with pytest.raises(InputError, match="no such checkpoint or weights folder"):
         load_generators(tmp_path / "nowhere")
@@ -294,5 +297,5 @@ def test_checkpoint_whose_weights_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     other = describe_network(SpectralUNet(channels=(16, 16), blocks=(1, 1), fourier_channels=(4, 8)))
     make_checkpoint(path, networks=dict.fromkeys(COMPONENTS, other))
-    with pytest.raises(InputError, match=r"last\.ckpt: weights do not fit a SpectralUNet"):
+    with pytest.raises(InputError, match=r"last\.ckpt: the weights do not fit a SpectralUNet"):
         load_checkpoint(path)

@@ -19,11 +19,11 @@ from dsfunet.networks import SpectralUNet
 from dsfunet.training import callbacks
 from dsfunet.training.callbacks import (
     CosineSchedule,
-    Gauges,
     PlanePictures,
     ProgressBar,
+    RunMonitor,
     RunRecord,
-    component_strips,
+    draw_component_strips,
 )
 from dsfunet.training.module import DSFUNet
 
@@ -178,7 +178,7 @@ def test_time_spent_outlives_an_interruption(clock: Clock) -> None:
 
 
 def test_gauges_count_samples_of_all_processes_and_leave_validation_out(clock: Clock) -> None:
-    run, gauges = Run(), Gauges()
+    run, gauges = Run(), RunMonitor()
     batch = {"input": torch.zeros(8, 2, 4, 4)}
     due = False
     run.module.losses_are_due = lambda: due  # type: ignore[method-assign]
@@ -264,7 +264,7 @@ def random_batch(samples: int) -> Batch:
 
 def test_strips_are_input_truth_output_difference() -> None:
     module, batch = tiny_module(), random_batch(2)
-    strips = component_strips(module, batch)
+    strips = draw_component_strips(module, batch)
     assert strips.shape == (2, 16, 7 * 16) and not strips.requires_grad
     assert strips.min() >= 0 and strips.max() <= 1
     panels = strips.split(16, dim=-1)
@@ -285,7 +285,7 @@ def test_pictures_of_the_first_planes_go_to_the_dashboard_alone() -> None:
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)
     [(key, images)] = book.pictures
     assert key == "planes" and len(images) == 2
-    expected = component_strips(module, {name: each[:2] for name, each in batch.items()})
+    expected = draw_component_strips(module, {name: each[:2] for name, each in batch.items()})
     np.testing.assert_array_equal(np.stack(images), expected.numpy())
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 1)  # not the first batch
     trainer.sanity_checking = True

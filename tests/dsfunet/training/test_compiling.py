@@ -124,5 +124,5 @@ def test_every_network_is_compiled_and_copies_as_before() -> None:
 
 
 def test_an_unknown_backend_is_one_sentence() -> None:
-    with pytest.raises(InputError, match=r"backend is 'inducktor': expected one of .*inductor"):
+    with pytest.raises(InputError, match=r"backend is 'inducktor'; expected one of .*inductor"):
         CompileNetworks("inducktor")

@@ -40,7 +40,7 @@ def test_a_run_that_was_begun_on_a_gpu_goes_on_without_one() -> None:
 
 def test_an_optimizer_that_cannot_be_recorded_is_refused() -> None:
     optimizer = torch.optim.LBFGS(nn.Linear(8, 8).parameters())
-    with pytest.raises(InputError, match="LBFGS cannot be recorded: expected an optimizer with the setting"):
+    with pytest.raises(InputError, match="cannot record LBFGS, which has no setting capturable; use another"):
         started(optimizer, "cuda")
 
 

@@ -186,8 +186,8 @@ def test_a_loss_that_is_not_finite_stops_both_ranks(pair: dict[str, list[Found]]
 
 def test_a_validation_that_is_not_finite_stops_both_ranks(pair: dict[str, list[Found]]) -> None:
     for each in pair["diverged_in_validation"]:
-        assert each["error"] == "InputError"
-        assert "1 of 4 validation planes are not finite" in each["message"]
+        assert each["error"] == "DivergedError"
+        assert "outputs for 1 of 4 validation planes are not finite" in each["message"]
 
 
 def test_a_signal_to_one_rank_stops_both_at_the_same_batch(

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from dsfunet.data.dataset import start_worker
 from dsfunet.errors import DivergedError, InputError
 from dsfunet.training import module as module_file
-from dsfunet.training.interruption import KeepDivergedBatch, StopOnSignal, WholeCheckpointIO
+from dsfunet.training.interruption import AtomicCheckpointIO, KeepDivergedBatch, StopOnSignal
 from dsfunet.training.module import DSFUNet
 from tests.dsfunet.cli.test_lightning_cli import planes, system
 
@@ -39,7 +39,7 @@ def fit(
         devices=1,
         logger=False,
         callbacks=[checkpoints, *callbacks],
-        plugins=[WholeCheckpointIO()],
+        plugins=[AtomicCheckpointIO()],
         max_epochs=1,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -105,7 +105,7 @@ def test_a_run_told_to_end_finishes_its_batch_and_saves_it(
     with pytest.raises(SystemExit) as stopped:
         fit(system(), tmp_path / "stopped", Teller(number, train_batch, sanity_check), StopOnSignal())
     assert stopped.value.code == 128 + number
-    assert f"{number.name}: stopped, and saved" in capsys.readouterr().out
+    assert f"{number.name}: training stopped; resume it from" in capsys.readouterr().out
     # A validation that was due was not lost, nor the checkpoint that it was the best so far.
     expected = {"last.ckpt", "best.ckpt"} if batches == 4 else {"last.ckpt"}
     assert {path.name for path in (tmp_path / "stopped").iterdir()} == expected
@@ -185,7 +185,7 @@ def test_a_gradient_that_is_not_finite_moves_no_weight(
     monkeypatch.setattr(
         module_file, "reconstruction_loss", lambda output, target: Overflow.apply(loss(output, target))
     )
-    with pytest.raises(DivergedError, match=r"gradients of norm (inf|nan)"):
+    with pytest.raises(DivergedError, match=r"norm of the gradients is (inf|nan)"):
         fit(module, tmp_path, KeepDivergedBatch())
     assert_same_weights(module.state_dict(), before)
     kept = torch.load(tmp_path / "diverged_rank0.pt", weights_only=True)
@@ -203,7 +203,7 @@ def nearly_full_disk() -> Iterator[None]:
 
 def test_a_disk_that_fills_leaves_the_checkpoint_before(tmp_path: Path, nearly_full_disk: None) -> None:
     path = tmp_path / "run" / "last.ckpt"
-    checkpoints = WholeCheckpointIO()
+    checkpoints = AtomicCheckpointIO()
     checkpoints.save_checkpoint({"weights": torch.arange(3)}, path)
     with pytest.raises(InputError, match=r"last.ckpt: the checkpoint of 4 MB cannot be written .*untouched"):
         checkpoints.save_checkpoint({"weights": torch.zeros(1_000_000)}, path)

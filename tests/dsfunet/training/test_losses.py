@@ -168,9 +168,9 @@ def test_shapes_that_would_broadcast_are_refused() -> None:
     with_channel, without_channel = torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4)
     with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\) and \(2, 4, 4\)"):
         reconstruction_loss(with_channel, without_channel)
-    with pytest.raises(ValueError, match="expected one shape"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         joint_product_loss(with_channel, with_channel, without_channel, without_channel)
-    with pytest.raises(ValueError, match="expected one shape"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         shifted_product(with_channel, without_channel)
 
 
@@ -230,5 +230,5 @@ def test_the_unexplained_share_is_worked_out_plane_by_plane_and_has_gradients() 
     assert torch.isfinite(gradient).all()
     better = (first - 0.1 * gradient / gradient.abs().max()).clamp(-1, 1).detach()
     assert explanation_loss(better, second, planes) < both
-    with pytest.raises(ValueError, match="expected one shape"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         explanation_loss(first[:1], second, planes)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from dsfunet.errors import InputError
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
-from dsfunet.training.manual_optimization import SteppedModule
+from dsfunet.training.manual_optimization import ManualOptimizationModule
 from dsfunet.training.module import DSFUNet
 
 pytestmark = [
@@ -102,7 +102,9 @@ def test_micro_batches_do_what_the_whole_batch_does(joint_step: str, clip: float
 
 
 def test_a_batch_that_does_not_split_is_refused() -> None:
-    with pytest.raises(InputError, match="a batch of 3 planes on this process does not split into 2"):
+    with pytest.raises(
+        InputError, match="a batch on this process has 3 planes; expected a multiple of micro_batches, 2"
+    ):
         fit(system(micro_batches=2), 3, 3)
     with pytest.raises(InputError, match="micro_batches is 0"):
         system(micro_batches=0)
@@ -124,14 +126,14 @@ def test_float16_is_refused() -> None:
     module.trainer = SimpleNamespace(  # type: ignore[assignment]
         strategy=None, precision="16-mixed", precision_plugin=SimpleNamespace(scaler=object())
     )
-    with pytest.raises(InputError, match="precision is 16-mixed: expected bf16-mixed or 32-true"):
+    with pytest.raises(InputError, match="precision is 16-mixed; expected bf16-mixed or 32-true"):
         module.setup("fit")
 
 
 def noise_of_batches(batches_before: int, seed: int = 1) -> list[float]:
     """The first random number of each of two batches."""
     lightning.seed_everything(seed, verbose=False)
-    module = SteppedModule()
+    module = ManualOptimizationModule()
     module.batches_seen += batches_before
     module.on_fit_start()
     drawn = []

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dsfunet.data.dataset import Batch
-from dsfunet.errors import InputError
+from dsfunet.errors import DivergedError, InputError
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
 from dsfunet.planes.preprocessing import COMPONENTS
 from dsfunet.training.losses import (
@@ -421,7 +421,7 @@ def test_a_network_that_answers_nan_stops_the_run() -> None:
     module = system()
     bias = module.generators["form_factor"].head[2].bias
     bias.data.fill_(float("nan"))
-    with pytest.raises(InputError, match="2 of 2 validation planes are not finite"):
+    with pytest.raises(DivergedError, match="outputs for 2 of 2 validation planes are not finite"):
         trainer().validate(module, loader(), verbose=False)
 
 
@@ -432,5 +432,5 @@ def test_one_discriminator_alone_is_refused() -> None:
         DSFUNet(generator(1), generator(2), optimizer, optimizer, form_factor_discriminator=judge)
     with pytest.raises(InputError, match="both or neither"):
         DSFUNet(generator(1), generator(2), optimizer, optimizer, short_range_order_discriminator=judge)
-    with pytest.raises(InputError, match="no discriminator_optimizer"):
+    with pytest.raises(InputError, match="without a discriminator_optimizer; expected both or neither"):
         DSFUNet(generator(1), generator(2), optimizer, None, judge, copy.deepcopy(judge))

@@ -110,14 +110,14 @@ def test_the_species_of_the_first_weights_are_not_forgotten(tmp_path: Path) -> N
 
 
 def test_weights_of_other_networks_are_refused(weights: Path) -> None:
-    with pytest.raises(InputError, match=r"given: its form_factor does not fit"):
+    with pytest.raises(InputError, match=r"given: the form_factor network does not fit the configuration"):
         begin(StartFrom(str(weights)), module(width=16))
     with pytest.raises(InputError, match="no such checkpoint or weights folder"):
         begin(StartFrom("nowhere"), module())
 
 
 def test_the_shipped_weights_are_those_of_the_release_configuration() -> None:
-    with pytest.raises(InputError, match="release: its form_factor does not fit"):
+    with pytest.raises(InputError, match="release: the form_factor network does not fit"):
         begin(StartFrom(), module())
 
 
