@@ -12,9 +12,9 @@ TRAINING_COMMANDS = ("fit", "validate", "test")
 
 
 _HELP = {
-    "fit": "train the networks: fit --config configs/NAME.yaml",
-    "validate": "compute the errors of a checkpoint on the validation planes",
-    "test": "compute the same errors under the name test",
+    "fit": "Train the networks as a configuration file says: fit --config configs/NAME.yaml.",
+    "validate": "Compute the errors of a checkpoint on the validation planes.",
+    "test": "Compute the same errors as validate, and log them under the name test.",
 }
 
 

@@ -62,8 +62,8 @@ class DSFUNet(ManualOptimizationModule):
             with the artefacts that the generators get (an ablation).
         reconstruction_weight: weight lambda of the L1 loss (equation 10).
         squared_weight: weight of the mean squared error of each component in the generators' loss; 0 leaves it out.
-        joint_step: `separate` takes a step of its own on recomputed outputs (as in the paper); `fused` adds the joint
-            loss to the generators' loss, which saves a third of the time; `off` leaves it out.
+        joint_step: form of the joint step: `separate` is a step of its own on recomputed outputs (as in the paper);
+            `fused` adds the joint loss to the generators' loss, which saves a third of the time; `off` leaves it out.
         joint_weight: weight of the joint loss.
         trained: generators to train: `both`, or one of them. One alone trains without discriminators, with
             `joint_step: off` and without explanation_weight.

@@ -1,4 +1,4 @@
-"""Planes on a device: the batches are those of the loader, and what does not fit or is no plane is refused."""
+"""Planes in the memory of a device: batches equal those of a loader, and wrong planes are refused."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_batches_are_the_loaders(tiny_store: Path, split: str, augment: bool, ha
     assert_same({name: each[None] for name, each in one.items()}, stacked(dataset, visits[2:3]))
 
 
-def test_a_mask_that_hides_all_that_scatters_gives_way_to_the_planes_own(tiny_store: Path) -> None:
+def test_a_mask_that_hides_all_scattering_is_replaced_by_the_planes_own(tiny_store: Path) -> None:
     dataset = PlaneDataset(tiny_store / "train.zarr", augment=False, seed=4, harder_masks=1.0)
     resident = ResidentPlanes(dataset, CPU, progress=False)
     visit = next(
@@ -52,7 +52,7 @@ def test_a_mask_that_hides_all_that_scatters_gives_way_to_the_planes_own(tiny_st
     assert_same({name: each[None] for name, each in resident[visit].items()}, stacked(own, [drawn.index]))
 
 
-def test_only_the_first_planes_are_kept_if_so_asked(tiny_store: Path) -> None:
+def test_only_the_first_planes_are_kept_on_request(tiny_store: Path) -> None:
     dataset = PlaneDataset(tiny_store / "validation.zarr", augment=False)
     assert len(ResidentPlanes(dataset, CPU, planes=3, progress=False)) == 3
     assert len(ResidentPlanes(dataset, CPU, planes=10**6, progress=False)) == len(dataset)

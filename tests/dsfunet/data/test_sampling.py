@@ -1,4 +1,4 @@
-"""The order of planes: the same from the same seed, shared out between ranks, and found again after a stop."""
+"""The order of planes: it follows from the seed, is divided between ranks, and is resumed after a stop."""
 
 import warnings
 from itertools import pairwise
@@ -32,7 +32,7 @@ def test_ranks_share_an_epoch_and_have_equally_many(ranks: int, blocks_together:
 
 
 @pytest.mark.parametrize(("blocks", "last"), [(3, 1), (3, 4), (1, 4), (7, 2)])
-def test_a_short_shard_keeps_no_rank_waiting(blocks: int, last: int) -> None:
+def test_a_short_shard_leaves_no_rank_waiting(blocks: int, last: int) -> None:
     planes = 4 * (blocks - 1) + last
     for epoch in range(8):
         parts = [EpochSampler(planes, 4, rank, 0, 4, 1) for rank in range(4)]
@@ -116,7 +116,7 @@ def test_a_loader_begins_with_the_first_batch_not_yet_trained_on(workers: int) -
     assert len(batches) == 5
 
 
-def test_a_run_that_goes_on_otherwise_is_warned() -> None:
+def test_a_run_that_resumes_with_other_settings_is_warned() -> None:
     state = loader().state_dict()
     assert all(type(value) in (int, type(None)) for value in state.values())  # loads weights-only
     with warnings.catch_warnings():

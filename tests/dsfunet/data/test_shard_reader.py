@@ -1,4 +1,4 @@
-"""Samples read straight from shard files are those that zarr reads, and damage is noticed."""
+"""Samples read directly from shard files equal those that zarr reads, and damage is noticed."""
 
 import json
 import shutil
@@ -63,7 +63,7 @@ def test_a_short_and_a_missing_shard_are_named(store_copy: Path) -> None:
         open_store(store_copy).sample(6)
 
 
-def test_a_mask_of_a_missing_shard_is_not_one_that_hides_all(store_copy: Path) -> None:
+def test_a_missing_shard_is_not_taken_for_a_mask_that_hides_all(store_copy: Path) -> None:
     (store_copy / "mask" / "c" / "1" / "0" / "0").unlink()
     ours, zarrs = open_store(store_copy), open_store(store_copy)
     zarrs._readers["mask"] = zarrs.array("mask")  # which gives fill values

@@ -1,4 +1,4 @@
-"""Stores of degraded planes: what is shown is what is stored, what is clean is the product, and none is lost."""
+"""Stores of degraded planes: the input is the stored scattering, and `clean` is the product of the components."""
 
 import shutil
 from pathlib import Path
@@ -108,7 +108,7 @@ def turned(plane: np.ndarray, which: int) -> np.ndarray:  # type: ignore[type-ar
 
 
 def test_a_store_that_lost_its_scattering_is_refused(degraded_store: Path, tmp_path: Path) -> None:
-    """Or the clean plane would pass for the measured one."""
+    """Otherwise the clean plane would be taken for the measured one."""
     lost = Path(shutil.copytree(degraded_store, tmp_path / "lost.zarr"))
     shutil.rmtree(lost / "scattering")
     with pytest.raises(InputError, match=r"array scattering is None None; expected \(8, 256, 256\) float16$"):

@@ -1,4 +1,4 @@
-"""A form-factor generator that is shown I_SRO where it is known: its input, its growth, its training, its use."""
+"""A form-factor generator with I_SRO as an input where it is known: input, growth, training and use."""
 
 from functools import partial
 from typing import Any
@@ -45,7 +45,7 @@ def planes(samples: int = 2, channels: int = 2, side: int = 32) -> Tensor:
     return drawn
 
 
-def test_each_network_is_shown_what_it_takes() -> None:
+def test_each_network_gets_its_channels() -> None:
     shown, order = planes(), planes(channels=1)
     assert torch.equal(select_inputs(Pix2PixGenerator(1, (4, 8, 8)), shown, order), shown[:, :1])
     assert torch.equal(select_inputs(network(2), shown, order), shown)
@@ -119,7 +119,7 @@ def batch_planes(samples: int = 4) -> list[dict[str, Tensor]]:
 
 
 class Spy(SpectralUNet):
-    """Remembers what it was shown."""
+    """A network that records its inputs."""
 
     def __init__(self) -> None:
         super().__init__(**{**SETTINGS, "in_channels": 3})
@@ -229,9 +229,9 @@ def test_training_starts_from_smaller_weights(tmp_path: Any) -> None:
         StartFrom(str(tmp_path / "given")).on_fit_start(trainer, system(network(1)))
 
 
-def test_lattice_mode_asks_the_network_again() -> None:
+def test_lattice_mode_runs_the_network_again() -> None:
     class Copier(torch.nn.Module):
-        """Answers with the I_SRO that it is shown, and -1 where it is shown none."""
+        """Returns its I_SRO input, and -1 where there is none."""
 
         in_channels = 3
 

@@ -1,4 +1,4 @@
-"""The release generator: its Fourier block starts as nothing and sees everything, and its size is what ships."""
+"""The release generator: its Fourier block starts as the identity and covers the whole plane; its size."""
 
 from pathlib import Path
 

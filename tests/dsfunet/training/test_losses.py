@@ -1,4 +1,4 @@
-"""The losses against numbers worked out by hand."""
+"""The losses, compared with numbers worked out by hand."""
 
 import math
 
@@ -212,7 +212,7 @@ def test_the_unexplained_share_is_that_of_a_least_squares_fit_to_the_measured_pi
     residual = t - columns @ np.linalg.lstsq(columns, t, rcond=None)[0]
     expected = (residual**2).sum() / ((t - t.mean()) ** 2).sum()
     assert explanation_loss(first, second, shown).item() == pytest.approx(expected, abs=1e-3)
-    # Nothing is asked where nothing was measured: other answers there make no difference.
+    # Pixels that were not measured do not count: other outputs there make no difference.
     other = torch.where(mask.bool(), first, -first)
     assert explanation_loss(other, second, shown).item() == pytest.approx(expected, abs=1e-3)
 

@@ -30,7 +30,7 @@ pytestmark = [
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 OLD_CONFIG = Path(__file__).with_name("config_0_1_0.yaml")
-# Of names, shapes and types of all weights, in their order, of the checkpoint that 0.1.0 wrote with OLD_CONFIG.
+# Digest of names, shapes and types of all weights in the checkpoint that 0.1.0 wrote with OLD_CONFIG.
 OLD_WEIGHTS_DIGEST = "3afe03f03d119192b6de1ff23d9327d1ad47ca6de173283b03bdf20ae6701af9"
 SETTINGS: dict[str, Any] = {
     "in_channels": 2,
@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def test_every_present_path_is_a_class_or_function() -> None:
+def test_every_present_path_can_be_imported() -> None:
     for path in RENAMED_CLASSES.values():
         module, _, name = path.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name)), path
@@ -49,7 +49,7 @@ def test_every_present_path_is_a_class_or_function() -> None:
 
 
 def test_no_earlier_module_is_left() -> None:
-    """There is one mechanism; a module that forwards would be a second one."""
+    """The table is the only mechanism: no module forwards to a new place."""
     for path in RENAMED_CLASSES:
         module, _, name = path.rpartition(".")
         try:
@@ -96,7 +96,7 @@ def test_the_table_needs_no_torch() -> None:
 
 
 def old_checkpoint(store: Path, folder: Path) -> dict[str, Any]:
-    """What 0.1.0 wrote into last.ckpt after an epoch of three batches, key by key, with weights drawn here."""
+    """Return what 0.1.0 wrote into last.ckpt after an epoch of three batches, key by key, with new random weights."""
     torch.manual_seed(8)
     networks = [SpectralUNet(**SETTINGS) for _ in COMPONENTS]
     judges = [PatchDiscriminator((4, 8, 8, 8)) for _ in COMPONENTS]
@@ -192,7 +192,7 @@ def old_checkpoint(store: Path, folder: Path) -> dict[str, Any]:
 
 
 def old_optimizer(networks: torch.nn.Module) -> dict[str, Any]:
-    """The state of an Adam after six steps, at the end of its learning rate's schedule."""
+    """Return the state of Adam after six steps, at the end of the learning-rate schedule."""
     parameters = list(networks.parameters())
     moments = {
         number: {
@@ -265,7 +265,7 @@ def test_weights_of_an_earlier_version_factorize_and_are_exported(old_run: Path,
 
 
 def as_in_earlier_version(name: str, folder: Path) -> Path:
-    """A configuration that ships, with the class paths of 0.1.0."""
+    """Write a configuration of configs/ with the class paths of 0.1.0."""
     text = (CONFIGS / name).read_text(encoding="utf-8")
     for old, new in RENAMED_CLASSES.items():
         text = text.replace(f"class_path: {new}\n", f"class_path: {old}\n")
