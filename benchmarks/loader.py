@@ -25,7 +25,7 @@ from dsfunet.data.store import open_store
 from dsfunet.environment import describe_machine
 from dsfunet.files import replacing
 from dsfunet.networks import SpectralUNet
-from dsfunet.networks.inputs import shown_to
+from dsfunet.networks.inputs import select_inputs
 from dsfunet.planes.preprocessing import COMPONENTS, network_input, spread
 from dsfunet.planes.turns import rotate_and_flip
 from dsfunet.training.losses import joint_product_loss, reconstruction_loss
@@ -103,7 +103,7 @@ def training_speed(batch: dict[str, Tensor], device: str, steps: int) -> float:
     truths = batch["form_factor"], batch["short_range_order"]
 
     def step() -> None:
-        outputs = [network(shown_to(network, planes)) for network in networks]
+        outputs = [network(select_inputs(network, planes)) for network in networks]
         losses = [reconstruction_loss(output, truth) for output, truth in zip(outputs, truths, strict=True)]
         loss = losses[0] + losses[1] + 0.1 * joint_product_loss(*outputs, *truths)
         optimizer.zero_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsfunet.networks import Pix2PixGenerator
-from dsfunet.networks.inputs import shown_to
+from dsfunet.networks.inputs import select_inputs
 from dsfunet.planes.preprocessing import COMPONENTS
 
 ADAM = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
@@ -68,7 +68,7 @@ class PublishedLoop:
 
     def _generate(self, name: str, batch: Mapping[str, Tensor]) -> Tensor:
         generator = self.generators[name]
-        planes = shown_to(generator, batch["input"])
+        planes = select_inputs(generator, batch["input"])
         output: Tensor = generator(planes.contiguous())
         return output
 

@@ -1,4 +1,4 @@
-"""The machine a number was measured on and the code that made it, in words, to stand beside the number."""
+"""Descriptions of the machine and of the code version, to record with results."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ _PROCESSORS = Path("/proc/cpuinfo")
 
 
 def describe_machine(device: str | None = None) -> str:
-    """Such as "2 cores of Intel Xeon", with the GPU's name before it where `device` (as torch names it) is one."""
+    """Return a text such as "2 cores of Intel Xeon", preceded by the GPU's name if `device` is one of torch's GPUs."""
     cores = f"{os.cpu_count()} cores of {_processor()}"
     if device is None or not device.startswith("cuda"):
         return cores
@@ -21,9 +21,9 @@ def describe_machine(device: str | None = None) -> str:
     return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(device)}, {cores}"
 
 
-@functools.cache  # what runs is what was there at the start
+@functools.cache  # the running code is that of the start, whatever changes on disk later
 def describe_code() -> str:
-    """Such as "0.1.0", or "0.1.0 at 1a2b3c4d" in a checkout, "with changes" where files differ from the commit."""
+    """Return the version, such as "0.1.0", in a checkout with its commit: "0.1.0 at 1a2b3c4d with changes"."""
     folder = Path(__file__).parents[1]
     if not (folder / ".git").exists():
         return __version__
@@ -34,7 +34,7 @@ def describe_code() -> str:
             ).stdout.strip()
             for arguments in (("rev-parse", "--short=8", "HEAD"), ("status", "--porcelain", "-uno"))
         )
-    except (OSError, subprocess.SubprocessError):  # no git, or a checkout that is not ours
+    except (OSError, subprocess.SubprocessError):  # there is no git, or the checkout belongs to another user
         return __version__
     return f"{__version__} at {commit}{' with changes' if changes else ''}"
 

@@ -1,32 +1,26 @@
-"""The one error type that is the user's to fix, and training that ran away."""
+"""The two errors whose message is all that a user needs: wrong input, and training that diverged."""
 
 from typing import Any
 
 
 class InputError(ValueError):
-    """Input that cannot be used: its message is one sentence saying what was found and what was expected.
+    """Input that cannot be used; the message is one sentence that says what was found and what was expected.
 
     Command lines print the message alone and exit with code 2; everything else keeps its traceback.
     """
 
 
-class DivergedError(InputError):
-    """Training met a loss or a gradient that is not finite, before any weight moved by it.
+class DivergedError(ArithmeticError):
+    """Training or validation that met a number that is not finite (nan or infinity).
+
+    Command lines print the message alone and exit with code 2, as for an InputError; but no input was wrong.
 
     Attributes:
-        batches_done: batches trained on before.
-        losses: each loss of the step by name, on this process.
-        gradient_norm: norm of the step's gradients, the mean over processes.
-        batch: what the networks were shown, to be saved for inspection.
+        record: what to save for inspection, in tensors and plain values: `batch` (what the networks were given),
+            `losses` (each loss of the step by name, on this process), `gradient_norm` (the norm of the gradients
+            averaged over processes) and `batches_done`; empty in a validation.
     """
 
-    def __init__(self, batches_done: int, losses: dict[str, float], gradient_norm: float, batch: Any) -> None:
-        self.batches_done = batches_done
-        self.losses = losses
-        self.gradient_norm = gradient_norm
-        self.batch = batch
-        values = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-        super().__init__(
-            f"training diverged at batch {batches_done}: found losses {values} on this process and gradients of"
-            f" norm {gradient_norm:g}; expected finite numbers, so try a smaller learning rate or gradient_clip"
-        )
+    def __init__(self, message: str, record: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.record = record or {}

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from dsfunet._version import __version__
-from dsfunet.data.sample import Sample, StoredPlane, sample_from_stored
+from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample
 from dsfunet.data.store import layout_with
 from dsfunet.errors import InputError
 from simulate.crystals.draw import Population, build_population
@@ -135,7 +135,7 @@ class SimulatedPlanes:
         arrays = self.arrays(index)
         floors = float(arrays["form_factor_floor"]), float(arrays["short_range_order_floor"])
         components = arrays["form_factor"], arrays["short_range_order"]
-        return sample_from_stored(StoredPlane(*components, arrays["mask"], floors, arrays.get("scattering")))
+        return rebuild_sample(StoredPlane(*components, arrays["mask"], floors, arrays.get("scattering")))
 
     def arrays(self, index: int) -> Arrays:
         """One entry for every array of a store, as stored.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dsfunet._version import __version__
 from dsfunet.cli import export, factorize, inspect, models, refine, train, watch
 from dsfunet.command_parser import Parser, ReadableHelp, normalise_arguments
-from dsfunet.errors import InputError
+from dsfunet.errors import DivergedError, InputError
 
 _INTERRUPTED = 130
 _ONE_PLANE_A_THREAD = ("factorize", "watch")
@@ -36,15 +36,15 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Returns:
-        0 for success, 1 when some of many planes failed, 2 when the input is wrong (with one sentence on standard
-        error), 130 after Ctrl-C.
+        0 for success, 1 when some of many planes failed, 2 when the input is wrong or training diverged (with one
+        sentence on standard error), 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         if arguments and arguments[0] in train.TRAINING_COMMANDS:
             return train.run_lightning_cli(arguments)
         return _parse_and_run(arguments)
-    except InputError as error:
+    except (InputError, DivergedError) as error:
         print(f"dsfunet: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

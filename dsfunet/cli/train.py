@@ -1,4 +1,4 @@
-"""`dsfunet fit | validate | test`: hand the arguments to LightningCLI."""
+"""`dsfunet fit | validate | test`: pass the arguments on to LightningCLI."""
 
 import warnings
 from collections.abc import Callable
@@ -8,15 +8,20 @@ from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 
 TRAINING_COMMANDS = ("fit", "validate", "test")
-"""Commands that LightningCLI takes over; they need the extra `train`."""
+"""Commands that LightningCLI parses and runs; they need the extra `train`."""
+
+
+_HELP = {
+    "fit": "Train the networks as a configuration file says: fit --config configs/NAME.yaml.",
+    "validate": "Compute the errors of a checkpoint on the validation planes.",
+    "test": "Compute the same errors as validate, and log them under the name test.",
+}
 
 
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
-    """Add the names of the training commands, for `--help`; LightningCLI parses their options."""
+    """Add the names of the training commands for `--help`; LightningCLI parses their options."""
     for name in TRAINING_COMMANDS:
-        commands.add_subcommand(
-            name, Parser(), help=f"train with LightningCLI: {name} --config configs/....yaml"
-        )
+        commands.add_subcommand(name, Parser(), help=_HELP[name])
     return {}
 
 
@@ -25,19 +30,20 @@ def run_lightning_cli(arguments: list[str]) -> int:
 
     Raises:
         InputError: the training extra is not installed, or as `dsfunet.cli.lightning_cli.run_training`.
+        DivergedError: as `dsfunet.cli.lightning_cli.run_training`.
     """
     try:
         from dsfunet.cli.lightning_cli import run_training
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{error.name} is not installed: expected the training extra, pip install -e '.[train]' in the checkout"
+            f"{error.name} is not installed; install the train extra with pip install -e '.[train]' in the checkout"
         ) from error
     with warnings.catch_warnings():
-        # Lightning 2.6 calls a torch function that torch 2.15 deprecates; nothing a user could act on.
+        # Lightning 2.6 calls a function that torch 2.15 deprecates; users cannot do anything about it.
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        # And jsonargparse functions that jsonargparse 4.53 deprecates.
+        # It also calls functions that jsonargparse 4.53 deprecates.
         warnings.filterwarnings("ignore", message=".*jsonargparse.*", category=DeprecationWarning)
-        # We hand the arguments on ourselves, and they are those of the command line.
+        # We pass the arguments of the command line on ourselves.
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
         run_training(arguments)
     return 0

@@ -1,4 +1,4 @@
-"""The LightningDataModule: which planes a run trains on and is validated with, and how they are loaded."""
+"""The LightningDataModule: the planes of a run, for training and for validation, and their loaders."""
 
 import warnings
 from pathlib import Path
@@ -10,32 +10,31 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from dsfunet.data.dataset import PlaneDataset, SampleSource, start_worker
-from dsfunet.data.gpu_resident import ResidentPlanes, as_made
+from dsfunet.data.gpu_resident import ResidentPlanes, keep_batch
 from dsfunet.data.sampling import EachOnceSampler, EpochSampler, ResumableLoader
 from dsfunet.errors import InputError
 
 
 class PlaneDataModule(lightning.LightningDataModule):
-    """Training and validation batches from the stores that `python -m simulate` makes, or from other sources.
+    """Training and validation batches, from the stores that `python -m simulate` writes or from other sources.
 
     Args:
-        folder: where train.zarr and validation.zarr are; not needed where both sources are given.
-        batch_size: planes in a batch.
-        workers: loader processes for each of the two loaders; 0 loads in the training process.
-        augment: flip and turn training planes at random.
-        validation_samples: use only the first so many validation planes; None uses all.
-        source: training planes in place of train.zarr, such as `simulate.live.SimulatedPlanes`.
-        validation_source: validation planes in place of validation.zarr.
-        shards_together: shuffle shards, deal them to the processes, and shuffle planes within so many of them, so that
-            few files are read at a time; None shuffles all planes.
-        resident: keep all planes, training and validation, in the memory of the GPU and make batches there
-            (`dsfunet.data.gpu_resident`), where `workers` are not needed; each GPU keeps all. Planes must come from
-            stores.
-        harder_masks: share of the training planes, 0 to 1, that wear whichever hides more, their own mask or that of a
-            plane drawn at random: most of the form factor's error lies under large masks, which are rare.
+        folder: folder of train.zarr and validation.zarr; not needed if both sources are given.
+        batch_size: planes per batch, on each device.
+        workers: worker processes of each of the two loaders; 0 loads planes in the training process.
+        augment: flip training planes and rotate them by quarter turns at random.
+        validation_samples: number of validation planes to use, counted from the first; None uses all.
+        source: source of training planes instead of train.zarr, for example `simulate.live.SimulatedPlanes`.
+        validation_source: source of validation planes instead of validation.zarr.
+        shards_together: shuffle whole shards, divide them between the processes, and shuffle planes within groups of
+            this many shards, so that few files are read at a time; None shuffles all planes.
+        resident: keep all planes, training and validation, in the memory of the GPU and make batches there, without
+            `workers`; each GPU keeps all planes, which must come from stores.
+        harder_masks: share of the training planes (0 to 1) whose mask is replaced by that of a random plane when that
+            hides more pixels; most of the form factor's error lies under large masks, which are rare.
 
     Raises:
-        InputError: a number out of its range, or neither a folder nor both sources.
+        InputError: a number is out of its range, or neither a folder nor both sources are given.
     """
 
     def __init__(
@@ -59,14 +58,14 @@ class PlaneDataModule(lightning.LightningDataModule):
             ("shards_together", shards_together, 1),
         ):
             if value is not None and value < least:
-                raise InputError(f"{name} is {value}: expected at least {least}")
+                raise InputError(f"{name} is {value}; expected {least} or more")
         if folder is None and (source is None or validation_source is None):
             raise InputError(
-                "data has no folder: expected the folder of train.zarr and validation.zarr,"
-                " or both a source and a validation_source"
+                "data has no folder; give the folder of train.zarr and validation.zarr, or both a source and a"
+                " validation_source"
             )
         if not 0 <= harder_masks <= 1:
-            raise InputError(f"harder_masks is {harder_masks:g}: expected a share of 0 to 1")
+            raise InputError(f"harder_masks is {harder_masks:g}; expected a share from 0 to 1")
         self.save_hyperparameters(ignore=["source", "validation_source"])
         self.folder = None if folder is None else Path(folder)
         self.batch_size = batch_size
@@ -79,19 +78,19 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.resident = resident
         self.harder_masks = harder_masks
         self.digests: dict[str, str] = {}
-        """Which planes those of each split are, once they are set up."""
+        """Digest of the planes of each split, after `setup`."""
         self.trained_on: dict[str, Any] = {}
-        """What the source of training planes says of itself, once it is set up: for checkpoints."""
+        """Description of the training planes for checkpoints, after `setup`."""
 
     def setup(self, stage: str) -> None:
-        """Open the stores a stage needs.
+        """Open the stores that a stage needs.
 
         Raises:
-            InputError: a store is missing, incomplete, or not one.
+            InputError: a store is missing, incomplete or not a store.
         """
-        # Dropped before they are made again: a GPU's memory may not hold them twice.
-        for planes_of_before in ("shown_planes", "validation_planes"):
-            self.__dict__.pop(planes_of_before, None)
+        # Earlier planes are deleted first: the memory of a GPU may not hold two copies.
+        for name in ("placed_train_planes", "validation_planes"):
+            self.__dict__.pop(name, None)
         if stage == "fit":
             # The seed of the run, which `seed_everything` set.
             self.seed = torch.initial_seed() % 2**32
@@ -101,15 +100,15 @@ class PlaneDataModule(lightning.LightningDataModule):
             self.digests["train"] = self.train_planes.digest
             describe = getattr(self.train_planes.source, "description", None)
             self.trained_on = {} if describe is None else describe()
-            self.shown_planes = self._placed(self.train_planes, None)
+            self.placed_train_planes = self._place_planes(self.train_planes, None)
         planes = PlaneDataset(self._source("validation"), augment=False)
         self.digests["validation"] = planes.digest
-        self.validation_planes = self._placed(planes, self.validation_samples)
+        self.validation_planes = self._place_planes(planes, self.validation_samples)
 
-    def _placed(self, planes: PlaneDataset, count: int | None) -> Dataset[dict[str, Tensor]]:
-        """The first `count` planes, on the device if they are to be resident."""
+    def _place_planes(self, planes: PlaneDataset, count: int | None) -> Dataset[dict[str, Tensor]]:
+        """Return the first `count` planes, in the memory of the device if `resident`."""
         if self.resident:
-            # Lightning would recommend worker processes.
+            # Lightning would advise to use worker processes.
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             return ResidentPlanes(planes, device, count)
@@ -124,17 +123,17 @@ class PlaneDataModule(lightning.LightningDataModule):
 
     def _loader_settings(self) -> dict[str, Any]:
         if self.resident:
-            return {"collate_fn": as_made}
+            return {"collate_fn": keep_batch}
         return {
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
-            # Spawned, not forked: zarr and numba keep threads, which do not survive a fork.
+            # Spawned, not forked: the threads of zarr and numba do not survive a fork.
             "multiprocessing_context": "spawn" if self.workers > 0 else None,
             "worker_init_fn": start_worker,
         }
 
-    def _place(self) -> dict[str, int]:
+    def _rank(self) -> dict[str, int]:
         trainer = self.trainer
         return {
             "num_replicas": trainer.world_size if trainer else 1,
@@ -142,21 +141,21 @@ class PlaneDataModule(lightning.LightningDataModule):
         }
 
     def _batches_done(self) -> int:
-        """Batches of the epoch at hand that training has done, before a stop of the run as well."""
+        """Return the number of batches already trained in this epoch, including those before a resumed checkpoint."""
         return self.trainer.fit_loop.batch_idx + 1 if self.trainer else 0
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """Shuffled training batches, all of one size where there are enough planes; another order every epoch."""
+        """Return the loader of training batches, shuffled anew each epoch; all have one size if planes suffice."""
         planes = self.train_planes
         sampler = EpochSampler(
             len(planes),
-            **self._place(),
+            **self._rank(),
             seed=self.seed,
             block=getattr(planes.source, "block", 1),
             blocks_together=self.shards_together,
         )
         loader = ResumableLoader(
-            self.shown_planes,
+            self.placed_train_planes,
             sampler=sampler,
             batch_size=self.batch_size,
             drop_last=len(sampler) >= self.batch_size,
@@ -166,16 +165,16 @@ class PlaneDataModule(lightning.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """Validation batches, in order; several processes share the planes out, each plane once."""
-        place, count = self._place(), len(self.validation_planes)  # type: ignore[arg-type]
-        ranks = place["num_replicas"]
+        """Return the loader of validation batches, in order; several processes divide the planes, each plane once."""
+        rank, count = self._rank(), len(self.validation_planes)  # type: ignore[arg-type]
+        ranks = rank["num_replicas"]
         return DataLoader(
             self.validation_planes,
             batch_size=self.batch_size,
-            sampler=EachOnceSampler(count, **place) if ranks > 1 else None,
+            sampler=EachOnceSampler(count, **rank) if ranks > 1 else None,
             **self._loader_settings(),
         )
 
     def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """The validation planes again: species never trained on."""
+        """Return the loader of validation batches again: their species are not in the training planes."""
         return self.val_dataloader()

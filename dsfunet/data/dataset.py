@@ -1,6 +1,6 @@
-"""Samples as networks see them: planes from a store or straight from the simulator, augmented, masked and spread.
+"""Samples for training: planes from a store or from the simulator, augmented, masked and spread.
 
-Worker processes import this module and no more of the training: without Lightning they start in seconds.
+Worker processes import this module and nothing else of the training: without Lightning they start in seconds.
 """
 
 import signal
@@ -25,35 +25,37 @@ Batch = dict[str, Tensor]
 
 
 class SampleSource(Protocol):
-    """Where planes come from; `dsfunet.data.store.Store` is one, `simulate.live.SimulatedPlanes` another.
+    """A source of planes, such as `dsfunet.data.store.Store` or `simulate.live.SimulatedPlanes`.
 
-    A source must pickle, because worker processes are spawned. Four attributes are optional. `fresh`, True where the
-    planes have no end: then `sample` is asked for plane `epoch * len + index` and no plane is shown twice.
-    `mask(index)`, the mask of a plane alone where that is cheaper than all of it.
-    `block`, the number of consecutive samples that are cheaper together, as those of one shard. `description()`,
-    what a checkpoint says of the planes in plain values, as `dsfunet.data.store.Store` gives it.
+    A source must be picklable, because worker processes are spawned. Four attributes are optional:
+
+    * `fresh`: True if the source makes new planes without end; `sample` then gets `epoch * len + index`, and no plane
+      is used twice;
+    * `mask(index)`: the mask of a plane, if that is cheaper than the whole plane;
+    * `block`: number of consecutive samples that are cheaper to read together, such as those of one shard;
+    * `description()`: plain values that describe the planes in a checkpoint, as `dsfunet.data.store.Store` gives.
     """
 
     def __len__(self) -> int:
-        """Planes an epoch."""
+        """Return the number of planes per epoch."""
 
     def sample(self, index: int) -> Sample:
-        """Plane number `index`."""
+        """Return plane number `index`."""
 
     @property
     def digest(self) -> str:
-        """A digest that says which planes these are."""
+        """Digest that identifies the planes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """One plane of one epoch: which it is, how it and its mask are turned, and whose mask it may wear instead.
+class Augmentation:
+    """The random choices for one plane in one epoch.
 
     Attributes:
-        index: of the plane.
-        turn: of the plane, 0 to 7, as `rotate_and_flip` takes it.
-        mask_turn: of the mask, likewise.
-        other: index of the plane whose mask is worn where it hides more; None where the plane wears its own.
+        index: index of the plane.
+        turn: symmetry applied to the plane, 0 to 7, as for `rotate_and_flip`.
+        mask_turn: symmetry applied to the mask, likewise.
+        other: index of the plane whose mask is used if it hides more pixels; None if the plane keeps its own mask.
     """
 
     index: int
@@ -63,26 +65,28 @@ class Visit:
 
 
 class PlaneDataset(Dataset[dict[str, Tensor]]):
-    """Samples of one source as networks see them, all float32 in spread space [-1, 1].
+    """Samples of one source as networks take them, all float32 in spread space [-1, 1].
 
-    A sample is `input` (2, 256, 256): masked scattering as measured, mask (1 = measured); `clean`, the exact
-    product of the components, `form_factor`, `short_range_order` (1, 256, 256); and `short_range_order_floor`
-    (1, 1, 1), what normalisation took away from I_SRO, which is not spread. With `augment`, planes are flipped and
-    turned by quarters at random, and masks by another such draw: all eight are planes the simulator could have made.
-    `harder_masks` has a share of the planes wear whichever hides more, their own mask or one drawn from all.
+    A sample is `input` (2, 256, 256): the masked scattering as measured, and the mask (1 = measured); `clean`, the
+    exact product of the components, `form_factor` and `short_range_order`, (1, 256, 256) each; and
+    `short_range_order_floor` (1, 1, 1), the minimum of I_SRO divided by its range, which is not spread.
 
-    Indices beyond the length are later epochs' visits: `epoch * len(self) + index` is plane `index` (of a fresh
-    source, a plane never seen before), turned by a draw that follows from seed, epoch and index alone, whichever
-    worker makes it and however often a run resumed.
+    With `augment`, one of the eight symmetries of the square is drawn for each plane and another one for its mask: all
+    eight are planes that the simulator could have made. With `harder_masks`, a share of the planes gets the mask of a
+    random plane if that mask hides more pixels.
+
+    Indices beyond the length belong to later epochs: `epoch * len(self) + index` is plane `index` in that epoch (of a
+    fresh source, a new plane). Its random choices depend on seed, epoch and index alone, and not on the worker or on
+    how often a run was resumed.
 
     Args:
         source: a source of planes, or the path of a finished store.
-        augment: flip and turn at random.
-        seed: of the turns, and of which planes wear which masks.
-        harder_masks: share of the planes that are drawn a second mask to choose from.
+        augment: flip and rotate planes at random.
+        seed: seed of all random choices.
+        harder_masks: share of the planes (0 to 1) for which a second mask is drawn.
 
     Raises:
-        InputError: the store is missing, incomplete, or not one.
+        InputError: the store is missing, incomplete or not a store.
     """
 
     def __init__(
@@ -100,12 +104,12 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, visit: int) -> dict[str, Tensor]:
-        drawn = self.visit(visit)
-        sample = self.source.sample(visit if self.fresh else drawn.index)
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        drawn = self.augmentation(number)
+        sample = self.source.sample(number if self.fresh else drawn.index)
         turn, mask_turn, mask = drawn.turn, drawn.mask_turn, sample.mask
         if drawn.other is not None:
-            mask = min(mask, self._mask(visit // self.length, drawn.other), key=np.count_nonzero)
+            mask = min(mask, self._mask(number // self.length, drawn.other), key=np.count_nonzero)
         scattering, *planes = (
             rotate_and_flip(plane, turn)
             for plane in (sample.scattering, sample.clean, sample.form_factor, sample.short_range_order)
@@ -113,11 +117,11 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
         try:
             shown = network_input(scattering, rotate_and_flip(mask, mask_turn))
         except InputError:
-            # Another mask than the plane's own, turned with it, may hide all that scatters.
+            # A mask that was turned, or replaced, may hide all of the scattering; the plane's own mask does not.
             if mask_turn == turn and mask is sample.mask:
                 raise
             shown = network_input(scattering, rotate_and_flip(sample.mask, turn))
-        # Written in order, whichever way the plane is turned.
+        # Contiguous in memory, although a turned plane is not.
         truths = np.empty((3, 1, PIXELS, PIXELS), np.float32)
         for plane, truth in zip(planes, truths, strict=True):
             spread_into(truth[0], plane)
@@ -130,36 +134,36 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
             "short_range_order_floor": torch.full((1, 1, 1), sample.short_range_order_floor),
         }
 
-    def visit(self, visit: int) -> Visit:
-        """What was drawn for one visit: it follows from seed, epoch and index alone."""
-        epoch, index = divmod(visit, self.length)
+    def augmentation(self, number: int) -> Augmentation:
+        """Return the random choices for sample `number`, which depend on seed, epoch and index alone."""
+        epoch, index = divmod(number, self.length)
         if self._drawn is None or self._drawn[0] != epoch:
-            # All of an epoch together: a generator for each plane costs as much as turning it.
+            # Drawn for a whole epoch at once: a generator per plane would cost as much as turning the plane.
             random = np.random.default_rng([self.seed, epoch])
             turns = random.integers(8, size=(2, self.length)) * self.augment
             others = random.integers(self.length, size=self.length)
             others[random.random(self.length) >= self.harder_masks] = -1
             self._drawn = epoch, np.stack([*turns, others], axis=1)
         turn, mask_turn, other = self._drawn[1][index].tolist()
-        return Visit(index, turn, mask_turn, other if other >= 0 else None)
+        return Augmentation(index, turn, mask_turn, other if other >= 0 else None)
 
     def _mask(self, epoch: int, index: int) -> npt.NDArray[np.bool_]:
-        visit = epoch * self.length + index if self.fresh else index
+        number = epoch * self.length + index if self.fresh else index
         alone = getattr(self.source, "mask", None)
-        mask: npt.NDArray[np.bool_] = self.source.sample(visit).mask if alone is None else alone(visit)
+        mask: npt.NDArray[np.bool_] = self.source.sample(number).mask if alone is None else alone(number)
         return mask
 
 
 def start_worker(worker: int) -> None:
-    """What a loader's worker process does first: leave signals to the training process.
+    """Make a worker process of a loader ignore the first signal, which the training process handles.
 
-    A job that is told to end is told so in all its processes; training then wants planes to the end of its batch. The
-    second SIGTERM counts: that is how Python ends workers that do not end by themselves. Random numbers need no seeds
-    here, each draw has its stream; Lightning, finding no such function, would seed, and load itself into each worker.
+    A cluster signals all processes of a job, and training still needs planes to finish its batch. A second SIGTERM ends
+    the worker, which is how Python terminates workers. Random numbers need no seed here. Without this function,
+    Lightning would set its own, and import itself in each worker.
     """
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _obey_the_next)
+    signal.signal(signal.SIGTERM, _restore_default_handler)
 
 
-def _obey_the_next(number: int, frame: FrameType | None) -> None:
+def _restore_default_handler(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)

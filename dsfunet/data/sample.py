@@ -1,4 +1,4 @@
-"""One simulated plane in memory, and how it follows from what a store keeps of it."""
+"""One simulated plane in memory, and its reconstruction from the arrays of a store."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,10 +16,10 @@ class Sample:
     Attributes:
         form_factor: I_FF.
         short_range_order: I_SRO.
-        scattering: What was measured and is shown to a network; missing pixels are not taken out yet.
-        clean: The exact product of the components; the same as `scattering` unless the store is of degraded planes.
+        scattering: measured intensity, the input of the networks; missing pixels are not yet removed.
+        clean: exact product of the components; equal to `scattering` unless the store holds degraded planes.
         mask: True = measured.
-        short_range_order_floor: What normalisation took away from I_SRO, minimum over range, 0 or more.
+        short_range_order_floor: minimum of I_SRO before normalisation, divided by its range, 0 or more.
     """
 
     form_factor: npt.NDArray[np.float32]
@@ -31,14 +31,14 @@ class Sample:
 
 
 class StoredPlane(NamedTuple):
-    """What a store holds of a plane's pictures; components and scattering (256, 256), linear, in [0, 1].
+    """The arrays of one plane as a store holds them; components and scattering (256, 256), linear, in [0, 1].
 
     Attributes:
         form_factor: I_FF.
         short_range_order: I_SRO.
-        packed_mask: (256, 32), 1 = measured, eight pixels of a row a byte.
-        floors: What normalisation took away from I_FF and I_SRO, minimum over range, 0 or more.
-        scattering: What was measured; None where that is the product of the components.
+        packed_mask: (256, 32), 1 = measured, eight pixels of a row per byte.
+        floors: minimum of I_FF and of I_SRO before normalisation, divided by their ranges, 0 or more.
+        scattering: measured intensity; None if it is the product of the components.
     """
 
     form_factor: npt.NDArray[np.float16]
@@ -54,25 +54,25 @@ def scattering_plane(
     form_factor_floor: float,
     short_range_order_floor: float,
 ) -> npt.NDArray[np.float32]:
-    """I = I_FF I_SRO (equation 5) from normalised components and their floors, normalised to [0, 1]."""
+    """Return I = I_FF I_SRO (equation 5), normalised to [0, 1], of normalised components and their floors."""
     product = form_factor + np.float32(form_factor_floor)
     product *= short_range_order + np.float32(short_range_order_floor)
     return normalise(product)[0]
 
 
-def unpacked(packed_mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """A mask (256, 256), True = measured, from its packed bits (256, 32)."""
+def unpack_mask(packed_mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return the mask (256, 256), True = measured, of packed bits (256, 32)."""
     return np.unpackbits(packed_mask, axis=-1).view(np.bool_)
 
 
-def sample_from_stored(stored: StoredPlane) -> Sample:
-    """A sample from what a store holds of it, with its clean scattering rebuilt."""
+def rebuild_sample(stored: StoredPlane) -> Sample:
+    """Return the sample of a stored plane, with its clean scattering computed from the components."""
     components = stored.form_factor.astype(np.float32), stored.short_range_order.astype(np.float32)
     clean = scattering_plane(*components, *stored.floors)
     return Sample(
         *components,
         scattering=clean if stored.scattering is None else stored.scattering.astype(np.float32),
         clean=clean,
-        mask=unpacked(stored.packed_mask),
+        mask=unpack_mask(stored.packed_mask),
         short_range_order_floor=stored.floors[1],
     )

@@ -1,6 +1,6 @@
-"""Which planes each process sees in which order, and how a stopped run finds its place in that order again.
+"""Samplers that divide the planes between processes, and a loader that resumes in the middle of an epoch.
 
-All samplers are DistributedSamplers, also on one process: Lightning leaves those alone and tells them the epoch.
+All samplers are DistributedSamplers, on one process too: Lightning does not replace those, and sets their epoch.
 """
 
 import warnings
@@ -15,20 +15,21 @@ from dsfunet.errors import InputError
 
 
 class EpochSampler(DistributedSampler[int]):
-    """Shuffled from seed and epoch, the same number on every rank; it also tells the dataset which epoch it is.
+    """A sampler that shuffles planes by seed and epoch, with the same number of planes on every rank.
 
-    Yields `epoch * planes + index`. Without `blocks_together` that is torch's own order: any plane anywhere. With it,
-    blocks of neighbouring planes (shards, crystals) are shuffled and dealt to the ranks, a run of whole blocks
-    each but for the ends, and planes are shuffled within so many blocks: a rank reads few files at a time, and
-    mostly its own. Where the planes do not come out even, the first few of the epoch are repeated at its end.
+    Yields `epoch * planes + index`, so that the dataset knows the epoch. Without `blocks_together`, all planes are
+    shuffled, in torch's own order. With it, blocks of neighbouring planes (shards, crystals) are shuffled; each rank
+    gets a run of them, whole but for the two ends; and planes are shuffled within groups of `blocks_together` blocks. A
+    rank then reads few files at a time, and mostly files of its own. If the number of planes is not a multiple of the
+    number of ranks, the first planes of the epoch are repeated at its end.
 
     Args:
-        planes: planes an epoch.
-        num_replicas: ranks.
-        rank: which of them this is.
-        seed: of the order, the same on all ranks.
-        block: neighbouring planes in a block; the last may have fewer.
-        blocks_together: blocks that are shuffled into each other; None shuffles all planes.
+        planes: number of planes per epoch.
+        num_replicas: number of ranks.
+        rank: number of this rank.
+        seed: seed of the order, the same on all ranks.
+        block: number of neighbouring planes in a block; the last block may have fewer.
+        blocks_together: number of blocks whose planes are shuffled together; None shuffles all planes.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class EpochSampler(DistributedSampler[int]):
         self.block = block
         self.blocks_together = blocks_together
         self.start = 0
-        """Planes of this rank's share of the epoch that were seen before a stop and are left out."""
+        """Number of planes of this rank's share that were used before the run was resumed, and are skipped."""
 
     def __iter__(self) -> Iterator[int]:
         order = list(super().__iter__()) if self.blocks_together is None else self._blockwise()
@@ -56,7 +57,7 @@ class EpochSampler(DistributedSampler[int]):
         blocks = np.random.default_rng([self.seed, self.epoch]).permutation(-(-self.planes // self.block))
         starts = blocks * self.block
         order = np.concatenate([np.arange(each, min(each + self.block, self.planes)) for each in starts])
-        # Cut, not dealt block by block: a short last shard would leave one rank waiting for the others.
+        # Cut into equal shares, not divided by blocks: with a short last shard, one rank would wait for the others.
         padded = np.resize(order, self.total_size)
         share = padded[self.rank * self.num_samples : (self.rank + 1) * self.num_samples].copy()
         rng = np.random.default_rng([self.seed, self.epoch, self.rank])
@@ -67,7 +68,7 @@ class EpochSampler(DistributedSampler[int]):
 
 
 class EachOnceSampler(DistributedSampler[int]):
-    """Rank r of W takes planes r, r + W, r + 2 W ...: over all ranks every plane once, none twice.
+    """A sampler that uses every plane exactly once: rank r of W gets planes r, r + W, r + 2 W and so on.
 
     Raises:
         InputError: there are fewer planes than ranks.
@@ -76,7 +77,7 @@ class EachOnceSampler(DistributedSampler[int]):
     def __init__(self, planes: int, num_replicas: int = 1, rank: int = 0) -> None:
         if planes < num_replicas:
             raise InputError(
-                f"{planes} validation planes for {num_replicas} processes: expected one each at least"
+                f"{planes} validation planes for {num_replicas} processes; expected at least one plane per process"
             )
         super().__init__(range(planes), num_replicas=num_replicas, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.indices = range(rank, planes, num_replicas)
@@ -89,17 +90,17 @@ class EachOnceSampler(DistributedSampler[int]):
 
 
 class ResumableLoader(DataLoader[dict[str, Tensor]]):
-    """Batches of an `EpochSampler`, from the first that this epoch has not trained on yet.
+    """A loader for an `EpochSampler` that starts with the first batch on which this epoch has not trained yet.
 
-    `batches_done` says how many that are, asked when the first batch of an epoch is wanted. Lightning restores that
-    number and the epoch from a checkpoint, so there is one account of where a run is, kept by who trains:
-    what workers fetched ahead does not count. Nothing is sampled before: Lightning makes its first
-    iterator before it tells the sampler the epoch, and workers would fetch ahead from another epoch's order.
+    `batches_done` returns the number of batches already trained in this epoch; it is called when the first batch of
+    the epoch is requested. Lightning restores that number and the epoch from a checkpoint, so batches that workers
+    fetched ahead do not count. Nothing is sampled earlier, because Lightning makes its first iterator before it sets
+    the epoch of the sampler.
     """
 
     batches_done: Callable[[], int] = staticmethod(lambda: 0)
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]  # a generator, begun when asked
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]  # a generator, which starts at the first batch
         if isinstance(self.sampler, EpochSampler):
             assert self.batch_size is not None
             self.sampler.start = self.batches_done() * self.batch_size
@@ -113,18 +114,18 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
         return order
 
     def state_dict(self) -> dict[str, Any]:
-        """What decides which planes batch number so-and-so of an epoch holds; Lightning puts it in checkpoints."""
+        """Return the settings that determine the planes of each batch; Lightning saves them in checkpoints."""
         return self._order()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Warn where the rest of the epoch will not be the planes left over.
+        """Warn if the rest of the epoch will not be the planes that are left.
 
-        Lightning calls this in runs that go on in the middle of an epoch.
+        Lightning calls this in runs that resume in the middle of an epoch.
         """
         for name, value in self._order().items():
             if name in state_dict and state_dict[name] != value:
                 warnings.warn(
-                    f"the run goes on in the middle of an epoch with {name} {value}, and was stopped with"
-                    f" {state_dict[name]}: until the epoch ends some planes are shown twice and some not at all",
+                    f"the run resumes in the middle of an epoch with {name} {value} instead of {state_dict[name]}; in"
+                    " the rest of this epoch, some planes are repeated and some are left out",
                     stacklevel=2,
                 )

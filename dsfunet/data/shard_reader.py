@@ -1,7 +1,7 @@
-"""Single samples straight from shard files: what training does thousands of times an epoch.
+"""Fast reading of single samples from shard files.
 
-zarr-python takes milliseconds of its own for each chunk, whatever the codec; this reads the few bytes and decodes
-them. It knows exactly the layout that `dsfunet.data.store.create` writes; anything else is left to zarr.
+zarr-python takes milliseconds per chunk with any codec. This reader reads and decodes the bytes of one chunk directly.
+It knows only the layout that `dsfunet.data.store.create_store` writes; zarr reads all others.
 """
 
 import json
@@ -16,14 +16,14 @@ _ABSENT = 2**64 - 1
 
 
 class ShardReader:
-    """One array with a sample a chunk, read sample by sample; every chunk's checksum is verified.
+    """A reader of one array that has one sample per chunk; the checksum of every chunk is verified.
 
     Args:
-        folder: of the array, its zarr.json in it.
-        shape: of one sample.
-        dtype: as stored, little-endian.
-        samples: how many the array holds.
-        samples_per_shard: how many one shard holds.
+        folder: folder of the array, with its zarr.json.
+        shape: shape of one sample.
+        dtype: data type as stored, little-endian.
+        samples: number of samples in the array.
+        samples_per_shard: number of samples in one shard.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class ShardReader:
         self._indices: dict[int, npt.NDArray[np.uint64]] = {}
 
     def __getitem__(self, index: int) -> npt.NDArray[Any]:
-        """Sample `index`.
+        """Return sample `index`.
 
         Raises:
             IndexError: there is no such sample.
-            ValueError: a checksum is wrong, or the chunk is not there or of another size.
+            ValueError: a checksum is wrong, or the chunk is missing or has another size.
             OSError: the shard cannot be read.
         """
         if not -self._samples <= index < self._samples:
-            raise IndexError(f"sample {index} of {self._samples}")
+            raise IndexError(f"the sample is {index}; expected one of {self._samples} samples")
         shard, place = divmod(index % self._samples, self._per_shard)
         with self._file(shard).open("rb") as stream:
             if shard not in self._indices:
@@ -62,7 +62,7 @@ class ShardReader:
             content = self._verified(stream.read(size), size)
         values = np.frombuffer(self._decode(content), self._dtype)
         if values.size != np.prod(self._shape):
-            raise ValueError(f"the chunk holds {values.size} values, expected {np.prod(self._shape)}")
+            raise ValueError(f"the chunk has {values.size} values; expected {np.prod(self._shape)}")
         return values.reshape(self._shape)
 
     def _file(self, shard: int) -> Path:
@@ -77,21 +77,21 @@ class ShardReader:
     def _verified(self, content: bytes, size: int) -> bytes:
         body, stored = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
         if len(content) != size or self._checksum(body) != int.from_bytes(stored, "little"):
-            raise ValueError("its checksum is not that of what was written")
+            raise ValueError("its checksum is wrong")
         return body
 
 
-def shard_reader(
+def open_shard_reader(
     folder: Path, shape: tuple[int, ...], dtype: str, samples: int, samples_per_shard: int
 ) -> ShardReader | None:
-    """A reader for the array in a folder; None where its chunks or codecs are not those that we write."""
+    """Return a reader for the array in a folder; None if its chunks or codecs are not those that we write."""
     try:
         description = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
         if not _is_ours(description, shape, samples_per_shard):
             return None
         return ShardReader(folder, shape, dtype, samples, samples_per_shard)
     except (OSError, ValueError, KeyError, TypeError, ImportError):
-        return None  # zarr will say what is wrong, or read what we cannot
+        return None  # zarr reports the error, or reads the array
 
 
 def _is_ours(description: dict[str, Any], shape: tuple[int, ...], samples_per_shard: int) -> bool:
@@ -112,5 +112,5 @@ def _is_ours(description: dict[str, Any], shape: tuple[int, ...], samples_per_sh
 
 
 def _is_little_endian(codec: dict[str, Any]) -> bool:
-    # Of single bytes no order is given.
+    # Single bytes have no byte order.
     return bool(codec.get("configuration", {}).get("endian", "little") == "little")

@@ -1,13 +1,13 @@
-"""The Zarr v3 layout of simulated planes: what each array holds, and opening and checking a store.
+"""Stores of simulated planes in Zarr v3: their layout, their checks, and reading of samples.
 
-A store holds N planes of one split. The planes are stored one sample a chunk, so that training reads single
-samples, and `samples_per_shard` samples a shard, so that the files are few; per-sample metadata has one chunk a
-shard. Attributes hold the recipe, the code version and a digest; `complete` is set last.
+A store holds N planes of one split. Planes have one sample per chunk, so that training can read single samples, and
+`samples_per_shard` samples per shard, so that there are few files. Per-sample metadata has one chunk per shard. The
+attributes hold the recipe, the code version and a digest; `complete` is set last.
 
-The clean scattering plane is not stored. Components are min-max normalised, each on its own, and their
-`floor` says what that took away, so the product is exact: I ~ (form_factor + form_factor_floor) *
-(short_range_order + short_range_order_floor), again normalised to [0, 1]. Where noise, background or Bragg residue
-make the measured plane more than that, it is stored too, as the optional array `scattering`.
+The clean scattering is not stored. Each component is normalised by its own minimum and maximum, and its `floor` is the
+minimum divided by the range, so the product is exact: I ~ (form_factor + form_factor_floor) * (short_range_order +
+short_range_order_floor), again normalised to [0, 1]. If noise, background or Bragg residue were added, the measured
+plane is stored too, as the optional array `scattering`.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.data.sample import Sample, StoredPlane, sample_from_stored, unpacked
-from dsfunet.data.shard_reader import shard_reader
+from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample, unpack_mask
+from dsfunet.data.shard_reader import open_shard_reader
 from dsfunet.errors import InputError
 from dsfunet.physics.short_range_order import ALPHA_SHAPE
 from dsfunet.planes.preprocessing import PIXELS
@@ -36,7 +36,7 @@ MANIFEST_FOLDER = "manifest"
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """One array of a store: shape of one sample, dtype, whether it is a picture (one chunk a sample), meaning."""
+    """One array of a store: shape of one sample, dtype, whether it is a picture (one chunk per sample), meaning."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -72,11 +72,11 @@ OPTIONAL_LAYOUT: dict[str, ArrayLayout] = {
         (PIXELS, PIXELS), "float16", True, "I as measured, with noise, background and residue, linear, [0, 1]"
     ),
 }
-"""Arrays of some stores, which the attribute `optional_arrays` names."""
+"""Arrays of some stores, named in the attribute `optional_arrays`."""
 
 
 def layout_with(optional: Iterable[str]) -> dict[str, ArrayLayout]:
-    """LAYOUT and the named arrays of OPTIONAL_LAYOUT."""
+    """Return LAYOUT with the named arrays of OPTIONAL_LAYOUT."""
     return LAYOUT | {name: OPTIONAL_LAYOUT[name] for name in optional}
 
 
@@ -87,13 +87,13 @@ def create_store(
     attributes: dict[str, Any],
     optional: Iterable[str] = (),
 ) -> "zarr.Group":
-    """An empty store with every array of LAYOUT and the `optional` ones named, marked incomplete.
+    """Create an empty store, marked incomplete, with all arrays of LAYOUT and the named `optional` ones.
 
     `path` is a folder, or a store in memory.
 
-    Byte shuffle beats bit shuffle on half floats; LZ4 takes a fifth of Zstandard's time (level 3: 1.3 ms a plane) for a
-    fifth more space; the checksum is there because without one a flipped bit reads
-    back silently wrong. Floats are filled with NaN, so that an unwritten shard cannot pass for data.
+    Byte shuffle compresses half floats better than bit shuffle. LZ4 takes a fifth of the time of Zstandard (1.3 ms per
+    plane at level 3) for a fifth more space. Without the checksum, a flipped bit would go unnoticed. The fill value of
+    floats is NaN, so that an unwritten shard is not taken for data.
     """
     import zarr
     from zarr.codecs import BloscCodec
@@ -126,17 +126,17 @@ def create_store(
 
 
 def shard_count(samples: int, samples_per_shard: int) -> int:
-    """Number of shards that hold so many samples."""
+    """Return the number of shards for a number of samples."""
     return -(-samples // samples_per_shard)
 
 
 def manifest_file(path: Path, shard: int) -> Path:
-    """The small JSON file that says a shard is written whole, with the digest of what was written."""
+    """Return the path of a shard's manifest, a small JSON file with its digest, written when the shard is complete."""
     return path / MANIFEST_FOLDER / f"{shard:06d}.json"
 
 
 def read_manifest(path: Path, shard: int) -> dict[str, Any] | None:
-    """What is on record of a finished shard; None where it is not finished, or the record is damaged."""
+    """Read the manifest of a shard; None if the shard is not complete or the manifest is damaged."""
     try:
         manifest = json.loads(manifest_file(path, shard).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -145,7 +145,7 @@ def read_manifest(path: Path, shard: int) -> dict[str, Any] | None:
 
 
 def digest_arrays(arrays: dict[str, npt.NDArray[Any]]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of arrays, in the order of their names."""
+    """Return the SHA-256 of names, dtypes, shapes and bytes of arrays, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -155,7 +155,7 @@ def digest_arrays(arrays: dict[str, npt.NDArray[Any]]) -> str:
 
 
 def digest_shards(manifests: Iterable[dict[str, Any]]) -> str:
-    """SHA-256 over the digests of all shards, in their order: the digest of a store."""
+    """Return the digest of a store: the SHA-256 of the digests of all shards, in their order."""
     return hashlib.sha256("".join(manifest["sha256"] for manifest in manifests).encode()).hexdigest()
 
 
@@ -163,7 +163,7 @@ def open_store(path: str | Path) -> "Store":
     """Open a finished store for reading.
 
     Raises:
-        InputError: nothing is there, it is not a store of this layout and version, or it is incomplete.
+        InputError: there is no such store, it has another layout or version, or it is incomplete.
     """
     return Store(Path(path))
 
@@ -172,7 +172,7 @@ class Store:
     """A finished store of simulated planes, read one sample at a time.
 
     Raises:
-        InputError: nothing is there, it is not a store of this layout and version, or it is incomplete.
+        InputError: there is no such store, it has another layout or version, or it is incomplete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -190,19 +190,21 @@ class Store:
         version = self.attributes.get("layout_version")
         if version is None:
             raise InputError(
-                f"{path}: not a store of simulated planes (its attributes name no layout version)"
+                f"{path}: not a store of simulated planes (its attributes have no layout version)"
             )
         if version != LAYOUT_VERSION:
-            raise InputError(f"{path}: layout version {version}, this program reads version {LAYOUT_VERSION}")
+            raise InputError(
+                f"{path}: the store has layout version {version}; expected version {LAYOUT_VERSION}"
+            )
         if not {"samples", "samples_per_shard"} <= set(self.attributes):
-            raise InputError(f"{path}: damaged, its attributes do not say how many samples it holds")
+            raise InputError(f"{path}: the store is damaged; its attributes have no number of samples")
         self.layout = layout_with(self.attributes.get("optional_arrays", ()))
         self._check_complete()
         self._arrays: dict[str, Any] = {}
         self._readers: dict[str, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Worker processes open the store for themselves.
+        # Each worker process opens the store itself.
         return open_store, (self.path,)
 
     def _check_complete(self) -> None:
@@ -211,15 +213,15 @@ class Store:
         written = sum(manifest_file(self.path, shard).exists() for shard in range(expected))
         if written < expected or not self.attributes.get("complete") or "digest" not in self.attributes:
             raise InputError(
-                f"{self.path}: incomplete, {written} of {expected} shards written;"
-                " run the same `python -m simulate` command again to finish it"
+                f"{self.path}: incomplete, {written} of {expected} shards written; run the same `python -m simulate`"
+                " command again to finish it"
             )
         for name, layout in self.layout.items():
             array = self._group.get(name)
             shape, dtype = getattr(array, "shape", None), str(getattr(array, "dtype", None))
             if shape != (samples, *layout.shape) or dtype != layout.dtype:
                 raise InputError(
-                    f"{self.path}: array {name} is {shape} {dtype}, expected {(samples, *layout.shape)} {layout.dtype}"
+                    f"{self.path}: array {name} is {shape} {dtype}; expected {(samples, *layout.shape)} {layout.dtype}"
                 )
 
     def __len__(self) -> int:
@@ -227,44 +229,44 @@ class Store:
 
     @property
     def block(self) -> int:
-        """Samples that lie together in one file: a shard."""
+        """Number of samples in one file, a shard."""
         return int(self.attributes["samples_per_shard"])
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the digests of all shards."""
+        """SHA-256 of the digests of all shards."""
         return str(self.attributes["digest"])
 
     def species(self, planes: int | None = None) -> list[str]:
-        """Names, sorted, of the species that the first `planes` planes show (None: all)."""
+        """Return the sorted names of the species in the first `planes` planes; None counts all planes."""
         names = self.attributes["species_names"]
         return sorted({names[index] for index in set(self.metadata("species")[:planes].reshape(-1).tolist())})
 
     def description(self) -> dict[str, Any]:
-        """What a checkpoint or a model card says of the planes that weights were trained on, in plain values."""
+        """Return plain values that describe the planes in a checkpoint or a model card."""
         kept = ("split", "recipe", "recipe_digest", "species_digest", "code_version")
         given = {name: self.attributes.get(name) for name in kept}
         return {**given, "planes": len(self), "digest": self.digest, "species": self.species()}
 
     def array(self, name: str) -> Any:
-        """One array of the store's layout, opened once."""
+        """Return one array of the store, opened once."""
         if name not in self._arrays:
             self._arrays[name] = self._group[name]
         return self._arrays[name]
 
     def sample(self, index: int) -> Sample:
-        """Plane number `index`, with its clean scattering rebuilt from the components and their floors.
+        """Return plane number `index`, with its clean scattering computed from the components and their floors.
 
         Raises:
-            InputError: what is stored of it is damaged or gone.
+            InputError: the stored plane is damaged or missing.
         """
-        return sample_from_stored(self.stored(index))
+        return rebuild_sample(self.stored(index))
 
     def stored(self, index: int) -> StoredPlane:
-        """Plane number `index` as it is stored, in half floats and packed bits.
+        """Return plane number `index` as it is stored, in half floats and packed bits.
 
         Raises:
-            InputError: what is stored of it is damaged or gone.
+            InputError: the stored plane is damaged or missing.
         """
         form_factor, short_range_order = (
             self._picture(name, index) for name in ("form_factor", "short_range_order")
@@ -272,26 +274,26 @@ class Store:
         scattering = self._picture("scattering", index) if "scattering" in self.layout else None
         mask = self._picture("mask", index)
         pictures = (form_factor, short_range_order, *(() if scattering is None else (scattering,)))
-        # What a shard reads as whose file is gone: the fill values.
+        # If the file of a shard is missing, zarr gives the fill values.
         if not (all(np.isfinite(each).all() for each in pictures) and mask.any()):
-            raise self._gone(index)
+            raise self._missing(index)
         form_factor_floor, short_range_order_floor = self._floors()[:, index].tolist()
         floors = form_factor_floor, short_range_order_floor
         return StoredPlane(form_factor, short_range_order, mask, floors, scattering)
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
-        """The mask (256, 256) of plane number `index`, True = measured, without the rest of the plane.
+        """Return the mask (256, 256) of plane number `index`, True = measured, without the rest of the plane.
 
         Raises:
-            InputError: what is stored of it is damaged or gone.
+            InputError: the stored mask is damaged or missing.
         """
-        mask = unpacked(self._picture("mask", index))
+        mask = unpack_mask(self._picture("mask", index))
         if not mask.any():  # the fill values, as in `sample`
-            raise self._gone(index)
+            raise self._missing(index)
         return mask
 
-    def _gone(self, index: int) -> InputError:
-        return InputError(f"{self.path}: sample {index} is missing, its shard was deleted or never written")
+    def _missing(self, index: int) -> InputError:
+        return InputError(f"{self.path}: sample {index} is missing; its shard was deleted or never written")
 
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
         if name not in self._readers:
@@ -299,14 +301,14 @@ class Store:
         try:
             return np.asarray(self._readers[name][index])
         except FileNotFoundError as error:
-            raise self._gone(index) from error
+            raise self._missing(index) from error
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
             raise InputError(f"{self.path}: {name} of sample {index} is damaged ({error})") from error
 
     def _reader(self, name: str) -> Any:
         layout = self.layout[name]
         per_shard = self.attributes["samples_per_shard"]
-        reader = shard_reader(self.path / name, layout.shape, layout.dtype, len(self), per_shard)
+        reader = open_shard_reader(self.path / name, layout.shape, layout.dtype, len(self), per_shard)
         return self.array(name) if reader is None else reader
 
     def _floors(self) -> npt.NDArray[np.float32]:
@@ -317,10 +319,10 @@ class Store:
         return floors
 
     def metadata(self, name: str) -> npt.NDArray[Any]:
-        """A whole per-sample metadata array, such as species, cell or order_kind.
+        """Return a whole metadata array, such as species, cell or order_kind, with one entry per sample.
 
         Raises:
-            InputError: what is stored of it is damaged.
+            InputError: the array is damaged.
         """
         try:
             return np.asarray(self.array(name)[:])

@@ -17,8 +17,8 @@ from dsfunet.factorize.uncertainty import Passes, estimate_sigmas, summarise_pas
 from dsfunet.lattice.mode import LatticeAnswer, split_on_lattice, with_partners
 from dsfunet.lattice.search import FoundLattice, find_lattice
 from dsfunet.networks.calibration import Calibration
-from dsfunet.networks.inputs import shown_to
-from dsfunet.networks.spectral_unet import MOST_CHANNELS
+from dsfunet.networks.inputs import select_inputs
+from dsfunet.networks.spectral_unet import MAX_CHANNELS
 from dsfunet.networks.weights import Generators, load_generators, load_release
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.geometry import Geometry
@@ -308,7 +308,7 @@ class Factorizer:
             InputError: No pixel was measured.
         """
         network = self._networks[0]
-        if int(network.in_channels) < MOST_CHANNELS and not turn:  # type: ignore[arg-type]
+        if int(network.in_channels) < MAX_CHANNELS and not turn:  # type: ignore[arg-type]
             return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order)
 
         def look_again(order: Planes) -> Planes:
@@ -326,7 +326,7 @@ class Factorizer:
     ) -> npt.NDArray[np.float32]:
         """Outputs of each network, (networks, n, 256, 256) in spread space, for inputs (n, 2, 256, 256) and I_SRO."""
         outputs = [
-            network(shown_to(network, shown, order).to(self.device, memory_format=torch.channels_last))[:, 0]
+            network(select_inputs(network, shown, order).to(self.device, memory_format=torch.channels_last))[:, 0]
             for network in networks
         ]
         result: npt.NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""The networks: one file each. Generators turn a plane into one component, discriminators judge components."""
+"""The networks, one file each: generators map a plane to one component, discriminators judge components."""
 
 from dsfunet.networks.initialisation import initialise_weights
 from dsfunet.networks.patch_discriminator import PatchDiscriminator

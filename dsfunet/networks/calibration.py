@@ -1,4 +1,4 @@
-"""Calibration of the networks' uncertainties: its file, its features and its checks."""
+"""Calibration of the networks' uncertainties: its features, its coefficients and its file."""
 
 import json
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ Mode = Literal["networks", "lattice"]
 
 
 MODES: tuple[Mode, ...] = ("networks", "lattice")
-"""Whose answer it is: the networks' alone, or that of lattice mode."""
+"""The two ways of factorizing: by the networks alone, or in lattice mode."""
 
 
 CALIBRATED_PASSES = (1, 2, 4)
-"""Numbers of passes with coefficients of their own; others take the next lower: beyond 4 there is little to gain."""
+"""Numbers of passes that have their own coefficients; other numbers use the next lower one of these."""
 
 
 FEATURES = (
@@ -33,20 +33,20 @@ FEATURES = (
     "level",
     "level_squared",
 )
-"""What the logarithm of sigma is a linear function of (see `describe_answer`)."""
+"""The logarithm of sigma is a linear function of these features (`dsfunet.factorize.uncertainty`)."""
 
 
 SIGMA_RANGE = (1e-3, 1.0)
-"""Of sigma in spread space, in which a component spans 2: nothing is known better, and nothing is known worse."""
+"""Limits of sigma in spread space, in which a component spans 2."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What makes standard uncertainties of features: coefficients of FEATURES for one pair of networks.
+    """Coefficients that give standard uncertainties from FEATURES, for one pair of networks.
 
     Attributes:
-        digest: SHA-256 of the weights that it belongs to.
-        coefficients: of the logarithm of sigma in spread space, by mode, component and number of passes.
+        digest: SHA-256 of the weights that the calibration belongs to.
+        coefficients: coefficients of the logarithm of sigma in spread space, by mode, component and number of passes.
     """
 
     digest: str
@@ -54,7 +54,7 @@ class Calibration:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], source: str) -> "Calibration":
-        """A calibration from what calibration.json holds.
+        """Make a calibration from the contents of calibration.json.
 
         Raises:
             InputError: something is missing or not a number.
@@ -75,15 +75,17 @@ class Calibration:
             }
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{source}: not a calibration of this program ({error}); expected what"
+                f"{source}: not a calibration of this program ({error}); expected a file that"
                 " `python -m evaluate calibration` wrote"
             ) from error
         if not isinstance(digest, str) or not all(np.isfinite(each).all() for each in coefficients.values()):
-            raise InputError(f"{source}: a calibration whose digest or coefficients are damaged")
+            raise InputError(
+                f"{source}: the digest or a coefficient is damaged; expected a text and finite numbers"
+            )
         return cls(digest, coefficients)
 
     def to_plain(self) -> dict[str, Any]:
-        """What calibration.json holds of it, in plain values."""
+        """Return the plain values for calibration.json."""
         plain: dict[str, Any] = {}
         for (mode, component, passes), values in self.coefficients.items():
             named = {name: float(f"{value:.6g}") for name, value in zip(FEATURES, values, strict=True)}
@@ -91,7 +93,7 @@ class Calibration:
         return {"weights_sha256": self.digest, "coefficients": plain}
 
     def sigma(self, mode: Mode, passes: int, features: Planes) -> Planes:
-        """Standard uncertainties in spread space, (2, ...), of features (2, FEATURES, ...)."""
+        """Return standard uncertainties in spread space, (2, ...), from features (2, FEATURES, ...)."""
         known = max(each for each in CALIBRATED_PASSES if each <= passes)
         both = np.stack([self.coefficients[mode, component, known] for component in COMPONENTS])
         sigma: Planes = np.exp(np.einsum("cf,cf...->c...", both, features))
@@ -99,16 +101,18 @@ class Calibration:
 
 
 def read_calibration(text: str, source: str) -> dict[str, Any]:
-    """The plain values of a calibration.json.
+    """Read the plain values of a calibration.json.
 
     Raises:
-        InputError: it is not JSON or no calibration.
+        InputError: the text is not JSON, or not a calibration.
     """
     try:
         plain = json.loads(text)
     except ValueError as error:
         raise InputError(f"{source}: not JSON ({error})") from error
     if not isinstance(plain, dict):
-        raise InputError(f"{source}: not a calibration; expected what `python -m evaluate calibration` wrote")
+        raise InputError(
+            f"{source}: not a calibration; expected a file that `python -m evaluate calibration` wrote"
+        )
     Calibration.from_plain(plain, source)
     return plain

@@ -15,20 +15,19 @@ def initialise_weights(
 ) -> None:
     """Draw the weights of every convolution from N(0, 0.02), in place (Isola et al., 2018, section 6.2).
 
-    Biases become zero; a norm that has a scale and an offset gets N(1, 0.02) and zero. Meant for the two
-    networks of the paper, which call it when they are built: a network with layers that start at zero on
-    purpose would lose them.
+    Biases become zero. A norm that has a scale and an offset gets N(1, 0.02) and zero. This is for the two networks of
+    the paper, which call it in their constructors; it would overwrite layers that start at zero on purpose.
 
     Args:
-        network: Network whose convolutions and norms, at any depth, are overwritten.
-        standard_deviation: Width of the normal distribution, at least 0.
-        generator: Source of the random numbers; the global one of torch if None.
+        network: network whose convolutions and norms, at any depth, are overwritten.
+        standard_deviation: standard deviation of the normal distribution, 0 or more.
+        generator: source of the random numbers; None uses torch's global one.
 
     Raises:
-        ValueError: If the standard deviation is negative or not a number.
+        ValueError: the standard deviation is negative or not a number.
     """
     if not standard_deviation >= 0.0:
-        raise ValueError(f"Found standard_deviation = {standard_deviation}, expected 0 or more.")
+        raise ValueError(f"standard_deviation is {standard_deviation}; expected 0 or more")
     for layer in network.modules():
         if isinstance(layer, _CONVOLUTIONS):
             mean = 0.0

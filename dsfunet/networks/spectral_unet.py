@@ -1,4 +1,4 @@
-"""The release generator: a small U-Net on folded pixels that also sees the plane's spectrum."""
+"""The release generator: a small U-Net on folded pixels with blocks that work on the plane's spectrum."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -11,18 +11,18 @@ from dsfunet.errors import InputError
 
 NORM_GROUPS = 8
 
-SHOWN = ("scattering", "mask", "short_range_order")
-"""What a network can be shown, in the order of its input channels."""
+INPUT_CHANNELS = ("scattering", "mask", "short_range_order")
+"""What the input channels hold, in their order."""
 
-MOST_CHANNELS = len(SHOWN)
+MAX_CHANNELS = len(INPUT_CHANNELS)
 
 
 class FourierBlock(nn.Module):
-    """Mixes channels frequency by frequency: rfft2, two 1 x 1 convolutions on real and imaginary parts, irfft2.
+    """A residual block that mixes channels at each frequency: rfft2, two 1 x 1 convolutions, irfft2.
 
-    Short-range order is exactly periodic, so in the spectrum it lies on a few points: here one layer sees the
-    whole plane. Works on `hidden_channels` channels, is residual, and starts as the identity. (n, c, h, w) in
-    and out; the transform is done in float32 whatever the precision of the rest.
+    The convolutions act on real and imaginary parts. Short-range order is exactly periodic, so its spectrum is a few
+    points, and one layer covers the whole plane. The block works on `hidden_channels` channels and starts as the
+    identity. Input and output are (n, c, h, w); the transform is always computed in float32.
     """
 
     def __init__(self, channels: int, hidden_channels: int) -> None:
@@ -33,15 +33,15 @@ class FourierBlock(nn.Module):
         self.activation = nn.GELU()
         self.mix_out = nn.Conv2d(2 * hidden_channels, 2 * hidden_channels, 1)
         self.expand = nn.Conv2d(hidden_channels, channels, 1)
-        self.vanish()
+        self.reset_to_identity()
 
-    def vanish(self) -> None:
-        """Become the identity, from which training may start."""
+    def reset_to_identity(self) -> None:
+        """Set the last layer to zero, which makes the block the identity."""
         for parameter in self.expand.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The features with their spectrum mixed, of the same shape."""
+        """Return the features with their spectrum mixed, of the same shape."""
         reduced = self.reduce(self.norm(features))
         spectrum = torch.fft.rfft2(reduced.float(), norm="ortho")
         parts = torch.cat([spectrum.real, spectrum.imag], dim=1)
@@ -52,7 +52,7 @@ class FourierBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with group norm and GELU before each, added to the input; (n, c, h, w) in and out."""
+    """A residual block of two 3 x 3 convolutions, each after group norm and GELU; (n, c, h, w) in and out."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -65,23 +65,24 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1),
         )
 
-    def vanish(self) -> None:
-        """Become the identity, from which training may start."""
+    def reset_to_identity(self) -> None:
+        """Set the last layer to zero, which makes the block the identity."""
         for parameter in self.body[-1].parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The features after both convolutions, of the same shape."""
+        """Return the features plus the output of both convolutions, of the same shape."""
         change: Tensor = self.body(features)
         return features + change
 
 
 def logarithm_channel(plane: Tensor, floor: float = 1e-3) -> Tensor:
-    """The logarithm of the scattering, (n, 1, h, w), with measured mean 0 and variance 1 and missing pixels at 0.
+    """Return the logarithm of the scattering, (n, 1, h, w), with mean 0 and variance 1; missing pixels are 0.
 
-    In the logarithm the product of smooth and periodic becomes a sum, which linear filters take apart. `plane` is
-    (n, c, h, w): channel 0 the spread scattering, channel 1, where there is one, the mask (1 = measured). `floor`
-    is added to the intensity in [0, 1], so that dark pixels do not rule.
+    The logarithm turns the product of a smooth and a periodic function into a sum, which linear filters can separate.
+    Mean and variance are those of the measured pixels. `plane` is (n, c, h, w): channel 0 is the spread scattering and
+    channel 1, if present, the mask (1 = measured). `floor` is added to the intensity, in [0, 1], so that dark pixels do
+    not dominate.
     """
     intensity = ((plane[:, :1].float() + 1) / 2).square()
     measured = plane[:, 1:2].float() if plane.shape[1] > 1 else torch.ones_like(intensity)
@@ -93,10 +94,11 @@ def logarithm_channel(plane: Tensor, floor: float = 1e-3) -> Tensor:
 
 
 def quotient_channel(plane: Tensor, floor: float = 0.05) -> Tensor:
-    """The root of the scattering divided by the short-range order shown beside it, (n, 1, h, w), 0 or more.
+    """Return the square root of scattering divided by short-range order, (n, 1, h, w), 0 or more.
 
-    sqrt(I S) / (S + floor): where I_SRO is bright that is the root of the form factor, where it is dark 0; 0 too where
-    nothing was measured, and in planes whose I_SRO is not shown (channel 2 all zero, see `SpectralUNet`).
+    It is sqrt(I S) / (S + floor), with S the I_SRO in channel 2. Where S is bright, this is the square root of the form
+    factor; where S is dark, it is 0. It is 0 too where nothing was measured, and in planes whose I_SRO is not known
+    (channel 2 is 0 everywhere, see `SpectralUNet`).
     """
     intensity, order = (((plane[:, channel].float() + 1) / 2).square() for channel in (0, 2))
     known = plane[:, 2].flatten(1).any(dim=1)[:, None, None]
@@ -105,18 +107,23 @@ def quotient_channel(plane: Tensor, floor: float = 0.05) -> Tensor:
 
 
 class SpectralUNet(nn.Module):
-    """One component from a plane: pixels folded into channels, a U-Net with a Fourier block per stage.
+    """A generator of one component: pixels folded into channels, then a U-Net with a Fourier block in each stage.
 
-    Beside its input the stem is given the input's logarithm (`logarithm_channel`).
+    The input is (n, in_channels, h, w). Channel 0 is the spread scattering in [-1, 1]. Channel 1, if present, is the
+    mask (1 = measured). Channel 2, if present, is the spread I_SRO where it is known, with its maximum at 1 and its
+    minimum not subtracted, and 0 everywhere where it is not known (`dsfunet.networks.inputs`). The stem also gets the
+    logarithm of the scattering (`logarithm_channel`) and, with channel 2, the quotient of both (`quotient_channel`).
+    The output is the spread component, (n, 1, h, w), in [-1, 1]. h and w must be divisible by fold * 2^(stages - 1).
 
-    Input (n, in_channels, h, w): channel 0 the spread scattering in [-1, 1]; channel 1, with 2 channels or more, the
-    mask (1 = measured); channel 2, with 3, the spread I_SRO where it is known, its maximum 1 and its minimum not
-    taken away, and 0 everywhere where it is not (`dsfunet.networks.inputs`). With it the stem is given the quotient of
-    both as well (`quotient_channel`). Output (n, 1, h, w) in [-1, 1], the spread component. `channels` are those of
-    the stages, the first at h/`fold`, each next at half the side; h and w must be divisible by fold * 2^(stages - 1).
+    Args:
+        in_channels: number of input channels, 1 to 3: scattering, mask, short-range order.
+        channels: channels of each stage, multiples of 8; the first stage has side h / fold, each next one half of it.
+        blocks: number of pairs of a residual and a Fourier block in each stage.
+        fourier_channels: channels of the Fourier blocks of each stage.
+        fold: side of the square of pixels that is folded into channels.
 
     Raises:
-        InputError: settings that make no network, or an input whose sides are not divisible as above.
+        InputError: the settings make no network, or the sides of an input are not divisible as above.
     """
 
     def __init__(
@@ -130,14 +137,18 @@ class SpectralUNet(nn.Module):
         super().__init__()
         if not len(channels) == len(blocks) == len(fourier_channels) >= 2:
             raise InputError(
-                "SpectralUNet: channels, blocks and fourier_channels need one entry a stage, two at least"
+                "SpectralUNet: expected one entry per stage, two or more, in channels, blocks and fourier_channels each"
             )
         if min(in_channels, fold, *channels, *blocks, *fourier_channels) < 1:
-            raise InputError("SpectralUNet: found a number of channels, blocks or pixels below 1")
-        if in_channels > MOST_CHANNELS:
-            raise InputError(f"SpectralUNet: in_channels {in_channels}: expected 1 to {MOST_CHANNELS}")
+            raise InputError(
+                "SpectralUNet: a number of channels, blocks or folded pixels is below 1; expected 1 or more"
+            )
+        if in_channels > MAX_CHANNELS:
+            raise InputError(f"SpectralUNet: in_channels is {in_channels}; expected 1 to {MAX_CHANNELS}")
         if any(count % NORM_GROUPS for count in channels):
-            raise InputError(f"SpectralUNet: channels {list(channels)}: expected multiples of {NORM_GROUPS}")
+            raise InputError(
+                f"SpectralUNet: channels is {list(channels)}; expected multiples of {NORM_GROUPS}"
+            )
         self.in_channels = in_channels
         self.settings: dict[str, Any] = {
             "in_channels": in_channels,
@@ -148,8 +159,8 @@ class SpectralUNet(nn.Module):
         }
         self.divisor = fold * 2 ** (len(channels) - 1)
         self.unfold = nn.PixelUnshuffle(fold)
-        self.stem_channels = [*SHOWN[:in_channels], "logarithm"]
-        if in_channels == MOST_CHANNELS:
+        self.stem_channels = [*INPUT_CHANNELS[:in_channels], "logarithm"]
+        if in_channels == MAX_CHANNELS:
             self.stem_channels.append("quotient")
         self.stem = nn.Conv2d(len(self.stem_channels) * fold**2, channels[0], 3, padding=1)
 
@@ -180,17 +191,18 @@ class SpectralUNet(nn.Module):
         )
 
     def forward(self, plane: Tensor) -> Tensor:
-        """The spread component (n, 1, h, w) of planes (n, in_channels, h, w)."""
+        """Return the spread component (n, 1, h, w) of planes (n, in_channels, h, w)."""
         if plane.shape[-1] % self.divisor or plane.shape[-2] % self.divisor:
             raise InputError(
-                f"plane of {tuple(plane.shape[-2:])} pixels: sides must be divisible by {self.divisor}"
+                f"the planes have {plane.shape[-2]} x {plane.shape[-1]} pixels; expected sides divisible by"
+                f" {self.divisor}"
             )
         return self.decode(*self.encode(plane))
 
     def encode(self, plane: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Features of the deepest stage and, outermost first, of those above it, of planes (n, in_channels, h, w)."""
+        """Return the features of the deepest stage, and those of the others from the outermost in, of planes."""
         shown = [plane, logarithm_channel(plane)]
-        if self.in_channels == MOST_CHANNELS:
+        if self.in_channels == MAX_CHANNELS:
             shown.append(quotient_channel(plane))
         features = self.stem(self.unfold(torch.cat(shown, dim=1)))
         skips = []
@@ -201,7 +213,7 @@ class SpectralUNet(nn.Module):
         return self.bottom(features), skips
 
     def decode(self, features: Tensor, skips: list[Tensor]) -> Tensor:
-        """The spread component (n, 1, h, w) of what `encode` gave."""
+        """Return the spread component (n, 1, h, w) of the features that `encode` gives."""
         for up, fuse, stage, skip in zip(self.up, self.fuse, self.decoder, reversed(skips), strict=True):
             features = stage(fuse(torch.cat([up(features), skip], dim=1)))
         output: Tensor = self.head(features)
@@ -209,20 +221,20 @@ class SpectralUNet(nn.Module):
 
     @torch.no_grad()
     def grow_from(self, smaller: "SpectralUNet") -> None:
-        """Take over the weights of a network with fewer input channels or blocks, so that both answer alike.
+        """Load the weights of a network with fewer input channels or blocks, so that both give the same output.
 
-        What is new starts as nothing: blocks as the identity, channels with weight 0.
+        Additional blocks become the identity; additional channels get weight 0.
 
         Raises:
-            InputError: the other network is not a smaller one of this kind.
+            InputError: the other network has more blocks or input channels, or differs in other settings.
         """
         settings, given = self.settings, smaller.settings
         may_differ = {"in_channels": smaller.in_channels, "blocks": given["blocks"]}
         fits = {**settings, **may_differ} == given and self.in_channels >= smaller.in_channels
         if not fits or any(more < few for more, few in zip(settings["blocks"], given["blocks"], strict=True)):
             raise InputError(
-                f"SpectralUNet of {given}: expected one of at most the blocks and input channels of {settings}, and"
-                " else the same"
+                f"the weights are of a SpectralUNet with {given}; expected at most the blocks and input channels of"
+                f" {settings}, and all other settings equal"
             )
         state = smaller.state_dict()
         known = dict(
@@ -232,5 +244,5 @@ class SpectralUNet(nn.Module):
         state["stem.weight"] = torch.cat([known.get(name, nothing) for name in self.stem_channels], dim=1)
         for module in self.modules():
             if isinstance(module, ResidualBlock | FourierBlock):
-                module.vanish()
+                module.reset_to_identity()
         self.load_state_dict({**self.state_dict(), **state})

@@ -1,8 +1,8 @@
-"""Generators on disk: the safetensors we ship, and the generators inside a training checkpoint.
+"""Generators on disk: folders of safetensors, such as the released weights, and training checkpoints.
 
-A weights folder holds `form_factor.safetensors`, `short_range_order.safetensors` and `card.json`. The header of
-each safetensors file names the network and its settings, so that a file says by itself how it is to be built. Only
-networks listed in GENERATORS are ever built, and nothing is unpickled but plain tensors.
+A weights folder holds `form_factor.safetensors`, `short_range_order.safetensors` and, if known, `card.json` and
+`calibration.json`. The header of each safetensors file names the network and its settings, from which the network is
+built. Only the networks in GENERATORS are built, and only tensors and plain types are unpickled.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from dsfunet.networks.calibration import read_calibration
 from dsfunet.planes.preprocessing import COMPONENTS
 
 GENERATORS: dict[str, type[nn.Module]] = {"Pix2PixGenerator": Pix2PixGenerator, "SpectralUNet": SpectralUNet}
-"""The networks that weights may name."""
+"""Networks that a file of weights may name."""
 
 RELEASE_FOLDER = Path(__file__).parents[1] / "pretrained" / "release"
 CARD_FILE = "card.json"
@@ -33,10 +33,16 @@ CALIBRATION_FILE = "calibration.json"
 
 @dataclass(frozen=True)
 class Generators:
-    """Both generators in evaluation mode, where they came from, and a digest of their weights.
+    """Both generators in evaluation mode, with the source and a digest of their weights.
 
-    `calibration` is what makes standard uncertainties of their answers, in the plain values of calibration.json
-    (`dsfunet.factorize.uncertainty`); empty where they have none.
+    Attributes:
+        form_factor: network from plane to form factor.
+        short_range_order: network from plane to short-range order.
+        source: name of the folder or checkpoint.
+        digest: SHA-256 of the weights.
+        card: contents of card.json, or what the checkpoint records of its data; empty if there is neither.
+        calibration: contents of calibration.json, from which standard uncertainties are computed
+            (`dsfunet.factorize.uncertainty`); empty if there is none.
     """
 
     form_factor: nn.Module
@@ -48,27 +54,27 @@ class Generators:
 
 
 def describe_network(network: nn.Module) -> dict[str, Any]:
-    """A generator in plain types, from which `build_network` makes it again: its class name and settings."""
+    """Return class name and settings of a network in plain types, from which `build_network` can rebuild it."""
     return {"network": type(network).__name__, "settings": getattr(network, "settings", {})}
 
 
 def build_network(description: dict[str, Any]) -> nn.Module:
-    """The generator that a description names, with fresh weights.
+    """Build the generator that a description names, with new weights.
 
     Raises:
-        InputError: the network is not one of GENERATORS or the settings are not its own.
+        InputError: the network is not one of GENERATORS, or the settings do not fit it.
     """
     name = description.get("network") if isinstance(description, dict) else description
     if not isinstance(name, str) or name not in GENERATORS:
-        raise InputError(f"weights are of a network {name!r}: expected one of {sorted(GENERATORS)}")
+        raise InputError(f"the weights are of a network {name!r}; expected one of {sorted(GENERATORS)}")
     try:
         return GENERATORS[name](**description["settings"])
     except (TypeError, KeyError, ValueError) as error:
-        raise InputError(f"weights name settings that {name} does not take: {error}") from error
+        raise InputError(f"the weights name settings that {name} does not take ({error})") from error
 
 
 def load_named_weights(weights: str | Path) -> Generators:
-    """Generators from the package (`release`), or from a checkpoint or a folder of safetensors at a path.
+    """Load generators from the package (`release`), or from the path of a checkpoint or a folder of safetensors.
 
     Raises:
         InputError: as `load_generators`.
@@ -77,30 +83,32 @@ def load_named_weights(weights: str | Path) -> Generators:
 
 
 def load_release() -> Generators:
-    """The generators that ship with the package."""
+    """Load the released generators, which are part of the package."""
     return load_folder(RELEASE_FOLDER)
 
 
 def load_generators(path: str | Path) -> Generators:
-    """Generators from a training checkpoint (.ckpt) or from a folder of safetensors.
+    """Load generators from a training checkpoint (.ckpt) or from a folder of safetensors.
 
     Raises:
-        InputError: nothing is there, or it is neither.
+        InputError: there is nothing at the path, or it is neither of the two.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such checkpoint or weights folder")
     if path.is_file() and path.suffix == ".safetensors":
-        raise InputError(f"{path}: one of a folder's two files; expected the folder, {path.parent}")
+        raise InputError(
+            f"{path}: this is one of the two files of a weights folder; give the folder, {path.parent}"
+        )
     if path.is_file() and path.suffix in (".pt2", ".onnx"):
         raise InputError(
-            f"{path}: an exported network, for other programs; expected a checkpoint or a folder of safetensors"
+            f"{path}: this is an exported network for other programs; expected a checkpoint or a folder of safetensors"
         )
     return load_folder(path) if path.is_dir() else load_checkpoint(path)
 
 
 def load_folder(folder: Path) -> Generators:
-    """Generators from a folder of safetensors.
+    """Load generators from a folder of safetensors.
 
     Raises:
         InputError: a file is missing, damaged, or of another network.
@@ -109,26 +117,10 @@ def load_folder(folder: Path) -> Generators:
     for component in COMPONENTS:
         path = folder / f"{component}.safetensors"
         if not path.exists():
-            raise InputError(f"{folder}: expected a weights folder, found no {path.name} in it")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: not a safetensors file ({error})") from error
-        try:
-            description = json.loads(metadata["description"])
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: its header names no network; expected one written by dsfunet"
-            ) from error
-        networks.append(_filled(description, state, path))
+            raise InputError(f"{folder}: the folder has no {path.name}; expected a folder of weights")
+        networks.append(_read_safetensors(path))
         digest.update(path.read_bytes())
-    card_path = folder / CARD_FILE
-    try:
-        card = json.loads(card_path.read_text(encoding="utf-8")) if card_path.exists() else {}
-    except ValueError as error:
-        raise InputError(f"{card_path}: not JSON ({error})") from error
+    card = _read_card(folder / CARD_FILE)
     calibration_path = folder / CALIBRATION_FILE
     calibration = (
         read_calibration(calibration_path.read_text(encoding="utf-8"), str(calibration_path))
@@ -138,35 +130,63 @@ def load_folder(folder: Path) -> Generators:
     return Generators(networks[0], networks[1], str(folder.name), digest.hexdigest(), card, calibration)
 
 
+def _read_safetensors(path: Path) -> nn.Module:
+    """Build the network that the header names, with the weights of the file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from error
+    try:
+        description = json.loads(metadata["description"])
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: the header names no network; expected a file written by dsfunet"
+        ) from error
+    return _with_weights(description, state, path)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a JSON object ({error})") from error
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint of `dsfunet fit` holds, read by torch's restricted unpickler: tensors and plain types only.
+    """Read a checkpoint of `dsfunet fit` with torch's restricted unpickler: tensors and plain types only.
 
     Raises:
-        InputError: it is not a checkpoint, or not one of this program.
+        InputError: it is not a checkpoint, or this program did not write it.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of foreign pickles, which are refused below anyway
+            warnings.simplefilter("ignore")  # torch warns of foreign pickles, which are refused below
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler fails on arbitrary bytes in arbitrary ways
-        # Not its own words: torch's advice is to load without care.
+    except Exception as error:  # on arbitrary bytes, the unpickler raises any exception
+        # Torch's own message is left out: it advises to load the file without the restriction.
         raise InputError(
-            f"{path}: not a checkpoint that can be read safely; expected one that `dsfunet fit` wrote"
+            f"{path}: not a checkpoint that can be read safely; expected a checkpoint that `dsfunet fit` wrote"
         ) from error
     networks = checkpoint.get("networks") if isinstance(checkpoint, dict) else None
     if not isinstance(networks, dict) or not {*COMPONENTS} <= set(networks):
-        raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it names no networks)")
+        raise InputError(
+            f"{path}: the checkpoint names no networks; expected a checkpoint that `dsfunet fit` wrote"
+        )
     state = checkpoint.get("state_dict")
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise InputError(f"{path}: a checkpoint, but not one that `dsfunet fit` wrote (it holds no weights)")
+        raise InputError(
+            f"{path}: the checkpoint has no weights; expected a checkpoint that `dsfunet fit` wrote"
+        )
     return dict(checkpoint)
 
 
 def load_checkpoint(path: Path) -> Generators:
-    """Generators from a checkpoint of `dsfunet fit`: the averaged weights where it has them, else the live ones.
+    """Load generators from a checkpoint of `dsfunet fit`, with the averaged weights if it has them.
 
     Raises:
-        InputError: it is not a checkpoint, or not one of this program.
+        InputError: it is not a checkpoint, or this program did not write it.
     """
     checkpoint = read_checkpoint(path)
     state = checkpoint["state_dict"]
@@ -175,15 +195,16 @@ def load_checkpoint(path: Path) -> Generators:
         averaged = f"averages.{component}."
         prefix = averaged if any(key.startswith(averaged) for key in state) else f"generators.{component}."
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        networks.append(_filled(checkpoint["networks"][component], own, path))
+        networks.append(_with_weights(checkpoint["networks"][component], own, path))
     data = checkpoint.get("data")
     card = {"data": data} if isinstance(data, dict) and data else {}
     return Generators(networks[0], networks[1], path.name, _digest(networks), card)
 
 
-def _filled(description: dict[str, Any], state: dict[str, torch.Tensor], path: Path) -> nn.Module:
+def _with_weights(description: dict[str, Any], state: dict[str, torch.Tensor], path: Path) -> nn.Module:
+    """Build a network with given weights, in evaluation mode."""
     try:
-        # Without memory first: the settings are a stranger's, and may ask for more than there is.
+        # First without memory: the settings come from an untrusted file and may need more than there is.
         with torch.device("meta"):
             outline = build_network(description).state_dict()
         shapes = {key: getattr(value, "shape", None) for key, value in state.items()}
@@ -195,7 +216,7 @@ def _filled(description: dict[str, Any], state: dict[str, torch.Tensor], path: P
         raise InputError(f"{path}: {error}") from error
     except RuntimeError as error:
         raise InputError(
-            f"{path}: weights do not fit a {description['network']} of the settings they name"
+            f"{path}: the weights do not fit a {description['network']} with the settings in the file"
         ) from error
     return network.eval().requires_grad_(False)
 
@@ -215,10 +236,10 @@ def save_folder(
     card: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> int:
-    """Write generators, and a model card if given, as a folder; returns the size of the weights [bytes].
+    """Write generators, and a model card if given, to a folder; returns the size of the weights [bytes].
 
-    Each file is whole or not there; a card and a calibration already there, which are of other weights, are removed.
-    Half precision halves the files; the weights are used in float32 again.
+    Each file is complete or absent. A card and a calibration that are in the folder belong to other weights and are
+    removed. Half precision halves the files; loaded weights are float32 again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CALIBRATION_FILE).unlink(missing_ok=True)
@@ -230,7 +251,7 @@ def save_folder(
         path = folder / f"{component}.safetensors"
         with replacing(path) as temporary:
             save_file(state, temporary, metadata=metadata)
-            temporary.chmod(0o644)  # safetensors keeps files to their owner
+            temporary.chmod(0o644)  # safetensors makes files readable by their owner only
         size += path.stat().st_size
     if card is not None:
         write_json(folder / CARD_FILE, card)

@@ -1,4 +1,4 @@
-"""What a training run does beside training: learning rate by schedule, and what the dashboard shows."""
+"""Callbacks of a training run: learning-rate schedule, first weights, records, progress and pictures."""
 
 import math
 import time
@@ -19,20 +19,20 @@ from dsfunet.training.module import DSFUNet
 
 
 class CosineSchedule(Callback):
-    """Learning rates of all optimizers: linear warm-up, the maximum, half a cosine down to `final_share` of it.
+    """The learning-rate schedule of all optimizers: linear warm-up, constant, then half a cosine to `final_share`.
 
-    The way along the run is the share of batches done or, where a budget of time is given, the share of the
-    budget spent, and training stops when that is spent: the way to use a machine lent by the hour to its end.
-    The time already spent is kept in checkpoints.
+    Progress is the share of the run's batches done or, with a time budget, the share of the budget spent. Training
+    stops when the budget is spent: this uses a machine that is lent by the hour to the end. Checkpoints keep the time
+    already spent.
 
     Args:
-        warmup_batches: batches of linear warm-up.
-        final_share: learning rate at the end, as a share of the maximum.
-        hold_share: share of the run before the cosine begins, in [0, 1).
-        budget_minutes: training time [minutes], validation included; None counts batches instead.
+        warmup_batches: number of batches of linear warm-up.
+        final_share: learning rate at the end, as a share of the largest learning rate.
+        budget_minutes: training time, including validation [minutes]; None measures progress in batches.
+        hold_share: share of the run before the cosine begins, from 0 to below 1.
 
     Raises:
-        InputError: the budget is not above 0, or the hold_share not in [0, 1).
+        InputError: the budget is not above 0, or hold_share is out of its range.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class CosineSchedule(Callback):
         hold_share: float = 0.0,
     ) -> None:
         if not 0 <= hold_share < 1:
-            raise InputError(f"hold_share is {hold_share}: expected at least 0 and below 1")
+            raise InputError(f"hold_share is {hold_share}; expected at least 0 and below 1")
         if budget_minutes is not None and budget_minutes <= 0:
             raise InputError(
-                f"budget_minutes is {budget_minutes}: expected more than 0, or null for no budget"
+                f"budget_minutes is {budget_minutes}; expected more than 0, or null for no budget"
             )
         self.warmup_batches = warmup_batches
         self.final_share = final_share
@@ -56,15 +56,15 @@ class CosineSchedule(Callback):
         self._last_tick: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Time spent so far [s]."""
+        """Return the time spent so far [s]."""
         return {"spent_seconds": self._spent_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the time spent before an interruption."""
+        """Restore the time spent before an interruption."""
         self._spent_seconds = float(state_dict["spent_seconds"])
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock; a run whose budget is spent already trains no further."""
+        """Start the clock; stop at once if the budget is already spent."""
         self._last_tick = time.monotonic()
         if self.budget_minutes is not None and self._spent_seconds >= 60 * self.budget_minutes:
             trainer.should_stop = True
@@ -72,18 +72,18 @@ class CosineSchedule(Callback):
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set every learning rate for this batch."""
+        """Set all learning rates for this batch."""
         now = time.monotonic()
         assert self._last_tick is not None
         self._spent_seconds += now - self._last_tick
         self._last_tick = now
         assert isinstance(pl_module, DSFUNet)
-        seen = pl_module.batches_done
-        progress = self._progress(trainer, seen)
+        batches_done = pl_module.batches_done
+        progress = self._progress(trainer, batches_done)
         if self.budget_minutes is not None and trainer.world_size > 1:
-            # One clock for all: ranks with clocks of their own would drift apart, and not stop at the same batch.
+            # All ranks use the first one's clock; with their own clocks they would not stop at the same batch.
             progress = trainer.strategy.broadcast(progress)
-        factor = min(1.0, (seen + 1) / max(1, self.warmup_batches)) * self.factor(progress)
+        factor = min(1.0, (batches_done + 1) / max(1, self.warmup_batches)) * self.factor(progress)
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
                 group.setdefault("maximum_lr", group["lr"])
@@ -93,42 +93,43 @@ class CosineSchedule(Callback):
             trainer.should_stop = True
 
     def factor(self, progress: float) -> float:
-        """The factor on the learning rate, from 1 at `progress` 0 to `final_share` at 1."""
-        way = min(1.0, max(0.0, progress - self.hold_share) / (1 - self.hold_share))
-        return self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * way))
+        """Return the factor on the learning rate at a `progress` from 0 (factor 1) to 1 (factor `final_share`)."""
+        descent = min(1.0, max(0.0, progress - self.hold_share) / (1 - self.hold_share))
+        return self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * descent))
 
-    def _progress(self, trainer: lightning.Trainer, seen: int) -> float:
+    def _progress(self, trainer: lightning.Trainer, batches_done: int) -> float:
         if self.budget_minutes is not None:
             return self._spent_seconds / (60 * self.budget_minutes)
         if trainer.max_epochs is None or trainer.max_epochs < 0:
             return 0.0
-        return seen / max(1, trainer.max_epochs * int(trainer.num_training_batches))
+        return batches_done / max(1, trainer.max_epochs * int(trainer.num_training_batches))
 
 
-def named_optimizers(trainer: lightning.Trainer) -> list[tuple[str, torch.optim.Optimizer]]:
-    """The optimizers of a `DSFUNet` with the networks they move; without discriminators there is only the first."""
+def name_optimizers(trainer: lightning.Trainer) -> list[tuple[str, torch.optim.Optimizer]]:
+    """Return the optimizers of a `DSFUNet` with the names of their networks; the second needs discriminators."""
     return list(zip(("generators", "discriminators"), trainer.optimizers, strict=False))
 
 
 class StartFrom(Callback):
-    """Begins training with weights that are there instead of random ones: to train on, or to fit data of one's own.
+    """The start of training from given weights instead of random ones, for example to fine-tune the release.
 
-    The configuration's networks may have more input channels or blocks (`SpectralUNet.grow_from`). A run that goes on
-    from a checkpoint takes its weights from there.
+    The configuration's networks may have more input channels or blocks than the weights (`SpectralUNet.grow_from`). A
+    resumed run takes its weights from its checkpoint instead.
 
     Args:
-        weights: `release` for the weights in the package, or a checkpoint or folder of safetensors.
+        weights: `release` for the weights in the package, or the path of a checkpoint or of a folder of safetensors.
 
     Raises:
-        InputError: at the start of a run, no such weights, or of other networks than the configuration's.
+        InputError: at the start of a run, there are no such weights, or they are of other networks than the
+            configuration's.
     """
 
     def __init__(self, weights: str = "release") -> None:
         self.weights = weights
-        self._begun: dict[str, Any] = {"started_from": None, "species": None}
+        self._origin: dict[str, Any] = {"started_from": None, "species": None}
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Fill the generators, and their averages, unless a checkpoint was restored."""
+        """Load the weights into the generators and their averages, unless the run resumes from a checkpoint."""
         if trainer.ckpt_path is not None:
             return
         assert isinstance(pl_module, DSFUNet)
@@ -140,43 +141,43 @@ class StartFrom(Callback):
                     own.grow_from(network)
                 except InputError as error:
                     raise InputError(
-                        f"{self.weights}: its {name} does not fit the configuration's: {error}"
+                        f"{self.weights}: the {name} network does not fit the configuration; {error}"
                     ) from error
             elif describe_network(network) == describe_network(own):
                 own.load_state_dict(network.state_dict())
             else:
                 raise InputError(
-                    f"{self.weights}: its {name} is a {describe_network(network)}, expected the network of the"
+                    f"{self.weights}: the {name} network is a {describe_network(network)}; expected that of the"
                     f" configuration, {describe_network(own)}"
                 )
             if pl_module.averages is not None:
                 pl_module.averages[name].load_state_dict(own.state_dict())
-        self._begun = {
+        self._origin = {
             "started_from": given.digest,
             "species": given.card.get("data", {}).get("species"),
         }
 
     @property
     def species(self) -> list[str] | None:
-        """Names of the species that the first weights were trained on; None where they do not say."""
-        species: list[str] | None = self._begun["species"]
+        """Names of the species that the given weights were trained on; None if they are not recorded."""
+        species: list[str] | None = self._origin["species"]
         return species
 
     def state_dict(self) -> dict[str, Any]:
-        """Digest and species of the weights that training began with: a card must be able to say them."""
-        return dict(self._begun)
+        """Return digest and species of the given weights, for the model card."""
+        return dict(self._origin)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them over from the checkpoint that training goes on from."""
-        self._begun = {**self._begun, **state_dict}
+        """Restore them from the checkpoint that the run resumes from."""
+        self._origin = {**self._origin, **state_dict}
 
 
-class Gauges(Callback):
-    """Logs what tells whether a run is healthy: speed, learning rates and, on a GPU, memory.
+class RunMonitor(Callback):
+    """Monitor of the run: speed, learning rates and, on a GPU, memory.
 
-    `samples_per_second` is the mean since the last log, over all ranks and without validation;
-    `learning_rate/generators` and `.../discriminators` are those of the batch; `gpu_memory_gib` is the most taken so
-    far on this rank [GiB]. Logged with the losses, as often as the trainer's `log_every_n_steps` says.
+    Logs `samples_per_second`, the mean since the last log, over all ranks and without validation;
+    `learning_rate/generators` and `learning_rate/discriminators` of the batch; and `gpu_memory_gib`, the largest memory
+    used so far on this rank [GiB]. Logs every `log_every_n_steps` batches, as the losses.
     """
 
     def __init__(self) -> None:
@@ -188,7 +189,7 @@ class Gauges(Callback):
         self._restart()
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start a new average, so that the time of a validation is not counted."""
+        """Start a new average, to leave out the time of the validation."""
         self._restart()
 
     def _restart(self) -> None:
@@ -202,12 +203,12 @@ class Gauges(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Count, and log every so often."""
+        """Count the samples, and log every `log_every_n_steps` batches."""
         self._samples += len(batch["input"]) * trainer.world_size
         assert isinstance(pl_module, DSFUNet)
         if not pl_module.losses_are_due():
             return
-        for name, optimizer in named_optimizers(trainer):
+        for name, optimizer in name_optimizers(trainer):
             pl_module.log(f"learning_rate/{name}", optimizer.param_groups[0]["lr"])
         pl_module.log("samples_per_second", self._samples / (time.monotonic() - self._since), prog_bar=True)
         if torch.cuda.is_available():
@@ -216,13 +217,14 @@ class Gauges(Callback):
 
 
 class RunRecord(Callback):
-    """Tells every logger what made the run: code, machine, data and networks, beside the module's own settings.
+    """The record of a run: code, machine, data and networks, sent to every logger.
 
-    Checkpoints keep what the training data say of themselves: of their species weights must not be judged.
+    Checkpoints keep a description of the training data, because weights must not be evaluated on species that they were
+    trained on.
     """
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Log it, once."""
+        """Log the record, once."""
         record = describe_run(trainer, pl_module)
         for logger in trainer.loggers:
             logger.log_hyperparams(record)
@@ -230,18 +232,18 @@ class RunRecord(Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Put it in, in plain types, with the species that the weights knew when training began."""
+        """Add the description of the data in plain types, with the species of the weights that training began from."""
         trained_on = dict(getattr(trainer.datamodule, "trained_on", {}))  # type: ignore[attr-defined]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, StartFrom) and "species" in trained_on:
                 both = (trained_on["species"], callback.species)
-                # Where one is not known, all of them are not.
+                # If one list is not known, the union is not known either.
                 trained_on["species"] = None if None in both else sorted({*both[0], *both[1]})  # type: ignore[misc]
         checkpoint["data"] = trained_on
 
 
 def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, Any]:
-    """Code version, machine, ranks, digests of the data, and networks and optimizers in plain types."""
+    """Return code version, machine, ranks, digests of the data, networks and optimizers in plain types."""
     record: dict[str, Any] = {
         "code": describe_code(),
         "machine": describe_machine(str(module.device)),
@@ -253,9 +255,9 @@ def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) 
     if isinstance(module, DSFUNet):
         for name in COMPONENTS:
             record[f"networks/{name}"] = describe_network(module.generators[name])
-    for name, optimizer in named_optimizers(trainer):
+    for name, optimizer in name_optimizers(trainer):
         plain = {
-            # No tuples: YAML has a tag of its own for them.
+            # No tuples: YAML writes them with a tag of Python's own.
             key: list(value) if isinstance(value, tuple) else value
             for key, value in optimizer.defaults.items()
             if isinstance(value, int | float | tuple)
@@ -265,7 +267,7 @@ def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) 
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's bar with what matters, in short: both L1 losses, both validation errors, planes a second."""
+    """Lightning's progress bar with short names: both L1 losses, both validation errors, planes per second."""
 
     names: ClassVar[dict[str, str]] = {
         "train/form_factor_l1": "L1 FF",
@@ -279,7 +281,7 @@ class ProgressBar(TQDMProgressBar):
     def get_metrics(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The numbers behind the bar, in the order above; those not known yet are left out."""
+        """Return the numbers beside the bar, in the order of `names`; those not logged yet are left out."""
         found = super().get_metrics(trainer, pl_module)
         shown: dict[str, int | str | float | dict[str, float]] = {}
         for name, label in self.names.items():
@@ -290,12 +292,12 @@ class ProgressBar(TQDMProgressBar):
 
 
 class PlanePictures(Callback):
-    """Sends pictures of the first validation planes to W&B: input, then truth, output, difference of each component.
+    """Pictures of the first validation planes for W&B: input, then truth, output and difference of each component.
 
-    Does nothing with loggers that cannot show pictures.
+    Other loggers get no pictures.
 
     Args:
-        planes: how many planes to draw.
+        planes: number of planes to draw.
     """
 
     def __init__(self, planes: int = 4) -> None:
@@ -310,21 +312,22 @@ class PlanePictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw the first batch."""
+        """Draw planes of the first batch."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
         if batch_idx or trainer.sanity_checking or not loggers:
             return
         assert isinstance(pl_module, DSFUNet)
-        strips = component_strips(pl_module, {name: each[: self.planes] for name, each in batch.items()})
+        strips = draw_component_strips(pl_module, {name: each[: self.planes] for name, each in batch.items()})
         for logger in loggers:
             logger.log_image("planes", [strip.numpy() for strip in strips])
 
 
 @torch.no_grad()
-def component_strips(module: DSFUNet, batch: Batch) -> torch.Tensor:
-    """One strip of seven panels a plane, in [0, 1], shape (n, h, 7 w), on the CPU.
+def draw_component_strips(module: DSFUNet, batch: Batch) -> torch.Tensor:
+    """Return one strip of seven panels per plane, in [0, 1], shape (n, h, 7 w), on the CPU.
 
-    Input, then for form factor and short-range order: truth, output, and difference (grey where there is none).
+    The panels are the input, then for form factor and short-range order: truth, output and difference (grey where they
+    agree).
     """
     panels = [(batch["input"][:, :1] + 1) / 2]
     for name, output in zip(COMPONENTS, module(batch["input"]), strict=True):

@@ -1,4 +1,4 @@
-"""Optimizer steps recorded once as a CUDA graph: small networks' steps are thousands of kernels of microseconds."""
+"""Optimizer steps as CUDA graphs: a step of a small network is thousands of kernels of microseconds each."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,36 +10,36 @@ from torch import Tensor
 
 from dsfunet.errors import InputError
 
-_STEPS_BEFORE = 3  # as they are: they make the optimizer's state, and what libraries keep
+_EAGER_STEPS = 3  # before recording: they create the optimizer's state and the caches of libraries
 
 
 class GraphSteps(Callback):
-    """Records the step of every optimizer as a CUDA graph and replays it; on other devices it records nothing.
+    """Recording of every optimizer's step as a CUDA graph, which is then replayed; does nothing on other devices.
 
-    Starting the kernels of Muon's step takes a CPU longer than a GPU takes to run them. The results are the same but
-    for rounding (timm multiplies by a rate on the device in bfloat16): learning rates may change from step to step, the
-    optimizer's state is kept where it was, and checkpoints are those of a run without this.
+    The CPU needs longer to launch the kernels of Muon's step than the GPU needs to run them. Results are the same but
+    for rounding (timm multiplies by a learning rate on the device in bfloat16). Learning rates may change from step to
+    step, the optimizer's state stays where it is, and checkpoints are the same as without this callback.
 
     Raises:
-        InputError: at the start of training, an optimizer that cannot be recorded (it has no setting `capturable`).
+        InputError: at the start of training, an optimizer cannot be recorded (it has no setting `capturable`).
     """
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Put the recorder in each optimizer's place."""
+        """Replace the step of each optimizer by the recorder."""
         if pl_module.device.type != "cuda":
             return
         for optimizer in trainer.optimizers:
             if "capturable" not in optimizer.defaults:
                 raise InputError(
-                    f"{type(optimizer).__name__} cannot be recorded: expected an optimizer with the setting capturable,"
-                    " or no GraphSteps among trainer.callbacks"
+                    f"GraphSteps cannot record {type(optimizer).__name__}, which has no setting capturable; use another"
+                    " optimizer, or remove GraphSteps from trainer.callbacks"
                 )
             optimizer.step = _GraphedStep(optimizer)  # type: ignore[method-assign]
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Leave out that steps can be recorded: a run that goes on without a GPU would be refused by its optimizer."""
+        """Reset `capturable` in the checkpoint; without a GPU, optimizers refuse to resume with it."""
         for state in checkpoint.get("optimizer_states", ()):
             for group in state["param_groups"]:
                 if "capturable" in group:
@@ -47,7 +47,7 @@ class GraphSteps(Callback):
 
 
 class _GraphedStep:
-    """Takes the place of `optimizer.step`."""
+    """A replacement for `optimizer.step` that records the step and replays it."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
@@ -60,13 +60,15 @@ class _GraphedStep:
             group["capturable"] = True
             self._rates.append(torch.tensor(float(group["lr"]), device=group["params"][0].device))
         optimizer.defaults["capturable"] = True
-        optimizer._warned_capturable_if_run_uncaptured = True  # the first steps are
+        optimizer._warned_capturable_if_run_uncaptured = (
+            True  # the first steps run uncaptured, which is intended
+        )
         for parameter, state in optimizer.state.items():
             if isinstance(state.get("step"), Tensor):
                 state["step"] = state["step"].to(parameter.device)
 
     def __call__(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step by the gradients that are there; what the closure gives."""
+        """Take one step with the present gradients; returns the result of the closure."""
         result = closure() if closure is not None else None
         parameters = [
             each
@@ -76,7 +78,7 @@ class _GraphedStep:
         ]
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             rate.fill_(group["lr"])
-        if self._steps < _STEPS_BEFORE:
+        if self._steps < _EAGER_STEPS:
             self._step_eagerly()
         else:
             if self._graph is None:
@@ -88,7 +90,7 @@ class _GraphedStep:
         return result
 
     def _record(self, parameters: list[Tensor]) -> None:
-        """The step by gradients at an address of their own, which are filled before every replay."""
+        """Record the step with gradients in fixed buffers, which are filled before every replay."""
         given = [each.grad for each in parameters]
         self._gradients = [torch.empty_like(each) for each in given if each is not None]
         for parameter, gradient in zip(parameters, self._gradients, strict=True):
@@ -102,7 +104,7 @@ class _GraphedStep:
         self._graph = graph
 
     def _step_eagerly(self) -> None:
-        """The optimizer's own step, with learning rates on the device."""
+        """Run the optimizer's own step, with learning rates on the device."""
         groups = self._optimizer.param_groups
         rates = [group["lr"] for group in groups]
         for group, rate in zip(groups, self._rates, strict=True):

@@ -1,4 +1,4 @@
-"""When training is stopped from outside or runs away: nothing is lost, and nothing half-written is left."""
+"""Training that is stopped by a signal or diverges, and checkpoints that are never half written."""
 
 import io
 import os
@@ -19,10 +19,10 @@ from dsfunet.errors import DivergedError, InputError
 from dsfunet.files import replacing
 
 
-class WholeCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all: written beside, brought to disk, then renamed.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writer of checkpoints that are complete or absent: each is written under a temporary name, synced, then renamed.
 
-    A disk that fills, or a process that is killed, leaves the checkpoint that was there before.
+    If the disk is full or the process is killed, the previous checkpoint stays.
     """
 
     def save_checkpoint(
@@ -31,9 +31,9 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            InputError: it cannot be written; what was at `path` is untouched.
+            InputError: it cannot be written; a previous file at `path` is untouched.
         """
-        # To memory first: torch's writer is a C++ object that does not survive a disk that fills under it.
+        # Serialised in memory first: torch's writer, a C++ object, crashes when the disk is full.
         serialised = io.BytesIO()
         torch.save(checkpoint, serialised)
         path = Path(path)
@@ -46,12 +46,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
         except OSError as error:
             raise InputError(
                 f"{path}: the checkpoint of {serialised.tell() / 1e6:.0f} MB cannot be written"
-                f" ({error.strerror or error}); the one before it is untouched"
+                f" ({error.strerror or error}); the previous one is untouched"
             ) from error
 
 
-def run_folder(trainer: lightning.Trainer) -> Path:
-    """Where the checkpoints of a run go: the folder of its ModelCheckpoint, or the trainer's own."""
+def checkpoint_folder(trainer: lightning.Trainer) -> Path:
+    """Return the folder for the checkpoints of a run: that of its ModelCheckpoint, or else the trainer's."""
     for checkpoints in trainer.checkpoint_callbacks:
         if isinstance(checkpoints, ModelCheckpoint) and checkpoints.dirpath:
             return Path(checkpoints.dirpath)
@@ -59,31 +59,32 @@ def run_folder(trainer: lightning.Trainer) -> Path:
 
 
 class StopOnSignal(Checkpoint):
-    """A job told to end (SIGTERM, or SLURM's warning SIGUSR1) finishes its batch, writes last.ckpt, and exits.
+    """A clean stop on SIGTERM or SIGUSR1 (SLURM's warning): finish the batch, write last.ckpt, and exit.
 
-    The exit status is 128 + the signal's number, as a shell's. A run given that last.ckpt goes on as if it had never
-    stopped: where a validation is due, or under way, that is finished first, with its best checkpoint. All ranks stop
-    at the same batch, whichever of them was told. Give it after ModelCheckpoint; Lightning calls both last.
+    The exit status is 128 + the signal's number, as in a shell. A run resumed from that last.ckpt continues as if it
+    had never stopped: a validation that is due or running is finished first, with its best checkpoint. All ranks stop
+    at the same batch, whichever of them got the signal. List this callback after ModelCheckpoint; Lightning calls both
+    last.
     """
 
     signals = (signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._earlier: dict[int, Any] = {}
+        self._previous_handlers: dict[int, Any] = {}
 
     def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the place of Lightning's handlers, which save or communicate in the middle of a step."""
+        """Replace Lightning's signal handlers, which save or communicate in the middle of a step."""
         self._listen()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """The same for a run without a sanity check; a signal since then is answered after the first batch."""
+        """Do the same in a run without a sanity check; a signal since then takes effect after the first batch."""
         self._listen()
 
     def _listen(self) -> None:
         # Python allows handlers in the main thread only.
-        if not self._earlier and threading.current_thread() is threading.main_thread():
-            self._earlier = {number: signal.signal(number, self._note) for number in self.signals}
+        if not self._previous_handlers and threading.current_thread() is threading.main_thread():
+            self._previous_handlers = {number: signal.signal(number, self._note) for number in self.signals}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
@@ -96,73 +97,67 @@ class StopOnSignal(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Stop here if any rank was told to, unless a validation comes next."""
+        """Stop here if any rank got a signal, unless a validation is due next."""
         loop = trainer.fit_loop
         assert loop._data_fetcher is not None
-        # Lightning has no public word on whether a validation is due. One that is left out here never comes.
+        # Lightning has no public method for this. A validation that is skipped here would never run.
         if not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
-            self._stop_if_told(trainer)
+            self._stop_if_signalled(trainer)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stop here if any rank was told to, in the middle of an epoch."""
+        """Stop here if any rank got a signal and the epoch is not at its end."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        # At an epoch's end the best checkpoint is written later still.
+        # At the end of an epoch the best checkpoint is written only after this.
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self._stop_if_told(trainer)
+            self._stop_if_signalled(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stop here if any rank was told to."""
-        self._stop_if_told(trainer)
+        """Stop here if any rank got a signal."""
+        self._stop_if_signalled(trainer)
 
-    def _stop_if_told(self, trainer: lightning.Trainer) -> None:
-        told = self.received is not None
+    def _stop_if_signalled(self, trainer: lightning.Trainer) -> None:
+        signalled = self.received is not None
         if trainer.world_size > 1:
-            # Not by the strategy's own reduce, which puts a barrier before each.
-            any_told = torch.tensor(told, dtype=torch.int, device=trainer.strategy.root_device)
-            distributed.all_reduce(any_told, op=distributed.ReduceOp.MAX)
-            told = bool(any_told)
-        if not told:
+            # Not with the strategy's reduce, which adds a barrier.
+            any_signalled = torch.tensor(signalled, dtype=torch.int, device=trainer.strategy.root_device)
+            distributed.all_reduce(any_signalled, op=distributed.ReduceOp.MAX)
+            signalled = bool(any_signalled)
+        if not signalled:
             return
-        path = run_folder(trainer) / "last.ckpt"
+        path = checkpoint_folder(trainer) / "last.ckpt"
         trainer.save_checkpoint(path, weights_only=False)
         number = self.received or signal.SIGTERM
         if trainer.is_global_zero:
-            print(f"{signal.Signals(number).name}: stopped, and saved {path} to go on from", flush=True)
-        # Processes that Lightning itself started must not fail: it would kill the first one, which started them.
+            print(f"{signal.Signals(number).name}: training stopped; resume it from {path}", flush=True)
+        # Processes that Lightning started must exit with 0; otherwise it would kill the first process.
         environment = getattr(trainer.strategy, "cluster_environment", None)
         child = isinstance(environment, LightningEnvironment) and not trainer.is_global_zero
         raise SystemExit(0 if child else 128 + number)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Give the handlers back."""
-        for number, handler in self._earlier.items():
+        """Restore the previous signal handlers."""
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
-        self._earlier, self.received = {}, None
+        self._previous_handlers, self.received = {}, None
 
 
 class KeepDivergedBatch(Callback):
-    """When a loss or gradient is not finite, keeps the batch that did it, and the weights it met, for inspection.
+    """Files for the inspection of a run that diverged: the batch with the wrong loss or gradient, and the weights.
 
-    `diverged_rank<n>.pt` in the run's folder holds batch, losses, norm of the gradients and number of batches before
-    (tensors and plain types only); `diverged.ckpt` is a checkpoint from just before the step.
+    `diverged_rank<n>.pt` in the run's folder holds the batch, its losses, the norm of the gradients and the number of
+    batches before (tensors and plain types only); `diverged.ckpt` is a checkpoint from just before the step.
     """
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
-        """Write both files and name them in the error."""
-        if not isinstance(exception, DivergedError):
+        """Write both files and add their names to the error."""
+        if not isinstance(exception, DivergedError) or not exception.record:
             return
-        folder = run_folder(trainer)
+        folder = checkpoint_folder(trainer)
         path = folder / f"diverged_rank{trainer.global_rank}.pt"
-        batch = {name: planes.detach().cpu() for name, planes in exception.batch.items()}
-        record = {
-            "batch": batch,
-            "losses": exception.losses,
-            "gradient_norm": exception.gradient_norm,
-            "batches_done": exception.batches_done,
-        }
-        WholeCheckpointIO().save_checkpoint(record, path)
+        batch = {name: planes.detach().cpu() for name, planes in exception.record["batch"].items()}
+        AtomicCheckpointIO().save_checkpoint({**exception.record, "batch": batch}, path)
         trainer.save_checkpoint(folder / "diverged.ckpt", weights_only=False)
         exception.args = (f"{exception}; the batch is in {path}, the weights in diverged.ckpt beside it",)

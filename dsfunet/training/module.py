@@ -1,4 +1,4 @@
-"""The LightningModule: both generators, both discriminators, and the order in which they are trained."""
+"""The LightningModule: both generators, both discriminators, and the order in which they train."""
 
 import copy
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dsfunet.data.dataset import Batch
 from dsfunet.environment import describe_code, describe_machine
 from dsfunet.errors import InputError
-from dsfunet.networks.inputs import shown_to
+from dsfunet.networks.inputs import restore_floor, select_inputs
 from dsfunet.networks.weights import describe_network
 from dsfunet.planes.preprocessing import COMPONENTS
 from dsfunet.training.losses import (
@@ -20,10 +20,9 @@ from dsfunet.training.losses import (
     explanation_loss,
     joint_product_loss,
     reconstruction_loss,
-    shown_order,
     squared_error_loss,
 )
-from dsfunet.training.manual_optimization import SteppedModule
+from dsfunet.training.manual_optimization import ManualOptimizationModule
 from dsfunet.training.validation_errors import PlaneErrors
 
 Condition = Literal["clean", "masked"]
@@ -31,59 +30,61 @@ JointStep = Literal["separate", "fused", "off"]
 Trained = Literal["both", "form_factor", "short_range_order"]
 
 ORDER_SHOWN = "form_factor_order_shown"
-"""Name of the errors of the form factor where its generator was shown the true I_SRO."""
+"""Name of the errors of the form factor from a generator that was given the true I_SRO."""
 
 
-class DSFUNet(SteppedModule):
-    """Two conditional GANs trained in step, one for each component (SPEC section 4).
+class DSFUNet(ManualOptimizationModule):
+    """Two conditional GANs, one for each component, trained together (Fuller & Rudden, 2024, equations 8 to 10).
 
     One training step, in this order:
 
-    1. both generators together: adversarial loss + `reconstruction_weight` x L1 for each component (equation 10),
+    1. both generators: adversarial loss + `reconstruction_weight` x L1 for each component (equation 10), with the
        discriminators frozen;
-    2. both discriminators together, on (component, clean scattering), generators frozen;
-    3. the joint step: both generators together, smooth L1 between the product of their outputs and the product of
-       the normalised truths.
+    2. both discriminators, on (component, clean scattering), with the generators frozen;
+    3. the joint step: both generators again, smooth L1 between the product of their outputs and the product of the
+       normalised true components.
 
-    One Adam over both generators and one over both discriminators equal four: Adam keeps its state per parameter.
-    Batches come from `dsfunet.data.datamodule`: `input` (n, 2, h, w), `clean`, `form_factor`, `short_range_order`
-    (n, 1, h, w), all in spread space [-1, 1] (the second input channel is the mask), `short_range_order_floor`
-    (n, 1, 1, 1).
+    One Adam for both generators and one for both discriminators give the same steps as four: Adam keeps its state per
+    parameter. Batches come from `dsfunet.data.datamodule`: `input` (n, 2, h, w), `clean`, `form_factor`,
+    `short_range_order` (n, 1, h, w), all in spread space [-1, 1] (the second input channel is the mask), and
+    `short_range_order_floor` (n, 1, 1, 1).
 
     Args:
         form_factor_generator: network from plane to form factor.
         short_range_order_generator: network from plane to short-range order.
-        generator_optimizer: makes the optimizer of both generators from their parameters.
-        discriminator_optimizer: makes the optimizer of both discriminators; None without discriminators.
-        form_factor_discriminator: judges (form factor, clean scattering); None trains without adversarial loss.
-        short_range_order_discriminator: judges (short-range order, clean scattering); None likewise.
-        objective: adversarial objective, of equation 8 or least squares.
-        condition: what the discriminators see beside a component: the `clean` scattering (the paper), or the
-            `masked` one that the generators see (its ablation).
-        reconstruction_weight: lambda of equation 10.
-        squared_weight: factor on the mean squared error of each component, added to the generators' step; 0 leaves
-            it out.
-        joint_step: `separate` recomputes both outputs after the generators' step and steps again (the paper);
-            `fused` adds the joint loss to the generators' step, a third cheaper; `off` leaves it out.
-        joint_weight: factor on the joint loss.
-        trained: which generators move, `both` or one; the other stays as it is, which needs a run without
-            discriminators and without what joins both: `joint_step: off`, no explanation_weight.
-        order_shown: share of training planes, drawn at random, whose true I_SRO a generator of three input channels
-            is shown; of the others it sees zeros there. Then one network serves lattice mode and planes without.
-        explanation_weight: factor on `dsfunet.training.losses.explanation_loss`, the share of the measured
-        scattering that
-            no product of the two outputs explains, added to the generators' step; 0 leaves it out.
-        micro_batches: parts of equal size into which each batch is split, their gradients accumulated: what fits
-            a small memory does what the whole batch would.
+        generator_optimizer: optimizer of both generators.
+        discriminator_optimizer: optimizer of both discriminators; None without discriminators.
+        form_factor_discriminator: discriminator of (form factor, clean scattering); None trains without the
+            adversarial loss.
+        short_range_order_discriminator: discriminator of (short-range order, clean scattering); None likewise.
+        objective: adversarial objective: `vanilla` (equation 8) or `least_squares`.
+        condition: scattering that the discriminators get beside a component: `clean` (as in the paper), or `masked`,
+            with the artefacts that the generators get (an ablation).
+        reconstruction_weight: weight lambda of the L1 loss (equation 10).
+        squared_weight: weight of the mean squared error of each component in the generators' loss; 0 leaves it out.
+        joint_step: form of the joint step: `separate` is a step of its own on recomputed outputs (as in the paper);
+            `fused` adds the joint loss to the generators' loss, which saves a third of the time; `off` leaves it out.
+        joint_weight: weight of the joint loss.
+        trained: generators to train: `both`, or one of them. One alone trains without discriminators, with
+            `joint_step: off` and without explanation_weight.
+        order_shown: share of the training planes (0 to 1), drawn at random, whose true I_SRO is an input of a form
+            factor generator with three channels; the other planes have zeros there. One network then serves lattice
+            mode and planes without a lattice.
+        explanation_weight: weight of the share of the measured scattering's variance that no product of both outputs
+            explains (`dsfunet.training.losses.explanation_loss`); 0 leaves it out.
+        micro_batches: number of equal parts into which each batch is split to save memory; gradients are accumulated
+            over the parts.
         gradient_clip: largest norm of the generators' gradients; None does not clip.
-        average_decay: decay of an exponential moving average of the generators' weights, which then is what is
-            validated and shipped; None keeps none.
-        channels_last: keep planes and weights with channels innermost, which convolutions prefer on most machines.
+        average_decay: decay of an exponential moving average of the generators' weights; the averaged weights are
+            validated and released. None keeps no average.
+        channels_last: keep planes and weights in the channels-last memory format, in which convolutions are faster on
+            most machines.
 
     Raises:
-        InputError: one discriminator without the other, discriminators without an optimizer, a number out of its
-            range or, in training, a batch that does not split into the micro-batches.
-        DivergedError: in training, a loss that is not finite; no weight has moved by it yet.
+        InputError: one discriminator is given without the other, discriminators are given without an optimizer, a
+            number is out of its range or, in training, a batch does not split into the micro-batches.
+        DivergedError: in training, a loss or a gradient is not finite; no weight has changed by it. In validation,
+            an output is not finite.
     """
 
     def __init__(
@@ -111,18 +112,18 @@ class DSFUNet(SteppedModule):
         super().__init__(micro_batches)
         discriminators = (form_factor_discriminator, short_range_order_discriminator)
         if (discriminators[0] is None) != (discriminators[1] is None):
-            raise InputError("one discriminator is given and the other is not: expected both or neither")
+            raise InputError("only one discriminator is given; expected both or neither")
         if discriminators[0] is not None and discriminator_optimizer is None:
             raise InputError(
-                "discriminators are given but no discriminator_optimizer: expected both or neither"
+                "discriminators are given without a discriminator_optimizer; expected both or neither"
             )
         if trained != "both" and (discriminators[0] is not None or joint_step != "off" or explanation_weight):
             raise InputError(
-                f"trained is {trained}, beside discriminators, a joint step or an explanation_weight: expected none of"
-                " these, which need both"
+                f"trained is {trained}: discriminators, a joint step and explanation_weight need both generators; leave"
+                " them out, or train both"
             )
         if not 0 <= order_shown <= 1:
-            raise InputError(f"order_shown is {order_shown:g}: expected a share of 0 to 1")
+            raise InputError(f"order_shown is {order_shown:g}; expected a share from 0 to 1")
         self.save_hyperparameters(
             "objective",
             "reconstruction_weight",
@@ -169,7 +170,7 @@ class DSFUNet(SteppedModule):
         self.errors = PlaneErrors((ORDER_SHOWN,) if takes_order else ())
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimizer over the generators that train and, with discriminators, one over both of them."""
+        """Return one optimizer for the generators that train and, if there are discriminators, one for both of them."""
         moving = [each for name in self.trained for each in self.generators[name].parameters()]
         optimizers = [self.generator_optimizer(moving)]
         if self.discriminators:
@@ -178,9 +179,10 @@ class DSFUNet(SteppedModule):
         return optimizers
 
     def forward(self, planes: Tensor, order: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Form factor and short-range order (n, 1, h, w), spread, of planes (n, 2, h, w), by the shipped weights.
+        """Return spread form factor and short-range order, (n, 1, h, w) each, of planes (n, 2, h, w).
 
-        `order` is I_SRO where it is known, as `dsfunet.networks.inputs.shown_to` takes it.
+        The averaged weights are used if there are any. `order` is I_SRO where it is known, as
+        `dsfunet.networks.inputs.select_inputs` takes it.
         """
         averages = self.averages if self.averages is not None else self.generators
         form_factor, short_range_order = self._generate(averages, planes, order).values()
@@ -195,15 +197,15 @@ class DSFUNet(SteppedModule):
     ) -> dict[str, Tensor]:
         outputs = {}
         for name in names:
-            # Short-range order is what the other generator is asked for, never what it is shown.
-            shown = shown_to(generators[name], planes, order if name == "form_factor" else None)
+            # Short-range order is an input of the form factor's generator only.
+            shown = select_inputs(generators[name], planes, order if name == "form_factor" else None)
             if self.channels_last:
                 shown = shown.contiguous(memory_format=torch.channels_last)
             outputs[name] = generators[name](shown).float()
         return outputs
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """One iteration over a batch: generators, discriminators, joint step."""
+        """Train on one batch: generators, discriminators, joint step."""
         self.start_batch(batch)
         optimizers = self.optimizers()
         generator_optimizer, *rest = optimizers if isinstance(optimizers, list) else [optimizers]
@@ -217,14 +219,14 @@ class DSFUNet(SteppedModule):
         self.finish_batch()
 
     def _generator_step(self, parts: list[Batch], optimizer: Any) -> list[dict[str, Tensor]]:
-        """Equation 10 for both components; returns the outputs, detached, for the discriminators."""
+        """Step the generators by equation 10; returns their outputs, detached, for the discriminators."""
         kept = []
-        with self.stepping(optimizer, self.gradient_clip):
+        with self.take_step(optimizer, self.gradient_clip):
             for part in parts:
                 outputs = self._generate(
-                    self.generators, part["input"], self._order_to_show(part), self.trained
+                    self.generators, part["input"], self._draw_known_order(part), self.trained
                 )
-                self.descend(self._generator_losses(part, outputs))
+                self.accumulate_gradients(self._generator_losses(part, outputs))
                 kept.append({name: output.detach() for name, output in outputs.items()})
         return kept
 
@@ -237,7 +239,7 @@ class DSFUNet(SteppedModule):
                 squares = squared_error_loss(outputs[name], batch[name])
                 losses[f"{name}_squared"] = self.squared_weight * squares
             if self.discriminators:
-                logits = self.discriminators[name](outputs[name], self._shown(batch))
+                logits = self.discriminators[name](outputs[name], self._condition_planes(batch))
                 losses[f"{name}_adversarial"] = adversarial_loss_generator(logits, self.objective)
         if self.joint_step == "fused":
             losses["joint"] = self._joint_loss(batch, outputs["form_factor"], outputs["short_range_order"])
@@ -251,52 +253,52 @@ class DSFUNet(SteppedModule):
     def _discriminator_step(
         self, parts: list[Batch], outputs: list[dict[str, Tensor]], optimizer: Any
     ) -> None:
-        """Both discriminators on true and generated components, beside the *clean* scattering.
+        """Step both discriminators on true and generated components, each with the *clean* scattering.
 
-        With artefacts in the condition the generators learn to paint them.
+        If the discriminators saw artefacts, the generators would learn to reproduce them.
         """
-        with self.stepping(optimizer, None):
+        with self.take_step(optimizer, None):
             for part, made in zip(parts, outputs, strict=True):
                 losses = {}
                 for name in COMPONENTS:
-                    real = self.discriminators[name](part[name], self._shown(part))
-                    fake = self.discriminators[name](made[name], self._shown(part))
+                    real = self.discriminators[name](part[name], self._condition_planes(part))
+                    fake = self.discriminators[name](made[name], self._condition_planes(part))
                     losses[f"{name}_discriminator"] = adversarial_loss_discriminator(
                         real, fake, self.objective
                     )
-                self.descend(losses)
+                self.accumulate_gradients(losses)
 
     def _joint_step(self, parts: list[Batch], optimizer: Any) -> None:
-        """The product of both outputs, recomputed after the generators moved, against the product of the truths."""
-        with self.stepping(optimizer, self.gradient_clip):
+        """Step the generators by the product of both outputs, recomputed after their first step."""
+        with self.take_step(optimizer, self.gradient_clip):
             for part in parts:
-                outputs = self._generate(self.generators, part["input"], self._order_to_show(part))
-                self.descend({"joint": self._joint_loss(part, *outputs.values())})
+                outputs = self._generate(self.generators, part["input"], self._draw_known_order(part))
+                self.accumulate_gradients({"joint": self._joint_loss(part, *outputs.values())})
 
     def _joint_loss(self, batch: Batch, form_factor: Tensor, short_range_order: Tensor) -> Tensor:
         return self.joint_weight * joint_product_loss(
             form_factor, short_range_order, batch["form_factor"], batch["short_range_order"]
         )
 
-    def _order_to_show(self, batch: Batch) -> Tensor | None:
-        """The true I_SRO of a share of the planes, drawn anew at each call, zeros for the others."""
+    def _draw_known_order(self, batch: Batch) -> Tensor | None:
+        """Return the true I_SRO of a share of the planes, drawn anew at each call, and zeros for the others."""
         if not self.order_shown:
             return None
-        order = shown_order(batch["short_range_order"], batch["short_range_order_floor"])
+        order = restore_floor(batch["short_range_order"], batch["short_range_order_floor"])
         known = torch.rand(len(order), 1, 1, 1, device=order.device) < self.order_shown
         return torch.where(known, order, torch.zeros_like(order))
 
-    def _shown(self, batch: Batch) -> Tensor:
-        """The scattering that the discriminators are shown, (n, 1, h, w)."""
+    def _condition_planes(self, batch: Batch) -> Tensor:
+        """Return the scattering that the discriminators get, (n, 1, h, w)."""
         return batch["clean"] if self.condition == "clean" else batch["input"][:, :1]
 
     @torch.no_grad()
     def _update_averages(self) -> None:
         if self.averages is None or self.average_decay is None:
             return
-        # Early on a short memory, or the first random weights would weigh on the average for long.
+        # The average forgets quickly at first; otherwise it would keep the first random weights for long.
         decay = min(self.average_decay, (1 + self.batches_done) / (10 + self.batches_done))
-        # All weights in one call: on a GPU hundreds of small ones cost more than the work.
+        # All weights in one call: on a GPU, hundreds of small calls cost more than the work itself.
         torch._foreach_lerp_(list(self.averages.parameters()), list(self.generators.parameters()), 1 - decay)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -304,31 +306,31 @@ class DSFUNet(SteppedModule):
         for name, output in zip(COMPONENTS, self(batch["input"]), strict=True):
             self.errors.add(name, (output - batch[name]).square().mean(dim=(1, 2, 3)))
         if ORDER_SHOWN in self.errors:
-            order = shown_order(batch["short_range_order"], batch["short_range_order_floor"])
+            order = restore_floor(batch["short_range_order"], batch["short_range_order_floor"])
             averages = self.averages if self.averages is not None else self.generators
             [output] = self._generate(averages, batch["input"], order, ("form_factor",)).values()
             self.errors.add(ORDER_SHOWN, (output - batch["form_factor"]).square().mean(dim=(1, 2, 3)))
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        """As validation."""
+        """Do the same as `validation_step`."""
         self.validation_step(batch, batch_index)
 
     def on_validation_epoch_end(self) -> None:
         """Log mean, median and 90th percentile over planes for each component, and the mean of the two means."""
         self._log_errors("validation")
-        # Again, exactly: checkpoints are named by it.
+        # Logged again with its exact value, because checkpoints are named by it.
         self.log("batches_seen", self.batches_seen.float(), sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
-        """As validation."""
+        """Do the same as `on_validation_epoch_end`."""
         self._log_errors("test")
 
     def _log_errors(self, stage: str) -> None:
         for name, value in self.errors.summary().items():
-            # The same on every rank, since the errors of all were gathered; Lightning wants to be told so.
+            # The value is the same on every rank already; Lightning warns without sync_dist.
             self.log(f"{stage}/{name}", value, prog_bar=name.endswith("_mse"), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in plain types what made the weights and which networks they belong to: a checkpoint stands alone."""
+        """Record in plain types the networks, the version and the machine, so that a checkpoint stands alone."""
         checkpoint["networks"] = {name: describe_network(self.generators[name]) for name in COMPONENTS}
         checkpoint["made_by"] = {"version": describe_code(), "machine": describe_machine(str(self.device))}

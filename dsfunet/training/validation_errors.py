@@ -1,25 +1,25 @@
-"""Errors of every plane of a validation, gathered over all ranks, and what is said of them."""
+"""Errors of all planes of a validation, gathered over ranks, and their summary."""
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.aggregation import CatMetric
 
-from dsfunet.errors import InputError
+from dsfunet.errors import DivergedError
 from dsfunet.planes.preprocessing import COMPONENTS
 
 
 class PlaneErrors(nn.ModuleDict):
-    """For each component, and whatever else is named, the mean squared error of every plane, in spread space.
+    """The mean squared error of every plane, in spread space, for each component and for each name in `more`.
 
-    Ranks may have seen different numbers of planes. A value that is not a number is an error, never
-    dropped; it is looked for in `summary`, where all ranks see it and stop together.
+    Ranks may have different numbers of planes. Values that are not finite are kept; `summary` raises an error for
+    them, on all ranks together.
     """
 
     def __init__(self, more: tuple[str, ...] = ()) -> None:
         super().__init__({name: CatMetric(nan_strategy="disable") for name in (*COMPONENTS, *more)})
 
     def add(self, component: str, values: Tensor) -> None:
-        """Take up the errors of a batch, shape (n,)."""
+        """Add the errors of a batch, shape (n,)."""
         self._metric(component).update(values)
 
     def _metric(self, component: str) -> CatMetric:
@@ -29,27 +29,27 @@ class PlaneErrors(nn.ModuleDict):
 
     @staticmethod
     def _gather(metric: CatMetric) -> Tensor:
-        """The values of all ranks, and the metric as new."""
+        """Return the values of all ranks, and reset the metric."""
         errors: Tensor = metric.compute()
         metric.reset()
         return errors
 
     def summary(self) -> dict[str, Tensor]:
-        """Mean, median and 90th percentile under each name, and the mean of both components' means; then starts anew.
+        """Return mean, median and 90th percentile for each name, and the mean of both components' means; then reset.
 
-        With several ranks all must call this: each gets the summary over the planes of all.
+        All ranks must call this; each gets the summary over the planes of all ranks.
 
         Raises:
-            InputError: an error is not a finite number.
+            DivergedError: an error is not a finite number.
         """
         result: dict[str, Tensor] = {}
         gathered = {name: self._gather(self._metric(name)) for name in self}
         for name, errors in gathered.items():
             wrong = int((~errors.isfinite()).sum())
             if wrong:
-                raise InputError(
-                    f"{name}: the outputs of {wrong} of {len(errors)} validation planes are not finite (nan or inf):"
-                    " expected numbers, so this training has diverged"
+                raise DivergedError(
+                    f"{name}: the outputs for {wrong} of {len(errors)} validation planes are not finite; the training"
+                    " that made these weights has diverged"
                 )
             result[f"{name}_mse"] = errors.mean()
             result[f"{name}_mse_median"] = errors.median()

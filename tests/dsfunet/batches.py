@@ -1,4 +1,4 @@
-"""What tests of batches and of watching share: small oblique volumes, and networks of next to no size."""
+"""Small oblique volumes and very small networks, for tests of batches and of watching."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from dsfunet.networks.weights import Generators, save_folder
 
 
 def save_tiny_weights(folder: Path) -> Path:
-    """A weights folder of two small networks that nobody trained."""
+    """Write a weights folder with two small untrained networks."""
     networks = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -21,7 +21,7 @@ def save_tiny_weights(folder: Path) -> Path:
 
 
 def write_volume(path: Path, scale: float = 1.0) -> None:
-    """A hexagonal volume of 33 x 33 pixels in two layers, l = 0 and 1, as Meerkat writes it."""
+    """Write a hexagonal volume of 33 x 33 pixels in two layers, l = 0 and 1, as Meerkat does."""
     h, k = np.meshgrid(np.linspace(-4, 4, 33), np.linspace(-4, 4, 33), indexing="ij")
     layer = 100 * scale * np.exp(-(h**2 + k**2) / 9) * (1.5 + np.cos(2 * np.pi * h))
     with h5py.File(path, "w") as file:

@@ -1,4 +1,4 @@
-"""Reads what W&B leaves on disk when it is offline, to see that the dashboard would show what it should."""
+"""Reading of the files that W&B writes offline, to check what its dashboard would show."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _BLOCK, _HEADER = 32768, 7
 
 
 def read_records(path: Path) -> Iterator[Any]:
-    """The records of a .wandb file: LevelDB's log format, after a header of seven bytes."""
+    """Yield the records of a .wandb file: LevelDB's log format, after a header of seven bytes."""
     data = path.read_bytes()
     assert data[:4] == b":W&B"
     position, parts = 7, b""
@@ -32,7 +32,7 @@ def read_records(path: Path) -> Iterator[Any]:
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """What was logged, a dictionary for every step."""
+    """Read the logged values, one dictionary per step."""
     return [
         {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
         for record in read_records(path)
@@ -41,7 +41,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The hyper-parameters of the run."""
+    """Read the hyper-parameters of the run."""
     return {
         item.key or "/".join(item.nested_key): json.loads(item.value_json)
         for record in read_records(path)

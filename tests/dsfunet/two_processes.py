@@ -1,4 +1,4 @@
-"""What `test_distributed` runs in each of two processes, as torchrun would start them: all scenarios in one go.
+"""The scenarios that `test_distributed` runs in each of two processes, started as by torchrun.
 
 Each scenario leaves what it found in `<folder>/<scenario>-<rank>.pt`. The folder comes as the only argument, beside, in
 it, `tiny.yaml` for the command line.
@@ -34,7 +34,7 @@ Batches = DataLoader[dict[str, torch.Tensor]]
 
 
 class Diary(Callback):
-    """Keeps the training losses of every batch, as logged."""
+    """A record of the logged training losses of every batch."""
 
     def __init__(self) -> None:
         self.losses: list[dict[str, float]] = []
@@ -45,19 +45,19 @@ class Diary(Callback):
 
 
 def adversaries(**settings: Any) -> DSFUNet:
-    """The paper's steps, small, by plain gradient descent: Adam would blow rounding errors up."""
+    """Return a small module with the paper's steps and plain gradient descent; Adam would amplify rounding errors."""
     return system(average_decay=0.5, gradient_clip=0.5, **settings)
 
 
 def training_batches(rank: int, ranks: int, samples: int = TRAINING) -> Batches:
-    """This rank's part of batches of GLOBAL_BATCH planes, in order."""
+    """Return this rank's part of batches of GLOBAL_BATCH planes, in order."""
     drawn = planes(samples)
     sampler = DistributedSampler(drawn, ranks, rank, shuffle=False)  # type: ignore[arg-type]
     return DataLoader(drawn, batch_size=GLOBAL_BATCH // ranks, sampler=sampler)  # type: ignore[arg-type]
 
 
 def validation_batches(rank: int, ranks: int) -> Batches:
-    """All planes for one rank; five for the first and two for the second of two."""
+    """Return all planes for one rank; of two ranks, the first gets five and the second two."""
     drawn = planes(VALIDATION, seed=1)
     if ranks > 1:
         drawn = drawn[FIRST_RANKS_VALIDATION:] if rank else drawn[:FIRST_RANKS_VALIDATION]
@@ -96,17 +96,17 @@ def paper(rank: int, ranks: int = 2, **settings: Any) -> Found:
 
 
 def micro_batches(rank: int) -> Found:
-    """The same with each rank's batch in two parts."""
+    """As `paper`, with each rank's batch in two parts."""
     return paper(rank, micro_batches=2)
 
 
 def short(rank: int) -> Found:
-    """Seven planes for two ranks: the sampler fills up the shorter one."""
+    """Seven planes for two ranks: the sampler repeats one."""
     return fit(system(), training_batches(rank, 2, samples=7), None, max_epochs=2)
 
 
 def command_line(rank: int) -> Found:
-    """`dsfunet fit` with real shards, of which the second rank has fewer to validate on."""
+    """`dsfunet fit` on a store; the second rank has fewer validation planes."""
     from dsfunet.cli.main import main
 
     folder = Path(sys.argv[1])
@@ -116,7 +116,7 @@ def command_line(rank: int) -> Found:
 
 
 def stopped(module: DSFUNet, training: Batches, validation: Batches | None) -> Found:
-    """What a run that must fail says, and how long that took."""
+    """Return the error of a run that must fail, and the time it took."""
     start = time.monotonic()
     try:
         fit(module, training, validation)
@@ -149,25 +149,25 @@ def diverged_in_validation(rank: int) -> Found:
     return stopped(system(), training_batches(rank, 2), DataLoader(validation))  # type: ignore[arg-type]
 
 
-def told_to_end(rank: int) -> Found:
+def signalled(rank: int) -> Found:
     """The second rank alone gets a signal, in its second batch of three."""
 
-    class Teller(Callback):
+    class SignalSender(Callback):
         def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
             if rank == 1 and batch_idx == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    settings = {"default_root_dir": Path(sys.argv[1]) / "told", "enable_checkpointing": True}
+    settings = {"default_root_dir": Path(sys.argv[1]) / "signalled", "enable_checkpointing": True}
     module = system()
     try:
-        fit(module, training_batches(rank, 2), None, callbacks=[Teller(), StopOnSignal()], **settings)
+        fit(module, training_batches(rank, 2), None, callbacks=[SignalSender(), StopOnSignal()], **settings)
     except SystemExit as stopped:
         return {"status": stopped.code, "batches": module.batches_done}
     return {"status": 0, "batches": module.batches_done}
 
 
 def unequal(rank: int) -> Found:
-    """Loaders without such a sampler."""
+    """Loaders without a DistributedSampler."""
     loader: Batches = DataLoader(planes(4 if rank else 8), batch_size=2)  # type: ignore[arg-type]
     return stopped(system(), loader, None)
 
@@ -179,7 +179,7 @@ SCENARIOS: tuple[Callable[[int], Found], ...] = (
     command_line,
     diverged,
     diverged_in_validation,
-    told_to_end,
+    signalled,
     unequal,
 )
 
@@ -194,15 +194,15 @@ def run_all(folder: Path, rank: int) -> None:
 
 if __name__ == "__main__":
     with warnings.catch_warnings():
-        # Strict as the other tests, with the same exceptions.
+        # Warnings are errors, with the same exceptions as in the other tests.
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
         warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
         warnings.filterwarnings("ignore", message="The .*_dataloader. does not have many workers")
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
-        # Two ranks start where the first already made the folder; W&B is not asked here.
+        # The second rank finds the folder that the first one made.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         run_all(Path(sys.argv[1]), int(os.environ["RANK"]))
-    # Without waiting for threads of gloo, which sometimes outlive the other process by long.
+    # Do not wait for threads of gloo, which may run much longer than the other process.
     sys.stdout.flush()
     os._exit(0)

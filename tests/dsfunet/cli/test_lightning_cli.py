@@ -1,4 +1,4 @@
-"""`dsfunet fit` and `validate` on a real, tiny store; and runs that go on after a stop."""
+"""`dsfunet fit` and `validate` on a small store, and runs that are resumed."""
 
 import copy
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
     # `last.ckpt` and `best.ckpt` lie where the first of two runs put them.
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
-    # A run that goes on in another folder leaves the best checkpoint so far where it is.
+    # A run that resumes in another folder leaves the earlier best checkpoint where it is.
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),
     # We hand LightningCLI its arguments ourselves.
     pytest.mark.filterwarnings("ignore:LightningCLI's args parameter is intended"),
@@ -46,7 +46,7 @@ ADAM = {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3, "betas": [0.
 
 @pytest.fixture(scope="module", autouse=True)
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The dashboard's program writes nothing outside the tests' folders and calls nobody."""
+    """W&B writes nothing outside the tests' folders and opens no connection."""
     folder = tmp_path_factory.mktemp("wandb")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
@@ -60,7 +60,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def write_config(folder: Path, store: Path, dashboard: bool = False) -> Path:
-    """A whole training configuration: everything that smoke.yaml has, but smaller."""
+    """Write a complete training configuration: all parts of smoke.yaml, but smaller."""
     runs = str(folder / "run")
     loggers: list[dict[str, Any]] = [
         {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": runs, "name": "csv"}}
@@ -99,7 +99,7 @@ def write_config(folder: Path, store: Path, dashboard: bool = False) -> Path:
                     "class_path": "dsfunet.training.callbacks.CosineSchedule",
                     "init_args": {"warmup_batches": 1},
                 },
-                {"class_path": "dsfunet.training.callbacks.Gauges"},
+                {"class_path": "dsfunet.training.callbacks.RunMonitor"},
                 {"class_path": "dsfunet.training.callbacks.PlanePictures", "init_args": {"planes": 2}},
                 {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": checkpoints},
             ],
@@ -208,12 +208,12 @@ def test_fit_goes_on_from_a_checkpoint(fitted: Path, tiny_store: Path, tmp_path:
     assert int(again["state_dict"]["batches_seen"]) == 6
 
 
-def test_last_is_where_the_run_stands_and_may_not_be_there_yet(
+def test_last_is_the_latest_checkpoint_and_may_not_exist_yet(
     tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--config", str(write_config(tmp_path, tiny_store)), "--ckpt_path", "last"]
     assert main(["validate", *arguments]) == 2
-    assert f"found no {tmp_path}/run/last.ckpt" in capsys.readouterr().err
+    assert f"there is no {tmp_path}/run/last.ckpt" in capsys.readouterr().err
     for epochs in (1, 2):
         assert main(["fit", *arguments, "--trainer.max_epochs", str(epochs)]) == 0
         saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
@@ -221,7 +221,7 @@ def test_last_is_where_the_run_stands_and_may_not_be_there_yet(
 
 
 def test_training_without_files(tmp_path: Path) -> None:
-    """Straight from the simulator, as a configuration says it."""
+    """Training from the simulator, as a configuration requests."""
     recipe = {"samples": {"train": 8, "validation": 4}, "monte_carlo_share": 0.0, "seed": 5}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
 
@@ -281,7 +281,7 @@ def test_settings_given_beside_a_checkpoint_are_obeyed(
     assert models[0].joint_weight == 0.25
 
 
-def test_a_run_goes_where_it_is_told(fitted: Path, tmp_path: Path) -> None:
+def test_the_option_run_sets_the_folder_of_a_run(fitted: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     arguments = ["--config", str(fitted / "tiny.yaml"), "--run", str(elsewhere)]
     before = sorted(fitted.rglob("*.ckpt"))
@@ -301,6 +301,20 @@ def test_the_record_of_a_run_names_code_data_and_settings(fitted: Path, tiny_sto
     assert record["joint_step"] == "separate" and record["average_decay"] == 0.9
     assert record["optimizers/generators"]["lr"] == 1e-3
     assert record["networks/form_factor"]["network"] == "SpectralUNet"
+
+
+def test_a_run_that_diverges_is_one_line_and_keeps_its_batch(
+    tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, tiny_store)
+    arguments = ["--config", str(config), "--model.generator_optimizer.init_args.lr", "1e30"]
+    assert main(["fit", *arguments]) == 2
+    [line] = [each for each in capsys.readouterr().err.splitlines() if each.startswith("dsfunet: ")]
+    assert line.startswith("dsfunet: training diverged at batch 0: the losses on this process are ")
+    assert line.endswith(
+        f"the batch is in {tmp_path}/run/diverged_rank0.pt, the weights in diverged.ckpt beside it"
+    )
+    assert {path.name for path in tmp_path.glob("run/diverged*")} == {"diverged_rank0.pt", "diverged.ckpt"}
 
 
 def test_lone_discriminator_is_one_line(
@@ -345,7 +359,7 @@ def system() -> DSFUNet:
 
 
 def plain_trainer(folder: Path, epochs: int) -> lightning.Trainer:
-    """A trainer that leaves checkpoints and nothing else."""
+    """Return a trainer that writes checkpoints and nothing else."""
     checkpoints = ModelCheckpoint(
         folder, "best", "validation/mse", save_last=True, enable_version_counter=False
     )
@@ -361,7 +375,7 @@ def plain_trainer(folder: Path, epochs: int) -> lightning.Trainer:
 
 
 def test_two_epochs_equal_one_and_one_more(tmp_path: Path) -> None:
-    """Of the same batches: what the shuffling does after a stop is another matter."""
+    """With the same batches; the order after a stop is tested elsewhere."""
     whole = system()
     parts = [copy.deepcopy(whole), system()]
     next(parts[1].generators.parameters()).data += 1.0  # all of it must come from the checkpoint
@@ -386,8 +400,8 @@ def test_two_epochs_equal_one_and_one_more(tmp_path: Path) -> None:
             assert all(torch.equal(moments[name], second["state"][key][name]) for name in moments)
 
 
-class Onlooker(DSFUNet):
-    """Keeps which planes it was shown, by their mean, and learns nothing."""
+class PlaneRecorder(DSFUNet):
+    """A module that records the means of its planes and does not train."""
 
     shown: list[list[float]]
 
@@ -401,14 +415,16 @@ class Onlooker(DSFUNet):
         pass
 
 
-def test_a_run_that_goes_on_is_shown_the_planes_that_come_next(tiny_store: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_continues_with_the_next_planes(tiny_store: Path, tmp_path: Path) -> None:
     def shown(epochs: int, name: str, resume: Path | None = None) -> list[list[float]]:
         lightning.seed_everything(1, verbose=False)  # as the command line does at every start
-        onlooker = Onlooker(*(SpectralUNet(**NETWORK["init_args"]) for _ in COMPONENTS), torch.optim.Adam)  # type: ignore[arg-type]
-        onlooker.shown = []
+        recorder = PlaneRecorder(
+            *(SpectralUNet(**NETWORK["init_args"]) for _ in COMPONENTS), torch.optim.Adam
+        )  # type: ignore[arg-type]
+        recorder.shown = []
         trainer = plain_trainer(tmp_path / name, epochs)
-        trainer.fit(onlooker, datamodule=PlaneDataModule(str(tiny_store), 4, workers=0), ckpt_path=resume)
-        return onlooker.shown
+        trainer.fit(recorder, datamodule=PlaneDataModule(str(tiny_store), 4, workers=0), ckpt_path=resume)
+        return recorder.shown
 
     whole = shown(2, "whole")
     assert len(whole) == 6 and whole[:3] != whole[3:]

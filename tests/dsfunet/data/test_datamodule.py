@@ -1,4 +1,4 @@
-"""Batches for training and validation: of stores and other sources, in one process and several."""
+"""Batches for training and validation, from stores and other sources, in one process and in several."""
 
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,12 @@ def test_training_batches_are_shuffled_and_of_one_size(tiny_store: Path) -> None
 @pytest.mark.parametrize("setting", [{"batch_size": 0}, {"workers": -1}, {"validation_samples": 0}])
 def test_numbers_out_of_range_are_refused(tmp_path: Path, setting: dict[str, int]) -> None:
     [(name, value)] = setting.items()
-    with pytest.raises(InputError, match=f"{name} is {value}: expected at least"):
+    with pytest.raises(InputError, match=f"{name} is {value}; expected . or more"):
         PlaneDataModule(str(tmp_path), **setting)  # type: ignore[arg-type]
 
 
-def test_a_share_of_harder_masks_that_means_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"harder_masks is 1\.5: expected a share of 0 to 1"):
+def test_a_share_of_harder_masks_above_1_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"harder_masks is 1\.5; expected a share from 0 to 1"):
         PlaneDataModule(str(tmp_path), harder_masks=1.5)
 
 
@@ -123,7 +123,7 @@ def test_sources_take_the_place_of_stores(tiny_store: Path, tmp_path: Path) -> N
         "folder", "batch_size", "workers", "augment", "validation_samples", "shards_together",
         "harder_masks", "resident",
     }  # fmt: skip
-    # One source and the other's store.
+    # One source, and a store for the other split.
     (tmp_path / "validation.zarr").symlink_to(tiny_store / "validation.zarr")
     assert len(data_module(tmp_path, source=train).train_planes) == 12
 
@@ -132,13 +132,13 @@ def test_without_a_folder_both_sources_are_needed(tiny_store: Path) -> None:
     store = open_store(tiny_store / "train.zarr")
     for given in ({}, {"source": store}, {"validation_source": store}):
         with pytest.raises(
-            InputError, match=r"no folder: expected the folder of train\.zarr and validation\.zarr"
+            InputError, match=r"no folder; give the folder of train\.zarr and validation\.zarr"
         ):
             PlaneDataModule(**given)  # type: ignore[arg-type]
 
 
 class Rank:
-    """What the data module asks of a trainer, for one of several processes."""
+    """The parts of a trainer that the data module uses, for one of several processes."""
 
     class fit_loop:  # noqa: N801
         batch_idx = -1
@@ -160,7 +160,7 @@ def test_ranks_share_planes_out(tiny_store: Path, shards_together: int | None) -
         module.setup("fit")
         for split, loader in (("train", module.train_dataloader()), ("validation", module.val_dataloader())):
             batches = [batch["clean"].double().sum(dim=(1, 2, 3)).tolist() for batch in loader]
-            # Validation needs no equal numbers: each plane once.
+            # In validation, ranks may have different numbers of planes, each plane once.
             assert len(batches) == len(loader) == (2 if split == "train" or rank == 0 else 1)
             seen[split].append([each for batch in batches for each in batch])
     for split, count in (("train", 12), ("validation", 7)):

@@ -1,4 +1,4 @@
-"""What training is shown: the store's own planes, spread, turned without losing the product, and nothing else."""
+"""Samples for training: the planes of the store, spread, and turned so that their product stays."""
 
 import pickle
 import subprocess
@@ -27,7 +27,7 @@ def dataset(tiny_store: Path) -> PlaneDataset:
 
 
 def turns_of(seed: int, epoch: int, index: int, planes: int = 12) -> list[int]:
-    """Which symmetries planes and mask of the tiny store's training planes are given."""
+    """Return the symmetries drawn for a plane of the tiny training store and for its mask."""
     turns: list[int] = np.random.default_rng([seed, epoch]).integers(8, size=(2, planes))[:, index].tolist()
     return turns
 
@@ -60,7 +60,7 @@ def test_samples_are_the_stores(dataset: PlaneDataset, tiny_store: Path) -> None
             np.testing.assert_allclose(shown[name][0].numpy(), spread, rtol=0, atol=1e-6)
         assert shown["input"].shape == (2, 256, 256) and shown["input"].dtype == torch.float32
         expected = expected_input(stored.scattering, stored.mask)
-        # The root magnifies the rounding of the subtracted minimum near zero intensity.
+        # Near zero intensity, the square root magnifies the rounding of the subtracted minimum.
         np.testing.assert_allclose(shown["input"].numpy(), expected, rtol=0, atol=2e-3)
         assert np.array_equal(shown["input"][1].numpy() > 0, stored.mask)
         assert (shown["input"][0].numpy()[~stored.mask] == -1).all()
@@ -148,7 +148,7 @@ def test_harder_masks_are_those_of_the_store_that_hide_more(tiny_store: Path, ep
         assert any(np.array_equal(mask, rotate_and_flip(other, mask_turn)) for other in masks)
         assert mask.sum() <= own.sum()
         changed += mask.sum() < own.sum()
-        # With a share, a plane is as it is without or as it is with the choice.
+        # With a share of 0.5, each plane equals that with a share of 0 or that with a share of 1.
         assert any(torch.equal(shown[1]["input"], shown[which]["input"]) for which in (0, 2))
     assert 0 < changed < len(masks)
     unturned = [
@@ -159,7 +159,7 @@ def test_harder_masks_are_those_of_the_store_that_hide_more(tiny_store: Path, ep
 
 
 class OneSample:
-    """A source of one plane that scatters in a single corner, and what of it was measured."""
+    """A source of one plane that scatters in a single corner, with a given mask."""
 
     digest = "0"
 
@@ -176,7 +176,7 @@ class OneSample:
         return Sample(component, component, scattering, scattering, self.mask, 0.0)
 
 
-def test_a_turned_mask_that_hides_all_that_scatters_is_turned_with_the_plane(tiny_store: Path) -> None:
+def test_a_turned_mask_that_hides_all_scattering_is_turned_with_the_plane(tiny_store: Path) -> None:
     mask = np.zeros((256, 256), bool)
     mask[:8, :16] = True
     dataset = PlaneDataset(tiny_store / "train.zarr", augment=True)
@@ -193,7 +193,7 @@ def test_a_plane_with_nothing_measured_is_an_error_where_nothing_is_turned(datas
         dataset[0]
 
 
-def test_dataset_travels_and_the_store_is_opened_where_it_arrives(dataset: PlaneDataset) -> None:
+def test_a_pickled_dataset_opens_the_store_again(dataset: PlaneDataset) -> None:
     expected = dataset[2]
     content = pickle.dumps(dataset)
     assert len(content) < 2000  # no planes, no open files
@@ -204,7 +204,7 @@ def test_dataset_travels_and_the_store_is_opened_where_it_arrives(dataset: Plane
 
 
 class Numbered:
-    """A source that keeps which numbers it is asked for; fresh or not."""
+    """A source that records the numbers of the requested planes."""
 
     digest = "0"
 
@@ -222,7 +222,7 @@ class Numbered:
 
 
 @pytest.mark.parametrize(("fresh", "asked"), [(False, [3, 3, 7]), (True, [3, 11, 23])])
-def test_only_a_fresh_source_is_asked_for_planes_beyond_its_length(
+def test_only_a_fresh_source_gets_numbers_beyond_its_length(
     tiny_store: Path, fresh: bool, asked: list[int]
 ) -> None:
     source = Numbered(open_store(tiny_store / "validation.zarr"), fresh)

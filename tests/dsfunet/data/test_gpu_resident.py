@@ -1,4 +1,4 @@
-"""Planes on a device: the batches are those of the loader, and what does not fit or is no plane is refused."""
+"""Planes in the memory of a device: batches equal those of a loader, and wrong planes are refused."""
 
 from pathlib import Path
 
@@ -37,30 +37,30 @@ def test_batches_are_the_loaders(tiny_store: Path, split: str, augment: bool, ha
     assert_same({name: each[None] for name, each in one.items()}, stacked(dataset, visits[2:3]))
 
 
-def test_a_mask_that_hides_all_that_scatters_gives_way_to_the_planes_own(tiny_store: Path) -> None:
+def test_a_mask_that_hides_all_scattering_is_replaced_by_the_planes_own(tiny_store: Path) -> None:
     dataset = PlaneDataset(tiny_store / "train.zarr", augment=False, seed=4, harder_masks=1.0)
     resident = ResidentPlanes(dataset, CPU, progress=False)
     visit = next(
         each
         for each in range(len(dataset))
-        if (drawn := dataset.visit(each)).other is not None
+        if (drawn := dataset.augmentation(each)).other is not None
         and resident._measured[drawn.other] < resident._measured[drawn.index]
     )
-    drawn = dataset.visit(visit)
+    drawn = dataset.augmentation(visit)
     resident._masks[drawn.other] = 0
     own = PlaneDataset(tiny_store / "train.zarr", augment=False)
     assert_same({name: each[None] for name, each in resident[visit].items()}, stacked(own, [drawn.index]))
 
 
-def test_only_the_first_planes_are_kept_if_so_asked(tiny_store: Path) -> None:
+def test_only_the_first_planes_are_kept_on_request(tiny_store: Path) -> None:
     dataset = PlaneDataset(tiny_store / "validation.zarr", augment=False)
     assert len(ResidentPlanes(dataset, CPU, planes=3, progress=False)) == 3
     assert len(ResidentPlanes(dataset, CPU, planes=10**6, progress=False)) == len(dataset)
 
 
-def test_planes_that_wear_each_others_masks_are_kept_all_or_none(tiny_store: Path) -> None:
+def test_planes_that_exchange_masks_are_kept_all_or_none(tiny_store: Path) -> None:
     dataset = PlaneDataset(tiny_store / "validation.zarr", augment=False, harder_masks=0.5)
-    with pytest.raises(ValueError, match="only some planes are kept of a dataset with harder_masks"):
+    with pytest.raises(ValueError, match="planes is given for a dataset with harder_masks; expected None"):
         ResidentPlanes(dataset, CPU, planes=3, progress=False)
 
 
@@ -90,7 +90,7 @@ def test_planes_that_do_not_fit_the_memory_are_refused_with_both_sizes(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**20, 2**30))
     dataset = PlaneDataset(tiny_store / "validation.zarr", augment=False)
-    with pytest.raises(InputError, match=r"planes take 0\.0 GiB, and 0\.0 GiB of memory of cuda are free"):
+    with pytest.raises(InputError, match=r"planes need 0\.0 GiB and cuda has 0\.0 GiB of free memory"):
         ResidentPlanes(dataset, torch.device("cuda"), progress=False)
 
 
@@ -102,7 +102,7 @@ def test_a_source_that_makes_planes_anew_cannot_be_kept(tiny_store: Path) -> Non
         def __len__(self) -> int:
             return 4
 
-    with pytest.raises(InputError, match="planes of a Fresh are made anew: expected those of a store"):
+    with pytest.raises(InputError, match="the planes come from a Fresh; expected a store of planes"):
         ResidentPlanes(PlaneDataset(Fresh(), augment=False), CPU)  # type: ignore[arg-type]
 
 

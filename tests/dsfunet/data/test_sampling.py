@@ -1,4 +1,4 @@
-"""The order of planes: the same from the same seed, shared out between ranks, and found again after a stop."""
+"""The order of planes: it follows from the seed, is divided between ranks, and is resumed after a stop."""
 
 import warnings
 from itertools import pairwise
@@ -32,7 +32,7 @@ def test_ranks_share_an_epoch_and_have_equally_many(ranks: int, blocks_together:
 
 
 @pytest.mark.parametrize(("blocks", "last"), [(3, 1), (3, 4), (1, 4), (7, 2)])
-def test_a_short_shard_keeps_no_rank_waiting(blocks: int, last: int) -> None:
+def test_a_short_shard_leaves_no_rank_waiting(blocks: int, last: int) -> None:
     planes = 4 * (blocks - 1) + last
     for epoch in range(8):
         parts = [EpochSampler(planes, 4, rank, 0, 4, 1) for rank in range(4)]
@@ -69,7 +69,9 @@ def test_validation_shows_every_plane_once(planes: int, ranks: int) -> None:
 
 
 def test_fewer_planes_than_ranks_are_refused() -> None:
-    with pytest.raises(InputError, match="2 validation planes for 3 processes: expected one each"):
+    with pytest.raises(
+        InputError, match="2 validation planes for 3 processes; expected at least one plane per process"
+    ):
         EachOnceSampler(2, 3, 0)
 
 
@@ -114,13 +116,13 @@ def test_a_loader_begins_with_the_first_batch_not_yet_trained_on(workers: int) -
     assert len(batches) == 5
 
 
-def test_a_run_that_goes_on_otherwise_is_warned() -> None:
+def test_a_run_that_resumes_with_other_settings_is_warned() -> None:
     state = loader().state_dict()
     assert all(type(value) in (int, type(None)) for value in state.values())  # loads weights-only
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loader().load_state_dict(state)
-    with pytest.warns(UserWarning, match="with batch_size 5, and was stopped with 4: until the epoch ends"):
+    with pytest.warns(UserWarning, match="with batch_size 5 instead of 4; in the rest of this epoch"):
         loader(5).load_state_dict(state)
-    with pytest.warns(UserWarning, match="with num_replicas 2, and was stopped with 1"):
+    with pytest.warns(UserWarning, match="with num_replicas 2 instead of 1"):
         loader(num_replicas=2).load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Samples read straight from shard files are those that zarr reads, and damage is noticed."""
+"""Samples read directly from shard files equal those that zarr reads, and damage is noticed."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsfunet.data.shard_reader import ShardReader, shard_reader
+from dsfunet.data.shard_reader import ShardReader, open_shard_reader
 from dsfunet.data.store import LAYOUT, open_store
 from dsfunet.errors import InputError
 
@@ -15,7 +15,7 @@ PICTURES = [name for name, layout in LAYOUT.items() if layout.picture]
 
 
 def reader_of(path: Path, name: str) -> ShardReader | None:
-    return shard_reader(path / name, LAYOUT[name].shape, LAYOUT[name].dtype, 12, 5)
+    return open_shard_reader(path / name, LAYOUT[name].shape, LAYOUT[name].dtype, 12, 5)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_every_flipped_bit_is_noticed(store_copy: Path, where: int) -> None:
     content[where] ^= 4
     shard.write_bytes(content)
     store = open_store(store_copy)
-    with pytest.raises(InputError, match=r"mask of sample 0 is damaged \(its checksum is not that"):
+    with pytest.raises(InputError, match=r"mask of sample 0 is damaged \(its checksum is wrong"):
         store.sample(0)
     assert store.sample(5).mask.any()  # another shard
 
@@ -59,17 +59,17 @@ def test_a_short_and_a_missing_shard_are_named(store_copy: Path) -> None:
     with pytest.raises(InputError, match="form_factor of sample 6 is damaged"):
         open_store(store_copy).sample(6)
     shard.unlink()
-    with pytest.raises(InputError, match="sample 6 is missing, its shard was deleted or never written"):
+    with pytest.raises(InputError, match="sample 6 is missing; its shard was deleted or never written"):
         open_store(store_copy).sample(6)
 
 
-def test_a_mask_of_a_missing_shard_is_not_one_that_hides_all(store_copy: Path) -> None:
+def test_a_missing_shard_is_not_taken_for_a_mask_that_hides_all(store_copy: Path) -> None:
     (store_copy / "mask" / "c" / "1" / "0" / "0").unlink()
     ours, zarrs = open_store(store_copy), open_store(store_copy)
     zarrs._readers["mask"] = zarrs.array("mask")  # which gives fill values
     for store in (ours, zarrs):
         assert store.mask(0).any()
-        with pytest.raises(InputError, match="sample 6 is missing, its shard was deleted or never written"):
+        with pytest.raises(InputError, match="sample 6 is missing; its shard was deleted or never written"):
             store.mask(6)
 
 

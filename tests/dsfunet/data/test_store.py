@@ -1,4 +1,4 @@
-"""The store of planes: its layout, its checks, and that a stored sample is the physics its metadata name."""
+"""The store of planes: its layout, its checks, and that samples agree with the physics of their metadata."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ PRODUCT = 2e-3
 
 @pytest.fixture
 def store_copy(tiny_store: Path, tmp_path: Path) -> Path:
-    """A store that a test may damage."""
+    """A copy of a store that a test may damage."""
     return Path(shutil.copytree(tiny_store / "validation.zarr", tmp_path / "validation.zarr"))
 
 
@@ -65,7 +65,7 @@ def extremes(picture: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
 
 @every_split
 def test_a_sample_is_the_physics_its_metadata_name(tiny_store: Path, split: str) -> None:
-    """From species, rotations, cell, plane, m_A and alphas alone, by the direct sums, the stored planes again."""
+    """Direct sums over species, rotations, cell, plane, m_A and alphas give the stored planes."""
     store = open_store(tiny_store / f"{split}.zarr")
     catalogue = {species.name: species for species in load_catalogue()}
     names = store.attributes["species_names"]
@@ -93,7 +93,7 @@ def test_a_sample_is_the_physics_its_metadata_name(tiny_store: Path, split: str)
 
 @every_split
 def test_the_floors_are_minimum_over_range(tiny_store: Path, split: str) -> None:
-    """They are checked by themselves too: where a floor is 0, as for clipped order, the product hides it."""
+    """Floors are checked separately: where one is 0, as for clipped order, the product does not show the other."""
     store = open_store(tiny_store / f"{split}.zarr")
     for index in range(len(store)):
         sample = store.sample(index)
@@ -259,7 +259,7 @@ def test_a_file_a_folder_an_array_an_old_group_or_half_a_group_is_no_store(tmp_p
 
 def test_a_zarr_group_of_something_else_is_no_store(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "other.zarr", zarr_format=3)
-    with pytest.raises(InputError, match=r"not a store of simulated planes \(its attributes name no layout"):
+    with pytest.raises(InputError, match=r"not a store of simulated planes \(its attributes have no layout"):
         open_store(tmp_path / "other.zarr")
 
 
@@ -267,7 +267,7 @@ def test_a_zarr_group_of_something_else_is_no_store(tmp_path: Path) -> None:
 def test_another_layout_is_named(tmp_path: Path, version: int | str) -> None:
     group = zarr.create_group(tmp_path / "other.zarr", zarr_format=3)
     group.attrs.update({"layout_version": version})
-    message = f"layout version {version}, this program reads version {LAYOUT_VERSION}$"
+    message = f"the store has layout version {version}; expected version {LAYOUT_VERSION}$"
     with pytest.raises(InputError, match=message):
         open_store(tmp_path / "other.zarr")
 
@@ -300,7 +300,7 @@ def test_an_array_of_another_kind_is_named(
     shutil.rmtree(store_copy / "form_factor")
     if shape is not None:
         zarr.open_group(store_copy, mode="r+").create_array("form_factor", shape=shape, dtype=dtype)
-    with pytest.raises(InputError, match=rf"array form_factor is {found}, expected \(8, 256, 256\) float16$"):
+    with pytest.raises(InputError, match=rf"array form_factor is {found}; expected \(8, 256, 256\) float16$"):
         open_store(store_copy)
 
 
@@ -315,6 +315,6 @@ def test_a_flipped_bit_is_noticed(store_copy: Path) -> None:
 
 
 def test_electrons_are_those_of_the_elements_in_the_catalogue() -> None:
-    """The metadata name species; their elements must be the ones the physics knows, spelled alike."""
+    """The elements of the species in the metadata must be known to the physics by the same names."""
     elements = {element for species in load_catalogue() for element in species.elements}
     assert all(gemmi.Element(element).name == element for element in elements)

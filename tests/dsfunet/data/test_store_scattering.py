@@ -1,4 +1,4 @@
-"""Stores of degraded planes: what is shown is what is stored, what is clean is the product, and none is lost."""
+"""Stores of degraded planes: the input is the stored scattering, and `clean` is the product of the components."""
 
 import shutil
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_generators_see_what_was_measured_and_discriminators_the_product(
         planes = {"scattering": sample.scattering, "clean": sample.clean}
         mask = sample.mask
         if augment:
-            turns = dataset.visit(index).turn, dataset.visit(index).mask_turn
+            turns = dataset.augmentation(index).turn, dataset.augmentation(index).mask_turn
             planes = {name: turned(plane, turns[0]) for name, plane in planes.items()}
             mask = turned(mask, turns[1])
         expected = network_input(planes["scattering"], mask)
@@ -108,19 +108,19 @@ def turned(plane: np.ndarray, which: int) -> np.ndarray:  # type: ignore[type-ar
 
 
 def test_a_store_that_lost_its_scattering_is_refused(degraded_store: Path, tmp_path: Path) -> None:
-    """Or the clean plane would pass for the measured one."""
+    """Otherwise the clean plane would be taken for the measured one."""
     lost = Path(shutil.copytree(degraded_store, tmp_path / "lost.zarr"))
     shutil.rmtree(lost / "scattering")
-    with pytest.raises(InputError, match=r"array scattering is None None, expected \(8, 256, 256\) float16$"):
+    with pytest.raises(InputError, match=r"array scattering is None None; expected \(8, 256, 256\) float16$"):
         open_store(lost)
     torn = Path(shutil.copytree(degraded_store, tmp_path / "torn.zarr"))
     shutil.rmtree(torn / "scattering" / "c")
-    with pytest.raises(InputError, match="sample 3 is missing, its shard was deleted or never written"):
+    with pytest.raises(InputError, match="sample 3 is missing; its shard was deleted or never written"):
         open_store(torn).sample(3)
 
 
 def test_stores_of_the_first_layout_are_refused(degraded_store: Path, tmp_path: Path) -> None:
     old = Path(shutil.copytree(degraded_store, tmp_path / "old.zarr"))
     zarr.open_group(old, mode="r+").attrs["layout_version"] = 1
-    with pytest.raises(InputError, match=r"layout version 1, this program reads version 2$"):
+    with pytest.raises(InputError, match=r"the store has layout version 1; expected version 2$"):
         open_store(old)

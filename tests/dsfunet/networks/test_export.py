@@ -1,4 +1,4 @@
-"""Exported networks answer as the networks themselves, say what they are, and nothing of where they were made."""
+"""Exported networks give the networks' outputs, describe themselves, and hold no paths of this machine."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def plane() -> npt.NDArray[np.float64]:
 
 @pytest.fixture(scope="module")
 def shown(plane: npt.NDArray[np.float64]) -> torch.Tensor:
-    """What networks see of that plane, and of it turned and flipped: (5, 3, 256, 256), I_SRO unknown in two."""
+    """Network inputs of that plane, turned and flipped: (5, 3, 256, 256), with I_SRO unknown in two."""
     stack, measured = check_planes(plane, None)
     first = torch.from_numpy(network_input(stack[0], measured[0]))[None]
     planes = torch.cat([first, *(first.rot90(turns, (2, 3)) for turns in (1, 2, 3)), first.flip(2)])
@@ -50,7 +50,7 @@ def shown(plane: npt.NDArray[np.float64]) -> torch.Tensor:
 
 
 def small() -> Generators:
-    """The paper's kind of network, which sees one channel, and ours at its widest, which sees three."""
+    """Return a network of the paper's kind with one channel, and one of ours with three."""
     torch.manual_seed(3)
     paper = Pix2PixGenerator(in_channels=1, channels=(4, 8, 8), dropout=0.5)
     spectral = SpectralUNet(in_channels=3, channels=(8, 16), blocks=(1, 1), fourier_channels=(4, 8))
@@ -71,7 +71,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answer(path: Path, planes: torch.Tensor) -> torch.Tensor:
-    """What an exported file makes of planes."""
+    """Return the outputs of an exported file."""
     if path.suffix == ".pt2":
         with torch.no_grad():
             result: torch.Tensor = torch.export.load(path).module()(planes)
@@ -81,7 +81,7 @@ def answer(path: Path, planes: torch.Tensor) -> torch.Tensor:
 
 
 def read_description(path: Path) -> dict[str, str]:
-    """What a file says of itself."""
+    """Read the description in a file."""
     if path.suffix == ".onnx":
         return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     extra_files = {DESCRIPTION_FILE: ""}
@@ -119,7 +119,7 @@ def test_files_describe_themselves(exported: Path, suffix: str) -> None:
         assert "((s + 1) / 2)^2" in description["output"]
 
 
-def test_files_do_not_tell_where_they_were_made(exported: Path) -> None:
+def test_files_hold_no_paths_of_this_machine(exported: Path) -> None:
     files = sorted(exported.iterdir())
     assert [path.name for path in files] == [
         f"{component}{suffix}" for component in COMPONENTS for suffix in (".onnx", ".pt2")
@@ -146,12 +146,14 @@ def test_networks_in_use_are_exported_and_left_as_they_are(tmp_path: Path, shown
 
 
 @pytest.mark.parametrize("suffix", SAVE)
-def test_a_file_that_answers_otherwise_is_not_kept(tmp_path: Path, suffix: str) -> None:
+def test_a_file_with_other_outputs_is_not_kept(tmp_path: Path, suffix: str) -> None:
     before = b"what was there"
     (tmp_path / f"form_factor{suffix}").write_bytes(before)
     generators = small()
     generators.form_factor.set_sampling(True)  # type: ignore[operator] # the noise is another with every pass
-    with pytest.raises(InputError, match=rf"form_factor\{suffix}: the file answers .* off the network"):
+    with pytest.raises(
+        InputError, match=rf"form_factor\{suffix}: the outputs of the exported file differ by"
+    ):
         SAVE[suffix](generators, tmp_path)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
@@ -159,14 +161,14 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path: Path, suffix: str) 
 def test_weights_that_are_not_numbers_are_not_exported(tmp_path: Path) -> None:
     generators = small()
     next(generators.form_factor.parameters()).data[:] = torch.nan
-    with pytest.raises(InputError, match="the file answers nan off"):
+    with pytest.raises(InputError, match="the exported file differ by nan from"):
         save_torch_export(generators, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_networks_that_take_no_planes_of_256_pixels(tmp_path: Path) -> None:
     network = SpectralUNet(channels=(8, 16), blocks=(1, 1), fourier_channels=(4, 8), fold=3)
-    with pytest.raises(InputError, match="sides must be divisible by 6"):
+    with pytest.raises(InputError, match="expected sides divisible by 6"):
         save_torch_export(Generators(network, network, "", "", {}), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

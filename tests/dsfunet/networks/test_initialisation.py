@@ -1,4 +1,4 @@
-"""Starting weights: their distribution, and that a seed settles them."""
+"""Starting weights: their distribution, and that a seed determines them."""
 
 import pytest
 import torch

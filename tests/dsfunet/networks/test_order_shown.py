@@ -1,4 +1,4 @@
-"""A form-factor generator that is shown I_SRO where it is known: its input, its growth, its training, its use."""
+"""A form-factor generator with I_SRO as an input where it is known: input, growth, training and use."""
 
 from functools import partial
 from typing import Any
@@ -14,14 +14,14 @@ from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.lattice.mode import fit_order, levelled
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
-from dsfunet.networks.inputs import shown_to
+from dsfunet.networks.inputs import restore_floor, select_inputs
 from dsfunet.networks.spectral_unet import quotient_channel
 from dsfunet.networks.weights import Generators, save_folder
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.preprocessing import network_input, spread, unspread
 from dsfunet.training.callbacks import StartFrom
-from dsfunet.training.losses import shown_order, squared_error_loss
+from dsfunet.training.losses import squared_error_loss
 from dsfunet.training.module import ORDER_SHOWN, DSFUNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers")
@@ -45,15 +45,15 @@ def planes(samples: int = 2, channels: int = 2, side: int = 32) -> Tensor:
     return drawn
 
 
-def test_each_network_is_shown_what_it_takes() -> None:
+def test_each_network_gets_its_channels() -> None:
     shown, order = planes(), planes(channels=1)
-    assert torch.equal(shown_to(Pix2PixGenerator(1, (4, 8, 8)), shown, order), shown[:, :1])
-    assert torch.equal(shown_to(network(2), shown, order), shown)
-    assert torch.equal(shown_to(network(3), shown, order), torch.cat([shown, order], dim=1))
-    unknown = shown_to(network(3), shown)
+    assert torch.equal(select_inputs(Pix2PixGenerator(1, (4, 8, 8)), shown, order), shown[:, :1])
+    assert torch.equal(select_inputs(network(2), shown, order), shown)
+    assert torch.equal(select_inputs(network(3), shown, order), torch.cat([shown, order], dim=1))
+    unknown = select_inputs(network(3), shown)
     assert torch.equal(unknown[:, :2], shown) and not unknown[:, 2].any()
-    with pytest.raises(InputError, match="4 input channels: expected 1 to 3"):
-        shown_to(Pix2PixGenerator(4, (4, 8, 8)), shown, order)
+    with pytest.raises(InputError, match="the network has 4 input channels; expected 1 to 3"):
+        select_inputs(Pix2PixGenerator(4, (4, 8, 8)), shown, order)
 
 
 def test_quotient_is_the_root_of_the_form_factor_where_order_is_bright() -> None:
@@ -74,11 +74,11 @@ def test_a_grown_network_answers_as_the_small_one_did(given: int) -> None:
     small, large = network(given), network(3, seed=1, blocks=(2, 3))
     large.grow_from(small)
     shown = planes(channels=3)
-    expected = small(shown_to(small, shown[:, :2], shown[:, 2:]))
+    expected = small(select_inputs(small, shown[:, :2], shown[:, 2:]))
     if given == 3:
         torch.testing.assert_close(large(shown), expected, rtol=0, atol=1e-6)
-    unknown = shown_to(large, shown[:, :2])
-    torch.testing.assert_close(large(unknown), small(shown_to(small, shown[:, :2])), rtol=0, atol=1e-6)
+    unknown = select_inputs(large, shown[:, :2])
+    torch.testing.assert_close(large(unknown), small(select_inputs(small, shown[:, :2])), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_order_is_shown_as_lattice_mode_finds_it() -> None:
     order = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
     low, high = 0.5, 4.0
     normalised = spread((order - low) / (high - low))
-    found = shown_order(normalised, torch.tensor(low / (high - low), dtype=torch.float64))
+    found = restore_floor(normalised, torch.tensor(low / (high - low), dtype=torch.float64))
     torch.testing.assert_close(unspread(found), order / high)
 
 
@@ -119,7 +119,7 @@ def batch_planes(samples: int = 4) -> list[dict[str, Tensor]]:
 
 
 class Spy(SpectralUNet):
-    """Remembers what it was shown."""
+    """A network that records its inputs."""
 
     def __init__(self) -> None:
         super().__init__(**{**SETTINGS, "in_channels": 3})
@@ -153,7 +153,7 @@ def test_the_order_is_shown_of_a_share_of_the_planes() -> None:
     spy = Spy()
     fit(system(spy, order_shown=0.5))
     training = [each for each in spy.seen if each.shape[0] == 4]
-    truth = shown_order(
+    truth = restore_floor(
         torch.stack([each["short_range_order"] for each in batch_planes()]), torch.tensor(0.25)
     )
     known = []
@@ -173,7 +173,7 @@ def test_validation_scores_both_ways_of_the_form_factor() -> None:
     module = system(network().requires_grad_(True).train())
     run = fit(module, batches=1)
     batch = {name: torch.stack([each[name] for each in batch_planes()]) for name in batch_planes()[0]}
-    order = shown_order(batch["short_range_order"], batch["short_range_order_floor"])
+    order = restore_floor(batch["short_range_order"], batch["short_range_order_floor"])
     with torch.no_grad():
         for known, name in ((None, "form_factor"), (order, ORDER_SHOWN)):
             answer = module(batch["input"], known)[0]
@@ -198,9 +198,15 @@ def test_one_generator_may_train_alone() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"trained": "form_factor", "joint_step": "fused"}, "trained is form_factor, beside"),
-        ({"trained": "form_factor", "explanation_weight": 0.1}, "trained is form_factor, beside"),
-        ({"order_shown": 1.5}, "order_shown is 1.5: expected a share"),
+        (
+            {"trained": "form_factor", "joint_step": "fused"},
+            "trained is form_factor: discriminators, a joint step and explanation_weight need both",
+        ),
+        (
+            {"trained": "form_factor", "explanation_weight": 0.1},
+            "trained is form_factor: discriminators, a joint step and explanation_weight need both",
+        ),
+        ({"order_shown": 1.5}, "order_shown is 1.5; expected a share"),
     ],
 )
 def test_settings_that_contradict_each_other(settings: dict[str, Any], message: str) -> None:
@@ -219,13 +225,13 @@ def test_training_starts_from_smaller_weights(tmp_path: Any) -> None:
         found = module(shown)
     torch.testing.assert_close(found[0], given.form_factor(shown), rtol=0, atol=1e-6)
     torch.testing.assert_close(found[1], given.short_range_order(shown), rtol=0, atol=1e-6)
-    with pytest.raises(InputError, match="its form_factor does not fit the configuration's"):
+    with pytest.raises(InputError, match="the form_factor network does not fit the configuration"):
         StartFrom(str(tmp_path / "given")).on_fit_start(trainer, system(network(1)))
 
 
-def test_lattice_mode_asks_the_network_again() -> None:
+def test_lattice_mode_runs_the_network_again() -> None:
     class Copier(torch.nn.Module):
-        """Answers with the I_SRO that it is shown, and -1 where it is shown none."""
+        """Returns its I_SRO input, and -1 where there is none."""
 
         in_channels = 3
 

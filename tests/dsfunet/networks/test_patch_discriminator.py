@@ -1,4 +1,4 @@
-"""The PatchGAN: its size, what a logit sees, and that it looks at both of its inputs."""
+"""The PatchGAN: its size, the patch of each logit, and that it uses both inputs."""
 
 import pytest
 import torch

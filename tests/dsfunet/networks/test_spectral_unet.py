@@ -1,4 +1,4 @@
-"""The release generator: its Fourier block starts as nothing and sees everything, and its size is what ships."""
+"""The release generator: its Fourier block starts as the identity and covers the whole plane; its size."""
 
 from pathlib import Path
 
@@ -181,7 +181,7 @@ def test_oblong_planes_and_three_stages() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(30, 32), (32, 36)])
 def test_sides_that_do_not_divide(height: int, width: int) -> None:
-    with pytest.raises(InputError, match=rf"{height}, {width}\) pixels: .*divisible by 8"):
+    with pytest.raises(InputError, match=rf"{height} x {width} pixels; .*divisible by 8"):
         tiny()(torch.zeros(1, 2, height, width))
 
 
@@ -194,7 +194,7 @@ def test_sides_that_do_not_divide(height: int, width: int) -> None:
     ],
 )
 def test_settings_of_unequal_length(settings: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="one entry a stage"):
+    with pytest.raises(InputError, match="expected one entry per stage"):
         tiny(**settings)
 
 
@@ -205,7 +205,7 @@ def test_settings_of_unequal_length(settings: dict[str, object]) -> None:
         ({"in_channels": 0}, "below 1"),
         ({"blocks": (1, 0)}, "below 1"),
         ({"fourier_channels": (4, -8)}, "below 1"),
-        ({"channels": (8, 12)}, r"\[8, 12\]: expected multiples of 8"),
+        ({"channels": (8, 12)}, r"\[8, 12\]; expected multiples of 8"),
     ],
 )
 def test_settings_that_make_no_network(settings: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Weights from strangers: whatever the file and the command, nothing in it is run, and one sentence says no."""
+"""Untrusted weights: no command runs code from such a file, and each refuses it with one sentence."""
 
 import io
 import logging
@@ -24,7 +24,7 @@ from tests.dsfunet.cli.test_lightning_cli import write_config
 
 
 class Bomb:
-    """Unpickled, it would leave a file behind."""
+    """An object that leaves a file behind when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,7 +38,7 @@ def tiny() -> SpectralUNet:
 
 
 def checkpoint(**more: Any) -> dict[str, Any]:
-    """What `dsfunet fit` writes, and what somebody added."""
+    """Return a checkpoint as `dsfunet fit` writes it, with additions."""
     content: dict[str, Any] = {
         "state_dict": DSFUNet(tiny(), tiny(), partial(torch.optim.SGD, lr=0.1)).state_dict(),
         "networks": dict.fromkeys(COMPONENTS, describe_network(tiny())),
@@ -50,7 +50,7 @@ def checkpoint(**more: Any) -> dict[str, Any]:
 
 
 def in_a_checkpoint(path: Path, bomb: Bomb) -> None:
-    """Beside weights that are all in order."""
+    """A bomb beside correct weights."""
     torch.save(checkpoint(optimizer_states=[bomb]), path)
 
 
@@ -69,7 +69,7 @@ def in_a_whole_module(path: Path, bomb: Bomb) -> None:
 
 
 def in_an_exported_program(path: Path, bomb: Bomb) -> None:
-    """Where torch.export.load would unpickle it; and with the name of a checkpoint."""
+    """A bomb that torch.export.load would unpickle, in a file with the name of a checkpoint."""
     program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
     stream, sample = io.BytesIO(), io.BytesIO()
     torch.export.save(program, stream)
@@ -90,7 +90,7 @@ BOMBS = (
 
 
 def command_line(command: str, weights: Path, store: Path) -> list[str]:
-    """A command that reads weights, with all else in order."""
+    """Return a command that reads weights, with all other arguments correct."""
     folder = weights.parent
     if command == "export":
         return ["export", str(weights), "--out", str(folder / "out")]
@@ -105,7 +105,7 @@ def assert_one_sentence(capsys: pytest.CaptureFixture[str], message: str) -> Non
     captured = capsys.readouterr()
     said = [line for line in captured.err.splitlines() if line.startswith("dsfunet: ")]
     assert len(said) == 1 and message in said[0], captured.err
-    # Torch's advice is to load without care; Lightning's is not for our users.
+    # Torch advises to load without the restriction, and Lightning's advice is not for our users.
     assert "weights_only" not in captured.err and "Traceback" not in captured.err
 
 
@@ -135,7 +135,7 @@ def test_nothing_hidden_in_a_checkpoint_is_run(
 
 
 def test_the_bombs_are_live(tmp_path: Path) -> None:
-    """Or the test above would hold nothing."""
+    """Without this, the test above would prove nothing."""
     for number, hide in enumerate(BOMBS):
         path, exploded = tmp_path / f"{number}.ckpt", tmp_path / f"exploded {number}"
         hide(path, Bomb(exploded))
@@ -171,26 +171,26 @@ def truncated(path: Path) -> None:
 
 
 NO_WEIGHTS: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "pt2": ("network.pt2", lambda path: path.write_bytes(b"PK\x03\x04"), "an exported network"),
-    "onnx": ("network.onnx", lambda path: path.write_bytes(b"\x08\x0a"), "an exported network"),
-    "one safetensors": ("form_factor.safetensors", lambda path: path.touch(), "expected the folder"),
+    "pt2": ("network.pt2", lambda path: path.write_bytes(b"PK\x03\x04"), "this is an exported network"),
+    "onnx": ("network.onnx", lambda path: path.write_bytes(b"\x08\x0a"), "this is an exported network"),
+    "one safetensors": ("form_factor.safetensors", lambda path: path.touch(), "give the folder"),
     "truncated safetensors": ("weights", truncated, "short_range_order.safetensors: not a safetensors file"),
-    "empty folder": ("weights", lambda path: path.mkdir(), "found no form_factor.safetensors in it"),
+    "empty folder": ("weights", lambda path: path.mkdir(), "the folder has no form_factor.safetensors"),
     "picture": ("picture.png", lambda path: path.write_bytes(b"\x89PNG\r\n"), "not a checkpoint that can be"),
     "weights a list": (
         "weights.ckpt",
         lambda path: torch.save(checkpoint(state_dict=[1]), path),
-        "it holds no weights",
+        "the checkpoint has no weights",
     ),
     "numbered weights": (
         "weights.ckpt",
         lambda path: torch.save(checkpoint(state_dict={1: torch.zeros(1)}), path),
-        "it holds no weights",
+        "the checkpoint has no weights",
     ),
     "weights that are none": (
         "weights.ckpt",
         lambda path: torch.save(checkpoint(state_dict=dict.fromkeys(checkpoint()["state_dict"], 3)), path),
-        "weights do not fit a SpectralUNet",
+        "the weights do not fit a SpectralUNet",
     ),
 }
 
@@ -226,6 +226,6 @@ def test_settings_that_ask_for_all_memory_are_refused_before_they_get_it(
             description["settings"][key] = [2**22] * len(description["settings"][key])
     path = tmp_path / "weights.ckpt"
     torch.save(checkpoint(networks=dict.fromkeys(COMPONENTS, description)), path)
-    with pytest.raises(InputError, match=r"weights\.ckpt: weights do not fit a"):
+    with pytest.raises(InputError, match=r"weights\.ckpt: the weights do not fit a"):
         load_generators(path)
     assert built_on == ["meta"]  # where tensors have shapes and nothing else

@@ -1,4 +1,4 @@
-"""Weights on disk: what is written is what is read, and nothing but our own weights is ever believed."""
+"""Weights on disk: they are read as they were written, and only files of this program are accepted."""
 
 import json
 import pickle
@@ -34,7 +34,7 @@ def tiny(seed: int = 0) -> SpectralUNet:
 
 
 def make_generators() -> Generators:
-    # Two kinds of network, one input channel and two: each file must speak for itself.
+    # Two kinds of network, with one and two input channels: each file must describe its own.
     torch.manual_seed(5)
     paper = Pix2PixGenerator(in_channels=1, channels=(4, 8, 8), dropout=0.25)
     return Generators(paper.eval(), tiny().eval(), "test", "", {})
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make_checkpoint(path: Path, average_decay: float | None = None, **changes: Any) -> DSFUNet:
-    """The parts of a checkpoint that matter here; test_training holds that a real one has them."""
+    """Save the parts of a checkpoint that matter here; test_lightning_cli tests that a real one has them."""
     module = DSFUNet(tiny(1), tiny(2), partial(torch.optim.SGD, lr=0.1), average_decay=average_decay)
     if module.averages is not None:
         for parameter in module.averages.parameters():
@@ -135,10 +135,13 @@ def test_description_is_plain_and_builds_the_same_network(network: nn.Module) ->
         ({"network": "SpectralUNet"}, "settings"),
         ({"network": "SpectralUNet", "settings": {"depth": 3}}, "depth"),
         ({"network": "SpectralUNet", "settings": [1, 2]}, "settings that SpectralUNet does not take"),
-        ({"network": "SpectralUNet", "settings": {"channels": [8]}}, "one entry a stage"),
+        ({"network": "SpectralUNet", "settings": {"channels": [8]}}, "expected one entry per stage"),
         ({"network": "SpectralUNet", "settings": {"fold": -4}}, "settings that SpectralUNet does not take"),
-        ({"network": "SpectralUNet", "settings": {"channels": [8, 12]}}, "does not take|one entry a stage"),
-        ({"network": "Pix2PixGenerator", "settings": {"dropout": 2.0}}, "dropout = 2.0"),
+        (
+            {"network": "SpectralUNet", "settings": {"channels": [8, 12]}},
+            "does not take|expected one entry per stage",
+        ),
+        ({"network": "Pix2PixGenerator", "settings": {"dropout": 2.0}}, "dropout is 2.0"),
     ],
 )
 def test_descriptions_that_name_no_network(description: dict[str, Any], message: str) -> None:
@@ -153,7 +156,7 @@ def rewrite_description(path: Path, description: str | None) -> None:
 
 def test_missing_file(folder: Path, tmp_path: Path) -> None:
     (folder / "short_range_order.safetensors").unlink()
-    with pytest.raises(InputError, match=r"found no short_range_order\.safetensors in it"):
+    with pytest.raises(InputError, match=r"the folder has no short_range_order\.safetensors"):
         load_generators(folder)
     with pytest.raises(InputError, match="no such checkpoint or weights folder"):
         load_generators(tmp_path / "nowhere")
@@ -176,7 +179,7 @@ def test_truncated_safetensors(folder: Path, kept: float) -> None:
         ('["SpectralUNet"]', "form_factor.safetensors"),
         (
             json.dumps({"network": "SpectralUNet", "settings": {}}),
-            r"form_factor.safetensors: weights do not fit",
+            r"form_factor.safetensors: the weights do not fit",
         ),
         (json.dumps({"network": "ResNet", "settings": {}}), "ResNet"),
     ],
@@ -215,7 +218,7 @@ def test_checkpoint_gives_the_averaged_weights_where_there_are_any(
 
 
 class Bomb:
-    """Unpickled, it would leave a file behind."""
+    """An object that leaves a file behind when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -294,5 +297,5 @@ def test_checkpoint_whose_weights_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     other = describe_network(SpectralUNet(channels=(16, 16), blocks=(1, 1), fourier_channels=(4, 8)))
     make_checkpoint(path, networks=dict.fromkeys(COMPONENTS, other))
-    with pytest.raises(InputError, match=r"last\.ckpt: weights do not fit a SpectralUNet"):
+    with pytest.raises(InputError, match=r"last\.ckpt: the weights do not fit a SpectralUNet"):
         load_checkpoint(path)

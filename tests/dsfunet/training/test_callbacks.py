@@ -1,4 +1,4 @@
-"""Learning rates by schedule and by the clock, throughput, and what the pictures show."""
+"""Callbacks: learning rates by batches and by time, monitoring, records, progress bar and pictures."""
 
 import json
 from functools import partial
@@ -19,17 +19,17 @@ from dsfunet.networks import SpectralUNet
 from dsfunet.training import callbacks
 from dsfunet.training.callbacks import (
     CosineSchedule,
-    Gauges,
     PlanePictures,
     ProgressBar,
+    RunMonitor,
     RunRecord,
-    component_strips,
+    draw_component_strips,
 )
 from dsfunet.training.module import DSFUNet
 
 
 class Clock:
-    """Time that passes when told to [s]."""
+    """A clock that tests set by hand [s]."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -54,7 +54,7 @@ def tiny_module() -> DSFUNet:
 
 
 class Run:
-    """What the callbacks ask of a trainer and its module."""
+    """The parts of a trainer and its module that the callbacks use."""
 
     def __init__(self, rates: tuple[float, ...] = (1e-3, 2e-4), epochs: int = 5, batches: int = 4) -> None:
         parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in rates]
@@ -72,7 +72,7 @@ class Run:
         self.module.log = self._log  # type: ignore[method-assign, assignment]
 
     def _broadcast(self, value: float) -> float:
-        """What the first rank has, if this run is not it."""
+        """Return the value of the first rank, if this run is another rank."""
         return value if self.first_rank is None else self.first_rank
 
     def _log(self, name: str, value: float, **_: Any) -> None:
@@ -177,17 +177,17 @@ def test_time_spent_outlives_an_interruption(clock: Clock) -> None:
     assert other.step(resumed) == pytest.approx(before)
 
 
-def test_gauges_count_samples_of_all_processes_and_leave_validation_out(clock: Clock) -> None:
-    run, gauges = Run(), Gauges()
+def test_the_monitor_counts_samples_of_all_processes_and_leaves_validation_out(clock: Clock) -> None:
+    run, monitor = Run(), RunMonitor()
     batch = {"input": torch.zeros(8, 2, 4, 4)}
     due = False
     run.module.losses_are_due = lambda: due  # type: ignore[method-assign]
 
     def train(seconds: float) -> None:
         clock.now += seconds
-        gauges.on_train_batch_end(run.trainer, run.module, None, batch, 0)
+        monitor.on_train_batch_end(run.trainer, run.module, None, batch, 0)
 
-    gauges.on_train_epoch_start(run.trainer, run.module)
+    monitor.on_train_epoch_start(run.trainer, run.module)
     train(1.0)
     assert not run.logged
     due = True
@@ -197,7 +197,7 @@ def test_gauges_count_samples_of_all_processes_and_leave_validation_out(clock: C
     due = False
     train(1.0)
     clock.now += 100  # a validation in the middle of an epoch
-    gauges.on_validation_end(run.trainer, run.module)
+    monitor.on_validation_end(run.trainer, run.module)
     run.logged.clear()
     train(0.5)
     assert not run.logged
@@ -219,7 +219,7 @@ def test_the_bar_shows_what_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(shown.items()) == [("L1 FF", "0.0456"), ("L1 SRO", "0.123"), ("planes/s", "7.81")]
 
 
-def test_every_logger_is_told_what_made_the_run() -> None:
+def test_every_logger_gets_the_record_of_the_run() -> None:
     run = Run()
     run.trainer.precision = "32-true"
     run.trainer.datamodule = SimpleNamespace(digests={"train": "abc", "validation": "def"})
@@ -247,7 +247,7 @@ def test_every_logger_is_told_what_made_the_run() -> None:
 
 
 class PictureBook(WandbLogger):
-    """Keeps pictures instead of sending them."""
+    """A logger that keeps pictures instead of sending them."""
 
     def __init__(self) -> None:
         self.pictures: list[tuple[str, list[npt.NDArray[np.float32]]]] = []
@@ -264,7 +264,7 @@ def random_batch(samples: int) -> Batch:
 
 def test_strips_are_input_truth_output_difference() -> None:
     module, batch = tiny_module(), random_batch(2)
-    strips = component_strips(module, batch)
+    strips = draw_component_strips(module, batch)
     assert strips.shape == (2, 16, 7 * 16) and not strips.requires_grad
     assert strips.min() >= 0 and strips.max() <= 1
     panels = strips.split(16, dim=-1)
@@ -285,7 +285,7 @@ def test_pictures_of_the_first_planes_go_to_the_dashboard_alone() -> None:
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)
     [(key, images)] = book.pictures
     assert key == "planes" and len(images) == 2
-    expected = component_strips(module, {name: each[:2] for name, each in batch.items()})
+    expected = draw_component_strips(module, {name: each[:2] for name, each in batch.items()})
     np.testing.assert_array_equal(np.stack(images), expected.numpy())
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 1)  # not the first batch
     trainer.sanity_checking = True

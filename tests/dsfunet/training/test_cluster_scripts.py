@@ -1,4 +1,4 @@
-"""The example scripts for clusters, run with stand-ins for the programs they call; what they ask of dsfunet exists."""
+"""The example scripts for clusters, with stand-ins for the programs they call; dsfunet accepts their arguments."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ SLURM = {"SLURM_JOB_ID": "17", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "4"
 
 
 class ParsedError(Exception):
-    """Carries the configuration that the command line came to, before anything is made of it."""
+    """Carries the parsed configuration, before anything is created from it."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def run_script(
 
 
 def parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The configuration of `dsfunet fit`, by the parser it has."""
+    """Return the configuration that the parser of `dsfunet fit` makes of arguments."""
 
     def stop(cli: TrainingCLI) -> None:
         raise ParsedError(cli.config[cli.config.subcommand])
@@ -66,7 +66,9 @@ def parse(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_ask_for_what_there_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_of_the_scripts_are_accepted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments, _, status = run_script(name, tmp_path)
     assert status == 0
     config = parse(arguments, monkeypatch)
@@ -78,7 +80,7 @@ def test_scripts_ask_for_what_there_is(name: str, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("base", ["paper", "release"])
-def test_the_overlay_adds_to_what_it_lies_on(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpu_configuration_adds_to_another_one(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse(["fit", "--config", f"configs/{base}.yaml"], monkeypatch)
     overlaid = parse(["fit", "--config", f"configs/{base}.yaml", "--config", "configs/gpu.yaml"], monkeypatch)
     before, after = ([each.class_path for each in one.trainer.callbacks] for one in (config, overlaid))
@@ -100,7 +102,7 @@ def test_the_overlay_adds_to_what_it_lies_on(base: str, monkeypatch: pytest.Monk
         (138, 30, False),
     ],
 )
-def test_only_a_job_that_was_told_to_stop_is_queued_again(
+def test_only_a_job_that_was_stopped_by_a_signal_is_queued_again(
     status: int, restarts: int, requeued: bool, tmp_path: Path
 ) -> None:
     _, asked, found = run_script("slurm", tmp_path, status, restarts)

@@ -1,4 +1,4 @@
-"""Compiled networks compute what they compute uncompiled, forwards and backwards, under the names they had."""
+"""Compiled networks give the same outputs and gradients as uncompiled ones, and keep their parameters' names."""
 
 import copy
 from collections.abc import Callable
@@ -18,17 +18,17 @@ pytestmark = [
     pytest.mark.slow,
     # A tiny fit has no worker processes.
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
-    # Tracing asks the discriminators' input, a generator's output, for its gradient.
+    # Tracing reads the gradient of the discriminators' input, which is a generator's output.
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
 ]
 
-# Traces forward and backward graphs as inductor's are, and runs them by torch's own kernels: no minutes of compiling.
+# Traces the same forward and backward graphs as inductor, but runs torch's own kernels, without minutes of compiling.
 BACKEND = "aot_eager"
 
 
 @pytest.fixture(autouse=True)
 def fresh_compiler() -> None:
-    """Counts and compiled code of this test alone."""
+    """Reset the compiler's counts and code before each test."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
 
@@ -124,5 +124,5 @@ def test_every_network_is_compiled_and_copies_as_before() -> None:
 
 
 def test_an_unknown_backend_is_one_sentence() -> None:
-    with pytest.raises(InputError, match=r"backend is 'inducktor': expected one of .*inductor"):
+    with pytest.raises(InputError, match=r"backend is 'inducktor'; expected one of .*inductor"):
         CompileNetworks("inducktor")

@@ -1,4 +1,4 @@
-"""Recorded optimizer steps do what the optimizer does; where there is no GPU nothing is recorded."""
+"""Recorded optimizer steps equal the optimizer's own; without a GPU nothing is recorded."""
 
 import copy
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def test_nothing_is_recorded_without_a_gpu() -> None:
     assert "step" not in vars(optimizer)
 
 
-def test_a_run_that_was_begun_on_a_gpu_goes_on_without_one() -> None:
+def test_a_run_from_a_gpu_resumes_without_one() -> None:
     network = nn.Linear(8, 8)
     optimizer = Muon(network.parameters(), lr=1e-3)
     optimizer.param_groups[0]["capturable"] = True  # as recording has it
@@ -40,7 +40,7 @@ def test_a_run_that_was_begun_on_a_gpu_goes_on_without_one() -> None:
 
 def test_an_optimizer_that_cannot_be_recorded_is_refused() -> None:
     optimizer = torch.optim.LBFGS(nn.Linear(8, 8).parameters())
-    with pytest.raises(InputError, match="LBFGS cannot be recorded: expected an optimizer with the setting"):
+    with pytest.raises(InputError, match="cannot record LBFGS, which has no setting capturable; use another"):
         started(optimizer, "cuda")
 
 

@@ -26,13 +26,13 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[3]
 RANKS = 2
-# What rounding may do in six batches of three steps: sums of gradients come in another order.
+# Rounding over six batches of three steps: gradients are summed in another order.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 TIMEOUT_SECONDS = 300.0  # on a machine that is busy; otherwise a tenth of that
 
 
 def environment(rank: int, port: int) -> dict[str, str]:
-    """That of a process that torchrun started."""
+    """Return the environment that torchrun would give a process."""
     ours = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
@@ -49,7 +49,7 @@ def environment(rank: int, port: int) -> dict[str, str]:
 
 
 def run_pair(folder: Path) -> None:
-    """Both processes, which are killed when one fails or they take too long."""
+    """Run both processes, and kill them if one fails or they take too long."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
@@ -80,7 +80,7 @@ def run_pair(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where both processes left what they found."""
+    """The folder in which both processes left their results."""
     found = tmp_path_factory.mktemp("two_processes")
     write_config(found, tiny_store)
     run_pair(found)
@@ -89,7 +89,7 @@ def folder(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pair(folder: Path) -> dict[str, list[Found]]:
-    """By scenario what each rank found."""
+    """The results of each rank, by scenario."""
     return {
         scenario.__name__: [
             torch.load(folder / f"{scenario.__name__}-{rank}.pt", weights_only=True) for rank in range(RANKS)
@@ -105,7 +105,7 @@ def alone() -> Found:
 
 
 def assert_same_weights(first: Found, second: Found) -> None:
-    """Bit for bit."""
+    """Compare weights bit for bit."""
     assert first["weights"].keys() == second["weights"].keys()
     for name, value in first["weights"].items():
         assert torch.equal(value, second["weights"][name]), name
@@ -126,9 +126,9 @@ def test_both_ranks_have_equal_weights(pair: dict[str, list[Found]], scenario: s
     assert first["batches"] == second["batches"] == (4 if scenario == "short" else 6)
 
 
-def test_equal_weights_are_no_weights_that_stood_still(pair: dict[str, list[Found]]) -> None:
+def test_equal_weights_are_not_the_initial_weights(pair: dict[str, list[Found]]) -> None:
     once, often = pair["short"][0]["weights"], pair["paper"][0]["weights"]
-    # Convolutions: a bias right before a norm rightly stays.
+    # Only convolutions: a bias directly before a norm has no gradient.
     still = [name for name, value in once.items() if value.ndim == 4 and torch.equal(value, often[name])]
     assert still == []
 
@@ -186,15 +186,15 @@ def test_a_loss_that_is_not_finite_stops_both_ranks(pair: dict[str, list[Found]]
 
 def test_a_validation_that_is_not_finite_stops_both_ranks(pair: dict[str, list[Found]]) -> None:
     for each in pair["diverged_in_validation"]:
-        assert each["error"] == "InputError"
-        assert "1 of 4 validation planes are not finite" in each["message"]
+        assert each["error"] == "DivergedError"
+        assert "outputs for 1 of 4 validation planes are not finite" in each["message"]
 
 
 def test_a_signal_to_one_rank_stops_both_at_the_same_batch(
     folder: Path, pair: dict[str, list[Found]]
 ) -> None:
-    assert pair["told_to_end"] == [{"status": 143, "batches": 2}] * 2
-    checkpoint: dict[str, Any] = torch.load(folder / "told" / "last.ckpt", weights_only=True)
+    assert pair["signalled"] == [{"status": 143, "batches": 2}] * 2
+    checkpoint: dict[str, Any] = torch.load(folder / "signalled" / "last.ckpt", weights_only=True)
     assert int(checkpoint["state_dict"]["batches_seen"]) == 2
 
 

@@ -1,4 +1,4 @@
-"""Runs that are told to end, that meet a loss that is not finite, or whose disk fills: what is left on disk."""
+"""Runs that get a signal, that diverge, or whose disk is full: the files they leave."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from dsfunet.data.dataset import start_worker
 from dsfunet.errors import DivergedError, InputError
 from dsfunet.training import module as module_file
-from dsfunet.training.interruption import KeepDivergedBatch, StopOnSignal, WholeCheckpointIO
+from dsfunet.training.interruption import AtomicCheckpointIO, KeepDivergedBatch, StopOnSignal
 from dsfunet.training.module import DSFUNet
 from tests.dsfunet.cli.test_lightning_cli import planes, system
 
@@ -30,7 +30,7 @@ pytestmark = [
 def fit(
     module: DSFUNet, folder: Path, *callbacks: Callback, samples: list[dict[str, torch.Tensor]] | None = None
 ) -> None:
-    """Four batches of two planes and a validation, checkpoints in `folder`."""
+    """Train on four batches of two planes and validate, with checkpoints in `folder`."""
     checkpoints = ModelCheckpoint(
         folder, "best", "validation/mse", save_last=True, enable_version_counter=False
     )
@@ -39,7 +39,7 @@ def fit(
         devices=1,
         logger=False,
         callbacks=[checkpoints, *callbacks],
-        plugins=[WholeCheckpointIO()],
+        plugins=[AtomicCheckpointIO()],
         max_epochs=1,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -48,7 +48,7 @@ def fit(
     trainer.fit(module, batches, DataLoader(planes(2), batch_size=2))  # type: ignore[arg-type]
 
 
-class Teller(Callback):
+class SignalSender(Callback):
     """Sends this process a signal at the start of a training batch, of a validation batch, or of the sanity check."""
 
     def __init__(self, number: int, train_batch: int | None = None, sanity_check: bool = False) -> None:
@@ -65,8 +65,8 @@ class Teller(Callback):
             os.kill(os.getpid(), self.number)
 
 
-class Onlooker(Callback):
-    """Keeps all weights as they are after each batch."""
+class WeightRecorder(Callback):
+    """A record of all weights after each batch."""
 
     def __init__(self) -> None:
         self.states: list[dict[str, torch.Tensor]] = []
@@ -81,7 +81,7 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
         assert torch.equal(value, expected[name]), name
 
 
-# Told in the first batches; in the last, after which a validation is due; in that validation; in the sanity check.
+# A signal in an early batch; in the last, before a validation; in that validation; in the sanity check.
 @pytest.mark.parametrize(
     ("number", "train_batch", "sanity_check", "batches"),
     [
@@ -91,7 +91,7 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
         (signal.SIGTERM, None, True, 1),
     ],
 )
-def test_a_run_told_to_end_finishes_its_batch_and_saves_it(
+def test_a_run_that_gets_a_signal_finishes_its_batch_and_saves_it(
     number: signal.Signals,
     train_batch: int | None,
     sanity_check: bool,
@@ -100,18 +100,18 @@ def test_a_run_told_to_end_finishes_its_batch_and_saves_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = [signal.getsignal(each) for each in StopOnSignal.signals]
-    onlooker = Onlooker()
-    fit(system(), tmp_path / "whole", onlooker)
+    recorder = WeightRecorder()
+    fit(system(), tmp_path / "whole", recorder)
     with pytest.raises(SystemExit) as stopped:
-        fit(system(), tmp_path / "stopped", Teller(number, train_batch, sanity_check), StopOnSignal())
+        fit(system(), tmp_path / "stopped", SignalSender(number, train_batch, sanity_check), StopOnSignal())
     assert stopped.value.code == 128 + number
-    assert f"{number.name}: stopped, and saved" in capsys.readouterr().out
-    # A validation that was due was not lost, nor the checkpoint that it was the best so far.
+    assert f"{number.name}: training stopped; resume it from" in capsys.readouterr().out
+    # A validation that was due took place, and its best checkpoint was written.
     expected = {"last.ckpt", "best.ckpt"} if batches == 4 else {"last.ckpt"}
     assert {path.name for path in (tmp_path / "stopped").iterdir()} == expected
     saved = torch.load(tmp_path / "stopped" / "last.ckpt", weights_only=True)
     assert int(saved["state_dict"]["batches_seen"]) == batches
-    assert_same_weights(saved["state_dict"], onlooker.states[batches - 1])
+    assert_same_weights(saved["state_dict"], recorder.states[batches - 1])
     assert [signal.getsignal(each) for each in StopOnSignal.signals] == before
 
 
@@ -127,7 +127,7 @@ class Numbers(Dataset[int]):
 
 @pytest.mark.slow
 def test_loader_workers_leave_the_first_signal_to_the_training_process() -> None:
-    """A cluster tells every process of a job to end; without its workers training could not finish its batch."""
+    """A cluster signals every process of a job; without its workers, training could not finish its batch."""
     loader = DataLoader(
         Numbers(), num_workers=1, multiprocessing_context="spawn", worker_init_fn=start_worker
     )
@@ -145,28 +145,28 @@ def test_loader_workers_leave_the_first_signal_to_the_training_process() -> None
     assert worker.exitcode == -signal.SIGTERM
 
 
-def test_a_batch_that_is_not_finite_is_kept_with_the_weights_it_met(tmp_path: Path) -> None:
-    onlooker = Onlooker()
+def test_a_batch_with_a_wrong_loss_is_kept_with_the_weights(tmp_path: Path) -> None:
+    recorder = WeightRecorder()
     samples = planes(8)
     samples[4]["form_factor"][0, 3, 5] = torch.nan  # in the third batch
     with pytest.raises(DivergedError) as caught:
-        fit(system(), tmp_path, onlooker, KeepDivergedBatch(), samples=samples)
+        fit(system(), tmp_path, recorder, KeepDivergedBatch(), samples=samples)
     assert "diverged at batch 2" in str(caught.value) and "form_factor_l1 nan" in str(caught.value)
-    assert "short_range_order_l1 0." in str(caught.value)  # the others are told too, to see which it was
+    assert "short_range_order_l1 0." in str(caught.value)  # the other losses are listed too
     assert f"the batch is in {tmp_path}/diverged_rank0.pt" in str(caught.value)
     kept = torch.load(tmp_path / "diverged_rank0.pt", weights_only=True)
     assert kept["batches_done"] == 2
     assert torch.isnan(kept["batch"]["form_factor"]).nonzero().tolist() == [[0, 0, 3, 5]]
     assert torch.equal(kept["batch"]["input"][1], samples[5]["input"])
     saved = torch.load(tmp_path / "diverged.ckpt", weights_only=True)
-    assert_same_weights(saved["state_dict"], onlooker.states[-1])
-    assert len(onlooker.states) == 2
+    assert_same_weights(saved["state_dict"], recorder.states[-1])
+    assert len(recorder.states) == 2
     assert kept["batch"]["input"].shape[0] == 2  # all of it, also in micro-batches
     assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
 
 
 class Overflow(torch.autograd.Function):
-    """The identity, whose gradient is infinite: a loss that is finite and a step that must not be taken."""
+    """The identity with an infinite gradient: the loss is finite, but the step must not be taken."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor) -> torch.Tensor:
@@ -186,7 +186,7 @@ def test_a_gradient_that_is_not_finite_moves_no_weight(
     monkeypatch.setattr(
         module_file, "reconstruction_loss", lambda output, target: Overflow.apply(loss(output, target))
     )
-    with pytest.raises(DivergedError, match=r"gradients of norm (inf|nan)"):
+    with pytest.raises(DivergedError, match=r"norm of the gradients is (inf|nan)"):
         fit(module, tmp_path, KeepDivergedBatch())
     assert_same_weights(module.state_dict(), before)
     kept = torch.load(tmp_path / "diverged_rank0.pt", weights_only=True)
@@ -195,16 +195,16 @@ def test_a_gradient_that_is_not_finite_moves_no_weight(
 
 @pytest.fixture
 def nearly_full_disk() -> Iterator[None]:
-    """No file may grow beyond 100 kB: writes fail as on a full disk, part of the way through."""
+    """Limit files to 100 kB, so that writing fails in the middle as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_fills_leaves_the_checkpoint_before(tmp_path: Path, nearly_full_disk: None) -> None:
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, nearly_full_disk: None) -> None:
     path = tmp_path / "run" / "last.ckpt"
-    checkpoints = WholeCheckpointIO()
+    checkpoints = AtomicCheckpointIO()
     checkpoints.save_checkpoint({"weights": torch.arange(3)}, path)
     with pytest.raises(InputError, match=r"last.ckpt: the checkpoint of 4 MB cannot be written .*untouched"):
         checkpoints.save_checkpoint({"weights": torch.zeros(1_000_000)}, path)
@@ -212,7 +212,7 @@ def test_a_disk_that_fills_leaves_the_checkpoint_before(tmp_path: Path, nearly_f
     assert [each.name for each in path.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_a_run_whose_disk_fills_keeps_its_last_checkpoint(
+def test_a_run_on_a_full_disk_keeps_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(system(), tmp_path)

@@ -1,4 +1,4 @@
-"""The losses against numbers worked out by hand."""
+"""The losses, compared with numbers worked out by hand."""
 
 import math
 
@@ -168,9 +168,9 @@ def test_shapes_that_would_broadcast_are_refused() -> None:
     with_channel, without_channel = torch.zeros(2, 1, 4, 4), torch.zeros(2, 4, 4)
     with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\) and \(2, 4, 4\)"):
         reconstruction_loss(with_channel, without_channel)
-    with pytest.raises(ValueError, match="expected one shape"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         joint_product_loss(with_channel, with_channel, without_channel, without_channel)
-    with pytest.raises(ValueError, match="expected one shape"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         shifted_product(with_channel, without_channel)
 
 
@@ -212,7 +212,7 @@ def test_the_unexplained_share_is_that_of_a_least_squares_fit_to_the_measured_pi
     residual = t - columns @ np.linalg.lstsq(columns, t, rcond=None)[0]
     expected = (residual**2).sum() / ((t - t.mean()) ** 2).sum()
     assert explanation_loss(first, second, shown).item() == pytest.approx(expected, abs=1e-3)
-    # Nothing is asked where nothing was measured: other answers there make no difference.
+    # Pixels that were not measured do not count: other outputs there make no difference.
     other = torch.where(mask.bool(), first, -first)
     assert explanation_loss(other, second, shown).item() == pytest.approx(expected, abs=1e-3)
 
@@ -230,5 +230,5 @@ def test_the_unexplained_share_is_worked_out_plane_by_plane_and_has_gradients() 
     assert torch.isfinite(gradient).all()
     better = (first - 0.1 * gradient / gradient.abs().max()).clamp(-1, 1).detach()
     assert explanation_loss(better, second, planes) < both
-    with pytest.raises(ValueError, match="expected one shape"):
+    with pytest.raises(ValueError, match="expected equal shapes"):
         explanation_loss(first[:1], second, planes)

@@ -1,4 +1,4 @@
-"""Micro-batches, random numbers by batch, and how often losses are logged."""
+"""Micro-batches, random numbers of each batch, and how often losses are logged."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from dsfunet.errors import InputError
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
-from dsfunet.training.manual_optimization import SteppedModule
+from dsfunet.training.manual_optimization import ManualOptimizationModule
 from dsfunet.training.module import DSFUNet
 
 pytestmark = [
@@ -24,7 +24,7 @@ LEARNING_RATE = 0.05
 
 
 def planes(samples: int) -> list[dict[str, Tensor]]:
-    """Samples without any meaning, but for masks that are masks."""
+    """Return random samples with proper masks."""
     drawn = torch.Generator().manual_seed(5)
 
     def plane(channels: int) -> Tensor:
@@ -55,7 +55,7 @@ def system(noisy: bool = False, **settings: Any) -> DSFUNet:
 
 
 class Loggings(Callback):
-    """Keeps the batches after which there were new losses."""
+    """A record of the batches after which losses were logged."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -102,14 +102,16 @@ def test_micro_batches_do_what_the_whole_batch_does(joint_step: str, clip: float
 
 
 def test_a_batch_that_does_not_split_is_refused() -> None:
-    with pytest.raises(InputError, match="a batch of 3 planes on this process does not split into 2"):
+    with pytest.raises(
+        InputError, match="a batch on this process has 3 planes; expected a multiple of micro_batches, 2"
+    ):
         fit(system(micro_batches=2), 3, 3)
     with pytest.raises(InputError, match="micro_batches is 0"):
         system(micro_batches=0)
 
 
 def test_gradients_are_clipped_under_bfloat16_with_a_fused_optimizer() -> None:
-    """What configs/paper.yaml and configs/gpu.yaml make together; Lightning's own clipping refuses it."""
+    """The combination of configs/paper.yaml and configs/gpu.yaml, which Lightning's own clipping refuses."""
     module = system(gradient_clip=1e-3, joint_step="off")
     fused = partial(torch.optim.SGD, lr=LEARNING_RATE, fused=True)
     module.generator_optimizer = module.discriminator_optimizer = fused
@@ -124,14 +126,14 @@ def test_float16_is_refused() -> None:
     module.trainer = SimpleNamespace(  # type: ignore[assignment]
         strategy=None, precision="16-mixed", precision_plugin=SimpleNamespace(scaler=object())
     )
-    with pytest.raises(InputError, match="precision is 16-mixed: expected bf16-mixed or 32-true"):
+    with pytest.raises(InputError, match="precision is 16-mixed; expected bf16-mixed or 32-true"):
         module.setup("fit")
 
 
 def noise_of_batches(batches_before: int, seed: int = 1) -> list[float]:
-    """The first random number of each of two batches."""
+    """Return the first random number of each of two batches."""
     lightning.seed_everything(seed, verbose=False)
-    module = SteppedModule()
+    module = ManualOptimizationModule()
     module.batches_seen += batches_before
     module.on_fit_start()
     drawn = []

@@ -1,4 +1,4 @@
-"""The order of the training steps, who moves in which, what the discriminators see, and what is measured."""
+"""The training steps: their order, the networks that each changes, the inputs of the discriminators, the metrics."""
 
 import copy
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dsfunet.data.dataset import Batch
-from dsfunet.errors import InputError
+from dsfunet.errors import DivergedError, InputError
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
 from dsfunet.planes.preprocessing import COMPONENTS
 from dsfunet.training.losses import (
@@ -55,7 +55,7 @@ def system(discriminators: bool = True, optimizer: Any = None, **settings: Any) 
 
 
 def planes(samples: int, side: int = 32, seed: int = 0) -> list[dict[str, Tensor]]:
-    """Samples without any meaning, all of their parts different."""
+    """Return random samples."""
     drawn = torch.Generator().manual_seed(seed)
 
     def plane(channels: int) -> Tensor:
@@ -86,7 +86,7 @@ def trainer(**settings: Any) -> lightning.Trainer:
 
 
 def fit(module: DSFUNet, batches: int = 1, **settings: Any) -> lightning.Trainer:
-    # Lightning warns of a module that can validate and is given nothing to validate on.
+    # Lightning warns if a module with a validation step gets no validation batches.
     run = trainer(limit_val_batches=0, **settings)
     run.fit(module, loader(2 * batches), loader())
     return run
@@ -101,7 +101,7 @@ def moved(before: Snapshot, after: Snapshot) -> set[str]:
 
 
 def watch_steps(module: DSFUNet, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
-    """Records the name of each step taken and the parameters that it moved."""
+    """Record the name of each step and the parameters that it changed."""
     seen: list[tuple[str, set[str]]] = []
     for name in ("_generator_step", "_discriminator_step", "_joint_step", "_update_averages"):
         step: Callable[..., Any] = getattr(module, name)
@@ -178,7 +178,7 @@ def test_number_of_steps(
 
 
 class SpyDiscriminator(nn.Module):
-    """Keeps what it is shown."""
+    """A discriminator that keeps its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ def test_discriminators_see_their_condition_and_their_own_component(condition: s
     batch: Batch = next(iter(loader()))
     outputs = dict(zip(COMPONENTS, module(batch["input"]), strict=True))
     fit(module)
-    # The paper's discriminators see the clean plane; in the ablation what the generators see, without its mask.
+    # The paper's discriminators get the clean plane; those of the ablation get the generators' plane without mask.
     shown = batch["clean"] if condition == "clean" else batch["input"][:, :1]
     for name, spy in spies.items():
         assert len(spy.conditions) == 3  # generated; true and generated again
@@ -208,12 +208,12 @@ def test_discriminators_see_their_condition_and_their_own_component(condition: s
         generated, real, generated_again = spy.components
         assert torch.equal(real, batch[name])
         torch.testing.assert_close(generated, outputs[name], rtol=0, atol=1e-6)
-        # The very plane that the generator was judged by: nothing is recomputed.
+        # The same output by which the generator was judged: it is not recomputed.
         assert torch.equal(generated_again, generated)
 
 
 def expected_losses(module: DSFUNet, batch: Batch, objective: Any = "vanilla") -> dict[str, Tensor]:
-    """The losses of SPEC section 4, from the module's networks as they are."""
+    """Return the losses of equations 8 to 10 and the joint loss for the module's present networks."""
     losses = {}
     outputs = module._generate(module.generators, batch["input"])
     for name in COMPONENTS:
@@ -253,7 +253,7 @@ def test_explanation_is_weighed_and_logged() -> None:
 
 
 def descend(module: DSFUNet, loss: Tensor) -> None:
-    """One plain gradient step of the generators."""
+    """Take one plain gradient step of the generators."""
     gradients = torch.autograd.grad(loss, list(module.generators.parameters()))
     with torch.no_grad():
         for parameter, gradient in zip(module.generators.parameters(), gradients, strict=True):
@@ -292,7 +292,7 @@ def test_one_adam_over_both_generators_equals_two() -> None:
     parts = [*twin.generators.values(), *twin.discriminators.values()]
     separate = [adam(part.parameters()) for part in parts]
     for batch in loader(6):
-        # Four optimizers, each component by itself but for the joint step.
+        # Four optimizers: each component by itself, except in the joint step.
         outputs = {}
         for name, optimizer in zip(COMPONENTS, separate[:2], strict=True):
             output = twin.generators[name](batch["input"])
@@ -372,7 +372,7 @@ def test_bfloat16_losses_are_float32() -> None:
     assert all(value.dtype == torch.float32 for value in module.parameters())
 
 
-def test_generator_of_one_channel_is_shown_the_scattering_alone() -> None:
+def test_a_generator_of_one_channel_gets_the_scattering_alone() -> None:
     torch.manual_seed(0)
     paper = Pix2PixGenerator(in_channels=1, channels=(4, 8, 8))
     module = DSFUNet(paper, generator(2), partial(torch.optim.SGD, lr=0.1)).eval()
@@ -391,7 +391,7 @@ def test_generator_of_one_channel_is_shown_the_scattering_alone() -> None:
 def test_metrics_are_those_of_the_planes(stage: str) -> None:
     module = system(average_decay=0.5)
     run = trainer()
-    # Batches of 3, 3 and 1: a mean of batch means would weigh the last plane threefold.
+    # Batches of 3, 3 and 1: in a mean of batch means, the last plane would count three times.
     batches = loader(7, batch_size=3, seed=4)
     logged = (run.validate if stage == "validation" else run.test)(module, batches, verbose=False)[0]
     errors: dict[str, list[float]] = {name: [] for name in COMPONENTS}
@@ -421,7 +421,7 @@ def test_a_network_that_answers_nan_stops_the_run() -> None:
     module = system()
     bias = module.generators["form_factor"].head[2].bias
     bias.data.fill_(float("nan"))
-    with pytest.raises(InputError, match="2 of 2 validation planes are not finite"):
+    with pytest.raises(DivergedError, match="outputs for 2 of 2 validation planes are not finite"):
         trainer().validate(module, loader(), verbose=False)
 
 
@@ -432,5 +432,5 @@ def test_one_discriminator_alone_is_refused() -> None:
         DSFUNet(generator(1), generator(2), optimizer, optimizer, form_factor_discriminator=judge)
     with pytest.raises(InputError, match="both or neither"):
         DSFUNet(generator(1), generator(2), optimizer, optimizer, short_range_order_discriminator=judge)
-    with pytest.raises(InputError, match="no discriminator_optimizer"):
+    with pytest.raises(InputError, match="without a discriminator_optimizer; expected both or neither"):
         DSFUNet(generator(1), generator(2), optimizer, None, judge, copy.deepcopy(judge))

@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere and goes on ends where one that was never stopped ends: the same bits."""
+"""A run that is stopped anywhere and resumed ends with the same weights, bit for bit, as one that was not stopped."""
 
 import os
 import signal
@@ -29,14 +29,14 @@ BATCHES = 6
 
 
 class Recorder(Callback):
-    """Keeps the planes of every batch, by their means, and stops the run after so many batches, as a kill would.
+    """A record of the planes of every batch, by their means, that can also stop the run after a number of batches.
 
-    With `told` it does so as a cluster does, by SIGTERM.
+    It stops the run by an exception or, with `by_signal`, by SIGTERM, as a cluster does.
     """
 
-    def __init__(self, stop_after: int | None = None, told: bool = False) -> None:
+    def __init__(self, stop_after: int | None = None, by_signal: bool = False) -> None:
         self.stop_after = stop_after
-        self.told = told
+        self.by_signal = by_signal
         self.shown: list[tuple[float, ...]] = []
 
     def on_train_batch_end(
@@ -49,7 +49,7 @@ class Recorder(Callback):
     ) -> None:
         self.shown.append(tuple(batch["clean"].double().mean(dim=(1, 2, 3)).tolist()))
         if len(self.shown) == self.stop_after:
-            if not self.told:
+            if not self.by_signal:
                 raise KeyboardInterrupt
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -63,7 +63,7 @@ def system() -> DSFUNet:
 
 
 class Run:
-    """One start of a training, in a folder that another may go on from."""
+    """A training in a folder from which another one may resume."""
 
     def __init__(self, store: Path, folder: Path, workers: int = 0, **settings: Any) -> None:
         self.store, self.folder, self.workers, self.settings = store, folder, workers, settings
@@ -75,12 +75,12 @@ class Run:
         stop_after: int | None = None,
         resume: str | None = None,
         every: int | None = None,
-        told: bool = False,
+        by_signal: bool = False,
         **settings: Any,
     ) -> tuple[list[tuple[float, ...]], dict[str, torch.Tensor]]:
-        """What was shown, and the weights at the end; checkpoints by batch number, or at validation."""
+        """Train; returns the planes of every batch and the final weights."""
         lightning.seed_everything(3, workers=True, verbose=False)  # as the command line does at every start
-        recorder = Recorder(stop_after, told)
+        recorder = Recorder(stop_after, by_signal)
         checkpoints = ModelCheckpoint(
             self.folder,
             filename="{step}",
@@ -104,7 +104,7 @@ class Run:
         checkpoint = None if resume is None else str(self.folder / f"{resume}.ckpt")
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
-        except SystemExit:  # what Lightning makes of an interrupt
+        except SystemExit:  # Lightning turns an interrupt into this
             assert stop_after is not None
         loader = trainer.train_dataloader
         assert loader is None or loader.worker_init_fn is start_worker  # not Lightning's
@@ -121,7 +121,7 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
 def whole(
     tiny_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[tuple[float, ...]], dict[str, torch.Tensor]]:
-    """A run of two epochs that nothing stopped."""
+    """A run of two epochs that was not stopped."""
     return Run(tiny_store, tmp_path_factory.mktemp("whole")).fit()
 
 
@@ -136,7 +136,7 @@ def test_a_run_killed_after_some_batch_goes_on_with_the_next(
     assert len(whole[0]) == 2 * BATCHES and len(set(whole[0])) == 2 * BATCHES
     done = int(torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["batches_seen"])
     assert done == 2 * BATCHES
-    # The interrupt comes before the checkpoint of its batch is written: that batch is done again.
+    # The interrupt comes before the checkpoint of its batch is written, so that batch is repeated.
     kept = 2 * BATCHES - len(second)
     assert kept in (stop_after - 1, stop_after)
     assert first == whole[0][:stop_after]
@@ -144,17 +144,17 @@ def test_a_run_killed_after_some_batch_goes_on_with_the_next(
     assert_same(weights, whole[1])
 
 
-# In the middle of nothing, where a validation is due, and at the end of an epoch.
+# In the middle of an epoch, where a validation is due, and at the end of an epoch.
 @pytest.mark.parametrize("stop_after", [4, 3, 6])
-def test_a_run_told_to_end_goes_on_as_if_it_had_not_been(
+def test_a_run_stopped_by_a_signal_resumes_as_if_it_had_not_stopped(
     tiny_store: Path, tmp_path: Path, whole: Any, stop_after: int
 ) -> None:
     run = Run(tiny_store, tmp_path, val_check_interval=0.5)
-    first, _ = run.fit(stop_after=stop_after, told=True)
+    first, _ = run.fit(stop_after=stop_after, by_signal=True)
     second, weights = run.fit(resume="last")
     assert (first, second) == (whole[0][:stop_after], whole[0][stop_after:])
     assert_same(weights, whole[1])
-    # A validation every three batches, none of them lost and none twice, each with its checkpoint.
+    # A validation every three batches, none lost and none repeated, each with its checkpoint.
     saved = {int(path.stem.removeprefix("step=")) for path in tmp_path.glob("step=*.ckpt")}
     assert saved == {3, 6, 9, 12}
 

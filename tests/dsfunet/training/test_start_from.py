@@ -1,4 +1,4 @@
-"""Training that begins with weights that are there, and what checkpoints say of the data they saw."""
+"""Training from given weights, and the description of the training data in checkpoints."""
 
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_generators_and_averages_begin_with_the_weights(weights: Path) -> None:
 
 
 class OneStep(lightning.LightningDataModule):
-    """One batch an epoch of small planes that say nothing."""
+    """One batch per epoch, of small planes of zeros."""
 
     trained_on: ClassVar[dict[str, Any]] = {"species": ["ether"]}
 
@@ -83,10 +83,10 @@ def fit(callback: StartFrom, folder: Path, epochs: int, resume: Path | None = No
 )
 @pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*", "ignore:Checkpoint directory .* exists")
 def test_a_run_that_goes_on_takes_its_weights_from_its_checkpoint(weights: Path, tmp_path: Path) -> None:
-    """The weights it began with need not even be there any more, and its checkpoint says which they were."""
+    """The given weights may be deleted by then; the checkpoint records their digest."""
     fit(StartFrom(str(weights)), tmp_path / "run", 1)
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
-    # What the first weights were trained on is not known: then nothing is.
+    # The species of the given weights are not known, so those of both are not known.
     assert saved["data"] == {"species": None}
     digest = load_folder(weights).digest
     callback = StartFrom(str(tmp_path / "gone"))
@@ -110,14 +110,14 @@ def test_the_species_of_the_first_weights_are_not_forgotten(tmp_path: Path) -> N
 
 
 def test_weights_of_other_networks_are_refused(weights: Path) -> None:
-    with pytest.raises(InputError, match=r"given: its form_factor does not fit"):
+    with pytest.raises(InputError, match=r"given: the form_factor network does not fit the configuration"):
         begin(StartFrom(str(weights)), module(width=16))
     with pytest.raises(InputError, match="no such checkpoint or weights folder"):
         begin(StartFrom("nowhere"), module())
 
 
 def test_the_shipped_weights_are_those_of_the_release_configuration() -> None:
-    with pytest.raises(InputError, match="release: its form_factor does not fit"):
+    with pytest.raises(InputError, match="release: the form_factor network does not fit"):
         begin(StartFrom(), module())
 
 
