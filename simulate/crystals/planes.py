@@ -44,7 +44,7 @@ def draw_samples(population: Population, start: int, stop: int) -> Iterator[Samp
     Sample i comes from stream number i // planes_per_crystal, so it does not depend on `start`.
 
     Raises:
-        InputError: 20 crystals in a row gave no usable plane; the recipe needs other species.
+        InputError: 20 crystals in a row gave no usable plane, so the recipe needs other species.
     """
     per_crystal = population.recipe.planes_per_crystal
     for crystal in range(start // per_crystal, -(-stop // per_crystal)):

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from dsfunet.errors import InputError
-from simulate.correlations.draw import draw_monte_carlo_set, monte_carlo_sets
+from simulate.correlations.draw import draw_monte_carlo_set, draw_monte_carlo_sets
 from simulate.correlations.monte_carlo import MonteCarloRecipe, lowest_alpha, order_lattice
 from simulate.correlations.sets import CorrelationSet, full_alphas, measure_alphas
 from simulate.correlations.symmetric_order import (
@@ -188,7 +188,7 @@ def test_swaps_come_near_the_bound_and_not_below() -> None:
 
 
 def test_infeasible_requests_are_refused() -> None:
-    with pytest.raises(InputError, match=r"tied target is -0\.4; expected -0\.3333 to 1 for hexagonal"):
+    with pytest.raises(InputError, match=r"shared target is -0\.4; expected -0\.3333 to 1 for hexagonal"):
         symmetric_targets("hexagonal", 1, 0.5, -0.4, 0.0)
     symmetric_targets("cubic", 1, 0.5, -0.4, 0.0)
     with pytest.raises(InputError, match=r"unique axis is 2 .* expected 1, that is b"):
@@ -225,7 +225,7 @@ def test_sets_are_of_all_kinds_and_have_what_they_say() -> None:
 
 def test_sets_are_tied_as_often_as_asked_and_do_not_depend_on_the_workers() -> None:
     recipe = MonteCarloRecipe(lattice_sites=11, tolerance=0.03, max_sweeps=10, symmetric_share=0.5)
-    sets = monte_carlo_sets(60, 4, recipe, workers=2, progress=False)
+    sets = draw_monte_carlo_sets(60, 4, recipe, workers=2, progress=False)
     shared = sets["kind"] != "monte_carlo"
     assert 18 < shared.sum() < 42
     assert set(sets["kind"].tolist()) == {"monte_carlo", *SYMMETRIC_KINDS}
@@ -250,7 +250,7 @@ def test_sets_are_sorted_by_the_lattices_they_go_with() -> None:
     }
     assert sets_by_lattice([plain, plain]) == {"orthogonal": (plain, plain), "hexagonal": (plain, plain)}
     assert sets_by_lattice([]) == {"orthogonal": (), "hexagonal": ()}
-    with pytest.raises(InputError, match=r"^None of 2 .* lattice that is hexagonal; expected more sets"):
+    with pytest.raises(InputError, match=r"^none of the 2 .* lattice that is hexagonal; make more sets"):
         sets_by_lattice([cubic, tetragonal])
     assert a_set("hexagonal_planar").lattices == ("hexagonal",)
     assert a_set("orthogonal_layered").lattices == ("orthogonal",)

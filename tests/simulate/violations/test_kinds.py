@@ -15,9 +15,9 @@ from simulate.violations.kinds import (
     KINDS,
     IdealPlane,
     add_bragg_peaks,
+    add_second_site,
     add_size_effect,
     add_thermal_diffuse,
-    add_second_site,
     change_cell_edge,
     fill_gaps_with_zeros,
 )
@@ -31,7 +31,7 @@ def population() -> Population:
 
 
 def ideal(seed: int = 0, with_peaks: bool = False) -> IdealPlane:
-    """The first draft of a stream; with peaks, one whose layer has Bragg positions."""
+    """Return the first ideal plane of a stream; with peaks, one whose layer has Bragg positions."""
     rng = np.random.default_rng(seed)
     for _ in range(50):
         found = _draw_ideal_plane(population(), rng)
@@ -39,7 +39,7 @@ def ideal(seed: int = 0, with_peaks: bool = False) -> IdealPlane:
             continue
         if not with_peaks or len(bragg_pixels(found.plane, found.crystal.cell, 0.02)) > 10:
             return found
-    raise AssertionError("no draft in fifty")
+    raise AssertionError("none of fifty crystals gave an ideal plane")
 
 
 def rng() -> np.random.Generator:
@@ -116,7 +116,7 @@ def test_levels_and_noise_take_turns() -> None:
     for kind in KINDS:
         of_kind = [(each["level"], each["counts"]) for each in entries if each["kind"] == kind]
         assert len(set(of_kind)) == 9
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match=r"^--planes-per-kind is 0; expected at least 1$"):
         plan_planes(0)
 
 
