@@ -1,10 +1,10 @@
-"""What the clean-up of measured planes buys: errors of the shipped networks before and after, on simulated planes.
+"""Measure what the clean-up of measured planes gains: errors of the shipped networks before and after.
 
     python -m benchmarks.cleanup
 
-Planes of species that the networks were never trained on are spoilt in ways that come up at a beamline, cleaned up by
-`dsfunet.cleanup`, which is told nothing of what was done to them, and factorised in lattice mode. Everything is
-seeded. Writes benchmarks/cleanup.md and prints it.
+Simulated planes of species that are not in the training data are degraded as at a beamline, cleaned up by
+`dsfunet.cleanup`, which does not know the degradation, and factorised in lattice mode. All seeds are fixed. Writes
+benchmarks/cleanup.md and prints it.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ _PEAKS = {
 }
 _BACKGROUND = {"share_background": 1.0, "background_constant": (0.05, 0.2), "background_height": (0.1, 0.3)}
 
-# Counts are those of the brightest pixel; with Bragg peaks in the plane that is a peak's.
+# Counts are those of the brightest pixel, which is a Bragg peak if the plane has peaks.
 CASES = {
     "counting noise alone": (SignalRecipe(**_COUNTS), ("Bragg auto, missing", "background radial")),
     "residue of subtracted Bragg peaks": (
@@ -76,17 +76,18 @@ STEPS = {
 
 
 _WHERE_NOT = (
-    "Where it does not help: a radial background subtracted where there is none takes diffuse scattering for floor, and"
-    " costs a little; residue of well subtracted peaks harms short-range order less than its holes do, so that only the"
-    " form factor gains; filled holes are better than missing ones for short-range order in the mean, hardly for the"
-    " form factor; inversion alone gains little, and only on layers through the origin. Planes whose"
-    " peaks `look_for_bragg` misses stay spoilt, and keep the means high: look at medians, and at the plane."
+    "Where it does not help: subtracting a radial background from a plane without one removes some diffuse scattering"
+    " and costs a little. Holes cut around the residue of well-subtracted peaks harm short-range order more than the"
+    " residue does, so only the form factor gains. Filled holes give a better mean error of short-range order than"
+    " missing ones, but hardly a better form factor. Averaging over inversion alone gains little, and only on layers"
+    " through the origin. Planes whose peaks `look_for_bragg` misses stay degraded and keep the means high, so compare"
+    " the medians and look at the planes."
 )
 
 
 @dataclass(frozen=True)
 class CartesianGrid:
-    """What `clean` needs of a grid, for simulated planes: square and Cartesian even where the cell is oblique."""
+    """The grid of a simulated plane as `clean` needs it: square and Cartesian, even if the cell is oblique."""
 
     cell: Cell
     plane: Plane
@@ -94,13 +95,13 @@ class CartesianGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the plane."""
+        """Shape of the plane."""
         return self.plane.shape
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A simulated plane: both components, the scattering as it is, which pixels are measured, and its lattice."""
+    """A simulated plane: both components, their exact product, the mask (True = measured) and the lattice."""
 
     form_factor: np.ndarray
     short_range_order: np.ndarray
@@ -110,7 +111,7 @@ class Truth:
 
 
 def simulate_planes(count: int) -> list[Truth]:
-    """Validation planes of the benchmark's recipe, on integer layers, where Bragg peaks are."""
+    """Simulate validation planes of the benchmark's recipe, on integer layers, where Bragg peaks lie."""
     recipe = dataclasses.replace(
         read_recipe(ROOT / "configs" / "simulate" / "benchmark.yaml"),
         monte_carlo_sets=Counts(1, 24),
@@ -132,7 +133,7 @@ def simulate_planes(count: int) -> list[Truth]:
 
 
 def degrade_plane(truth: Truth, recipe: SignalRecipe, seed: int) -> MeasuredPlane:
-    """A plane as measured, NaN where the detector has gaps."""
+    """Return the degraded plane, with NaN in the detector's gaps."""
     lattice = truth.lattice
     rng = np.random.default_rng(seed)
     shown = degrade(truth.scattering, lattice.plane, lattice.cell, rng, recipe).astype(np.float64)
@@ -141,7 +142,7 @@ def degrade_plane(truth: Truth, recipe: SignalRecipe, seed: int) -> MeasuredPlan
 
 
 def errors(truth: Truth, measured: MeasuredPlane, factorize: Factorizer) -> np.ndarray:
-    """Mean squared errors in spread space over all pixels: both components in lattice mode, both of the networks."""
+    """Return four mean squared errors in spread space: both components in lattice mode, then of the networks alone."""
     answer = factorize(measured.intensity, lattice=truth.lattice)
     true = (truth.form_factor, truth.short_range_order)
     found = (answer.form_factor, answer.short_range_order, *answer.of_networks)
@@ -153,7 +154,7 @@ def errors(truth: Truth, measured: MeasuredPlane, factorize: Factorizer) -> np.n
 def score(
     planes: Sequence[Truth], factorize: Factorizer
 ) -> tuple[dict[tuple[str, str], np.ndarray], dict[str, float]]:
-    """Errors (planes, 4) of every case and clean-up, and the share of planes of each case that look like Bragg."""
+    """Return errors (planes, 4) of every case and clean-up, and each case's share of planes that look like Bragg."""
     found: dict[tuple[str, str], np.ndarray] = {}
     flagged = {}
     for number, (case, (recipe, steps)) in enumerate(CASES.items()):
@@ -171,18 +172,18 @@ def score(
 
 
 def table(found: dict[tuple[str, str], np.ndarray], flagged: dict[str, float], count: int) -> list[str]:
-    """The results as Markdown."""
+    """Format the results as Markdown."""
     lines = [
-        "# What the clean-up buys",
+        "# What the clean-up gains",
         "",
-        f"`python -m benchmarks.cleanup --planes {count}`: {count} planes on integer layers, of species never trained"
-        " on, with detector gaps, spoilt and"
-        " cleaned up by settings that are the same for all; the shipped weights; seeded, so the same"
-        f" on any run ({describe_machine()}). Mean squared errors in spread space over all 256 x 256 pixels; mean, and"
-        " in brackets the median. *Better* is the share of planes whose two errors in lattice mode add up to less"
-        " than with nothing done.",
+        f"`python -m benchmarks.cleanup --planes {count}`: {count} planes on integer layers, of species not in the"
+        " training data, with detector gaps. They are degraded, cleaned up with the same settings for all, and"
+        " factorised with the shipped weights. Seeds are fixed, so every run gives the same numbers"
+        f" ({describe_machine()}). Errors are mean squared errors in spread space over all 256 x 256 pixels: the mean"
+        " over planes, and the median in brackets. *Better* is the share of planes for which the clean-up lowers the"
+        " sum of both errors in lattice mode.",
         "",
-        "| what was done to the planes | clean-up | I_FF, lattice mode | I_SRO, lattice mode | I_FF, networks"
+        "| degradation | clean-up | I_FF, lattice mode | I_SRO, lattice mode | I_FF, networks"
         " | I_SRO, networks | better |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -194,15 +195,15 @@ def table(found: dict[tuple[str, str], np.ndarray], flagged: dict[str, float], c
         lines.append(
             f"| {case if name == 'nothing' else ''} | {name} | " + " | ".join(cells) + f" | {share} |"
         )
-    lines += ["", "Planes that `look_for_bragg` calls suspicious:", ""]
+    lines += ["", "Share of planes that `look_for_bragg` finds suspicious:", ""]
     lines += [f"* {case}: {100 * share:.0f} %" for case, share in flagged.items()]
     return [*lines, "", _WHERE_NOT]
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Make the planes, spoil them, clean them up, write the table, print it."""
+    """Simulate planes, degrade them, clean them up, and write and print the table."""
     parser = Parser(prog="python -m benchmarks.cleanup", description=__doc__)
-    parser.add_argument("--planes", type=PositiveInt, default=24, help="how many planes of each case")
+    parser.add_argument("--planes", type=PositiveInt, default=24, help="number of planes in each case")
     options = parser.parse_args(args)
     planes = simulate_planes(options.planes)
     lines = table(*score(planes, Factorizer.from_pretrained()), options.planes)

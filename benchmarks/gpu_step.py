@@ -1,9 +1,8 @@
-"""`python -m benchmarks.gpu_step`: where the time of a training step of configs/release_gpu.yaml goes, on a GPU.
+"""`python -m benchmarks.gpu_step`: time the parts of a training step of configs/release_gpu.yaml on a GPU.
 
-Forwards and backwards by batch size and memory format, and the optimizer's step as it is and recorded
-(`dsfunet.training.cuda_graphs`). With `--store` also what batches from the GPU's memory take
-(`dsfunet.data.gpu_resident`). Writes
-benchmarks/gpu_step.md and prints it.
+It times the forward and backward passes by batch size and memory format, and the optimizer step, plain and recorded as
+a CUDA graph (`dsfunet.training.cuda_graphs`). With `--store` it also times batches from the GPU's memory
+(`dsfunet.data.gpu_resident`). Writes benchmarks/gpu_step.md and prints it.
 """
 
 import sys
@@ -35,9 +34,9 @@ RELEASE = Path(__file__).parents[1] / "configs" / "release_gpu.yaml"
 
 
 def milliseconds(work: Callable[[], Any], device: str, repeats: int) -> float:
-    """Mean wall time of one call [ms], the device waited for at the end, four calls not counted."""
+    """Return the mean wall time of one call [ms], including waiting for the device, after four calls to warm up."""
     synchronise = torch.cuda.synchronize if device != "cpu" else lambda: None
-    for _ in range(4):  # a recorded step is recorded in the fourth
+    for _ in range(4):  # the fourth call records the CUDA graph
         work()
     synchronise()
     start = time.perf_counter()
@@ -48,7 +47,7 @@ def milliseconds(work: Callable[[], Any], device: str, repeats: int) -> float:
 
 
 class Step:
-    """The networks of the recipe, a batch of planes without any meaning, and the parts of a step on them."""
+    """The recipe's networks, a batch of random planes, and the parts of a training step."""
 
     def __init__(self, device: str, samples: int, channels_last: bool = False) -> None:
         torch.manual_seed(0)
@@ -65,7 +64,7 @@ class Step:
             self.planes = self.planes.contiguous(memory_format=torch.channels_last)
 
     def gradients(self) -> None:
-        """Forwards and backwards through both networks, in bfloat16."""
+        """Run both networks forwards and backwards in bfloat16."""
         self.networks.zero_grad()
         losses: list[Tensor] = []
         for network in self.networks:
@@ -76,7 +75,7 @@ class Step:
 
 
 def measure(device: str, batch_sizes: Sequence[int], repeats: int, store: str | None) -> list[str]:
-    """The table, in Markdown, a line an entry."""
+    """Measure and return the lines of the table, in Markdown."""
     lines = ["| | batch | ms | planes a second |", "|---|---|---|---|"]
     for samples in batch_sizes:
         for channels_last in (False, True):
@@ -86,12 +85,12 @@ def measure(device: str, batch_sizes: Sequence[int], repeats: int, store: str | 
             lines.append(f"| {name} | {samples} | {taken:.1f} | {1e3 * samples / taken:.0f} |")
     step = Step(device, 1)
     step.gradients()
-    lines.append(f"| step of Muon, as it is | | {milliseconds(step.optimizer.step, device, repeats):.1f} | |")
+    lines.append(f"| optimizer step (Muon) | | {milliseconds(step.optimizer.step, device, repeats):.1f} | |")
     if device != "cpu":
         run: Any = SimpleNamespace(optimizers=[step.optimizer], device=torch.device(device))
         GraphSteps().on_train_start(run, run)
         taken = milliseconds(step.optimizer.step, device, repeats)
-        lines.append(f"| step of Muon, recorded | | {taken:.1f} | |")
+        lines.append(f"| optimizer step (Muon), recorded as a CUDA graph | | {taken:.1f} | |")
     if store is not None:
         dataset = PlaneDataset(Path(store), augment=True)
         start = time.perf_counter()
@@ -101,14 +100,14 @@ def measure(device: str, batch_sizes: Sequence[int], repeats: int, store: str | 
             visits = list(range(min(samples, len(resident))))
             taken = milliseconds(lambda visits=visits: resident.__getitems__(visits), device, repeats)
             lines.append(
-                f"| a batch from the device's memory | {len(visits)} | {taken:.1f} | {1e3 * len(visits) / taken:.0f} |"
+                f"| batch from the device's memory | {len(visits)} | {taken:.1f} | {1e3 * len(visits) / taken:.0f} |"
             )
-        lines.append(f"| planes into it, from shards | | | {rate:.0f} |")
+        lines.append(f"| loading planes from shards into that memory | | | {rate:.0f} |")
     return lines
 
 
 def operations() -> float:
-    """GFLOP of convolutions and matrix products that a plane takes, forwards and backwards through both networks."""
+    """Count the convolutions and matrix products of a plane, forwards and backwards through both networks [GFLOP]."""
     step = Step("cpu", 1)
     with FlopCounterMode(display=False) as counter:
         step.gradients()
@@ -116,18 +115,23 @@ def operations() -> float:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Measure, write the table, print it."""
+    """Measure, and write and print the table."""
     parser = Parser(prog="python -m benchmarks.gpu_step", description=__doc__)
     parser.add_argument("--device", type=str, default="cuda", help="cuda or cpu")
-    parser.add_argument("--batch_sizes", type=list[PositiveInt], default=[128, 256, 512])
-    parser.add_argument("--repeats", type=PositiveInt, default=8, help="calls timed")
-    parser.add_argument("--store", type=str, default=None, help="training planes to make batches of")
+    parser.add_argument(
+        "--batch_sizes", type=list[PositiveInt], default=[128, 256, 512], help="numbers of planes per batch"
+    )
+    parser.add_argument("--repeats", type=PositiveInt, default=8, help="number of timed calls")
+    parser.add_argument(
+        "--store", type=str, default=None, help="store of training planes for batches, such as train.zarr"
+    )
     options = parser.parse_args(args)
     torch.backends.cudnn.benchmark = True
     lines = [
         "# A training step of the release recipe on a GPU",
         "",
-        f"On {describe_machine(options.device)}, torch {torch.__version__}, bfloat16; wall time, the GPU waited for.",
+        f"On {describe_machine(options.device)}, torch {torch.__version__}, bfloat16; wall time, including"
+        " waiting for the GPU.",
         "`python -m benchmarks.gpu_step` makes this table again.",
         "",
         *measure(options.device, options.batch_sizes, options.repeats, options.store),

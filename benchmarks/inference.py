@@ -1,7 +1,8 @@
-"""`python -m benchmarks.inference`: how fast planes are factorised, beside the paper's networks in the same run.
+"""`python -m benchmarks.inference`: time how fast planes are factorised.
 
-One plane after loading, a volume's planes through `dsfunet factorize`, and the networks alone by batch size, next to
-the paper's generators (random weights, same precision). Writes benchmarks/inference.md and prints it.
+It times one plane with loaded weights, the planes of a volume through `dsfunet factorize`, and the networks alone by
+batch size, compared with the paper's generators (random weights, same precision). Writes benchmarks/inference.md and
+prints it.
 """
 
 import os
@@ -43,14 +44,14 @@ _COMMAND = "from dsfunet.cli.main import run; run()"
 
 @dataclass(frozen=True)
 class Settings:
-    """What is timed.
+    """Settings of the benchmark.
 
     Attributes:
-        device: cpu, or cuda for the networks alone and the command on a GPU.
-        size: voxels along each axis of the volume.
-        planes: how many of its layers are factorised.
-        rounds: of each timing of a plane; the least and the median are told.
-        batches: sizes of batches for the networks alone.
+        device: cpu, or cuda to run the networks and the command on a GPU.
+        size: number of voxels along each axis of the volume.
+        planes: number of layers to factorise.
+        rounds: number of repeats of each timing of one plane.
+        batches: batch sizes for the networks alone.
         out: Markdown file to write.
     """
 
@@ -64,7 +65,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall time, least and median, and mean processor time of all threads [s]."""
+    """Minimum and median wall time, and mean processor time of all threads [s]."""
 
     least: float
     median: float
@@ -72,7 +73,7 @@ class Timing:
 
     @classmethod
     def of(cls, work: Callable[[], Any], rounds: int, device: str = "cpu") -> "Timing":
-        """The work once to warm up, then so many rounds."""
+        """Run the work once to warm up, then time it `rounds` times."""
         work()
         walls, before = [], time.process_time()
         for _ in range(rounds):
@@ -84,14 +85,14 @@ class Timing:
         return cls(min(walls), median(walls), (time.process_time() - before) / rounds)
 
     def row(self, name: str, unit: float = 1e3) -> str:
-        """A row of a table [ms]."""
+        """Format a table row [ms]."""
         return (
             f"| {name} | {unit * self.least:.0f} | {unit * self.median:.0f} | {unit * self.processor:.0f} |"
         )
 
 
 def one_plane(settings: Settings, factorizer: Factorizer) -> list[str]:
-    """The example's hk1, 257 x 257 pixels on an oblique grid, and where its time goes."""
+    """Time the steps of factorising the example's hk1, 257 x 257 pixels on an oblique grid."""
     measured = read_plane(EXAMPLE, "hk1")
     without_axes = MeasuredPlane(to_network_grid(measured)[0])
     found = factorize_plane(measured, factorizer=factorizer)
@@ -102,21 +103,23 @@ def one_plane(settings: Settings, factorizer: Factorizer) -> list[str]:
         "**networks alone** (`--lattice false`)": lambda: factorize_plane(
             measured, FactorizeSettings(lattice=False), factorizer
         ),
-        "**lattice mode**, cell and axes given": lambda: factorize_plane(measured, factorizer=factorizer),
-        "**lattice found** from the plane, 256 x 256 without axes": lambda: factorize_plane(
+        "**lattice mode**, with known cell and axes": lambda: factorize_plane(
+            measured, factorizer=factorizer
+        ),
+        "**lattice search**, 256 x 256 pixels without axes": lambda: factorize_plane(
             without_axes, factorizer=factorizer
         ),
-        "read it": lambda: read_plane(EXAMPLE, "hk1"),
-        "to the networks' grid": lambda: to_network_grid(measured),
-        "both networks, one pass each": lambda: factorizer(shown),
-        "one plane back to its own grid (4 of them in lattice mode)": lambda: to_user_grid(
+        "read the plane": lambda: read_plane(EXAMPLE, "hk1"),
+        "resample it to the networks' grid": lambda: to_network_grid(measured),
+        "run both networks once": lambda: factorizer(shown),
+        "resample one plane back (4 of them in lattice mode)": lambda: to_user_grid(
             answer, plane, measured.grid
         ),
     }
     with TemporaryDirectory() as folder:
         path = Path(folder) / "result.nxs"
         works["write the result"] = lambda: write_result(path, found.result)
-        with threadpool_limits(1, user_api="blas"):  # as the command has it
+        with threadpool_limits(1, user_api="blas"):  # as in the command
             timings = {
                 name: Timing.of(work, settings.rounds, settings.device) for name, work in works.items()
             }
@@ -125,20 +128,20 @@ def one_plane(settings: Settings, factorizer: Factorizer) -> list[str]:
     return [
         "## One plane after loading",
         "",
-        f"The example's hk1 (257 x 257 pixels, oblique, 32 % missing; its result is {size / 1e6:.1f} MB), on"
-        f" {torch.get_num_threads()} threads; the first three rows include both resamplings and the product.",
+        f"Plane hk1 of the example (257 x 257 pixels, oblique, 32 % missing; the result has {size / 1e6:.1f} MB), on"
+        f" {torch.get_num_threads()} threads. The first three rows include both resamplings and the product.",
         "",
-        "| | least [ms] | median [ms] | processor time [ms] |",
+        "| | minimum [ms] | median [ms] | processor time [ms] |",
         "|---|---|---|---|",
         *(timing.row(name) for name, timing in timings.items()),
         "",
-        f"Target: under 300 ms on two cores; the slowest of the three ways takes {1e3 * slowest.least:.0f} ms at least,"
-        f" {1e3 * slowest.median:.0f} ms in the median.",
+        f"Target: under 300 ms on two cores. The slowest of the three modes has a minimum of {1e3 * slowest.least:.0f}"
+        f" ms and a median of {1e3 * slowest.median:.0f} ms.",
     ]
 
 
 def write_volume(path: Path, size: int) -> None:
-    """A hexagonal volume of smooth times periodic with counting noise and a tenth of its voxels missing, in layers."""
+    """Write a hexagonal volume, smooth times periodic, with counting noise and a tenth of its voxels missing."""
     rng = np.random.default_rng(0)
     h = np.linspace(-8, 8, size, endpoint=False)
     with h5py.File(path, "w") as file:
@@ -162,7 +165,7 @@ def write_volume(path: Path, size: int) -> None:
 
 
 def whole_volume(settings: Settings) -> list[str]:
-    """Layers of a volume through the command as a user types it, start-up of Python included."""
+    """Time the layers of a volume through the command as a user runs it, including the start of Python."""
     step = 16 / settings.size
     layers = ((np.arange(settings.planes) - settings.planes // 2) * step).tolist()
     rows, spent = [], []
@@ -170,7 +173,7 @@ def whole_volume(settings: Settings) -> list[str]:
         volume = Path(folder) / "volume.h5"
         write_volume(volume, settings.size)
         megabytes = volume.stat().st_size / 1e6
-        # As every start but the first: Python keeps its byte code, here where it leaves nothing behind.
+        # Let Python keep its byte code, as in every start but the first, in a folder that is removed afterwards.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         environment["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "bytecode")
         warm_up = ["factorize", str(volume), "--out", str(Path(folder) / "warm"), "--planes", "hk0"]
@@ -181,9 +184,9 @@ def whole_volume(settings: Settings) -> list[str]:
             check=False,
         )
         for name, options, share in (
-            ("**as it is**, a worker for each core", [], 1),
+            ("**default**, one worker per core", [], 1),
             ("one worker, a quarter of the layers", ["--workers", "1"], 4),
-            ("again: all is there, nothing is made", [], 1),
+            ("repeated: all results exist already", [], 1),
         ):
             out = Path(folder) / ("out" if not options else "one")
             chosen = layers[::share]
@@ -200,7 +203,9 @@ def whole_volume(settings: Settings) -> list[str]:
             wall = time.perf_counter() - start
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if done.returncode:
-                raise InputError(f"dsfunet factorize ended with {done.returncode}: {done.stderr[-500:]}")
+                raise InputError(
+                    f"dsfunet factorize: ended with status {done.returncode}; {done.stderr[-500:]}"
+                )
             processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             spent.append(processor)
             rows.append(
@@ -212,22 +217,22 @@ def whole_volume(settings: Settings) -> list[str]:
     return [
         f"## {settings.planes} layers of a volume through `dsfunet factorize`",
         "",
-        f"{settings.size}^3 voxels, hexagonal, float32 ({megabytes:.0f} MB), counting noise, a tenth missing; every"
-        " layer in lattice mode, resampled to and fro, written as NeXus. Everything counts: start of Python, weights,"
-        " reading, writing, the summary.",
+        f"{settings.size}^3 voxels, hexagonal, float32 ({megabytes:.0f} MB), counting noise, a tenth missing. Every"
+        " layer is factorised in lattice mode, resampled in both directions and written as NeXus. The times include"
+        " starting Python, loading weights, reading, writing and the summary.",
         "",
-        "| | wall [s] | planes a second | processor time [s] | that over the cores [s] |",
+        "| | wall time [s] | planes per second | processor time [s] | processor time / cores [s] |",
         "|---|---|---|---|---|",
         *rows,
         "",
-        "Target: 256 planes in under 60 s on two cores. The last column is what an idle machine would need with all"
-        f" cores busy. A plane takes {each:.2f} s of processor time and the start {spent[-1]:.1f} s, so 256 planes"
-        f" {whole:.0f} s: {whole / available_cores():.0f} s of {available_cores()} cores that do nothing else.",
+        "Target: 256 planes in under 60 s on two cores. The last column is the time that an otherwise idle machine"
+        f" would need. A plane takes {each:.2f} s of processor time and the start {spent[-1]:.1f} s, so 256 planes take"
+        f" {whole:.0f} s, or {whole / available_cores():.0f} s on {available_cores()} otherwise idle cores.",
     ]
 
 
 def operations(networks: Sequence[nn.Module], plane: torch.Tensor) -> float:
-    """Floating-point operations of convolutions and matrix products, for one plane through each network."""
+    """Count the operations of convolutions and matrix products for one plane through each network [FLOP]."""
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         for network in networks:
@@ -242,14 +247,14 @@ def _pass(network: nn.Module, planes: torch.Tensor) -> torch.Tensor:
 
 
 def ceiling(device: str) -> float:
-    """Operations a second of a large matrix product in float32."""
+    """Measure the speed of a large matrix product in float32 [FLOP/s]."""
     one, other = (torch.rand(2048, 2048, device=device) for _ in range(2))
     timing = Timing.of(lambda: one @ other, 5, device)
     return 2 * 2048**3 / timing.least
 
 
 def networks_alone(settings: Settings, factorizer: Factorizer) -> list[str]:
-    """Both networks, planes a second by batch size, and the paper's beside them in turns."""
+    """Time both networks by batch size, and the paper's networks for comparison."""
     torch.manual_seed(0)
     device = settings.device
     ours = [factorizer.generators.form_factor, factorizer.generators.short_range_order]
@@ -280,36 +285,36 @@ def networks_alone(settings: Settings, factorizer: Factorizer) -> list[str]:
     weights = sum(4e-6 * each.numel() for network in ours for each in network.parameters())
     floor = operations(ours, plane) + operations(ours[:1], plane)
     return [
-        "## The networks alone, beside the paper's",
+        "## The networks alone, compared with the paper's",
         "",
-        f"Both generators, float32 (TF32 off), {PIXELS} x {PIXELS} pixels, planes in memory on {device}; ceiling: a"
-        f" product of two 2048 x 2048 matrices, {best / 1e9:.0f} GFLOP/s.",
+        f"Both generators, float32 (TF32 off), {PIXELS} x {PIXELS} pixels, planes in memory on {device}. The ceiling is"
+        f" a product of two 2048 x 2048 matrices, {best / 1e9:.0f} GFLOP/s.",
         "",
-        "| networks | M parameters | GFLOP a plane | batch | planes a second | processor time [ms a plane] | GFLOP/s"
-        " | of the ceiling |",
+        "| networks | M parameters | GFLOP per plane | batch | planes per second | processor time [ms per plane]"
+        " | GFLOP/s | of the ceiling |",
         "|---|---|---|---|---|---|---|---|",
         *rows,
         "",
-        f"The floor of a plane in lattice mode, where the form-factor network looks twice, is {floor / 1e9:.1f} GFLOP,"
-        f" {1e3 * floor / best:.0f} ms at the ceiling; its bytes (0.3 MB read, 1.2 MB written, {weights:.0f} MB of"
-        " weights) take a millisecond or two.",
+        "A plane in lattice mode, where the form-factor network runs twice, needs at least"
+        f" {floor / 1e9:.1f} GFLOP, or {1e3 * floor / best:.0f} ms at the ceiling. Its memory traffic (0.3 MB read,"
+        f" 1.2 MB written, {weights:.0f} MB of weights) takes a millisecond or two.",
     ]
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Measure, write the tables, print them."""
+    """Measure, and write and print the tables."""
     parser = Parser(prog="python -m benchmarks.inference", description=__doc__)
     parser.add_class_arguments(Settings)
     settings = Settings(**parser.parse_args(args).as_dict())
     factorizer = Factorizer.from_pretrained(settings.device)
     lines = [
-        "# From a measured plane to its components, and how long it takes",
+        "# How long it takes to factorise a plane",
         "",
         f"On {describe_machine(settings.device)}, torch {torch.__version__}, dsfunet {describe_code()}, load"
-        f" {os.getloadavg()[0]:.1f} at the start: at a load of more than the cores, wall times are those of a shared"
-        " machine, and processor time is the one to go by.",
-        "`python -m benchmarks.inference` makes these tables again; `--device cuda` on a GPU, where none of this has"
-        " been run yet.",
+        f" {os.getloadavg()[0]:.1f} at the start. If the load exceeds the number of cores, other programs lengthen the"
+        " wall times, and processor times are more reliable.",
+        "`python -m benchmarks.inference` makes these tables again; use `--device cuda` on a GPU, where none of this"
+        " has been run yet.",
         "",
     ]
     for part in (

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.loader`: samples a second of the loader, from shards and live, beside the training step.
+"""`python -m benchmarks.loader`: samples per second of the loader, from shards and live, compared with training.
 
-Reads stores that are there (`--store`), simulates by a recipe, and trains the networks of configs/release.yaml.
+It reads existing stores (`--folder`), simulates planes of a recipe, and trains the networks of configs/release.yaml.
 Writes benchmarks/loader.md and prints it.
 """
 
@@ -37,7 +37,7 @@ BATCH_SIZE = 8
 
 
 def milliseconds(work: Callable[[int], Any], numbers: Sequence[int]) -> float:
-    """Mean processor time of one call [ms], the first few not counted."""
+    """Return the mean processor time of one call [ms], after three calls to warm up."""
     for number in numbers[:3]:
         work(number)
     start = time.process_time()
@@ -47,7 +47,7 @@ def milliseconds(work: Callable[[int], Any], numbers: Sequence[int]) -> float:
 
 
 def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dict[str, float]:
-    """Where the time of one sample goes, in this process [ms]."""
+    """Time the stages of one sample in this process [ms]."""
     sample = source.sample(numbers[0])
     planes = np.stack([sample.scattering, sample.clean, sample.form_factor, sample.short_range_order])
     dataset = PlaneDataset(source, augment=True)
@@ -55,29 +55,29 @@ def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dic
         "read and decode a sample from shards: three arrays, checksums, clean plane": milliseconds(
             source.sample, numbers
         ),
-        "beside it: one of the three arrays through zarr-python": milliseconds(
+        "for comparison: one of the three arrays with zarr-python": milliseconds(
             lambda number: zarr_array[number], numbers
         ),
-        "augment: turn and flip, written out": milliseconds(
+        "augment: rotate, flip and copy": milliseconds(
             lambda number: np.ascontiguousarray(rotate_and_flip(planes, 1 + number % 7)), numbers
         ),
         "mask, normalise and spread the input": milliseconds(
             lambda number: network_input(sample.scattering, sample.mask), numbers
         ),
-        "spread the three truths": milliseconds(lambda number: spread(planes[1:]), numbers),
-        "**all of a training sample**": milliseconds(dataset.__getitem__, numbers),
+        "spread the three targets": milliseconds(lambda number: spread(planes[1:]), numbers),
+        "**whole training sample**": milliseconds(dataset.__getitem__, numbers),
     }
 
 
 def loader_speed(module: PlaneDataModule, batches: int) -> tuple[float, float]:
-    """Samples a second of the training loader in its stride, and seconds until its first batch."""
+    """Return the steady samples per second of the training loader, and the seconds until its first batch."""
     module.setup("fit")
     loader = module.train_dataloader()
     start = time.perf_counter()
     iterator = iter(loader)
     next(iterator)
     first = time.perf_counter() - start
-    # Workers have batches ready by now: time what they make after that.
+    # Workers have prepared batches by now; skip these and time the following ones.
     for _ in range(4 * max(module.workers, 1)):
         next(iterator)
     start = time.perf_counter()
@@ -87,9 +87,10 @@ def loader_speed(module: PlaneDataModule, batches: int) -> tuple[float, float]:
 
 
 def training_speed(batch: dict[str, Tensor], device: str, steps: int) -> float:
-    """Samples a second of the release configuration's step: both generators, L1 and joint loss, AdamW.
+    """Return the samples per second of the release configuration's step: both generators, L1 and joint loss, AdamW.
 
-    By hand, without the averages of weights and without Lightning: the fastest that a loader may have to feed.
+    The step runs without weight averaging and without Lightning, so this is an upper bound on what a loader must
+    supply.
     """
     torch.manual_seed(0)
     model = yaml.safe_load(RELEASE.read_text(encoding="utf-8"))["model"]
@@ -122,14 +123,14 @@ def training_speed(batch: dict[str, Tensor], device: str, steps: int) -> float:
 
 @contextmanager
 def waiting_for(device: str) -> Iterator[None]:
-    """Until a GPU has done what it was given."""
+    """Run a block and wait until a GPU has finished its work."""
     yield
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
 
 def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
-    """The tables, in Markdown, a line an entry."""
+    """Measure and return the lines of the tables, in Markdown."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     store = open_store(folder / "train.zarr")
     numbers = np.random.default_rng(0).permutation(len(store))[:200].tolist()
@@ -152,37 +153,39 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
     trained = training_speed(next(iter(module.val_dataloader())), device, steps)
     machine = describe_machine(device)
     return [
-        "# The loader, beside what it feeds",
+        "# Speed of the loader, compared with training",
         "",
         f"On {machine}, wall time, load {os.getloadavg()[0]:.1f}; batches of {BATCH_SIZE} planes of 256 x 256.",
         "`python -m benchmarks.loader` makes these tables again.",
-        f"Planes are those of {recipe.name}; {len(store)} of them in shards of {store.block}.",
+        f"Planes follow {recipe.name}; the store has {len(store)} of them in shards of {store.block}.",
         "",
-        "| source | workers | samples a second | seconds to the first batch |",
+        "| source | workers | samples per second | seconds to the first batch |",
         "|---|---|---|---|",
         *rows,
-        f"| **the training step of configs/release.yaml's networks, {device}** | | **{trained:.1f}** | |",
+        f"| **training step of configs/release.yaml, {device}** | | **{trained:.1f}** | |",
         "",
-        "Zero workers load in the training process, which then does nothing else.",
+        "With zero workers the training process itself loads the samples and cannot train meanwhile.",
         "",
-        "| stage, in one process | processor time, ms a sample |",
+        "| stage, in one process | processor time, ms per sample |",
         "|---|---|",
         *(f"| {name} | {value:.2f} |" for name, value in parts.items()),
-        f"| draw a sample with the simulator instead | {drawn:.2f} |",
+        f"| simulating a sample instead | {drawn:.2f} |",
         "",
-        f"Live, the Monte Carlo sets come first: {sets:.1f} s here, read from where `sets_folder` keeps them.",
+        f"Live planes first need the Monte Carlo sets: {sets:.1f} s here, read from `sets_folder`.",
     ]
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Measure, write the tables, print them."""
+    """Measure, and write and print the tables."""
     parser = Parser(prog="python -m benchmarks.loader", description=__doc__)
     parser.add_argument(
-        "--folder", type=str, default="data/release", help="folder of train.zarr, validation.zarr"
+        "--folder", type=str, default="data/release", help="folder with train.zarr and validation.zarr"
     )
-    parser.add_argument("--recipe", type=str, default="configs/simulate/release.yaml", help="for live planes")
-    parser.add_argument("--batches", type=PositiveInt, default=100, help="batches timed of each loader")
-    parser.add_argument("--steps", type=PositiveInt, default=10, help="training steps timed")
+    parser.add_argument(
+        "--recipe", type=str, default="configs/simulate/release.yaml", help="recipe of the live planes"
+    )
+    parser.add_argument("--batches", type=PositiveInt, default=100, help="number of timed batches per loader")
+    parser.add_argument("--steps", type=PositiveInt, default=10, help="number of timed training steps")
     parser.add_argument("--out", type=str, default=str(OUT), help="Markdown file to write")
     options = parser.parse_args(args)
     lines = measure(Path(options.folder), Path(options.recipe), options.batches, options.steps)

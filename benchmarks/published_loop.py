@@ -1,7 +1,8 @@
-"""The published training loop as plain PyTorch, from the paper's description: what benchmarks/training.py times us by.
+"""The published training loop in plain PyTorch, written from the paper's description.
 
-Four networks, four Adams, one component after the other, contiguous float32 planes, no Lightning. Also the reference
-that tests/benchmarks/test_published_loop.py holds `DSFUNet.training_step` to.
+It has four networks and four Adam optimizers, treats one component after the other, and uses contiguous float32 planes
+without Lightning. benchmarks/training.py compares our speed with it, and tests/benchmarks/test_published_loop.py checks
+`DSFUNet.training_step` against it.
 """
 
 import copy
@@ -19,26 +20,26 @@ from dsfunet.planes.preprocessing import COMPONENTS
 ADAM = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
 
 
-def plain(network: nn.Module) -> nn.Module:
-    """A copy of a network that runs layer by layer, as the paper draws it."""
+def layer_by_layer(network: nn.Module) -> nn.Module:
+    """Return a copy of a network that runs layer by layer, as in the paper's figure."""
     network = copy.deepcopy(network)
     if isinstance(network, Pix2PixGenerator):
-        # Ours folds the layers of its head into one (`dsfunet.networks.pix2pix_generator`); these are the layers.
+        # Our network merges the layers of its head into one (`dsfunet.networks.pix2pix_generator`); undo that.
         network.head = nn.Sequential(*network.head)  # type: ignore[assignment]
     return network
 
 
 class PublishedLoop:
-    """Both GANs in turn, then the joint step (SPEC section 4).
+    """The published loop: a step of both GANs in turn, then the joint step.
 
-    For each component: the generator forward; its step, by the adversarial loss of equation 8 and 100 x L1, while the
-    discriminator is frozen; the discriminator's step on the true component and on the output, detached. Then both
-    generators forward again, smooth L1 between the shifted products, and a step of each.
+    For each component the generator runs and takes a step with the adversarial loss of equation 8 plus 100 x L1, while
+    the discriminator is frozen; then the discriminator takes a step on the true component and the detached output.
+    Finally both generators run again and take a step with smooth L1 between the shifted products.
 
     Args:
-        generators: network of each component.
-        discriminators: judge of each component; none trains without adversarial loss.
-        optimizer: makes each of the four from a network's parameters; the paper's Adam if not given.
+        generators: generator of each component.
+        discriminators: discriminator of each component; an empty mapping trains without adversarial loss.
+        optimizer: makes an optimizer from a network's parameters; by default the paper's Adam.
         reconstruction_weight: lambda of equation 10.
     """
 
@@ -58,7 +59,7 @@ class PublishedLoop:
         )
 
     def iterate(self, batch: Mapping[str, Tensor]) -> None:
-        """One iteration over a batch, of the tensors that `DSFUNet.training_step` takes."""
+        """Run one iteration on a batch with the tensors that `DSFUNet.training_step` takes."""
         for name in COMPONENTS:
             output = self._generate(name, batch)
             self._generator_step(name, output, batch)
@@ -83,10 +84,10 @@ class PublishedLoop:
         self.generator_optimizers[name].step()
 
     def _discriminator_step(self, name: str, output: Tensor, batch: Mapping[str, Tensor]) -> None:
-        judge, optimizer = self.discriminators[name], self.discriminator_optimizers[name]
-        judge.requires_grad_(True)
-        loss_real = _cross_entropy(judge(batch[name], batch["clean"]), 1.0)
-        loss_fake = _cross_entropy(judge(output, batch["clean"]), 0.0)
+        discriminator, optimizer = self.discriminators[name], self.discriminator_optimizers[name]
+        discriminator.requires_grad_(True)
+        loss_real = _cross_entropy(discriminator(batch[name], batch["clean"]), 1.0)
+        loss_fake = _cross_entropy(discriminator(output, batch["clean"]), 0.0)
         optimizer.zero_grad()
         (0.5 * (loss_real + loss_fake)).backward()
         optimizer.step()

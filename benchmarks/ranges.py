@@ -1,9 +1,8 @@
-"""`python -m benchmarks.ranges`: on which planes the shipped networks' answers are worth something, and where not.
+"""`python -m benchmarks.ranges`: find out on which planes the shipped networks are reliable.
 
-Simulated crystals of species that the networks were never trained on, the same ones on every line, on planes that reach
-less far or farther than those of training, that are not centred, or whose reciprocal cells are a few pixels wide.
-Without gaps and noise, so that nothing but the range is judged. Every line stands on the planes it measured: finished
-lines are kept in `--work`. Writes benchmarks/ranges.md and prints it.
+Every case has the same simulated crystals, of species that are not in the training data. The planes are smaller or
+larger than those of training, off centre, or have reciprocal cells only a few pixels wide. They have no gaps and no
+noise, so that only the range matters. Finished cases are kept in `--work`. Writes benchmarks/ranges.md and prints it.
 """
 
 import hashlib
@@ -42,13 +41,17 @@ _COLUMNS = ("networks/form_factor", "lattice/form_factor", "networks/order", "la
 
 @dataclass(frozen=True)
 class Case:
-    """What a line of the table shows to the networks.
+    """One case, which is one row of a table.
 
-    `q_max` is the half side of the plane that the user has [1/Angstrom], `square` that of the networks' square, and
-    errors are judged within `judged` of its centre; pixels beyond `q_max` are missing. `shift` moves the centre
-    along the rows [1/Angstrom]. `pixels_per_cell` stretches the cell until the narrower spacing of reciprocal lattice
-    lines is so wide, and `pixels` makes the user's plane one of so many pixels a side, which is resampled; 0 leaves
-    either as it is.
+    Attributes:
+        name: label of the row.
+        q_max: half side of the measured plane [1/Angstrom]; pixels beyond it are missing.
+        square: half side of the networks' square [1/Angstrom].
+        judged: half side of the square within which errors count [1/Angstrom].
+        shift: shift of the centre along the rows [1/Angstrom].
+        pixels_per_cell: narrower spacing of reciprocal lattice lines [pixels], reached by stretching the cell; 0 keeps
+            the cell.
+        pixels: pixels per side of the measured plane, which is then resampled; 0 computes the networks' pixels.
     """
 
     name: str
@@ -61,7 +64,7 @@ class Case:
 
     @property
     def digest(self) -> str:
-        """Of everything but the name: a line that shows the same is judged once."""
+        """Digest of everything but the name, so that equal cases are evaluated only once."""
         return hashlib.sha256(json.dumps(list(asdict(self).values())[1:]).encode()).hexdigest()[:16]
 
 
@@ -80,30 +83,30 @@ def _reach_cases(q_max: float) -> list[Case]:
 
 
 GROUPS = {
-    "Planes that reach less far or farther (half side, 1/Angstrom; the networks were trained on 6 to 8)": tuple(
+    "Smaller and larger planes (half side in 1/Angstrom; the networks were trained on 6 to 8)": tuple(
         line
         for q_max in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
         for line in _reach_cases(q_max)
     ),
-    "Planes of half side 7 whose centre lies so far off the axis through Q = 0 (1/Angstrom)": tuple(
+    "Planes of half side 7 with their centre off the axis through Q = 0 (distance in 1/Angstrom)": tuple(
         Case(f"{shift:g} off", shift=shift) for shift in (0.0, 2.0, 4.0, 7.0, 10.0)
     ),
-    "Planes of half side 7 of larger cells: narrower spacing of reciprocal lattice lines (pixels)": tuple(
+    "Planes of half side 7 of larger cells (narrower spacing of reciprocal lattice lines in pixels)": tuple(
         Case(f"{pixels:g} pixels", pixels_per_cell=pixels)
         for pixels in (24.0, 16.0, 12.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0)
     ),
-    "Planes of half side 7 that the user has with few pixels a side, resampled to 256": tuple(
+    "Planes of half side 7 measured with few pixels per side and resampled to 256": tuple(
         Case(f"{pixels} pixels a side", pixels=pixels) for pixels in (16, 24, 32, 48, 64, 96, 128, 181)
     ),
 }
 
 CONCLUSIONS = (
-    f"What follows for users: the networks' square reaches out to {SMALLEST_SQUARE:g} at least, with missing pixels"
-    f" around a smaller plane, and to {LARGEST_SQUARE:g} at most, the rest of a larger one left out unless the whole is"
-    f" asked for. A plane that reaches less than {SMALLEST_REACH:g}, or has fewer than {FEWEST_PIXELS} measured pixels,"
-    " is refused. A square off the centre costs little, so that one quadrant of a wide plane is looked at by itself."
-    " Large cells spoil the networks' own short-range order first and lattice mode last; but these planes are taken at"
-    " points, where a detector's pixels and a user's resampled grid have a width.",
+    f"Consequences for users: the networks' square has a half side of at least {SMALLEST_SQUARE:g}, with missing pixels"
+    f" around a smaller plane, and of at most {LARGEST_SQUARE:g}; the rest of a larger plane is left out unless you ask"
+    f" for all of it. Planes with a half side below {SMALLEST_REACH:g} or with fewer than {FEWEST_PIXELS} measured"
+    " pixels are refused. A square off the centre costs little, so one quadrant of a wide plane can be factorised"
+    " alone. With larger cells the networks' own short-range order fails first and lattice mode last. These planes are sampled"
+    " at points, however, while the pixels of a detector and of a resampled grid have a width.",
 )
 
 
@@ -116,13 +119,13 @@ class Layer:
     offset: float
 
     def spacing(self) -> float:
-        """The narrower spacing of the reciprocal lattice lines in the layer [1/Angstrom]."""
+        """Return the narrower spacing of the reciprocal lattice lines in the layer [1/Angstrom]."""
         first, second = (self.crystal.cell.reciprocal[axis] for axis in self.axes)
         area = float(np.linalg.norm(np.cross(first, second)))
         return area / float(max(np.linalg.norm(first), np.linalg.norm(second)))
 
     def networks_square(self, line: Case) -> tuple[Cell, Plane]:
-        """The cell and the networks' square of a line."""
+        """Return the cell and the networks' square for a case."""
         cell = self.crystal.cell
         offset_vector = self.offset * cell.reciprocal[3 - sum(self.axes)]
         if line.pixels_per_cell:
@@ -131,7 +134,7 @@ class Layer:
             a, b, c, *angles = cell.parameters
             cell = Cell(stretch * a, stretch * b, stretch * c, *angles)
         plane = plane_through(cell, self.axes, 0.0, line.square)
-        # A layer of half an order stays one: its index is kept, and so is roughly its place.
+        # An integer index stays an integer and a half-integer one a half-integer, at roughly the same height.
         third = cell.reciprocal[3 - sum(self.axes)]
         half = self.offset % 1.0
         index = round(float(np.linalg.norm(offset_vector) / np.linalg.norm(third)) - half) + half
@@ -140,7 +143,7 @@ class Layer:
 
 
 def build(planes: int, seed: int) -> list[Layer]:
-    """Layers of crystals that the networks never saw, one each, seeded."""
+    """Draw one layer each of crystals whose species are not in the training data."""
     recipe = read_recipe(ROOT / "configs" / "simulate" / "release.yaml")
     sets = tuple(
         draw_monte_carlo_set(seed + number, recipe.monte_carlo) for number in range(_MONTE_CARLO_SETS)
@@ -162,12 +165,12 @@ def _draw(population: Population, seed: int, number: int) -> Layer | None:
     axes, offset = next(iter(draw_layers(population.recipe, rng, crystal)))
     layer = Layer(crystal, axes, offset)
     form_factor, order = truth(layer, *layer.networks_square(Case("")))
-    # As the simulator does: a layer without contrast or without order says nothing.
+    # Leave out layers without contrast or without order, as the simulator does.
     return layer if np.ptp(form_factor) > 1e-2 and np.ptp(order) > 1e-2 else None
 
 
 def truth(layer: Layer, cell: Cell, plane: Plane) -> tuple[Array, Array]:
-    """I_FF and I_SRO of a layer on a plane."""
+    """Compute I_FF and I_SRO of a layer on a plane."""
     crystal = layer.crystal
     form_factor = form_factor_intensity(
         *crystal.molecules, plane, crystal.order.m_a, crystal.debye_waller_b_angstrom2
@@ -176,7 +179,7 @@ def truth(layer: Layer, cell: Cell, plane: Plane) -> tuple[Array, Array]:
 
 
 def judge(factorizer: Factorizer, layers: Sequence[Layer], line: Case) -> dict[str, list[float]]:
-    """Errors of every plane: of the networks, of lattice mode, and of an answer that is the same everywhere."""
+    """Return the errors of every plane: of the networks, of lattice mode and of a constant prediction."""
     result: dict[str, list[float]] = {
         name: [] for name in (*_COLUMNS, "flat/form_factor", "flat/order", "accepted")
     }
@@ -208,7 +211,7 @@ def judge(factorizer: Factorizer, layers: Sequence[Layer], line: Case) -> dict[s
 
 
 def _coarse(layer: Layer, cell: Cell, plane: Plane, pixels: int) -> Array:
-    """The scattering on a plane, resampled from one of so many pixels a side that covers it."""
+    """Return the scattering on a plane, resampled from a coarser plane with `pixels` per side."""
     widen = PIXELS / pixels
     own = Plane(plane.origin, widen * plane.step_u, widen * plane.step_v, (pixels, pixels))
     form_factor, order = truth(layer, cell, own)
@@ -221,21 +224,21 @@ def _within(share: float) -> Mask:
 
 
 def _spread(values: Array) -> Array:
-    """Normalised over the pixels that are judged, and spread as errors are quoted."""
+    """Normalise values to [0, 1] and map them to spread space, in which errors are quoted."""
     low, high = values.min(), values.max()
     return np.asarray(2 * np.sqrt((values - low) / max(high - low, 1e-30)) - 1)
 
 
 def table(results: dict[str, dict[str, dict[str, list[float]]]], planes: int) -> list[str]:
-    """The results as Markdown."""
+    """Format the results as Markdown."""
     lines = [
-        "# On which planes the shipped networks can be believed",
+        "# On which planes the shipped networks are reliable",
         "",
-        f"`python -m benchmarks.ranges`: {planes} layers of simulated crystals of unseen species, the same ones on"
-        f" every line, without gaps or noise, on {describe_machine()}. Median and mean of the mean squared errors in"
-        " spread space, true component and answer both normalised over the pixels that are judged; *flat* is the median"
-        " error of the best answer that is the same in every pixel, so an answer that does not stay well under it is"
-        " worth nothing. *Accepted*: share of planes that lattice mode explained.",
+        f"`python -m benchmarks.ranges`: every row has the same {planes} layers of simulated crystals, of species not"
+        f" in the training data, without gaps or noise, on {describe_machine()}. Errors are mean squared errors in spread"
+        " space: median, mean over the planes. True and predicted component are both normalised over the pixels that"
+        " count. *Flat* is the median error of the best constant prediction; a prediction is useless unless its error"
+        " is well below that. *Accepted* is the share of planes whose lattice-mode result was accepted.",
     ]
     for group, group_results in results.items():
         lines += [
@@ -258,12 +261,12 @@ def table(results: dict[str, dict[str, dict[str, list[float]]]], planes: int) ->
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Judge what is not judged yet, write the table, print it."""
+    """Evaluate the unfinished cases, and write and print the tables."""
     parser = Parser(prog="python -m benchmarks.ranges", description=__doc__)
-    parser.add_argument("--planes", type=PositiveInt, default=16, help="layers on every line")
-    parser.add_argument("--seed", type=int, default=0, help="which layers")
-    parser.add_argument("--work", type=Path, default=Path("runs/ranges"), help="folder for finished lines")
-    parser.add_argument("--out", type=Path, default=OUT, help="the table")
+    parser.add_argument("--planes", type=PositiveInt, default=16, help="number of layers in every case")
+    parser.add_argument("--seed", type=int, default=0, help="random seed that selects the layers")
+    parser.add_argument("--work", type=Path, default=Path("runs/ranges"), help="folder for finished cases")
+    parser.add_argument("--out", type=Path, default=OUT, help="Markdown file to write")
     options = parser.parse_args(args)
     options.work.mkdir(parents=True, exist_ok=True)
     layers = build(options.planes, options.seed)

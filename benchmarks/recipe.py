@@ -1,10 +1,9 @@
-"""`python -m benchmarks.recipe`: what each part of the release recipe buys, at equal processor time.
+"""`python -m benchmarks.recipe`: measure what each part of the release recipe gains, at equal processor time.
 
-The networks of configs/release.yaml as they were then, at half their width, trained for minutes where the release was
-trained for hours. Each variant differs from the first in one thing. Its number of batches is the budget divided by the
-time of a batch, which is measured for all variants in turns before the first is trained, so that what else the machine
-does falls on all alike. Finished variants are kept in `--work` and not trained again. Writes benchmarks/recipe.md and
-prints it.
+The networks have half the width of an earlier release and are trained for minutes instead of hours. Each variant
+differs from the first in one respect. Its number of batches is the budget divided by the time of a batch. That time is
+measured for all variants in turns before any is trained, so that other load on the machine affects all of them alike.
+Finished variants are kept in `--work` and not trained again. Writes benchmarks/recipe.md and prints it.
 """
 
 import copy
@@ -36,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "recipe.md"
 
 _PILOT = (
-    # What came to the recipe after this table.
+    # Undo what was added to the recipe after this table was made.
     "--model.form_factor_generator.init_args.in_channels=2",
     "--model.form_factor_generator.init_args.blocks=[1,1,2]",
     "--model.order_shown=0",
@@ -67,7 +66,7 @@ _CONSTANT = "constant learning rate"
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing changed: command-line settings beside the recipe's, or how the learning rate ends."""
+    """A variant of the recipe: changed command-line settings or another course of the learning rate."""
 
     name: str
     settings: tuple[str, ...] = ()
@@ -78,27 +77,27 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("**starting point**: cosine from the start, otherwise configs/release.yaml"),
-    Variant("the same with another seed", seed=2),
+    Variant("**baseline**: configs/release.yaml with the cosine from the start"),
+    Variant("baseline with another seed", seed=2),
     Variant(
         "no mask channel",
         tuple(f"--model.{name}_generator.init_args.in_channels=1" for name in COMPONENTS),
     ),
-    Variant("no flips and turns", ("--data.augment=false",)),
+    Variant("no flips and rotations", ("--data.augment=false",)),
     Variant(_CONSTANT, final_share=1.0),
     Variant("no weight decay (Adam)", ("--model.generator_optimizer.init_args.weight_decay=0.0",)),
-    Variant("product asked to explain the input", ("--model.explanation_weight=0.1",)),
+    Variant("extra loss between the product and the input", ("--model.explanation_weight=0.1",)),
     Variant("one encoder for both components", shared_encoder=True),
-    Variant("**kept**: learning rate held for 70 %, then the cosine", hold_share=0.7),
+    Variant("**adopted**: learning rate constant for 70 %, then the cosine", hold_share=0.7),
 )
 
 
 class SharedEncoder(DSFUNet):
-    """Both components from one encoder, that of short-range order, run once; each has a decoder of its own."""
+    """A module with one encoder, that of short-range order, and a separate decoder for each component."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         generators = list(arguments[:2])
-        # Decoders of one width, since the features they take are.
+        # Both decoders take the same features, so they need the same width.
         generators[0] = copy.deepcopy(generators[1])
         for part in ("stem", "encoder", "down", "bottom"):
             setattr(generators[0], part, getattr(generators[1], part))
@@ -120,26 +119,26 @@ class SharedEncoder(DSFUNet):
 
 
 class Clock(Callback):
-    """Processor time of every batch, loading included; stops after `batches`."""
+    """A callback that records the processor time of every batch, including loading, and stops after `batches`."""
 
     def __init__(self, batches: int) -> None:
         self.batches = batches
         self.ticks: list[float] = []
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Note the time."""
+        """Record the time."""
         self.ticks.append(time.process_time())
         if len(self.ticks) == self.batches:
             trainer.should_stop = True
 
     @property
     def seconds(self) -> float:
-        """Least time of a batch, the first left out: what else the machine does only adds to it."""
+        """Minimum time of a batch without the first; other load on the machine can only lengthen it."""
         return min(late - early for early, late in zip(self.ticks, self.ticks[1:], strict=False))
 
 
 class Schedule(CosineSchedule):
-    """The recipe's schedule over a given number of batches."""
+    """The recipe's learning-rate schedule for a given number of batches."""
 
     def __init__(self, batches: int, variant: Variant) -> None:
         super().__init__(
@@ -154,7 +153,7 @@ class Schedule(CosineSchedule):
 
 
 def build(variant: Variant, folder: str) -> tuple[DSFUNet, PlaneDataModule, LightningCLI]:
-    """Module and data of a variant, seeded."""
+    """Build module and data of a variant, with its seed."""
     arguments = ["--config", str(ROOT / "configs" / "release.yaml"), f"--data.folder={folder}"]
     arguments += [f"--seed_everything={variant.seed}", *_PILOT, *variant.settings]
     cli = LightningCLI(DSFUNet, PlaneDataModule, args=arguments, run=False, save_config_callback=None)
@@ -177,7 +176,7 @@ def build(variant: Variant, folder: str) -> tuple[DSFUNet, PlaneDataModule, Ligh
 
 
 def train(variant: Variant, folder: str, batches: int) -> tuple[DSFUNet, PlaneDataModule, Clock]:
-    """The variant trained on so many batches."""
+    """Train a variant for a number of batches."""
     module, planes, cli = build(variant, folder)
     clock = Clock(batches)
     cli.trainer.callbacks += [clock, Schedule(batches, variant)]
@@ -187,7 +186,7 @@ def train(variant: Variant, folder: str, batches: int) -> tuple[DSFUNet, PlaneDa
 
 @torch.no_grad()
 def score(module: DSFUNet, planes: PlaneDataModule) -> dict[str, float]:
-    """Mean squared errors over validation planes, by averaged and by live weights."""
+    """Return the errors over validation planes, for the averaged and the live weights."""
     module.eval()
     result = {}
     for which, generators in (("averaged", module.averages), ("live", module.generators)):
@@ -200,7 +199,7 @@ def score(module: DSFUNet, planes: PlaneDataModule) -> dict[str, float]:
 
 
 def seconds_a_batch(variants: Sequence[Variant], folder: str) -> dict[str, float]:
-    """Processor time of one batch of every variant [s], measured in turns."""
+    """Measure the processor time of one batch of every variant [s], in turns."""
     seconds: dict[str, float] = {}
     for _ in range(_CALIBRATION_ROUNDS):
         for variant in variants:
@@ -210,15 +209,14 @@ def seconds_a_batch(variants: Sequence[Variant], folder: str) -> dict[str, float
 
 
 def table(results: dict[str, dict[str, float]], minutes: float) -> list[str]:
-    """The results as Markdown."""
+    """Format the results as Markdown."""
     lines = [
-        "# What the parts of the release recipe buy",
+        "# What each part of the release recipe gains",
         "",
-        "`python -m benchmarks.recipe`: networks of half the width that the release's had then,"
-        f" {minutes:g} minutes of one core of"
-        f" {describe_machine()} for each line; mean squared errors in spread space over 256 validation planes of"
-        " unseen species, of the averaged weights. Each line differs from the first in one thing; the second shows"
-        " what chance does.",
+        "`python -m benchmarks.recipe`: each variant trains networks of half the width of an earlier release for"
+        f" {minutes:g} minutes on one of {describe_machine()}. Errors are mean squared errors of the averaged weights"
+        " in spread space, over 256 validation planes of species not in the training data. Each variant differs from"
+        " the first in one respect; the one with another seed shows the effect of chance.",
         "",
         "| | samples | I_FF mean | I_SRO mean | I_FF median | I_SRO median |",
         "|---|---|---|---|---|---|",
@@ -239,12 +237,17 @@ def table(results: dict[str, dict[str, float]], minutes: float) -> list[str]:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Calibrate, train what is not there yet, write the table, print it."""
+    """Time the batches, train the unfinished variants, and write and print the table."""
     parser = Parser(prog="python -m benchmarks.recipe", description=__doc__)
     parser.add_argument(
-        "--folder", type=str, default="data/release", help="stores of configs/simulate/release.yaml"
+        "--folder",
+        type=str,
+        default="data/release",
+        help="folder with the stores of configs/simulate/release.yaml",
     )
-    parser.add_argument("--minutes", type=PositiveFloat, default=6.0, help="processor time of each variant")
+    parser.add_argument(
+        "--minutes", type=PositiveFloat, default=6.0, help="processor time of each variant [min]"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/recipe"), help="folder for finished variants")
     options = parser.parse_args(args)
     for nothing_to_act_on in (

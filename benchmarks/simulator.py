@@ -1,6 +1,6 @@
-"""`python -m benchmarks.simulator`: processor time of every stage of a plane, beside the direct sum, in one process.
+"""`python -m benchmarks.simulator`: time every stage of making a plane, compared with a direct sum.
 
-Planes are those of configs/simulate/paper.yaml, drawn here. Writes benchmarks/simulator.md and prints it.
+Everything runs in one process, on planes of configs/simulate/paper.yaml. Writes benchmarks/simulator.md and prints it.
 """
 
 import resource
@@ -37,12 +37,12 @@ OUT = Path(__file__).parent / "simulator.md"
 
 _SETS = 24
 
-# The paper's published generator, its scattering function alone, one core: SPEC's figure, not measured here.
+# Time per plane of the scattering function of the authors' published generator on one core; not measured here.
 AUTHORS_SECONDS = 1.86
 
 
 def direct_sum(crystal: Crystal, plane: Plane) -> tuple[Array, Array]:
-    """I_FF and I_SRO by equations 1 to 3 as they stand, in float64: every atom and every vector at every pixel."""
+    """Compute I_FF and I_SRO directly from equations 1 to 3 in float64, with every atom and vector at every pixel."""
     q = plane.q_points()
     s_squared = np.square(q).sum(axis=-1) / (4 * np.pi) ** 2
     difference = np.zeros(plane.shape, np.complex128)
@@ -60,7 +60,7 @@ def direct_sum(crystal: Crystal, plane: Plane) -> tuple[Array, Array]:
 
 
 def build(planes: int) -> tuple[Population, float]:
-    """A world of the paper's recipe with enough Monte Carlo sets for a benchmark, and the time of one set [ms]."""
+    """Build a population of the paper's recipe with a few Monte Carlo sets; also return the time of one set [ms]."""
     recipe = Recipe(Counts(planes, 0), seed=1, planes_per_crystal=12, monte_carlo_sets=Counts(_SETS, 0))
     start = time.process_time()
     sets: list[CorrelationSet] = [draw_monte_carlo_set(seed, recipe.monte_carlo) for seed in range(_SETS)]
@@ -69,7 +69,7 @@ def build(planes: int) -> tuple[Population, float]:
 
 
 def mean_milliseconds(work: Callable[[Any], Any], arguments: Sequence[Any]) -> float:
-    """Mean processor time of one call [ms]."""
+    """Return the mean processor time of one call [ms]."""
     start = time.process_time()
     for argument in arguments:
         work(argument)
@@ -77,7 +77,7 @@ def mean_milliseconds(work: Callable[[Any], Any], arguments: Sequence[Any]) -> f
 
 
 def write_shard(samples: Sequence[dict[str, npt.ArrayLike]]) -> int:
-    """Compress, digest and write samples as the simulator does; returns the size on disk [bytes]."""
+    """Compress, digest and write samples as the simulator does; return the size on disk [bytes]."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.zarr"
         group = create_store(path, len(samples), len(samples), {})
@@ -88,7 +88,7 @@ def write_shard(samples: Sequence[dict[str, npt.ArrayLike]]) -> int:
 
 
 def measure(planes: int, direct: int) -> list[str]:
-    """The table, in Markdown, a line an entry."""
+    """Measure and return the lines of the report, in Markdown."""
     draw_monte_carlo_set(0, Recipe(Counts(1, 0)).monte_carlo)  # compiled, or loaded from numba's cache
     population, one_set = build(planes)
     rngs = [crystal_stream(population.recipe, "train", number) for number in range(planes)]
@@ -125,7 +125,7 @@ def measure(planes: int, direct: int) -> list[str]:
         ),
         "physics: form factor": mean_milliseconds(form_factor, numbers),
         "physics: short-range order": mean_milliseconds(order, numbers),
-        "normalise, to half floats": mean_milliseconds(
+        "normalise, convert to half floats": mean_milliseconds(
             lambda pair: [normalise(each)[0].astype(np.float16) for each in pair], pictures
         ),
         "mask": mean_milliseconds(mask, numbers),
@@ -144,28 +144,29 @@ def measure(planes: int, direct: int) -> list[str]:
     return [
         "# The simulator, stage by stage",
         "",
-        f"{planes} planes of 256 x 256 of the paper's recipe on {describe_machine()}: processor time of all threads.",
+        f"{planes} planes of 256 x 256 pixels from the paper's recipe, on {describe_machine()}; processor time of all"
+        " threads.",
         "`python -m benchmarks.simulator` makes this table again.",
         "",
-        "| stage | ms a plane and core |",
+        "| stage | ms per plane and core |",
         "|---|---|",
         *(f"| {name} | {value:.2f} |" for name, value in stages.items()),
-        f"| all of drawing, near-duplicates dropped (a crystal gives 12 planes) | {drawn:.2f} |",
+        f"| all stages of drawing, without near-duplicates (12 planes per crystal) | {drawn:.2f} |",
         f"| compress, digest, write | {written:.2f} |",
         f"| **physics** | **{physics:.2f}** |",
-        f"| **all in** | **{total:.2f}** |",
-        f"| direct sum of the same physics, numpy, float64 ({direct} planes, same run) | {slow:.0f} |",
+        f"| **total** | **{total:.2f}** |",
+        f"| the same physics as a direct sum, numpy, float64 ({direct} planes, same run) | {slow:.0f} |",
         "",
-        f"Physics is {slow / physics:.0f} times faster than the direct sum here, all stages together"
-        f" {slow / total:.0f} times; beside the authors' scattering function ({AUTHORS_SECONDS} s a plane, another"
-        f" machine) {1e3 * AUTHORS_SECONDS / total:.0f} times. Largest difference from the direct sum:"
-        f" {worst:.0e} of a plane's maximum.",
+        f"The physics is {slow / physics:.0f} times faster than the direct sum in this run, and all stages together are"
+        f" {slow / total:.0f} times faster. They are {1e3 * AUTHORS_SECONDS / total:.0f} times faster than the authors'"
+        f" scattering function alone ({AUTHORS_SECONDS} s per plane on another machine). The largest difference from"
+        f" the direct sum is {worst:.0e} of a plane's maximum.",
         "",
-        f"A plane takes {per_plane / 1e3:.0f} kB on disk: {211_028 * per_plane / 1e9:.1f} GB and"
-        f" {211_028 * total / 3.6e6:.2f} core hours for the paper's 211,028. Peak memory of this process:"
-        f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB.",
+        f"A plane takes {per_plane / 1e3:.0f} kB on disk. The paper's 211,028 planes take"
+        f" {211_028 * per_plane / 1e9:.1f} GB and {211_028 * total / 3.6e6:.2f} core hours. Peak memory of this"
+        f" process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB.",
         "",
-        f"A Monte Carlo set takes {one_set:.0f} ms, so the paper's 12,000 take"
+        f"A Monte Carlo set takes {one_set:.0f} ms, so the paper's 12,000 sets take"
         f" {12_000 * one_set / 6e4 / 2:.1f} minutes on two cores.",
         "",
         *_floor(crystals, physics),
@@ -190,14 +191,14 @@ def _difference(
 
 
 def _floor(crystals: Sequence[Crystal], physics_milliseconds: float) -> list[str]:
-    """What the physics must do at the least, from counted operations and bytes, and the gap to it."""
+    """Estimate the least possible time of the physics from its operations and bytes, and compare."""
     pixels = PIXELS**2
     atoms = float(np.mean([sum(len(each.elements) for each in crystal.species) for crystal in crystals]))
     elements = float(
         np.mean([len({*crystal.species[0].elements, *crystal.species[1].elements}) for crystal in crystals])
     )
-    # 8 flops an atom (complex multiply and add), 7 an element (interpolate, multiply, add), 24 for the series of I_SRO,
-    # 6 for |Q| and the square.
+    # Per pixel: 8 flops for each atom (complex multiply and add), 7 for each element (interpolate, multiply, add), 24
+    # for the series of I_SRO, and 6 for |Q| and the square.
     flops = pixels * (8 * atoms + 7 * elements + 24 + 6)
     bytes_written = 2 * 4 * pixels
     size = 512
@@ -209,21 +210,23 @@ def _floor(crystals: Sequence[Crystal], physics_milliseconds: float) -> list[str
     peak = 20 * 2 * size**3 / (time.process_time() - start)
     floor = 1e3 * flops / peak
     return [
-        "## The floor",
+        "## Lower limit",
         "",
-        f"With {atoms:.0f} atoms and {elements:.1f} elements a pair, the sums take {flops / 1e6:.0f} MFLOP a plane"
+        f"With {atoms:.0f} atoms and {elements:.1f} elements per pair, the sums take {flops / 1e6:.0f} MFLOP per plane"
         f" and write {bytes_written / 1e6:.1f} MB. One thread of this machine reaches {peak / 1e9:.0f} GFLOP/s in a"
-        f" matrix product, so {floor:.2f} ms is the floor for the physics, and we are"
-        f" {physics_milliseconds / floor:.0f} times above it: table look-ups gather, and the rows of 256 are too short"
-        " to hide every latency.",
+        f" matrix product, so the physics needs at least {floor:.2f} ms; it takes"
+        f" {physics_milliseconds / floor:.0f} times as long, because table look-ups are scattered in memory and rows of"
+        " 256 pixels are too short to hide every latency.",
     ]
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Measure, write the table, print it."""
+    """Measure, and write and print the report."""
     parser = Parser(prog="python -m benchmarks.simulator", description=__doc__)
-    parser.add_argument("--planes", type=PositiveInt, default=240, help="planes to make")
-    parser.add_argument("--direct", type=PositiveInt, default=3, help="planes to make by the direct sum")
+    parser.add_argument("--planes", type=PositiveInt, default=240, help="number of planes to make")
+    parser.add_argument(
+        "--direct", type=PositiveInt, default=3, help="number of planes to compute by the direct sum"
+    )
     options = parser.parse_args(args)
     with threadpool_limits(1):
         lines = measure(options.planes, options.direct)

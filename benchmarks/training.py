@@ -1,7 +1,7 @@
-"""`python -m benchmarks.training`: the time of a training iteration beside a plain twin of the published loop.
+"""`python -m benchmarks.training`: time a training iteration, compared with the published loop in plain PyTorch.
 
-Both in one process, in turns, on the same starting weights. Writes benchmarks/training.md and prints it. On a GPU:
-`python -m benchmarks.training --device cuda --batch_size 64`.
+All variants run in one process, in turns, from the same initial weights. Writes benchmarks/training.md and prints it.
+On a GPU: `python -m benchmarks.training --device cuda --batch_size 64`.
 """
 
 import copy
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.published_loop import ADAM, PublishedLoop, plain
+from benchmarks.published_loop import ADAM, PublishedLoop, layer_by_layer
 from dsfunet.command_parser import Parser
 from dsfunet.environment import describe_machine
 from dsfunet.files import replacing
@@ -37,7 +37,7 @@ from dsfunet.training.module import DSFUNet, JointStep
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "training.md"
 
-# Networks by name: the configuration they are of, and the one that the discriminators are of.
+# For each name the configurations that define the generators and the discriminators.
 NETWORKS = {
     "paper": ("paper", "paper"),
     "release": ("release", None),
@@ -48,7 +48,17 @@ Arithmetic = Literal["float32", "tf32", "bf16"]
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to run an iteration: `joint_step` None is the twin; `networks_as_drawn` runs them layer by layer."""
+    """One way to run an iteration.
+
+    Attributes:
+        name: label of the row.
+        joint_step: joint step of `DSFUNet`; None runs the published loop.
+        networks_as_drawn: run the networks layer by layer, as in the paper's figure.
+        fused_adam: use torch's fused Adam.
+        channels_last: use the channels-last memory format.
+        arithmetic: precision of the iteration.
+        compiled: compile the networks.
+    """
 
     name: str
     joint_step: JointStep | None = "separate"
@@ -59,10 +69,10 @@ class Setting:
     compiled: bool = False
 
 
-TWIN = Setting("twin", None, networks_as_drawn=True)
+PUBLISHED_LOOP = Setting("published loop", None, networks_as_drawn=True)
 SETTINGS_ON_ANY_DEVICE = (
-    TWIN,
-    Setting("twin's loop on our networks", None),
+    PUBLISHED_LOOP,
+    Setting("published loop, our networks", None),
     Setting("separate, Adam not fused", fused_adam=False),
     Setting("separate"),
     Setting("separate, channels last", channels_last=True),
@@ -70,7 +80,7 @@ SETTINGS_ON_ANY_DEVICE = (
     Setting("fused, channels last", "fused", channels_last=True),
 )
 SETTINGS_ON_GPU = (
-    Setting("twin, TF32", None, networks_as_drawn=True, arithmetic="tf32"),
+    Setting("published loop, TF32", None, networks_as_drawn=True, arithmetic="tf32"),
     Setting("separate, channels last, TF32", channels_last=True, arithmetic="tf32"),
     Setting("separate, channels last, bf16", channels_last=True, arithmetic="bf16"),
     Setting("separate, channels last, bf16, compiled", channels_last=True, arithmetic="bf16", compiled=True),
@@ -84,7 +94,7 @@ SETTINGS_ON_GPU = (
 
 @dataclass
 class Bench:
-    """What is measured on: device, networks and one batch, in the device's memory."""
+    """The device, and the networks and one batch in its memory."""
 
     device: str
     generators: dict[str, nn.Module]
@@ -93,7 +103,7 @@ class Bench:
     modules: dict[str, DSFUNet] = field(default_factory=dict)
 
     def clock(self) -> float:
-        """Seconds: processor time of all threads or, on a GPU, wall time when all that was asked for is done."""
+        """Return processor time of all threads or, on a GPU, wall time after waiting for the GPU [s]."""
         if self.device == "cpu":
             return time.process_time()
         torch.cuda.synchronize()
@@ -101,7 +111,7 @@ class Bench:
 
 
 class Clock(Callback):
-    """Times of the batches of a fit [s], the first left out: in it an optimizer makes its state."""
+    """A callback that records the time of every batch [s]; in the first one the optimizers create their state."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -113,19 +123,19 @@ class Clock(Callback):
         self._start = self.clock()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Stop it."""
+        """Stop the clock and record the time."""
         self.seconds.append(self.clock() - self._start)
 
 
 def build(config: dict[str, Any]) -> nn.Module:
-    """The network of a `class_path` and its `init_args`."""
+    """Build the network of a `class_path` with its `init_args`."""
     module, _, name = config["class_path"].rpartition(".")
     network: nn.Module = getattr(importlib.import_module(module), name)(**config.get("init_args", {}))
     return network
 
 
 def prepare(networks: str, device: str, samples: int) -> Bench:
-    """Networks of a name in `NETWORKS`, and a batch of so many planes without any meaning."""
+    """Build the networks of a name in `NETWORKS`, and a batch of random planes."""
     torch.manual_seed(0)
     parts = []
     for config, role in zip(NETWORKS[networks], ("generator", "discriminator"), strict=True):
@@ -141,17 +151,17 @@ def prepare(networks: str, device: str, samples: int) -> Bench:
 
 
 def run(bench: Bench, setting: Setting, batch: dict[str, Tensor], repeats: int) -> list[float]:
-    """Times of so many iterations [s], after one that is not timed."""
-    # What these are in a fresh process differs between versions of torch.
+    """Return the times of `repeats` iterations [s], after one that is not timed."""
+    # Set these explicitly because their defaults differ between versions of torch.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = setting.arithmetic == "tf32"
     if setting.joint_step is None:
-        form = plain if setting.networks_as_drawn else copy.deepcopy
+        form = layer_by_layer if setting.networks_as_drawn else copy.deepcopy
         parts = (bench.generators, bench.discriminators)
-        twin = PublishedLoop(*({name: form(network) for name, network in part.items()} for part in parts))
+        loop = PublishedLoop(*({name: form(network) for name, network in part.items()} for part in parts))
         seconds = []
         for _ in range(1 + repeats):
             start = bench.clock()
-            twin.iterate(batch)
+            loop.iterate(batch)
             seconds.append(bench.clock() - start)
         return seconds[1:]
     clock = Clock(bench.clock)
@@ -173,7 +183,7 @@ def run(bench: Bench, setting: Setting, batch: dict[str, Tensor], repeats: int) 
 
 
 def _module(bench: Bench, setting: Setting) -> DSFUNet:
-    # Kept from round to round where it is compiled: that takes minutes.
+    # Keep a compiled module for all rounds, because compiling takes minutes.
     if setting.name in bench.modules:
         return bench.modules[setting.name]
     adam = partial(ADAM, fused=setting.fused_adam)
@@ -190,7 +200,7 @@ def _module(bench: Bench, setting: Setting) -> DSFUNet:
 
 
 def count_flops(bench: Bench, setting: Setting) -> int:
-    """Operations of convolutions and matrix products of one iteration, counted on a batch of one plane."""
+    """Count the operations of convolutions and matrix products of one iteration [FLOP], from a batch of one plane."""
     first = {name: values[:1] for name, values in bench.batch.items()}
     with FlopCounterMode(display=False) as counter:
         run(bench, setting, first, 0)
@@ -198,7 +208,7 @@ def count_flops(bench: Bench, setting: Setting) -> int:
 
 
 def peak_memory(device: str, work: Callable[[], Any]) -> float:
-    """The most memory that work takes beyond what is held before [GB]; NaN where the system does not tell."""
+    """Return the peak memory that work takes beyond what is in use before [GB]; NaN if it cannot be measured."""
     gc.collect()
     if device != "cpu":
         torch.cuda.empty_cache()
@@ -211,8 +221,8 @@ def peak_memory(device: str, work: Callable[[], Any]) -> float:
         work()
         return float("nan")
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)  # or what is freed but not given back would be there to take
-    forget.write_text("5")  # Linux: the high-water mark starts again from here
+        libc.malloc_trim(0)  # return freed memory to the system, or the work could use it unnoticed
+    forget.write_text("5")  # Linux: reset the high-water mark
 
     def kilobytes(name: str) -> int:
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
@@ -223,7 +233,7 @@ def peak_memory(device: str, work: Callable[[], Any]) -> float:
 
 
 def ceiling(bench: Bench, arithmetic: Arithmetic) -> float:
-    """FLOP/s of a large matrix product on the device and threads of the iterations."""
+    """Measure the speed of a large matrix product on the same device and threads [FLOP/s]."""
     size = 2048 if bench.device == "cpu" else 8192
     torch.backends.cuda.matmul.allow_tf32 = arithmetic == "tf32"
     kind = torch.bfloat16 if arithmetic == "bf16" else torch.float32
@@ -237,11 +247,11 @@ def ceiling(bench: Bench, arithmetic: Arithmetic) -> float:
 
 
 def measure(networks: str, device: str, samples: int, rounds: int, repeats: int) -> list[str]:
-    """The table for one choice of networks, in Markdown, a line an entry."""
+    """Measure one choice of networks, and return the lines of its table in Markdown."""
     bench = prepare(networks, device, samples)
     settings = SETTINGS_ON_ANY_DEVICE if device == "cpu" else (*SETTINGS_ON_ANY_DEVICE, *SETTINGS_ON_GPU)
     if NETWORKS[networks][0] != "paper" and not bench.discriminators:
-        settings = tuple(each for each in settings if each.name != "twin's loop on our networks")
+        settings = tuple(each for each in settings if each.name != "published loop, our networks")
     flops: dict[Any, int] = {}
     for each in settings:
         kind = (each.joint_step, each.networks_as_drawn)
@@ -265,12 +275,12 @@ def measure(networks: str, device: str, samples: int, rounds: int, repeats: int)
     lines = [
         f"## Networks: {networks}",
         "",
-        f"{parameters / 1e6:.1f} M parameters in all, batches of {samples}; {rounds} rounds of {repeats} timed"
+        f"{parameters / 1e6:.1f} M parameters in total, batches of {samples}; {rounds} rounds of {repeats} timed"
         " iterations each, in turns. Ceilings: "
         + ", ".join(f"{value / 1e9:.0f} GFLOP/s in {kind}" for kind, value in sorted(ceilings.items()))
         + ".",
         "",
-        "| | s an iteration, least | median | speed-up | GFLOP | GFLOP/s | of the ceiling | memory [GB] |",
+        "| | s per iteration, minimum | median | speed-up | GFLOP | GFLOP/s | of the ceiling | memory [GB] |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for each in settings:
@@ -278,50 +288,53 @@ def measure(networks: str, device: str, samples: int, rounds: int, repeats: int)
         work = flops[each.joint_step, each.networks_as_drawn]
         lines.append(
             f"| {each.name} | {least:.3f} | {statistics.median(seconds[each.name]):.3f}"
-            f" | {min(seconds[TWIN.name]) / least:.2f} | {work / 1e9:.0f} | {work / least / 1e9:.0f}"
+            f" | {min(seconds[PUBLISHED_LOOP.name]) / least:.2f} | {work / 1e9:.0f} | {work / least / 1e9:.0f}"
             f" | {work / least / ceilings[each.arithmetic]:.0%} | {memory[each.name]:.2f} |"
         )
     return [*lines, ""]
 
 
 def preface(device: str, threads: int, note: str) -> list[str]:
-    """What the tables say, in Markdown."""
-    clock = "processor time of all threads" if device == "cpu" else "wall time, the GPU waited for"
+    """Return the introduction to the tables, in Markdown."""
+    clock = "processor time of all threads" if device == "cpu" else "wall time, including waiting for the GPU"
     return [
-        "# A training iteration beside the published loop's",
+        "# Time of a training iteration, compared with the published loop",
         "",
-        f"256 x 256 planes on {describe_machine(device)}, {threads} threads of the CPU, torch {torch.__version__};"
+        f"Planes of 256 x 256 pixels on {describe_machine(device)}, CPU threads: {threads}, torch {torch.__version__};"
         f" {clock}. {note}".rstrip(),
         "`python -m benchmarks.training` makes these tables again.",
         "",
-        "* **twin**: benchmarks/published_loop.py, plain PyTorch from the paper's description: for each component a"
-        " step of the generator and one of the discriminator, then the joint step with both outputs computed again;"
-        " four Adams, float32, the networks layer by layer as the paper draws them. A test holds that after the same"
-        " batches it has the weights that `separate` has.",
-        "* **twin's loop on our networks**: the same loop on the networks as `dsfunet.networks` runs them. What lies"
-        " between this line and the first is our networks' doing, what lies below it the training step's.",
-        "* **separate** is `DSFUNet.training_step` in a Trainer, to the paper's letter: as many steps on the same"
-        " losses, the same results but for rounding. Adam is torch's own fused one unless the line says otherwise.",
-        "* **fused** changes the algorithm: the joint loss joins the generators' step, one step where the paper takes"
-        " two on outputs computed twice. **TF32** and **bf16** change the arithmetic. All other words change neither.",
+        "* **published loop**: benchmarks/published_loop.py, plain PyTorch written from the paper's description. For"
+        " each component it takes a step of the generator and one of the discriminator, then the joint step with both"
+        " outputs computed again. It uses four Adam optimizers, float32, and networks that run layer by layer as in the"
+        " paper's figure. A test checks that it gives the same weights as `separate` after the same batches.",
+        "* **published loop, our networks**: the same loop with the networks of `dsfunet.networks`. The difference to"
+        " the first row is due to the networks; the differences of the following rows are due to the training step.",
+        "* **separate**: `DSFUNet.training_step` in a Trainer, with the steps and losses of the paper and the same"
+        " results except for rounding. Adam is the fused version of torch unless stated otherwise.",
+        "* **fused**: a different algorithm. The joint loss is part of the generators' step, so that there is one step"
+        " where the paper takes two, with outputs computed twice. **TF32** and **bf16** change the arithmetic; the"
+        " other options change neither algorithm nor arithmetic.",
         "",
-        "Speed-up is of the least times, to the twin's in float32. FLOPs are those of convolutions and matrix"
-        " products, counted on the real iteration; the ceiling is a large matrix product in the line's arithmetic."
-        " Memory is what an iteration takes at most beyond the starting weights and the batch.",
+        "The speed-up compares minimum times with the published loop in float32. FLOPs are those of convolutions and"
+        " matrix products, counted in a real iteration; the ceiling is a large matrix product in the same arithmetic."
+        " Memory is the peak beyond the initial weights and the batch.",
         "",
     ]
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Measure, write the tables, print them."""
+    """Measure, and write and print the tables."""
     parser = Parser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--device", type=str, default="cpu", help="cpu or cuda")
-    parser.add_argument("--batch_size", type=PositiveInt, default=2, help="planes a batch")
-    parser.add_argument("--networks", type=list[str], default=list(NETWORKS), help="which networks")
-    parser.add_argument("--rounds", type=PositiveInt, default=2, help="how often each setting has its turn")
-    parser.add_argument("--repeats", type=PositiveInt, default=2, help="iterations timed in a turn")
-    parser.add_argument("--threads", type=PositiveInt, default=1, help="threads of the CPU")
-    parser.add_argument("--note", type=str, default="", help="a sentence on the machine, for the report")
+    parser.add_argument("--batch_size", type=PositiveInt, default=2, help="planes per batch")
+    parser.add_argument(
+        "--networks", type=list[str], default=list(NETWORKS), help="names of the networks to measure"
+    )
+    parser.add_argument("--rounds", type=PositiveInt, default=2, help="number of turns of each setting")
+    parser.add_argument("--repeats", type=PositiveInt, default=2, help="number of timed iterations per turn")
+    parser.add_argument("--threads", type=PositiveInt, default=1, help="number of CPU threads")
+    parser.add_argument("--note", type=str, default="", help="note on the machine for the report")
     options = parser.parse_args(args)
     for nothing_to_act_on in (".*does not have many workers", ".*isinstance.treespec", "GPU available but"):
         warnings.filterwarnings("ignore", message=nothing_to_act_on)

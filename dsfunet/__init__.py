@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dsfunet._version import __version__
 
 if TYPE_CHECKING:
-    from dsfunet.analysis.refinement import Refinement, RefinementSettings, refine_alphas
+    from dsfunet.analysis.refinement import AlphaRefinement, RefinementSettings, refine_alphas
     from dsfunet.cleanup import CleanUp
     from dsfunet.errors import InputError
     from dsfunet.factorize.components import Components
@@ -42,7 +42,7 @@ _MODULES = {
     "Geometry": "dsfunet.planes.geometry",
     "InputError": "dsfunet.errors",
     "MeasuredPlane": "dsfunet.planes.measured",
-    "Refinement": "dsfunet.analysis.refinement",
+    "AlphaRefinement": "dsfunet.analysis.refinement",
     "RefinementSettings": "dsfunet.analysis.refinement",
     "Result": "dsfunet.planes.result",
     "Verdict": "dsfunet.verdict.judge",
@@ -64,7 +64,7 @@ __all__ = [
     "Geometry",
     "InputError",
     "MeasuredPlane",
-    "Refinement",
+    "AlphaRefinement",
     "RefinementSettings",
     "Result",
     "Verdict",

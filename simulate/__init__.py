@@ -1,1 +1,1 @@
-"""The workshop that makes planes: species and correlations -> plane -> shard. Run it with `python -m simulate`."""
+"""Simulate planes of diffuse scattering with known components. Run it with `python -m simulate`."""

@@ -1,4 +1,7 @@
-"""`python -m simulate --config configs/simulate/smoke.yaml --out data/smoke`, and what can be done with a store."""
+"""Command line of the simulator: make, finish, check and show stores of planes.
+
+For example `python -m simulate --config configs/simulate/smoke.yaml --out data/smoke`.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -15,11 +18,11 @@ from simulate.stores.writer import Task, finalise, format_numbers, missing_shard
 
 
 def build_parser() -> Parser:
-    """The command line: every field of the recipe, a config file, where to write, how many workers."""
+    """Return the parser of the main command: every field of the recipe, and where and how to write the stores."""
     parser = Parser(
         prog="python -m simulate",
-        description="Make planes of diffuse scattering with known truth. What can be done with stores that are there,"
-        " each with a --help of its own: "
+        description="Simulate planes of diffuse scattering with known components. Other commands, each with its own"
+        " --help: "
         + "; ".join(f"`python -m simulate {name}`: {_first_line(COMMANDS[name])}" for name in COMMANDS)
         + f"; `python -m simulate {VIOLATIONS}`: {_first_line(make_violations)}",
     )
@@ -33,22 +36,22 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--task-index",
         type=NonNegativeInt | None,
-        help="array jobs: make only the shards I, I + N, I + 2 N ... of each store, I from 0 to N - 1",
+        help="for array jobs: index I of this task, from 0 to N - 1; it makes shards I, I + N, I + 2 N, ...",
     )
-    parser.add_argument("--task-count", type=PositiveInt | None, help="array jobs: number N of tasks")
+    parser.add_argument("--task-count", type=PositiveInt | None, help="for array jobs: number N of tasks")
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="make a few planes, write nothing, and say how long the recipe will take and how large it will be",
+        help="make a few planes, write nothing, and print how long the recipe takes and how much disk space it needs",
     )
     return parser
 
 
 def make_stores(arguments: Sequence[str] | None) -> None:
-    """Make the stores of a recipe, or say what they will take.
+    """Make the stores of a recipe, or forecast their cost with --dry-run.
 
     Raises:
-        InputError: as `simulate`, or only one of the two numbers of a task is given.
+        InputError: as `simulate`, or when only one of --task-index and --task-count is given.
     """
     parser = build_parser()
     namespace = parser.parse_args(arguments)
@@ -69,16 +72,15 @@ def make_stores(arguments: Sequence[str] | None) -> None:
         missing = missing_shards(path)
         if missing:
             print(
-                f"{path}: {len(missing)} shard{'s' if len(missing) > 1 else ''} of other tasks missing"
-                f" ({format_numbers(missing)});"
-                " the task that makes the last one finishes the store"
+                f"{path}: waiting for {len(missing)} shard{'s' if len(missing) > 1 else ''} of other tasks"
+                f" ({format_numbers(missing)}); the task that writes the last shard finishes the store"
             )
         else:
             _print_finished(split, path)
 
 
 def finalise_stores(store: list[str]) -> None:
-    """Finish stores whose shards are all there, made by an array job.
+    """Finish stores that an array job has written completely.
 
     Args:
         store: one or more stores, such as data/train.zarr.
@@ -89,7 +91,7 @@ def finalise_stores(store: list[str]) -> None:
 
 
 def check(store: str, workers: PositiveInt | None = None, progress: bool = True) -> None:
-    """Read a finished store back and compare every shard with what was written.
+    """Check every shard of a finished store against its stored digest.
 
     Args:
         store: the store, such as data/train.zarr.
@@ -102,13 +104,13 @@ def check(store: str, workers: PositiveInt | None = None, progress: bool = True)
 
 
 def show(store: str, output: str, samples: PositiveInt = 12, seed: NonNegativeInt = 0) -> None:
-    """Draw planes of a finished store as a contact sheet.
+    """Draw some planes of a finished store on one sheet.
 
     Args:
         store: the store, such as data/train.zarr.
         output: picture to write (.png).
-        samples: how many planes are drawn.
-        seed: which planes are drawn.
+        samples: number of planes to draw.
+        seed: random seed that selects the planes.
     """
     from simulate.stores.gallery import save_gallery
 
@@ -116,15 +118,19 @@ def show(store: str, output: str, samples: PositiveInt = 12, seed: NonNegativeIn
 
 
 def make_violations(arguments: Sequence[str]) -> None:
-    """Make a store of planes that break the assumptions, to judge the verdict on."""
+    """Make a store of planes that break the method's assumptions, to test the verdict."""
     from simulate.violations.store import write_violations
 
     parser = Parser(prog="python -m simulate violations", description=_first_line(make_violations))
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
     parser.add_class_arguments(Recipe)
     parser.add_argument("--out", type=str, required=True, help="folder for violations.zarr")
-    parser.add_argument("--planes-per-kind", type=PositiveInt, default=108, help="planes of each kind")
-    parser.add_argument("--workers", type=int, default=None, help="worker processes (default: one a core)")
+    parser.add_argument(
+        "--planes-per-kind", type=PositiveInt, default=108, help="number of planes of each kind of violation"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=None, help="worker processes (default: one for each core)"
+    )
     parser.add_argument("--progress", type=bool, default=True, help="show progress bars")
     namespace = parser.parse_args(arguments)
     own = {name: namespace.pop(name) for name in ("out", "planes_per_kind", "workers", "progress", "config")}
@@ -135,14 +141,14 @@ def make_violations(arguments: Sequence[str]) -> None:
 
 
 VIOLATIONS = "violations"
-"""Comes first in place of a recipe, too, but is given one."""
+"""Name of the command that makes violations; unlike the `COMMANDS` it takes a recipe."""
 
 COMMANDS: dict[str, Callable[..., None]] = {"finalise": finalise_stores, "check": check, "show": show}
-"""Words that may come first, in place of a recipe."""
+"""Commands that take a store instead of a recipe, by the first word of the command line."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the simulator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
+    """Run the simulator; return 0, or 2 after printing one error line when the input is invalid."""
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         if arguments and arguments[0] in COMMANDS:
@@ -174,7 +180,10 @@ def _run_command(name: str, arguments: list[str]) -> None:
 
 def _task(index: int | None, count: int | None) -> Task:
     if (index is None) != (count is None):
-        raise InputError("an array job needs both --task-index and --task-count")
+        given, missing = (
+            ("--task-count", "--task-index") if index is None else ("--task-index", "--task-count")
+        )
+        raise InputError(f"{given} is given without {missing}; give both for an array job")
     return Task() if index is None or count is None else Task(index, count)
 
 

@@ -1,4 +1,4 @@
-"""Training planes straight from the simulator, with no files: what `python -m simulate` would have written.
+"""Training planes straight from the simulator, without files; they equal those that `python -m simulate` writes.
 
     data:
       source:
@@ -35,25 +35,25 @@ _CRYSTALS_KEPT = 32
 
 
 class SimulatedPlanes:
-    """Samples of a recipe, made when asked for; a source of planes for `dsfunet.data.datamodule.PlaneDataModule`.
+    """Samples of a recipe, made on demand; a source of planes for `dsfunet.data.datamodule.PlaneDataModule`.
 
-    Sample i is the one that `python -m simulate` writes at index i, bit for bit, whoever makes it: it comes from the
-    random stream of its crystal. Monte Carlo sets are the stores' too. A crystal draws one of those that met
-    their targets, so all have to be made first, once: by the training process, for its workers as well.
+    Sample i equals, bit for bit, the one that `python -m simulate` writes at index i, because it comes from the random
+    stream of its crystal. The Monte Carlo sets are the same, too. A crystal draws one of the sets that met their
+    targets, so the training process makes all sets once, before the first plane and for all its workers.
 
-    With several planes a crystal all of them are drawn for one; the last few crystals are kept, which helps who
-    asks for neighbours together (`block`).
+    If a crystal gives several planes, all of them are drawn at once. The last few crystals are kept, which makes it
+    fast to ask for neighbouring samples together (`block`).
 
     Args:
-        recipe: a file such as configs/simulate/release.yaml.
-        split: `train`, or `validation` for species that no training plane shows.
-        samples: planes an epoch; None takes the recipe's.
-        fresh: never show a plane twice: epoch e has planes e samples, e samples + 1, ...
-        sets_folder: where Monte Carlo sets are kept for the next start; None makes them at every start.
-        progress: show progress while they are made.
+        recipe: recipe file, such as configs/simulate/release.yaml.
+        split: `train`, or `validation` for planes of species that no training plane contains.
+        samples: planes per epoch; None takes the recipe's number.
+        fresh: use new planes in every epoch; epoch e starts at plane e * samples.
+        sets_folder: folder that keeps the Monte Carlo sets for the next start; None makes them at every start.
+        progress: show a progress bar while the sets are made.
 
     Raises:
-        InputError: the recipe cannot be read or is none, or a number of samples below 1.
+        InputError: the recipe cannot be read or is invalid, or the number of samples is below 1.
     """
 
     def __init__(
@@ -66,16 +66,19 @@ class SimulatedPlanes:
         progress: bool = True,
     ) -> None:
         if split not in SPLITS:
-            raise InputError(f"split is {split}: expected {' or '.join(SPLITS)}")
+            raise InputError(f"split is {split!r}; expected {' or '.join(SPLITS)}")
         self.recipe = read_recipe(Path(recipe))
         if samples is None:
             samples = int(getattr(self.recipe.samples, split))
         if samples < 1:
-            raise InputError(f"{recipe}: {samples} {split} samples an epoch, expected at least 1")
+            raise InputError(
+                f"{recipe}: the number of {split} samples per epoch is {samples}; expected at least 1"
+            )
         needs_sets = self.recipe.monte_carlo_share > 0
         if needs_sets and getattr(self.recipe.monte_carlo_sets, split) < 1:
             raise InputError(
-                f"{recipe}: monte_carlo_sets.{split} is 0 but monte_carlo_share is {self.recipe.monte_carlo_share}"
+                f"{recipe}: monte_carlo_sets.{split} is 0 and monte_carlo_share is {self.recipe.monte_carlo_share};"
+                " expected at least one set"
             )
         self.split = split
         self.samples = samples
@@ -83,7 +86,7 @@ class SimulatedPlanes:
         self.block = self.recipe.planes_per_crystal
         self._sets_folder = None if sets_folder is None else Path(sets_folder)
         self._progress = progress
-        # Without its Monte Carlo sets it says what the species are; with them it takes seconds to minutes.
+        # The species digest needs no Monte Carlo sets, which would take seconds to minutes.
         species = build_population(self.recipe, split, ()).species_digest
         identity = [self.recipe.digest, species, GENERATOR_VERSION, split, samples, fresh]
         self.digest: str = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
@@ -94,15 +97,15 @@ class SimulatedPlanes:
         return self.samples
 
     def __getstate__(self) -> dict[str, Any]:
-        # With the world made, or every worker would make the Monte Carlo sets again.
+        # Make the population before pickling, or every worker would make the Monte Carlo sets again.
         self.population()
         return {**self.__dict__, "_crystals": OrderedDict()}
 
     def population(self) -> Population:
-        """What all samples share; the first call makes or reads the Monte Carlo sets.
+        """Return what the crystals are drawn from; the first call makes or reads the Monte Carlo sets.
 
         Raises:
-            InputError: `sets_folder` cannot be written, or the recipe gives no usable set.
+            InputError: `sets_folder` cannot be written, or no Monte Carlo set of the recipe is usable.
         """
         if self._population is None:
             workers = os.cpu_count() or 1
@@ -113,7 +116,7 @@ class SimulatedPlanes:
         return self._population
 
     def description(self) -> dict[str, Any]:
-        """What a checkpoint says of the planes that weights were trained on, in plain values."""
+        """Return the description of the training planes that a checkpoint stores, in plain values."""
         population = self.population()
         return {
             "split": self.split,
@@ -127,10 +130,10 @@ class SimulatedPlanes:
         }
 
     def sample(self, index: int) -> Sample:
-        """Plane number `index`, as a store holds it; of fresh planes there is no last.
+        """Return plane number `index`, as a store would; the number of fresh planes is unlimited.
 
         Raises:
-            InputError: many crystals in a row gave no usable plane.
+            InputError: 20 crystals in a row gave no usable plane.
         """
         arrays = self.arrays(index)
         floors = float(arrays["form_factor_floor"]), float(arrays["short_range_order_floor"])
@@ -138,11 +141,11 @@ class SimulatedPlanes:
         return rebuild_sample(StoredPlane(*components, arrays["mask"], floors, arrays.get("scattering")))
 
     def arrays(self, index: int) -> Arrays:
-        """One entry for every array of a store, as stored.
+        """Return the stored arrays of plane number `index`, by name.
 
         Raises:
             IndexError: there is no such plane.
-            InputError: many crystals in a row gave no usable plane.
+            InputError: 20 crystals in a row gave no usable plane.
         """
         if index < 0 or not (self.fresh or index < self.samples):
             raise IndexError(f"sample {index} of {self.samples}")
@@ -157,7 +160,7 @@ class SimulatedPlanes:
     def _draw(self, crystal: int) -> list[Arrays]:
         first = crystal * self.block
         population = self.population()
-        # With several BLAS threads the sums round differently, and training would wait for its own workers.
+        # Several BLAS threads would round sums differently and take cores from training.
         with _thread_pools().limit(limits=1):
             drawn = list(draw_samples(population, first, first + self.block))
         layout = layout_with(self.recipe.optional_arrays)
@@ -165,15 +168,15 @@ class SimulatedPlanes:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe of a YAML file, as `python -m simulate --config` reads it.
+    """Read a recipe from a YAML file, as `python -m simulate --config` does.
 
     Raises:
-        InputError: there is no such file, it is no recipe, or a setting is out of its range.
+        InputError: there is no such file, it is not a recipe, or a setting is out of range.
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
     if not path.is_file():
-        raise InputError(f"{path}: no such recipe; expected a file such as configs/simulate/release.yaml")
+        raise InputError(f"{path}: no such file; expected a recipe such as configs/simulate/release.yaml")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Recipe)
     try:
@@ -182,12 +185,12 @@ def read_recipe(path: Path) -> Recipe:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from error
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a recipe of the simulator ({reason})") from error
+        raise InputError(f"{path}: not a valid recipe of the simulator ({reason})") from error
 
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    # Found once: looking through all loaded libraries would take as long as drawing a plane.
+    # Cached, because searching all loaded libraries takes as long as drawing a plane.
     return ThreadpoolController()
 
 
@@ -196,5 +199,5 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be made ({error.strerror}); expected a folder to keep sets in"
+            f"{folder}: cannot be created ({error.strerror}); expected a folder for the Monte Carlo sets"
         ) from error

@@ -1,4 +1,4 @@
-"""Checks that recipes share: ranges in order and in bounds, probabilities between 0 and 1."""
+"""Checks for recipes: ranges in order and within bounds, probabilities from 0 to 1."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,25 +6,25 @@ from dsfunet.errors import InputError
 
 
 def check_ranges(recipe: object, what: str, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Check that the named fields of a recipe are each a (lowest, highest) within their bounds.
+    """Check that each named field of a recipe is a (lowest, highest) pair within its bounds.
 
     Raises:
-        InputError: one is not; `what` says which recipe it is of.
+        InputError: a field is not; the message starts with `what`, the name of the recipe.
     """
     for name, (lowest, highest) in bounds.items():
         pair = getattr(recipe, name)
         if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
             raise InputError(
-                f"{what} {name} is {pair}: expected (lowest, highest) in [{lowest:g}, {highest:g}]"
+                f"{what} {name} is {pair}; expected (lowest, highest) within {lowest:g} to {highest:g}"
             )
 
 
 def check_shares(recipe: object, what: str, names: Iterable[str]) -> None:
-    """Check that the named fields of a recipe are shares.
+    """Check that each named field of a recipe is a share from 0 to 1.
 
     Raises:
-        InputError: one is not in [0, 1]; `what` says which recipe it is of.
+        InputError: a field is not; the message starts with `what`, the name of the recipe.
     """
     for name in names:
         if not 0 <= getattr(recipe, name) <= 1:
-            raise InputError(f"{what} {name} is {getattr(recipe, name)}: expected a share in [0, 1]")
+            raise InputError(f"{what} {name} is {getattr(recipe, name)}; expected a share from 0 to 1")

@@ -1,4 +1,4 @@
-"""The recipe of a data set: everything that decides which planes are made. The YAML files mirror this class."""
+"""The recipe of a data set: all settings that determine its planes. The YAML files have the same fields."""
 
 import dataclasses
 import hashlib
@@ -15,12 +15,16 @@ from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.correlations.oscillators import OscillatorRecipe
 
 SPLITS = ("train", "validation")
-"""Splits in the order of their random streams: append, never reorder."""
+"""Splits in the order of their random streams: new ones may be appended, but the order must not change."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many of something each split gets.
+    """Counts for the two splits.
+
+    Attributes:
+        train: number for the training split.
+        validation: number for the validation split.
 
     Raises:
         InputError: a count is negative.
@@ -32,43 +36,42 @@ class Counts:
     def __post_init__(self) -> None:
         if self.train < 0 or self.validation < 0:
             raise InputError(
-                f"counts {self.train} (train) and {self.validation} (validation): expected no negative"
+                f"counts are {self.train} (train) and {self.validation} (validation); expected 0 or more"
             )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides which planes a data set holds.
+    """All settings that determine the planes of a data set.
 
-    The same recipe gives the same planes, bit for bit, whatever the number of workers.
+    The same recipe gives the same planes, bit for bit, with any number of workers.
 
     Args:
-        samples: planes of each split; validation planes are of species that no training plane shows.
-        seed: root of every random stream; every crystal of a split has a stream of its own.
-        samples_per_shard: planes in one file; a shard is the unit of work, of resuming and of checking.
-        planes_per_crystal: planes taken from one crystal, near-duplicates dropped; the paper takes 12.
-        monte_carlo_share: share of planes ordered by Monte Carlo, the rest by damped oscillators.
-        monte_carlo_sets: Monte Carlo correlation sets made for each split.
-        monte_carlo: how one Monte Carlo set is made.
-        oscillator: how one damped-oscillator set (equation 7) is drawn.
+        samples: number of planes in each split; validation planes use species that no training plane contains.
+        seed: seed of all random streams; every crystal of a split has its own stream.
+        samples_per_shard: planes in one file; shards are written, resumed and checked as a whole.
+        planes_per_crystal: planes taken from one crystal, without near-duplicates; the paper takes 12.
+        monte_carlo_share: share of crystals ordered by Monte Carlo; the others use damped oscillators.
+        monte_carlo_sets: number of Monte Carlo correlation sets made for each split.
+        monte_carlo: settings of the Monte Carlo sets.
+        oscillator: settings of the damped-oscillator sets (equation 7).
         monte_carlo_q_max_inv_angstrom: range of Q_max of Monte Carlo planes [1/Angstrom].
         oscillator_q_max_inv_angstrom: range of Q_max of oscillator planes [1/Angstrom].
-        max_layer_inv_angstrom: layers h k n are taken up to this length of n c* [1/Angstrom].
-        strongest_layer_share: probability of a layer between the integers where scattering is strongest there;
-            0 for none at all.
-        rotated_share: probability that a species is turned at random against its catalogue orientation.
-        orientation_share: share of pairs that are one species in two orientations.
-        balance_groups: draw the five groups equally often, not in proportion to their number of pairs.
-        triclinic_share: probability that a crystal of untied Monte Carlo order gets a cell with three angles of
-            its own.
-        debye_waller_b_angstrom2: range of the isotropic B on I_FF [Angstrom^2]; (0, 0) switches it off.
-        mask: detector artefacts on the input.
-        signal: counting noise, background and Bragg residue on the input; with any of them on, the store holds the
-            scattering plane too.
-        species_folder: folder of the user's own XYZ or CIF files, added to the training species.
+        max_layer_inv_angstrom: largest length of n c* for layers h k n [1/Angstrom].
+        strongest_layer_share: probability of a layer with a fractional index, for crystals whose scattering is
+            strongest between integers; 0 disables such layers.
+        rotated_share: probability that a species is rotated at random from its catalogue orientation.
+        orientation_share: share of pairs that consist of one species in two orientations.
+        balance_groups: draw the five groups of species equally often, not in proportion to their number of pairs.
+        triclinic_share: probability of a triclinic cell, for crystals with Monte Carlo order without symmetry.
+        debye_waller_b_angstrom2: range of the isotropic B applied to I_FF [Angstrom^2]; (0, 0) disables it.
+        mask: settings of the detector masks.
+        signal: settings of background, Bragg residue and counting noise; if any is on, the store also holds the
+            scattering plane.
+        species_folder: folder with your own XYZ or CIF files, added to the training species.
 
     Raises:
-        InputError: a share is not in [0, 1], a range is not ordered, or a count is not positive.
+        InputError: a share is not in [0, 1], a range is reversed, or a count is not positive.
     """
 
     samples: Counts
@@ -101,7 +104,7 @@ class Recipe:
             "triclinic_share",
         ):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: expected a share between 0 and 1")
+                raise InputError(f"{name} is {getattr(self, name)}; expected a share from 0 to 1")
         for name, least in (
             ("monte_carlo_q_max_inv_angstrom", 0.5),
             ("oscillator_q_max_inv_angstrom", 0.5),
@@ -109,38 +112,41 @@ class Recipe:
         ):
             low, high = getattr(self, name)
             if not least <= low <= high < np.inf:
-                raise InputError(f"{name} is ({low}, {high}): expected two numbers, {least} <= low <= high")
+                raise InputError(
+                    f"{name} is ({low}, {high}); expected {least} <= lowest <= highest, both finite"
+                )
         if self.samples.train + self.samples.validation == 0:
-            raise InputError("samples are 0 for both splits: expected at least one plane")
+            raise InputError("samples is 0 for both splits; expected at least one plane")
         if self.seed < 0:
-            raise InputError(f"seed is {self.seed}: expected 0 or more")
+            raise InputError(f"seed is {self.seed}; expected 0 or more")
         if not 0 <= self.max_layer_inv_angstrom < np.inf:
-            raise InputError(f"max_layer_inv_angstrom is {self.max_layer_inv_angstrom}: expected 0 or more")
+            raise InputError(f"max_layer_inv_angstrom is {self.max_layer_inv_angstrom}; expected 0 or more")
         for name in ("samples_per_shard", "planes_per_crystal"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: expected at least 1")
+                raise InputError(f"{name} is {getattr(self, name)}; expected at least 1")
         for split in SPLITS:
             needs_sets = getattr(self.samples, split) > 0 and self.monte_carlo_share > 0
             if needs_sets and getattr(self.monte_carlo_sets, split) < 1:
                 raise InputError(
-                    f"monte_carlo_sets.{split} is 0 but monte_carlo_share is {self.monte_carlo_share}"
+                    f"monte_carlo_sets.{split} is 0 and monte_carlo_share is {self.monte_carlo_share};"
+                    " expected at least one set"
                 )
 
     @property
     def optional_arrays(self) -> tuple[str, ...]:
-        """Arrays of `dsfunet.data.store.OPTIONAL_LAYOUT` that the stores of this recipe hold."""
+        """Optional arrays (`dsfunet.data.store.OPTIONAL_LAYOUT`) in the stores of this recipe."""
         return ("scattering",) if self.signal.is_on else ()
 
     def as_plain(self) -> dict[str, Any]:
-        """The recipe as nested dictionaries, lists and scalars, as it is kept in the store's attributes."""
+        """Return the recipe as nested dictionaries, lists and scalars, as kept in the store's attributes."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
         return plain
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe. Of the user's species folder it holds that there is one, not where.
+        """SHA-256 of the recipe. It records whether there is a species folder, but not its path.
 
-        What the species are is in a digest of its own, in the store's attributes.
+        The store's attributes hold a separate digest of the species.
         """
         plain = self.as_plain()
         plain["species_folder"] = None if self.species_folder is None else "given"

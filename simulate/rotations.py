@@ -1,11 +1,11 @@
-"""Random orientations, of molecules and of crystals."""
+"""Random orientations of molecules and crystals."""
 
 import numpy as np
 import numpy.typing as npt
 
 
 def random_rotation(rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A proper rotation matrix (3, 3), uniform over orientations: from a unit quaternion (Shoemake 1992)."""
+    """Draw a proper rotation matrix (3, 3), uniform over orientations, from a unit quaternion (Shoemake 1992)."""
     quaternion = rng.standard_normal(4)
     w, x, y, z = quaternion / np.linalg.norm(quaternion)
     return np.array(

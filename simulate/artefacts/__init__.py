@@ -1,1 +1,1 @@
-"""Detector gaps, masks, noise and background: what a measurement does to a plane."""
+"""Measurement artefacts: detector gaps, shadows and masks; background, Bragg residue and counting noise."""

@@ -1,6 +1,6 @@
-"""What a measurement adds to a plane of scattering: background left over, residue of Bragg peaks, counting noise.
+"""Degrade a plane of scattering as a measurement does: residual background, Bragg residue and counting noise.
 
-All of it is off by default. The components stay exact; what is degraded is stored as the array `scattering`.
+All of them are off by default. The two components stay exact; the degraded plane is stored as the array `scattering`.
 """
 
 from dataclasses import dataclass
@@ -16,33 +16,34 @@ from dsfunet.physics import Cell, Plane
 from dsfunet.planes.preprocessing import normalise
 from simulate.ranges import check_ranges, check_shares
 
-# A Gaussian is 3e-4 of its height there, less than half floats can tell apart beside 1.
+# At four widths a Gaussian has fallen to 3e-4 of its height, which is below the resolution of half floats near 1.
 _SPOT_REACH_WIDTHS = 4.0
 
 
 @dataclass(frozen=True)
 class SignalRecipe:
-    """How planes are degraded; every pair is a (lowest, highest), drawn from uniformly unless said otherwise.
+    """Settings of the degradation. Each pair is a (lowest, highest) range with a uniform distribution.
 
     Attributes:
-        share_background: Probability of a smooth background: a constant plus a bump that depends on |Q| alone.
-        background_constant: The constant, as a share of the plane's maximum.
-        background_height: Height of the bump, as a share of the plane's maximum.
-        background_q_inv_angstrom: |Q| of the bump's top [1/Angstrom]; at 0 it decays, as air scattering does.
-        background_width_inv_angstrom: Standard deviation of the Gaussian bump [1/Angstrom].
-        share_bragg: Probability of a Bragg residue, on layers with Bragg peaks.
-        bragg_spot_share: Share of the Bragg positions that show one, drawn for each plane.
-        bragg_hole_share: Share of those where too much was subtracted, drawn for each plane.
-        bragg_height: Largest intensity left over, as a share of the plane's maximum, drawn for each plane; spots
-            are uniform from 0 to it.
-        bragg_depth: Largest share of the intensity taken away in a hole, drawn likewise.
-        bragg_width_pixels: Standard deviation of all Gaussian spots and holes of a plane [pixels].
-        layer_tolerance: Largest distance of a layer's index from an integer where Bragg peaks show [r.l.u.].
-        share_counts: Probability of counting noise.
-        brightest_counts: Counts expected in the brightest pixel, drawn uniformly in their logarithm.
+        share_background: probability of a smooth background, a constant plus a bump that depends on |Q| alone.
+        background_constant: range of the constant, as a share of the plane's maximum.
+        background_height: range of the bump's height, as a share of the plane's maximum.
+        background_q_inv_angstrom: range of |Q| at the bump's top [1/Angstrom]; 0 is like air scattering.
+        background_width_inv_angstrom: range of the Gaussian bump's standard deviation [1/Angstrom].
+        share_bragg: probability of a Bragg residue, on layers with Bragg peaks.
+        bragg_spot_share: range of the share of Bragg positions that keep a residue.
+        bragg_hole_share: range of the share of these residues that are holes, where too much was subtracted.
+        bragg_height: range of the highest residual spot, as a share of the plane's maximum; the spots of a plane are
+            uniform from 0 to it.
+        bragg_depth: range of the deepest hole, as the share of intensity removed; the holes of a plane are uniform
+            from 0 to it.
+        bragg_width_pixels: range of the standard deviation of the Gaussian spots and holes of a plane [pixels].
+        layer_tolerance: largest distance of a layer's index from an integer at which Bragg peaks appear [r.l.u.].
+        share_counts: probability of counting noise.
+        brightest_counts: range of the counts expected in the brightest pixel, with a log-uniform distribution.
 
     Raises:
-        InputError: a share is not in [0, 1], or a pair is out of order or out of range.
+        InputError: a share is not in [0, 1], or a range is reversed or out of bounds.
     """
 
     share_background: float = 0.0
@@ -71,19 +72,19 @@ class SignalRecipe:
             "bragg_height": (0.0, 100.0),
             "bragg_depth": (0.0, 1.0),
             "bragg_width_pixels": (0.1, 20.0),
-            # With fewer a plane may come out without a single count; more are beyond what numpy draws.
+            # With fewer counts a plane may have none at all; numpy cannot draw more.
             "brightest_counts": (10.0, 1e15),
         }
         check_ranges(self, "signal recipe", bounds)
         check_shares(self, "signal recipe", ("share_background", "share_bragg", "share_counts"))
         if not 0 <= self.layer_tolerance < 0.5:
             raise InputError(
-                f"signal recipe layer_tolerance is {self.layer_tolerance}: expected 0 to below 0.5"
+                f"signal recipe layer_tolerance is {self.layer_tolerance}; expected 0 to below 0.5"
             )
 
     @property
     def is_on(self) -> bool:
-        """Whether any plane may be degraded, so that the scattering has to be stored."""
+        """Whether any plane may be degraded; the store then also holds the scattering."""
         return max(self.share_background, self.share_bragg, self.share_counts) > 0
 
 
@@ -94,25 +95,27 @@ def degrade(
     rng: np.random.Generator,
     recipe: SignalRecipe,
 ) -> npt.NDArray[np.float32]:
-    """A plane of scattering as measured: background, then Bragg residue, then counts, each by its probability.
+    """Add background, then Bragg residue, then counting noise to a plane, each with its probability.
 
-    With all probabilities 0 nothing is drawn from `rng`, and the plane comes back as it is.
+    If all probabilities are 0, nothing is drawn from `rng` and the plane is returned unchanged.
 
     Args:
-        scattering: Intensity in [0, 1], of the plane's shape.
-        plane: Where it lies, spanned by two reciprocal vectors of the cell if Bragg residues are on.
-        cell: The cell, which says where Bragg peaks are.
-        rng: Source of every draw.
-        recipe: What is added, how often and how much.
+        scattering: intensity in [0, 1], shape of the plane.
+        plane: pixel positions; with Bragg residue on, two reciprocal vectors of the cell must span the plane.
+        cell: unit cell, which gives the Bragg positions.
+        rng: source of all random draws.
+        recipe: probabilities and ranges.
 
     Returns:
-        Intensity normalised to [0, 1] again; a background that is constant and noiseless is gone by that.
+        Intensity normalised to [0, 1] again. This removes a constant background without noise.
 
     Raises:
-        InputError: the intensity has another shape than the plane, or does not vary once degraded.
+        InputError: the shapes of intensity and plane differ, or the degraded plane is constant.
     """
     if scattering.shape != plane.shape:
-        raise InputError(f"scattering of shape {scattering.shape}: expected that of its plane, {plane.shape}")
+        raise InputError(
+            f"scattering has shape {scattering.shape}; expected that of its plane, {plane.shape}"
+        )
     measured = scattering.astype(np.float64)
     untouched = True
     if recipe.share_background > 0 and rng.random() < recipe.share_background:
@@ -134,37 +137,40 @@ def degrade(
 def smooth_background(
     plane: Plane, constant: float, height: float, centre_inv_angstrom: float, width_inv_angstrom: float
 ) -> Array:
-    """constant + height exp(-(|Q| - centre)^2 / (2 width^2)) on a plane, shape of the plane."""
+    """Return constant + height exp(-(|Q| - centre)^2 / (2 width^2)) on a plane, shape of the plane."""
     deviation = np.sqrt(plane.q_squared()) - centre_inv_angstrom
     bump: Array = constant + height * np.exp(-0.5 * (deviation / width_inv_angstrom) ** 2)
     return bump
 
 
 def add_counting_noise(intensity: Array, brightest_counts: float, rng: np.random.Generator) -> Array:
-    """Counts drawn by Poisson's law, with so many expected where the non-negative intensity is highest.
+    """Draw Poisson counts, with `brightest_counts` expected where the non-negative intensity is highest.
 
     Raises:
         InputError: the intensity is zero everywhere.
     """
     brightest = float(intensity.max())
     if not brightest > 0:
-        raise InputError(f"the brightest pixel is {brightest}: expected intensity to count")
+        raise InputError(f"the brightest pixel is {brightest}; expected a positive intensity")
     return rng.poisson(intensity * (brightest_counts / brightest)).astype(np.float64)
 
 
 def bragg_pixels(plane: Plane, cell: Cell, layer_tolerance: float) -> Array:
-    """Bragg positions in a plane: pixel indices (n, 2), not whole numbers, sorted by reciprocal indices.
+    """Return the Bragg positions in a plane: fractional pixel indices (n, 2), sorted by reciprocal indices.
 
-    None where the plane's layer index, the one that is the same all over it, is no integer within the tolerance.
+    The array is empty if the plane's layer index, the one that is constant on it, is not an integer within the
+    tolerance.
 
     Raises:
-        InputError: no layer index is the same all over the plane.
+        InputError: no layer index is constant on the plane.
     """
     # Reciprocal indices of the origin and of the two steps, from Q . a = 2 pi h.
     origin, *steps = np.stack([plane.origin, plane.step_u, plane.step_v]) @ cell.direct.T / (2 * np.pi)
     constant = np.abs(steps).max(axis=0) < 1e-9
     if not constant.any():
-        raise InputError("plane cuts every axis of the cell: expected one spanned by two reciprocal vectors")
+        raise InputError(
+            "the plane cuts all three axes of the cell; expected one spanned by two reciprocal vectors"
+        )
     layer = float(origin[constant][0])
     if abs(layer - round(layer)) > layer_tolerance + 1e-9:  # rounding
         return np.empty((0, 2))
@@ -183,7 +189,7 @@ def bragg_pixels(plane: Plane, cell: Cell, layer_tolerance: float) -> Array:
 def _add_bragg_residue(
     measured: Array, plane: Plane, cell: Cell, rng: np.random.Generator, recipe: SignalRecipe
 ) -> None:
-    """Holes and left-over spots, in place; the number of draws depends on the Bragg positions alone."""
+    """Add holes and residual spots in place; the number of draws depends on the Bragg positions alone."""
     pixels = bragg_pixels(plane, cell, recipe.layer_tolerance)
     spot_share, hole_share, height, depth, width = (
         float(rng.uniform(*limits))
@@ -198,7 +204,7 @@ def _add_bragg_residue(
     shown, hole, strength = rng.random((3, len(pixels)))
     is_hole = hole < hole_share
     strength = strength * np.where(is_hole, -depth, height * measured.max())
-    # Holes first: what is left over elsewhere is not part of what was subtracted.
+    # Holes come first: they must not remove intensity of the residual spots.
     for which in (is_hole, ~is_hole):
         chosen = which & (shown < spot_share)
         add_spots(measured, pixels[chosen], strength[chosen], width)
@@ -206,10 +212,11 @@ def _add_bragg_residue(
 
 @numba.njit(cache=True, nogil=True)
 def add_spots(intensity: Array, pixels: Array, strengths: Array, width_pixels: float) -> None:
-    """Add strength g to an intensity (n, m), or multiply it by 1 + strength g where a strength is negative.
+    """Add Gaussian spots to an intensity (n, m) in place, or cut Gaussian holes where a strength is negative.
 
-    In place, spot after spot; g is a Gaussian about `pixels` (k, 2) with the standard deviation `width_pixels`
-    along both axes, cut off at four of them. A `strengths` (k,) of -1 leaves nothing in the middle.
+    A spot adds strength g; a hole multiplies by 1 + strength g. g is a Gaussian centred on a row of `pixels` (k, 2)
+    with standard deviation `width_pixels` along both axes, cut off at four standard deviations. A value of -1 in
+    `strengths` (k,) removes all intensity at the centre.
     """
     reach = _SPOT_REACH_WIDTHS * width_pixels
     for spot in range(len(pixels)):

@@ -1,4 +1,4 @@
-"""Modular area detectors: layouts of sensitive modules and the gaps between them."""
+"""Layouts of modular area detectors: their sensitive modules and the gaps between them."""
 
 from dataclasses import dataclass, fields
 
@@ -10,8 +10,8 @@ class Detector:
     """A flat detector of equal modules in rows (vertical) and columns (horizontal).
 
     Attributes:
-        module_columns: Modules side by side.
-        module_rows: Modules on top of each other.
+        module_columns: Number of modules side by side.
+        module_rows: Number of modules on top of each other.
         module_width: Active pixels of one module across a row.
         module_height: Active pixels of one module down a column.
         gap_width: Insensitive pixels between neighbouring columns of modules.
@@ -39,11 +39,11 @@ class Detector:
                 lowest = 0 if field.name.startswith("gap") else 1
                 valid, expected = value == int(value) >= lowest, f"an integer of at least {lowest}"
             if not valid:
-                raise InputError(f"detector {field.name} is {value}: expected {expected}")
+                raise InputError(f"detector {field.name} is {value}; expected {expected}")
 
     @property
     def pixels(self) -> tuple[int, int]:
-        """Columns and rows of the whole image, gaps included."""
+        """Number of columns and rows of the whole image, gaps included."""
         columns = self.module_columns * (self.module_width + self.gap_width) - self.gap_width
         rows = self.module_rows * (self.module_height + self.gap_height) - self.gap_height
         return columns, rows
@@ -55,12 +55,12 @@ class Detector:
         return columns * self.pixel_mm, rows * self.pixel_mm
 
 
-# Module and gap sizes as published by the manufacturer; they add up to the image sizes of the data sheets:
-# 1475 x 1679, 2463 x 2527 and 2068 x 2162.
+# Module and gap sizes are the manufacturer's. They add up to the image sizes on the data sheets: 1475 x 1679,
+# 2463 x 2527 and 2068 x 2162.
 DETECTORS: dict[str, Detector] = {
     "pilatus_2m": Detector(3, 8, 487, 195, 7, 17, 0.172),
     "pilatus_6m": Detector(5, 12, 487, 195, 7, 17, 0.172),
     "eiger2_4m": Detector(2, 4, 1028, 512, 12, 38, 0.075),
     "square_panel": Detector(1, 1, 2048, 2048, 0, 0, 0.1),
 }
-"""The detectors a recipe can name; `square_panel` stands for the seamless CCD and CMOS cameras."""
+"""Detectors that a recipe can name; `square_panel` stands for CCD and CMOS cameras without gaps."""

@@ -1,4 +1,4 @@
-"""Detector artefacts: masks of unmeasured pixels, drawn at random from the geometry of rotation scans."""
+"""Random masks of unmeasured pixels, computed from random geometries of rotation scans."""
 
 from dataclasses import dataclass, replace
 
@@ -15,37 +15,38 @@ __all__ = ["MaskRecipe", "draw_geometry", "draw_mask", "measured_mask"]
 
 _COARSE = 4
 
-# A flat detector cannot be moved close enough for more, and at 90 degrees it would have to touch the crystal.
+# Largest scattering angle at the edge of a flat detector; 90 degrees would need a detector that touches the crystal.
 _MAX_EDGE_TWO_THETA_DEGREES = 75.0
 
 
 @dataclass(frozen=True)
 class MaskRecipe:
-    """How masks are drawn; every pair is a (lowest, highest) from which values are taken uniformly.
+    """Settings of the random masks. Each pair is a (lowest, highest) range with a uniform distribution.
 
     Attributes:
-        detectors: Keys of `DETECTORS`, equally likely.
-        laue_symmetries: Keys of `LAUE_OPERATIONS`, equally likely; repeat one to favour it.
-        wavelength_angstrom: Wavelength [Angstrom].
-        sweep_degrees: Rotation covered by the scan [degrees]; below 180 it leaves wedges.
-        missing_fraction: Bounds on the share of unmeasured pixels; geometries outside them are drawn again.
-        share_unmasked: Probability that a plane is measured everywhere.
-        edge_share: |Q| at the middle of a detector edge, as a share of |Q| at the middle of a plane edge.
-        detector_shift: Largest displacement of the detector, either way, as a share of its width and height.
-        two_theta_degrees: Swing of the detector [degrees], for `share_swung` of the masks.
-        share_swung: Probability of a swung detector.
-        beam_stop_degrees: Half opening angle of the beam stop [degrees].
-        arm_half_width_degrees: Half width of the beam stop's arm [degrees].
-        share_arm: Probability that the arm casts a shadow.
-        sector_half_width_degrees: Half width of a shadowed sector [degrees], below 90.
-        share_sector: Probability of such a sector.
-        share_dead_modules: Probability that one or two modules are dead, on a detector of several.
-        q_limit_share: Cut-off in |Q|, as a share of |Q| at the middle of a plane edge.
-        share_q_limit: Probability of that cut-off, which rounds the corners.
-        max_attempts: Geometries tried before the one nearest to `missing_fraction` is taken.
+        detectors: names of detectors (`DETECTORS`), chosen with equal probability.
+        laue_symmetries: names of Laue symmetries (`LAUE_OPERATIONS`) used to average the data, chosen with equal
+            probability; repeat a name to choose it more often.
+        wavelength_angstrom: range of the wavelength [Angstrom].
+        sweep_degrees: range of the scan's rotation [degrees]; below 180 it leaves unmeasured wedges.
+        missing_fraction: lowest and highest share of unmeasured pixels; other geometries are rejected.
+        share_unmasked: probability of a plane that is measured everywhere.
+        edge_share: range of |Q| at the middle of a detector edge, as a share of |Q| at the middle of a plane edge.
+        detector_shift: range of the detector's displacement along each side, as a share of its width and height.
+        two_theta_degrees: range of the detector's swing angle [degrees].
+        share_swung: probability of a swung detector.
+        beam_stop_degrees: range of the beam stop's half opening angle [degrees].
+        arm_half_width_degrees: range of the half width of the beam stop's arm [degrees].
+        share_arm: probability that the arm casts a shadow.
+        sector_half_width_degrees: range of the half width of a shadowed sector [degrees], below 90.
+        share_sector: probability of a shadowed sector.
+        share_dead_modules: probability of one or two dead modules, on detectors with several modules.
+        q_limit_share: range of the cut-off in |Q|, as a share of |Q| at the middle of a plane edge.
+        share_q_limit: probability of a cut-off in |Q|, which rounds the corners.
+        max_attempts: number of geometries to try; after that the one closest to `missing_fraction` is used.
 
     Raises:
-        InputError: a name is unknown, a pair is out of order or out of range, or a share is not in [0, 1].
+        InputError: a name is unknown, a range is reversed or out of bounds, or a share is not in [0, 1].
     """
 
     detectors: tuple[str, ...] = tuple(DETECTORS)
@@ -69,7 +70,7 @@ class MaskRecipe:
     max_attempts: int = 50
 
     def for_triclinic(self) -> "MaskRecipe":
-        """The recipe for crystals whose only symmetry is inversion."""
+        """Return the recipe with only the symmetries that a triclinic crystal can have."""
         fitting = tuple(name for name in self.laue_symmetries if name in ("none", "-1"))
         return replace(self, laue_symmetries=fitting or ("none",))
 
@@ -77,7 +78,7 @@ class MaskRecipe:
         for name, known in (("detectors", DETECTORS), ("laue_symmetries", LAUE_OPERATIONS)):
             names = getattr(self, name)
             if not names or not set(names) <= set(known):
-                raise InputError(f"mask recipe {name} is {names}: expected at least one of {sorted(known)}")
+                raise InputError(f"mask recipe {name} is {names}; expected at least one of {sorted(known)}")
         tiny, infinity = float(np.nextafter(0, 1)), float(np.finfo(np.float64).max)
         bounds = {
             "wavelength_angstrom": (tiny, infinity),
@@ -94,18 +95,18 @@ class MaskRecipe:
         check_ranges(self, "mask recipe", bounds)
         check_shares(self, "mask recipe", (name for name in vars(self) if name.startswith("share_")))
         if self.max_attempts < 1:
-            raise InputError(f"mask recipe max_attempts is {self.max_attempts}: expected at least 1")
+            raise InputError(f"mask recipe max_attempts is {self.max_attempts}; expected at least 1")
 
 
 def _draw_with_probability(
     rng: np.random.Generator, share: float, pair: tuple[float, float], otherwise: float = 0.0
 ) -> float:
-    """A value out of a range, with a given probability; else `otherwise`."""
+    """Draw a value from a range with a given probability; return `otherwise` if not."""
     return float(rng.uniform(*pair)) if rng.random() < share else otherwise
 
 
 def draw_geometry(rng: np.random.Generator, q_edge_inv_angstrom: float, recipe: MaskRecipe) -> ScanGeometry:
-    """A random scan for a plane whose edges lie `q_edge_inv_angstrom` from the origin [1/Angstrom]."""
+    """Draw a scan for a plane whose edges lie at a distance `q_edge_inv_angstrom` from the origin [1/Angstrom]."""
     detector = DETECTORS[recipe.detectors[rng.integers(len(recipe.detectors))]]
     wavelength = rng.uniform(*recipe.wavelength_angstrom)
     sine = rng.uniform(*recipe.edge_share) * q_edge_inv_angstrom * wavelength / (4 * np.pi)  # Bragg's law
@@ -147,10 +148,11 @@ def draw_mask(
     shape: tuple[int, int],
     recipe: MaskRecipe,
 ) -> Mask:
-    """A mask for the plane of `measured_mask`, drawn by a recipe: True where measured, shape `shape`.
+    """Draw a mask for a plane, given as in `measured_mask`: True where measured, shape `shape`.
 
-    Scans are drawn until the missing share of the plane is inside `recipe.missing_fraction`; should none of
-    `recipe.max_attempts` be, the nearest is returned. The same generator state gives the same mask.
+    Scans are drawn until the missing share of the plane lies within `recipe.missing_fraction`. If that fails
+    `recipe.max_attempts` times, the mask with the closest share is returned. The same generator state gives the same
+    mask.
     """
     if rng.random() < recipe.share_unmasked:
         return np.ones(shape, dtype=np.bool_)
@@ -158,7 +160,7 @@ def draw_mask(
     middles = origin + np.array([half_u, -half_u, half_v, -half_v])
     q_edge = float(np.linalg.norm(middles, axis=1).mean())
     lowest, highest = recipe.missing_fraction
-    # Every fourth pixel either way tells how much will be missing, at a sixteenth of the work.
+    # Every fourth pixel along both axes is enough to estimate the missing share, at a sixteenth of the work.
     coarse = (_COARSE * step_u, _COARSE * step_v, (-(-shape[0] // _COARSE), -(-shape[1] // _COARSE)))
     best, best_excess = None, np.inf
     for _ in range(recipe.max_attempts):

@@ -1,7 +1,8 @@
-"""What a rotation scan in front of an area detector measures of a plane of Q.
+"""Which pixels of a plane in Q a rotation scan with an area detector measures.
 
 A point Q of the crystal is measured when the rotation carries it through the Ewald sphere and its diffracted
-beam meets an active, unshadowed part of the detector. Laboratory frame: z along beam, x along spindle.
+beam meets an active, unshadowed part of the detector. In the laboratory frame z points along the beam and x along
+the spindle.
 """
 
 import math
@@ -21,7 +22,7 @@ _BLOCK = 64
 _UNLIMITED = 1e30
 _SMALLEST_FORWARD = 1e-9
 _FAR_OUTSIDE = 1e6
-# No infinity and no NaN comes up in the kernel; saying so lets the compiler vectorise. Sums keep their order.
+# The kernel meets no infinity and no NaN; these flags let the compiler vectorise. Sums keep their order.
 _NO_SPECIAL_NUMBERS = {"nnan", "ninf", "nsz"}
 
 LAUE_OPERATIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -30,32 +31,31 @@ LAUE_OPERATIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "2/m": ((1, 1, 1), (-1, -1, -1), (-1, 1, -1), (1, -1, 1)),
     "mmm": tuple((x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)),
 }
-"""Diagonals of the operations a reconstruction may be averaged over; b || y is the unique axis of 2/m."""
+"""Laue symmetries for averaging a reconstruction, as diagonals of their operations; b || y is unique in 2/m."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScanGeometry:
-    """One rotation scan: crystal, beam, detector and everything that casts a shadow on it.
+    """Geometry of one rotation scan: crystal, beam, detector and everything that shadows the detector.
 
-    Shadows lie between crystal and detector and are given as angles seen from the crystal. Azimuths count
-    from the spindle (x) towards y.
+    Shadows are given as angles seen from the crystal. Azimuths count from the spindle (x) towards y.
 
     Attributes:
-        detector: The detector's layout.
+        detector: Layout of the detector.
         wavelength_angstrom: Wavelength [Angstrom].
-        distance_mm: From the crystal to the detector plane [mm].
-        setting: Rotation from the crystal's Cartesian frame to the laboratory's at the start, shape (3, 3).
-        sweep_degrees: How far the scan turns the crystal about the spindle [degrees], up to 360.
+        distance_mm: Distance from the crystal to the detector plane [mm].
+        setting: Rotation from the crystal's Cartesian frame to the laboratory frame at the start, shape (3, 3).
+        sweep_degrees: Rotation of the crystal about the spindle [degrees], up to 360.
         shift_mm: Centre of the detector relative to the foot of its normal through the crystal, (x, y) [mm].
         two_theta_degrees: Swing of the detector about the spindle [degrees]; 0 is perpendicular to the beam.
         beam_stop_degrees: Half opening angle of the round beam stop [degrees].
         arm_half_width_degrees: Half width of the beam stop's straight arm [degrees]; 0 for none.
-        arm_azimuth_degrees: Direction in which that arm leaves the beam [degrees].
+        arm_azimuth_degrees: Azimuth of the arm [degrees].
         sector_half_width_degrees: Half width in azimuth of a shadowed sector, below 90 [degrees]; 0 for none.
-        sector_azimuth_degrees: Direction of that sector [degrees].
-        dead_modules: (column, row) of each module that does not count, at most four.
-        q_limit_inv_angstrom: |Q| beyond which the reconstruction was cut [1/Angstrom].
-        laue_symmetry: Key of `LAUE_OPERATIONS` by which equivalent measurements fill one another's gaps.
+        sector_azimuth_degrees: Azimuth of the sector's middle [degrees].
+        dead_modules: (column, row) of each dead module, at most four.
+        q_limit_inv_angstrom: Largest |Q| of the reconstruction [1/Angstrom].
+        laue_symmetry: Key of `LAUE_OPERATIONS`; equivalent measurements fill each other's gaps.
 
     Raises:
         InputError: a length is not positive, an angle is out of range, or a name or module does not exist.
@@ -85,22 +85,22 @@ class ScanGeometry:
         for name, (lowest, highest) in ranges.items():
             value = getattr(self, name)
             if not lowest <= value <= highest:
-                raise InputError(f"scan {name} is {value}: expected a value in [{lowest:g}, {highest:g}]")
+                raise InputError(f"scan {name} is {value}; expected {lowest:g} to {highest:g}")
         if self.laue_symmetry not in LAUE_OPERATIONS:
             known = list(LAUE_OPERATIONS)
-            raise InputError(f"scan laue_symmetry is {self.laue_symmetry!r}: expected one of {known}")
+            raise InputError(f"scan laue_symmetry is {self.laue_symmetry!r}; expected one of {known}")
         counts = (self.detector.module_columns, self.detector.module_rows)
         for module in self.dead_modules:
             if not (0 <= module[0] < counts[0] and 0 <= module[1] < counts[1]):
-                raise InputError(f"scan dead module {module}: expected (column, row) below {counts}")
+                raise InputError(f"scan dead module is {module}; expected (column, row) below {counts}")
         if len(self.dead_modules) > _MOST_DEAD_MODULES:
             raise InputError(
-                f"scan has {len(self.dead_modules)} dead modules: expected at most {_MOST_DEAD_MODULES}"
+                f"scan has {len(self.dead_modules)} dead modules; expected at most {_MOST_DEAD_MODULES}"
             )
 
 
 class _Sweep(NamedTuple):
-    """How far the scan turns, and whether that is half a turn or more."""
+    """Rotation of a scan: its cosine and sine, and whether it is half a turn or more."""
 
     cosine: float
     sine: float
@@ -108,7 +108,7 @@ class _Sweep(NamedTuple):
 
 
 class _Panel(NamedTuple):
-    """A detector as the kernel wants it: lengths in modules (with one gap), from its lower left corner."""
+    """Detector in the units of the kernel: lengths in modules including one gap, from the lower left corner."""
 
     cos_swing: float
     sin_swing: float
@@ -120,7 +120,7 @@ class _Panel(NamedTuple):
     active_y: float
     columns: float
     rows: float
-    # Numbers row * columns + column of modules that do not count; -1 for none.
+    # Numbers row * columns + column of the dead modules; -1 for none.
     dead_0: float
     dead_1: float
     dead_2: float
@@ -128,7 +128,7 @@ class _Panel(NamedTuple):
 
 
 class _Shadow(NamedTuple):
-    """Shadows in the plane (kx, ky) / kz: beam stop, its arm, and a sector."""
+    """Shadows in the plane (kx, ky) / kz: beam stop, arm and sector."""
 
     stop_squared: float
     arm_half_width: float
@@ -141,12 +141,12 @@ class _Shadow(NamedTuple):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_NO_SPECIAL_NUMBERS, inline="always")
 def _recorded(kx: float, ky: float, kz: float, panel: _Panel, shadow: _Shadow) -> bool:
-    """Whether a beam along (kx, ky, kz) passes the shadows and meets an active module."""
+    """Return whether a beam along (kx, ky, kz) passes the shadows and meets an active module."""
     forward = ky * panel.sin_swing + kz * panel.cos_swing
     scale = 1.0 / (forward if forward > _SMALLEST_FORWARD else _SMALLEST_FORWARD)
     x = kx * scale * panel.distance_x - panel.left
     y = (ky * panel.cos_swing - kz * panel.sin_swing) * scale * panel.distance_y - panel.bottom
-    # Far outside either way; whole numbers end somewhere.
+    # Limited to a value far outside, because int32 has a limited range.
     x = min(max(x, -1.0), _FAR_OUTSIDE)
     y = min(max(y, -1.0), _FAR_OUTSIDE)
     column, row = float(np.int32(x)), float(np.int32(y))
@@ -173,16 +173,16 @@ def _recorded(kx: float, ky: float, kz: float, panel: _Panel, shadow: _Shadow) -
         | ((along_arm > 0.0) & (across_arm < shadow.arm_half_width * kz))
         | ((along_sector > 0.0) & (along_sector * along_sector > squared * shadow.sector_cos_squared))
     )
-    # No shadow falls on what is scattered backwards.
+    # Shadows only affect forward scattering.
     return met & ((kz <= 0.0) | (not shadowed))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_NO_SPECIAL_NUMBERS, inline="always")
 def _within_sweep(qy: float, qz: float, y: float, z: float, sweep: _Sweep) -> bool:
-    """Whether the scan carries (qy, qz) to (y, z).
+    """Return whether the scan rotates (qy, qz) to (y, z).
 
-    Cosine and sine (times p^2) of the rotation are compared with the sweep without an arc tangent: inside
-    [0, sweep] where the sweep is below half a turn, else not inside ]sweep, 360[.
+    The test compares the rotation's cosine and sine (times p^2) with the sweep, without an arc tangent. The rotation
+    must lie inside [0, sweep] if the sweep is below half a turn, and otherwise outside ]sweep, 360[.
     """
     cosine, sine = qy * y + qz * z, qy * z - qz * y
     past = sine * sweep.cosine - cosine * sweep.sine
@@ -200,11 +200,11 @@ def _scan_row(
     panel: _Panel,
     shadow: _Shadow,
 ) -> None:
-    """1 in `hits` (m,) for every Q = start + j step that the scan measures, else 0.
+    """Set `hits` (m,) to 1 for every Q = start + j step that the scan measures, and to 0 elsewhere.
 
-    The spindle leaves Qx and p = hypot(Qy, Qz) alone. |k_i + Q| = |k_i| fixes Qz = -|Q|^2 / 2k, so
-    Qy = -+ sqrt(p^2 - Qz^2): two crossings, or none within the blind region about the spindle. The loop has no
-    branches, so it does many pixels at a time.
+    Rotation about the spindle does not change Qx and p = hypot(Qy, Qz). The condition |k_i + Q| = |k_i| fixes
+    Qz = -|Q|^2 / 2k, so Qy = -+ sqrt(p^2 - Qz^2): two crossings, or none in the blind region about the spindle. The
+    loop has no branches, so the compiler can vectorise it.
     """
     for j in range(hits.shape[0]):
         qx, qy, qz = start[0] + j * step[0], start[1] + j * step[1], start[2] + j * step[2]
@@ -231,9 +231,10 @@ def _scan(
     shadow: _Shadow,
     measured: npt.NDArray[np.uint8],
 ) -> None:
-    """Fill `measured`, shape (n, m); rows of the first three are the plane in each equivalent setting.
+    """Fill `measured`, shape (n, m), from the plane in each of its equivalent settings.
 
-    Further settings are tried only for blocks of pixels that still have gaps.
+    Row k of the first three arguments describes the plane in setting k. Further settings are tried only for blocks of
+    pixels that still have gaps.
     """
     rows, columns = measured.shape
     hits = np.empty(_BLOCK, np.uint8)
@@ -262,10 +263,10 @@ def _scan(
 def measured_mask(
     origin: Array, step_u: Array, step_v: Array, shape: tuple[int, int], geometry: ScanGeometry
 ) -> Mask:
-    """Pixels of the plane Q(i, j) = origin + (i - n//2) step_u + (j - m//2) step_v that a scan measures.
+    """Return which pixels of the plane Q(i, j) = origin + (i - n//2) step_u + (j - m//2) step_v a scan measures.
 
     `origin`, `step_u`, `step_v` are Cartesian in the crystal's frame [1/Angstrom], shape (3,); `shape` is
-    (n, m). Returns True where measured, shape (n, m). A pixel counts by its centre.
+    (n, m). The result is True where the pixel's centre is measured, shape (n, m).
     """
     detector = geometry.detector
     (width, height), (shift_x, shift_y) = detector.size_mm, geometry.shift_mm
@@ -297,7 +298,7 @@ def measured_mask(
         arm_half_width=float(np.tan(np.radians(geometry.arm_half_width_degrees))),
         arm_x=float(np.cos(arm)),
         arm_y=float(np.sin(arm)),
-        # No squared cosine exceeds 1.1, so that is no sector at all.
+        # No squared cosine exceeds 1.1, so this value disables the sector.
         sector_cos_squared=float(np.cos(sector_half_width) ** 2) if sector_half_width > 0 else 1.1,
         sector_x=float(np.cos(sector)),
         sector_y=float(np.sin(sector)),
@@ -308,7 +309,7 @@ def measured_mask(
     wave_number = 2 * np.pi / geometry.wavelength_angstrom
     angle = np.radians(geometry.sweep_degrees)
     sweep = _Sweep(float(np.cos(angle)), float(np.sin(angle)), bool(angle >= np.pi))
-    # Infinity is not a number that the kernel may meet.
+    # The kernel is compiled for finite numbers only.
     limit = min(geometry.q_limit_inv_angstrom**2, _UNLIMITED)
     in_lab = (settings @ origin, settings @ step_u, settings @ step_v)
     _scan(*in_lab, wave_number, limit, sweep, panel, shadow, measured)

@@ -1,1 +1,1 @@
-"""Short-range order: Monte Carlo sets, and oscillating correlations with symmetry."""
+"""Sets of short-range-order parameters: from Monte Carlo runs, and from damped oscillators with symmetry."""

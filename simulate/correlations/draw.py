@@ -1,4 +1,4 @@
-"""Monte Carlo sets of short-range-order parameters: one, or many in parallel."""
+"""Draw Monte Carlo sets of Warren-Cowley parameters: one, or many in parallel."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,9 +14,12 @@ from simulate.correlations.symmetric_order import draw_symmetric_set
 
 
 def draw_monte_carlo_set(seed: int | np.random.SeedSequence, recipe: MonteCarloRecipe) -> CorrelationSet:
-    """One concentration, its targets, one run and all its parameters; the same seed gives the same set."""
+    """Draw a concentration and targets, run the Monte Carlo, and measure all parameters.
+
+    The same seed gives the same set.
+    """
     rng = np.random.default_rng(seed)
-    # Rounded to molecules before the targets are drawn, so that targets at the bound stay feasible.
+    # Round to whole molecules before drawing the targets, so that targets at the bound stay feasible.
     total = recipe.lattice_sites**3
     count_a = min(max(round(rng.uniform(*recipe.concentration_range) * total), 1), total - 1)
     m_a = count_a / total
@@ -31,14 +34,14 @@ def draw_monte_carlo_set(seed: int | np.random.SeedSequence, recipe: MonteCarloR
 def draw_monte_carlo_sets(
     count: int, seed: int, recipe: MonteCarloRecipe, workers: int = 1, progress: bool = True
 ) -> dict[str, npt.NDArray[Any]]:
-    """Many Monte Carlo sets; set j depends on `seed`, j and the recipe only, whatever the number of workers.
+    """Draw many Monte Carlo sets. Set j depends only on `seed`, j and the recipe, not on the number of workers.
 
     Args:
         count: Number of sets.
-        seed: Seed of the whole run.
-        recipe: How each set is drawn.
-        workers: Threads; the swaps run outside the interpreter lock.
-        progress: Whether a progress bar is shown.
+        seed: Seed of all sets.
+        recipe: Settings of each set.
+        workers: Number of threads; the compiled swaps release the interpreter lock.
+        progress: Whether to show a progress bar.
 
     Returns:
         `alphas` (count, 11, 11, 11), `m_a`, `kind` and `converged` (count,), `targets` and `achieved` (count, 3).
@@ -47,7 +50,7 @@ def draw_monte_carlo_sets(
         InputError: `count` or `workers` is below 1.
     """
     if count < 1 or workers < 1:
-        raise InputError(f"count is {count} and workers {workers}; expected both at least 1.")
+        raise InputError(f"count is {count} and workers is {workers}; expected both at least 1")
 
     def one_set(index: int) -> CorrelationSet:
         return draw_monte_carlo_set(np.random.SeedSequence(seed, spawn_key=(index,)), recipe)

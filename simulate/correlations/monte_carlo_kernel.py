@@ -1,14 +1,14 @@
-"""The compiled kernel of the Monte Carlo runs: swaps on a periodic lattice until some numbers of pairs are met."""
+"""Compiled kernel of the Monte Carlo runs: swap molecules on a periodic lattice until the pair counts are as wanted."""
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 
-# A generator of our own, so that a seed gives the same configuration under every release of numba and NumPy.
+# We use our own generator, so that a seed gives the same configuration with every release of numba and NumPy.
 @numba.njit(cache=True, nogil=True)
 def _draw_below(state: npt.NDArray[np.uint64], bound: int) -> np.int64:
-    """Next integer below `bound` of SplitMix64 (Steele, Lea & Flood 2014); `state` (1,) moves on."""
+    """Return the next SplitMix64 integer below `bound` (Steele, Lea & Flood 2014) and advance `state` (1,)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     mixed = state[0]
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -27,13 +27,13 @@ def order_sites(
     max_attempts: int,
     seed: np.uint64,
 ) -> tuple[npt.NDArray[np.int8], bool]:
-    """Swap A and B until the numbers of AA pairs along some lattice vectors are as wanted.
+    """Swap A and B until the numbers of AA pairs along some lattice vectors reach their targets.
 
-    Works on n^3 sites of which `count_a` hold A; ends when the number of pairs along each of `vectors` (k, 3) is
-    less than `slack_pairs` from its `wanted_pairs` (k,), or after `max_attempts` attempted swaps.
+    `count_a` of the n^3 sites hold A. The run ends when the number of pairs along each of `vectors` (k, 3) is within
+    `slack_pairs` of its `wanted_pairs` (k,), or after `max_attempts` attempted swaps.
 
     Returns:
-        Occupation of the sites (n^3,), 1 for A and 0 for B, and whether the wanted numbers were met.
+        Occupation of the sites (n^3,), 1 for A and 0 for B, and whether all targets were reached.
     """
     total = n * n * n
     state = np.array([seed], dtype=np.uint64)
@@ -44,8 +44,8 @@ def order_sites(
     occupation = np.zeros(total, dtype=np.int8)
     occupation[sites[:count_a]] = 1
 
-    # The two neighbours of every site along every vector, ahead and behind: looked up, because to work them out
-    # takes divisions. Unsigned, because numba asks of every other index whether it counts from the end.
+    # Table of both neighbours of every site along every vector: computing them at each swap would need divisions. The
+    # indices are unsigned because numba checks signed ones for counting from the end.
     count = len(vectors)
     neighbours = np.empty((total, 2 * count), dtype=np.uint32)
     excess = -wanted_pairs
@@ -70,8 +70,8 @@ def order_sites(
         index_a = _draw_below(state, count_a)
         index_b = count_a + _draw_below(state, total - count_a)
         site_a, site_b = sites[index_a], sites[index_b]
-        # With A taken off its site first, the neighbours of both sites count as they will after the swap: two
-        # swapped sites that are neighbours of each other need no case of their own.
+        # Remove A from its site first. Then all neighbours count as after the swap, and two swapped sites that are
+        # neighbours need no special case.
         occupation[site_a] = 0
         cost_change = 0.0
         for which in range(count):
@@ -83,7 +83,7 @@ def order_sites(
             )
             change[which] = gained
             cost_change += gained * (2.0 * excess[which] + gained)
-        # Swaps that cost nothing are accepted too: molecules diffuse instead of freezing where they started.
+        # Swaps of zero cost are accepted too, so that molecules diffuse instead of freezing.
         if cost_change <= 0.0:
             occupation[site_b] = 1
             sites[index_a], sites[index_b] = site_b, site_a

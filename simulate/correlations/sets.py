@@ -1,10 +1,4 @@
-"""Warren-Cowley parameters measured on configurations that a Monte Carlo run ordered to a few targets.
-
-The parameters of one crystal depend on each other, so they cannot be drawn one by one. Three are drawn, for
-the nearest neighbours along a, b and c; molecules are swapped on a periodic lattice until those are met; then
-every parameter of equation 6 is measured on the configuration. In some sets the lattice's symmetry ties the
-targets (`simulate.correlations.symmetric_order`).
-"""
+"""A set of Warren-Cowley parameters, and how to measure the parameters of a configuration on a periodic lattice."""
 
 from dataclasses import dataclass
 
@@ -24,11 +18,11 @@ class CorrelationSet:
     Attributes:
         alphas: Warren-Cowley parameters (11, 11, 11) at [i + 5, j + 5, k + 5], inversion symmetric, 1 at 0.
         m_a: Share of sites that hold A, between 0 and 1.
-        kind: Where the set comes from: `monte_carlo`, `monte_carlo_` and the symmetry that tied its targets, or
-            lattice and arrangement of an oscillator.
-        converged: False where the Monte Carlo run missed its targets; such a set is recorded, not used.
-        targets: Parameters asked for along [100], [010] and [001] (3,); an oscillator asks for what it gets.
-        achieved: The same three parameters as they are in `alphas` (3,).
+        kind: Origin of the set: `monte_carlo`, `monte_carlo_` plus the symmetry of its targets, or the lattice and
+            arrangement of an oscillator.
+        converged: False if the Monte Carlo run missed its targets; such a set is kept on record but not used.
+        targets: Wanted parameters of [100], [010] and [001] (3,); for an oscillator the same as `achieved`.
+        achieved: Parameters of the same vectors in `alphas` (3,).
     """
 
     alphas: npt.NDArray[np.float64]
@@ -40,16 +34,16 @@ class CorrelationSet:
 
     @property
     def lattices(self) -> tuple[str, ...]:
-        """Lattices whose symmetry the set goes with: `orthogonal`, `hexagonal`, or both where it has none."""
+        """Lattices that the set's symmetry fits: `orthogonal`, `hexagonal`, or both if it has no symmetry."""
         if self.kind == "monte_carlo":
             return ("orthogonal", "hexagonal")
         return ("hexagonal",) if "hexagonal" in self.kind else ("orthogonal",)
 
 
 def _pair_counts(occupation: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
-    """AA pairs of every vector of a periodic lattice, whole numbers, as an FFT autocorrelation."""
+    """Return the number of AA pairs along every vector of a periodic lattice, from an FFT autocorrelation."""
     amplitude = np.fft.rfftn(occupation.astype(np.float64))
-    # Rounded to the whole numbers they are, pairs make the symmetry exact.
+    # Pair counts are whole numbers; rounding makes the symmetry exact.
     pairs: npt.NDArray[np.float64] = np.rint(
         np.fft.irfftn(np.abs(amplitude) ** 2, s=occupation.shape, axes=(0, 1, 2))
     )
@@ -57,7 +51,7 @@ def _pair_counts(occupation: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
 
 
 def _alphas_of(pairs: npt.NDArray[np.float64], occupation: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
-    """Equation 4 with P^{AB} = 1 - pairs / count_a.
+    """Return equation 4 with P^{AB} = 1 - pairs / count_a.
 
     Raises:
         InputError: One of the species is absent.
@@ -65,19 +59,19 @@ def _alphas_of(pairs: npt.NDArray[np.float64], occupation: npt.NDArray[np.int8])
     total = occupation.size
     count_a = int(occupation.sum(dtype=np.int64))
     if not 0 < count_a < total:
-        raise InputError(f"The configuration holds {count_a} A in {total} sites; expected both species.")
+        raise InputError(f"the configuration has {count_a} A on {total} sites; expected both species")
     excess: npt.NDArray[np.float64] = pairs * total - count_a**2
     return excess / (count_a * (total - count_a))
 
 
 def full_alphas(occupation: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
-    """Warren-Cowley parameters of every vector of a periodic lattice (equation 4).
+    """Measure the Warren-Cowley parameters of every vector of a periodic lattice (equation 4).
 
     Args:
-        occupation: 1 where a site holds A, 0 where it holds B, in three dimensions.
+        occupation: 1 where a site holds A, 0 where it holds B; three dimensions.
 
     Returns:
-        Parameters of the same shape, indexed by v modulo the lattice; they add up to 0.
+        Parameters of the same shape, indexed by v modulo the lattice; their sum is 0.
 
     Raises:
         InputError: One of the species is absent.
@@ -88,36 +82,36 @@ def full_alphas(occupation: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
 def measure_alphas(
     occupation: npt.NDArray[np.int8], operations: npt.NDArray[np.int64] = _IDENTITY
 ) -> npt.NDArray[np.float64]:
-    """Warren-Cowley parameters of the vectors of equation 6 on a periodic configuration.
+    """Measure the Warren-Cowley parameters of equation 6 on a periodic configuration.
 
-    With the operations of a point group they are those of the configuration and all its images: averages over
-    orbits, taken on the whole periodic lattice, which every operation maps onto itself.
+    With the operations of a point group, the parameters are averaged over each orbit, that is over the configuration
+    and all its images. Every operation maps the periodic lattice onto itself.
 
     Args:
-        occupation: 1 where a site holds A, 0 where it holds B, in three dimensions of at least 11 sites, which
-            must be equal where an operation exchanges axes.
-        operations: Integer matrices (m, 3, 3) on the coefficients (i, j, k), a group; by default the identity.
+        occupation: 1 where a site holds A, 0 where it holds B; three dimensions of at least 11 sites each, equal
+            where an operation exchanges axes.
+        operations: Group of integer matrices (m, 3, 3) acting on (i, j, k); by default the identity.
 
     Returns:
         Parameters (11, 11, 11) indexed [i + 5, j + 5, k + 5], equal over each orbit to the last bit. Orbits that
-        leave the box are zero as a whole: a part of one would cost I_SRO the symmetry.
+        extend beyond the box are set to zero, since a partial orbit would break the symmetry of I_SRO.
 
     Raises:
         InputError: The lattice is too small, or one of the species is absent.
     """
     if occupation.ndim != 3 or min(occupation.shape) < 2 * MAX_INDEX + 1:
         raise InputError(
-            f"The shape is {occupation.shape}; expected three edges of {2 * MAX_INDEX + 1} or more."
+            f"the configuration has shape {occupation.shape}; expected three edges of {2 * MAX_INDEX + 1} or more"
         )
     vectors = np.indices(ALPHA_SHAPE) - MAX_INDEX
     images = np.einsum("nij,j...->in...", operations, vectors)
     i, j, k = (image % edge for image, edge in zip(images, occupation.shape, strict=True))
-    # Sums of whole numbers: exact in any order.
+    # Sums of whole numbers are exact in any order.
     pairs = _pair_counts(occupation)[i, j, k].sum(axis=0) / len(operations)
     complete = np.all(np.abs(images) <= MAX_INDEX, axis=(0, 1))
     return np.where(complete, _alphas_of(pairs, occupation), 0.0)
 
 
 def nearest_alphas(alphas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The parameters (3,) of [100], [010] and [001] among all (11, 11, 11)."""
+    """Return the parameters (3,) of [100], [010] and [001] among all (11, 11, 11)."""
     return alphas[tuple(np.eye(3, dtype=np.int64) + MAX_INDEX)]

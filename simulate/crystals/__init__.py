@@ -1,1 +1,1 @@
-"""Simulated crystals and their planes, with the fast kernels that compute them."""
+"""Simulated crystals and their planes, with compiled kernels that compute both components."""

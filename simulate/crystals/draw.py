@@ -1,4 +1,4 @@
-"""One simulated crystal from a random stream: which two species, how they are ordered, in which cell."""
+"""Draw one simulated crystal from a random stream: its two species, their order and the cell."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +22,20 @@ ORDER_KINDS = (
     *SYMMETRIC_KINDS,
     *(f"{lattice}_{each}" for lattice, arrangements in ARRANGEMENTS.items() for each in arrangements),
 )
-"""Names behind the stored `order_kind`; those without monte_carlo are damped oscillators (equation 7)."""
+"""Names of the stored `order_kind` indices; names without monte_carlo are damped oscillators (equation 7)."""
 
 
 @dataclass(frozen=True)
 class Population:
-    """What all samples of one split share: the recipe, the pairs of species, Monte Carlo sets for each lattice."""
+    """Everything that the crystals of one split are drawn from.
+
+    Attributes:
+        recipe: recipe of the data set.
+        split: `train` or `validation`.
+        catalogue: all species, of both splits.
+        pairs: pairs of species of this split.
+        monte_carlo_sets: usable Monte Carlo sets for each lattice.
+    """
 
     recipe: Recipe
     split: str
@@ -37,12 +45,12 @@ class Population:
 
     @property
     def species_names(self) -> list[str]:
-        """Names in the order of the indices that samples record."""
+        """Names of the species, in the order of the stored indices."""
         return [species.name for species in self.catalogue]
 
     @property
     def species_digest(self) -> str:
-        """SHA-256 over the geometries and cells of the catalogue: data made from other molecules are other data."""
+        """SHA-256 over the geometries and cells of the catalogue, which identifies the molecules of a data set."""
         arrays = {}
         for species in self.catalogue:
             arrays[f"{species.name} {species.split} {' '.join(species.elements)}"] = np.concatenate(
@@ -52,10 +60,10 @@ class Population:
 
 
 def build_population(recipe: Recipe, split: str, monte_carlo_sets: tuple[CorrelationSet, ...]) -> Population:
-    """The world of one split; Monte Carlo sets that missed their targets are left out.
+    """Return the population of one split, without the Monte Carlo sets that missed their targets.
 
     Raises:
-        InputError: a species folder cannot be used, or there are sets but none for one of the lattices.
+        InputError: the species folder is not usable, or there are sets but none fits one of the lattices.
     """
     catalogue = load_catalogue(Path(recipe.species_folder) if recipe.species_folder else None)
     usable = tuple(each for each in monte_carlo_sets if each.converged)
@@ -64,13 +72,13 @@ def build_population(recipe: Recipe, split: str, monte_carlo_sets: tuple[Correla
 
 @dataclass(frozen=True)
 class Crystal:
-    """A crystal with one disordered site: everything that its planes share.
+    """A crystal with one disordered site.
 
     Attributes:
-        species: A and B.
-        rotations: Rotation matrices of A and B against their catalogue orientation (2, 3, 3).
+        species: Species A and B.
+        rotations: Rotation matrices of A and B relative to the catalogue orientation (2, 3, 3).
         order: Correlations and share of A.
-        cell: The mean cell.
+        cell: Average cell.
         debye_waller_b_angstrom2: Isotropic B [Angstrom^2].
         q_max_inv_angstrom: Q_max of all its planes [1/Angstrom].
     """
@@ -84,12 +92,12 @@ class Crystal:
 
     @property
     def is_triclinic(self) -> bool:
-        """Whether the cell has angles of its own, so that inversion is all the symmetry there is."""
+        """Whether the cell is triclinic, so that inversion is the only symmetry."""
         return 90.0 not in self.cell.parameters[3:]
 
     @property
     def molecules(self) -> tuple[Molecule, Molecule]:
-        """A and B as they stand in the crystal."""
+        """Molecules A and B in their orientation in the crystal."""
         first, second = (
             Molecule(species.elements, species.positions_angstrom).rotated(rotation)
             for species, rotation in zip(self.species, self.rotations, strict=True)
@@ -98,12 +106,12 @@ class Crystal:
 
 
 def draw_crystal(population: Population, rng: np.random.Generator) -> Crystal:
-    """A crystal drawn by the world's recipe."""
+    """Draw a crystal from a population."""
     recipe = population.recipe
     first, second, rotations = _draw_species(population, rng)
     order = _draw_order(population, rng, first.lattice)
     cell = vegard_cell(first, second, order.m_a)
-    # Only order without symmetry goes with a cell that has none.
+    # A triclinic cell needs an order without symmetry.
     if recipe.triclinic_share > 0 and order.kind == "monte_carlo" and rng.random() < recipe.triclinic_share:
         cell = shear_cell(cell, rng)
     reach = (
@@ -122,7 +130,7 @@ def draw_crystal(population: Population, rng: np.random.Generator) -> Crystal:
 
 
 def vegard_cell(first: Species, second: Species, concentration_first: float) -> Cell:
-    """The cell of a mixed crystal: edges averaged by concentration (Vegard), beta = 120 degrees if hexagonal."""
+    """Return the cell of a mixed crystal: edges averaged by concentration (Vegard), beta = 120 degrees if hexagonal."""
     edges = concentration_first * np.array(first.cell_edges_angstrom)
     edges = edges + (1 - concentration_first) * np.array(second.cell_edges_angstrom)
     a, b, c = (float(edge) for edge in edges)

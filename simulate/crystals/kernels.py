@@ -1,8 +1,8 @@
-"""Both components on a plane in single precision, fused row by row: what `dsfunet.physics` says, some ten times faster.
+"""Compiled kernels for both components on a plane, in single precision; about ten times faster than `dsfunet.physics`.
 
-`dsfunet.physics` is the reference: float64, numpy, any plane. Here planes are spanned by two reciprocal axes, as every
-simulated plane is, and each pixel is visited once, while its row is in the first cache. Inner loops run over
-the columns, which are independent of each other, so they vectorise without reordering any sum.
+`dsfunet.physics` is the reference: float64, numpy, any plane. These kernels need planes that two reciprocal axes span,
+as every simulated plane is. They work row by row, while a row is in the first cache. The inner loops run over columns,
+which are independent of each other, so they vectorise without reordering any sum.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,11 @@ def form_factor_intensity(
     concentration_first: float = 0.5,
     debye_waller_b_angstrom2: float = 0.0,
 ) -> Float32:
-    """I_FF of equation 1 [electrons^2] on a plane, float32 of its shape; as `dsfunet.physics.form_factor_intensity`.
+    """Return I_FF of equation 1 [electrons^2] on a plane, float32 of its shape.
 
-    Atoms of one element are summed first, those of the second species with the sign reversed, so every element's
-    scattering factor is looked up once a pixel. The Debye-Waller factor and m_A m_B are in the tables.
+    The result agrees with `dsfunet.physics.form_factor_intensity`. The atoms of each element are summed first, those
+    of the second species with reversed sign, so that each element's scattering factor is looked up once per pixel. The
+    tables include the Debye-Waller factor and m_A m_B.
     """
     elements = sorted({*first.elements, *second.elements})
     atoms = [
@@ -61,7 +62,7 @@ def form_factor_intensity(
 
 
 def _farthest_q(plane: Plane) -> float:
-    """|Q| of the farthest corner [1/Angstrom]."""
+    """Return |Q| of the corner farthest from the origin [1/Angstrom]."""
     ends = [
         plane.origin + i * plane.step_u + j * plane.step_v
         for i in plane.index_u[[0, -1]]
@@ -72,7 +73,7 @@ def _farthest_q(plane: Plane) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _powers(phase: float, count: int, real: Float32, imaginary: Float32) -> None:
-    """exp(i n phase) for n = -count/2, ..., as products in double precision of two short tables."""
+    """Fill in exp(i n phase) for n = -count/2, ..., as double-precision products of two short tables."""
     block = 16
     start = -(count // 2)
     fine_real, fine_imaginary = np.empty(block), np.empty(block)
@@ -98,10 +99,10 @@ def _form_factor(
     rows: int,
     columns: int,
 ) -> Float32:
-    """|sum_e f_e(|Q|) sum_(atoms of e) +-exp(i Q . x)|^2, shape (rows, columns).
+    """Return |sum_e f_e(|Q|) sum_(atoms of e) +-exp(i Q . x)|^2, shape (rows, columns).
 
-    `ends[e]` and `ends[e + 1]` bound the atoms of element e; `tables` (elements, points) hold its factor;
-    `vectors` are origin, step_u and step_v of the plane.
+    The atoms of element e are numbers `ends[e]` to `ends[e + 1]`; `tables` (elements, points) are the scattering
+    factors; `vectors` are origin, step_u and step_v of the plane.
     """
     atoms, elements = len(signs), len(tables)
     row_real, row_imaginary = np.empty((atoms, rows), np.float32), np.empty((atoms, rows), np.float32)
@@ -127,7 +128,7 @@ def _form_factor(
         constant, slope = start @ start, 2 * (start @ step_v)
         for j in range(columns):
             n = j - columns // 2
-            # Rounding may leave a little below zero at Q = 0.
+            # Rounding may give a small negative number at Q = 0.
             q = np.sqrt(max(constant + n * (slope + n * v_squared), 0.0)) * points_per_q
             low[j] = np.int32(q)
             fraction[j] = np.float32(q - np.int32(q))
@@ -154,15 +155,16 @@ def _form_factor(
 
 
 def short_range_order_intensity(alphas: Array, cell: Cell, plane: Plane, axes: Sequence[int]) -> Float32:
-    """I_SRO of equation 3 on `plane_through(cell, axes, ...)`, clipped at 0, float32 of the plane's shape.
+    """Return I_SRO of equation 3 on `plane_through(cell, axes, ...)`, clipped at 0, float32 of the plane's shape.
 
-    As `dsfunet.physics.short_range_order_intensity`. Vectors along the third axis scatter alike over the whole plane
-    and are summed first; what is left is a Fourier series over 11 x 11 vectors, half of them by inversion.
+    The result agrees with `dsfunet.physics.short_range_order_intensity`. The phase of a component along the third axis
+    is constant on the plane, so these terms are summed first. A Fourier series over 11 x 11 vectors remains, of which
+    inversion symmetry gives half.
     """
     first, second = axes
     third = 3 - first - second
     steps = np.arange(-MAX_INDEX, MAX_INDEX + 1)
-    # A reciprocal axis meets only its own direct one: the origin's phase runs over the third index alone.
+    # The origin lies along one reciprocal axis, so its phase depends on the third index alone.
     phases = np.exp(1j * steps * (cell.direct[third] @ plane.origin))
     in_plane = np.transpose(alphas, (first, second, third)) @ phases
     return _short_range_order(
@@ -185,7 +187,7 @@ def _short_range_order(
     rows: int,
     columns: int,
 ) -> Float32:
-    """max(0, Re sum_pq c_pq exp(i m p u) exp(i n (p v + q w))), with p >= 0 counted twice for its inverse."""
+    """Return max(0, Re sum_pq c_pq exp(i m p u) exp(i n (p v + q w))) over p >= 0; terms with p > 0 count twice."""
     size = len(in_plane_real)
     reach = size // 2
     row_real = np.empty((reach + 1, rows), np.float32)
@@ -218,7 +220,7 @@ def _short_range_order(
 
 @njit(cache=True, nogil=True)
 def measured_range(plane: Float32, mask: Mask) -> float:
-    """Highest less lowest value of a plane where it was measured; 0 where nothing was."""
+    """Return the highest minus the lowest value over the measured pixels, or 0 if there are none."""
     low, high = np.float32(np.inf), np.float32(-np.inf)
     for i in range(plane.shape[0]):
         for j in range(plane.shape[1]):

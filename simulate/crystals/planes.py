@@ -1,4 +1,4 @@
-"""Planes of simulated crystals from their random streams: layer of Q, both components, mask."""
+"""Draw planes of simulated crystals from random streams: the layer, both components and the mask."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,12 +17,12 @@ from simulate.crystals.kernels import form_factor_intensity, measured_range, sho
 from simulate.recipe import SPLITS, Recipe
 
 GENERATOR_VERSION = 2
-"""Goes up whenever the same recipe and seed would give other planes, so that no store mixes two generators."""
+"""Version of the generator. Increase it when the same recipe and seed give other planes; no store mixes versions."""
 
 NEAR_DUPLICATE = 1e-3
-"""Mean squared difference of two spread scattering planes below which the second adds nothing.
+"""Mean squared difference of two spread scattering planes below which the second is dropped.
 
-A fourteenth of the paper's mark for a form factor: no network is asked to tell such planes apart.
+This is a fourteenth of the error that the paper accepts for a form factor.
 """
 
 _MAX_BARREN_CRYSTALS = 20
@@ -32,19 +32,19 @@ Sample = dict[str, npt.ArrayLike]
 
 
 def crystal_stream(recipe: Recipe, split: str, crystal: int) -> np.random.Generator:
-    """Random stream number `crystal` of a split, the same whoever draws from it and when."""
+    """Return random stream number `crystal` of a split; it depends on the recipe's seed, split and number only."""
     return np.random.default_rng(
         np.random.SeedSequence(recipe.seed, spawn_key=(SPLITS.index(split), crystal))
     )
 
 
 def draw_samples(population: Population, start: int, stop: int) -> Iterator[Sample]:
-    """Samples `start` to `stop - 1` of a split: one entry for every array of the store, in its shape.
+    """Draw samples `start` to `stop - 1` of a split: one entry for every array of the store, in its shape.
 
-    Sample i comes from stream number i // planes_per_crystal, so it does not depend on where one starts.
+    Sample i comes from stream number i // planes_per_crystal, so it does not depend on `start`.
 
     Raises:
-        InputError: many crystals in a row gave no usable plane, so the recipe cannot be what was meant.
+        InputError: 20 crystals in a row gave no usable plane, so the recipe needs other species.
     """
     per_crystal = population.recipe.planes_per_crystal
     for crystal in range(start // per_crystal, -(-stop // per_crystal)):
@@ -54,17 +54,17 @@ def draw_samples(population: Population, start: int, stop: int) -> Iterator[Samp
 
 
 def draw_sample(population: Population, index: int) -> Sample:
-    """Sample `index` of a split, as in `draw_samples`."""
+    """Draw sample `index` of a split, as in `draw_samples`."""
     return next(draw_samples(population, index, index + 1))
 
 
 def _draw_planes(population: Population, number: int, count: int) -> list[Sample]:
-    """Planes from one stream: layers of one crystal, and of more where that has no more to show.
+    """Draw planes from one stream: layers of one crystal, and of further crystals if it has too few.
 
-    Dropped are planes without contrast (two species that scatter alike) and near-duplicates.
+    Planes without contrast (both species scatter alike) and near-duplicates are dropped.
 
     Raises:
-        InputError: many crystals in a row gave no plane at all.
+        InputError: 20 crystals in a row gave no plane.
     """
     rng = crystal_stream(population.recipe, population.split, number)
     samples: list[Sample] = []
@@ -88,21 +88,21 @@ def _draw_planes(population: Population, number: int, count: int) -> list[Sample
                 return samples
     raise InputError(
         f"{population.split} crystal {number}: {_MAX_BARREN_CRYSTALS} crystals in a row gave no plane with contrast;"
-        " expected pairs of species that scatter differently"
+        " use pairs of species that scatter differently"
     )
 
 
 def _draw_plane(
     population: Population, rng: np.random.Generator, crystal: Crystal, axes: tuple[int, int], offset: float
 ) -> Sample | None:
-    """One layer of a crystal as a sample; None where a component is flat, or the mask hides all that scatters."""
+    """Return one layer of a crystal as a sample; None if a component is flat or the measured pixels are."""
     recipe, order, cell = population.recipe, crystal.order, crystal.cell
     plane = plane_through(cell, axes, offset, crystal.q_max_inv_angstrom, PIXELS)
     form_factor = form_factor_intensity(
         *crystal.molecules, plane, order.m_a, crystal.debye_waller_b_angstrom2
     )
     short_range_order = short_range_order_intensity(order.alphas, cell, plane, axes)
-    # A hundredth of an electron squared is less than any real pair; a flat I_SRO has no order to find.
+    # Every real pair varies by more than 0.01 electrons squared; a flat I_SRO contains no order.
     if np.ptp(form_factor) < 1e-2 or np.ptp(short_range_order) < 1e-2:
         return None
     form_factor, form_factor_low, form_factor_range = normalise(form_factor)
@@ -114,9 +114,9 @@ def _draw_plane(
     if recipe.signal.is_on:
         try:
             shown = degrade(clean, plane, cell, rng, recipe.signal)
-        except InputError:  # so few counts that none is left
+        except InputError:  # all counts are zero
             return None
-    # What a detector did not see of a plane must not be all there was to see.
+    # The measured pixels must have contrast.
     if measured_range(shown, mask) < 1e-3:
         return None
     sample: Sample = {
@@ -142,7 +142,7 @@ def _draw_plane(
 
 
 def _thumbnail(sample: Sample) -> npt.NDArray[np.float32]:
-    """Every fourth pixel either way of the spread scattering of a sample."""
+    """Return every fourth pixel along both axes of the spread scattering of a sample."""
     form_factor, short_range_order = (
         np.asarray(sample[name])[::_THUMBNAIL_STEP, ::_THUMBNAIL_STEP].astype(np.float32)
         for name in ("form_factor", "short_range_order")
@@ -152,10 +152,10 @@ def _thumbnail(sample: Sample) -> npt.NDArray[np.float32]:
 
 
 def is_near_duplicate(thumbnail: npt.NDArray[np.float32], earlier: Sequence[npt.NDArray[np.float32]]) -> bool:
-    """Whether a spread scattering plane is almost one of the earlier ones, or one of those transposed.
+    """Return whether a spread scattering plane nearly equals an earlier one or its transpose.
 
-    Transposed too, because rows may run along either axis of a layer: h0l and 0kl of a square crystal are one
-    plane. Almost is a mean squared difference below `NEAR_DUPLICATE`.
+    Transposes count because rows may run along either axis of a layer: h0l and 0kl of a tetragonal crystal are the
+    same plane. Planes are nearly equal if their mean squared difference is below `NEAR_DUPLICATE`.
     """
     return any(
         float(np.square(thumbnail - other).mean()) < NEAR_DUPLICATE
@@ -165,10 +165,10 @@ def is_near_duplicate(thumbnail: npt.NDArray[np.float32], earlier: Sequence[npt.
 
 
 def strongest_offset(alphas: npt.NDArray[np.floating[Any]], axis: int) -> float:
-    """The offset in [0, 1/2] of the layer with most scattering along an axis [r.l.u.].
+    """Return the offset in [0, 1/2] along an axis of the layer with the most scattering [r.l.u.].
 
-    I_SRO averaged over a layer's Brillouin zone is sum_k alpha_(0,0,k) cos(2 pi l k): every vector with a component
-    inside the layer averages out.
+    I_SRO averaged over a layer's Brillouin zone is sum_k alpha_(0,0,k) cos(2 pi l k), because every vector with a
+    component inside the layer averages out.
     """
     along = np.moveaxis(alphas, axis, 0)[:, MAX_INDEX, MAX_INDEX]
     offsets = np.linspace(0, 0.5, 51)
@@ -179,11 +179,12 @@ def strongest_offset(alphas: npt.NDArray[np.floating[Any]], axis: int) -> float:
 def draw_layers(
     recipe: Recipe, rng: np.random.Generator, crystal: Crystal
 ) -> Iterator[tuple[tuple[int, int], float]]:
-    """Layers of a crystal, each once, in random order: the two reciprocal axes along rows and columns, and the index.
+    """Draw the layers of a crystal in random order, each once.
 
-    The three axes take turns. The index along the third axis [r.l.u.] is an integer out to the recipe's reach, or,
-    where scattering is strongest between the integers, an integer and that offset: with several planes a crystal the
-    first of every axis, later ones (or a single one) with the recipe's probability.
+    Yields the two reciprocal axes along rows and columns, and the layer's index along the third axis [r.l.u.]. The
+    three axes take turns. The index is an integer up to the recipe's limit; if the scattering is strongest between
+    integers, it may also be an integer plus that offset. With several planes per crystal the first layer along every
+    axis has the offset; later layers, or a single one, have it with the recipe's probability.
     """
     order = rng.permutation(3).tolist()
     integers, between = {}, {}

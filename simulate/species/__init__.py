@@ -1,4 +1,4 @@
-"""The species library: ideal molecules, ions, atoms and perovskite units, in groups that may share a site."""
+"""The species library: ideal molecules, ions, atoms and perovskite units, grouped by what may share a site."""
 
 from simulate.species.catalogue import Lattice, Species, cell_from_size, load_catalogue, pairs
 

@@ -1,7 +1,8 @@
-"""Make every geometry and the catalogue; maintainers run `python -m simulate.species.build_geometries` once.
+"""Make all geometries and the catalogue of the species library.
 
-Needs RDKit, gemmi, numpy and PyYAML, in an environment of its own: RDKit is no dependency of the project, as
-its output is checked in. The same RDKit gives the same files.
+Maintainers run `python -m simulate.species.build_geometries` after changing ingredients.py. It needs RDKit, gemmi,
+numpy and PyYAML in a separate environment. RDKit is not a dependency of the project, because its output is checked in.
+The same version of RDKit gives the same files.
 """
 
 import zlib
@@ -35,7 +36,7 @@ VAN_DER_WAALS = "van der Waals box"
 
 @dataclass(frozen=True)
 class NewSpecies:
-    """One species on its way to the files: atoms and cell edges [Angstrom], and how both came about."""
+    """A species to be written: atoms and cell edges [Angstrom], and how they were obtained."""
 
     name: str
     group: str
@@ -50,7 +51,7 @@ class NewSpecies:
 
 
 def build_ideal_species() -> Iterator[NewSpecies]:
-    """Ions, atoms and perovskite units, from bond lengths and lattice parameters alone."""
+    """Build the ions, atoms and perovskite units from bond lengths and lattice parameters."""
     for ion in IONS:
         corners = SHAPES[ion.shape]
         elements = (ion.centre, *[ion.ligand] * len(corners))
@@ -69,12 +70,12 @@ def build_ideal_species() -> Iterator[NewSpecies]:
 
 
 def build_molecule_species(molecule: Molecule) -> NewSpecies:
-    """A molecule's conformer of lowest MMFF94 energy among ten, in its standard frame.
+    """Build a molecule: of ten conformers the one with the lowest MMFF94 energy, in its standard frame.
 
     Raises:
         RuntimeError: RDKit finds no conformer, has no MMFF94 parameters, or no minimisation converges.
     """
-    # Imported here: everything else in this module, and its tests, works without RDKit.
+    # Imported here because the rest of this module and its tests work without RDKit.
     from rdkit import Chem, rdBase  # type: ignore[import-not-found, unused-ignore]
     from rdkit.Chem import AllChem  # type: ignore[import-not-found, unused-ignore]
 
@@ -83,7 +84,9 @@ def build_molecule_species(molecule: Molecule) -> NewSpecies:
     parameters.randomSeed = SEED
     conformers = list(AllChem.EmbedMultipleConfs(skeleton, CONFORMERS, parameters))
     if not conformers or not AllChem.MMFFHasAllMoleculeParams(skeleton):
-        raise RuntimeError(f"{molecule.name}: no conformer or no MMFF94 parameters for {molecule.smiles}")
+        raise RuntimeError(
+            f"{molecule.name}: RDKit has no conformer or no MMFF94 parameters for {molecule.smiles}"
+        )
     results = AllChem.MMFFOptimizeMoleculeConfs(skeleton, maxIters=10000, mmffVariant="MMFF94")
     energies = [
         (round(energy, 4), index)
@@ -104,7 +107,7 @@ def build_molecule_species(molecule: Molecule) -> NewSpecies:
 
 
 def rotate_species(original: NewSpecies) -> NewSpecies:
-    """A copy in a random orientation that depends on the seed and the name alone; the cell is its own."""
+    """Return a copy in a random orientation, which depends only on seed and name, with a cell of its own size."""
     rng = np.random.default_rng([SEED, zlib.crc32(original.name.encode())])
     positions = np.asarray(original.positions @ random_rotation(rng).T)
     edges = cell_from_size(original.elements, positions, LATTICES[original.group])
@@ -116,7 +119,10 @@ def rotate_species(original: NewSpecies) -> NewSpecies:
 
 
 def hill_formula(elements: tuple[str, ...]) -> str:
-    """The Hill formula: C, H, then the rest by alphabet; all by alphabet without C; empty for a vacancy."""
+    """Return the Hill formula: C, H, then the rest in alphabetical order; all alphabetical without C.
+
+    The formula of a vacancy is empty.
+    """
     counts = Counter(elements)
     first = ["C", "H"] if "C" in counts else []
     order = [symbol for symbol in first if symbol in counts] + sorted(set(counts) - set(first))
@@ -124,8 +130,8 @@ def hill_formula(elements: tuple[str, ...]) -> str:
 
 
 def format_xyz(species: NewSpecies) -> str:
-    """The species as a plain XYZ file."""
-    # Adding zero turns -0.0, which some eigenvector routines give and others do not, into 0.0.
+    """Return the text of a plain XYZ file of the species."""
+    # Adding zero turns -0.0, which only some eigenvector routines give, into 0.0.
     rows = np.round(species.positions, 6) + 0.0
     lines = [
         f"{symbol:<2} {x:12.6f} {y:12.6f} {z:12.6f}"
@@ -135,7 +141,7 @@ def format_xyz(species: NewSpecies) -> str:
 
 
 def catalogue_entry(species: NewSpecies) -> dict[str, object]:
-    """The species as an entry of catalogue.yaml."""
+    """Return the entry of the species in catalogue.yaml."""
     entry: dict[str, object] = {
         "name": species.name,
         "group": species.group,
@@ -152,7 +158,7 @@ def catalogue_entry(species: NewSpecies) -> dict[str, object]:
 
 
 def _build_perovskite(unit: PerovskiteUnit) -> NewSpecies:
-    """A B site with oxygens at both ends of each bonded axis, or nothing at all."""
+    """Build a B site with oxygens at both ends of each bonded axis, or an empty site."""
     bonds = [(axis, bond) for axis, bond in enumerate(unit.bonds_angstrom) if bond is not None]
     oxygens = [sign * bond * np.eye(3)[axis] for axis, bond in bonds for sign in (1, -1)]
     elements = () if unit.element is None else (unit.element, *["O"] * len(oxygens))
@@ -167,7 +173,7 @@ def _build_perovskite(unit: PerovskiteUnit) -> NewSpecies:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The species of the simulator: what may sit on the disordered site, and which two may share it (SPEC 3)."""
+"""The species that can occupy the disordered site, and the pairs of species that may share it."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -31,16 +31,15 @@ SHORTEST_EDGE_ANGSTROM = 3.5
 
 @dataclass(frozen=True, eq=False)  # an array has no single truth value: species compare by identity
 class Species:
-    """One molecule, ion, atom or vacancy, with the cell it would have alone.
+    """A molecule, ion, atom or vacancy, with the cell of its pure crystal.
 
-    A molecule is centred on its centroid, shape (n, 3) [Angstrom], read-only; n = 0 is a vacancy. Built-in
-    species have their longest extent along z and their shortest along y = b (rotated copies
-    and perovskite units keep their own frame).
-    Atoms are neutral in the physics (IT92 factors): an ion's charge is ignored. Edges are a, b, c [Angstrom];
+    Positions, shape (n, 3) [Angstrom], are centred on the centroid and read-only; a vacancy has n = 0. Built-in species
+    have their longest extent along z and their shortest along y = b; rotated copies and perovskite units keep their
+    own orientation. Scattering factors are those of neutral atoms (IT92), also for ions. Edges are a, b, c [Angstrom];
     a hexagonal lattice has beta = 120 degrees and a = c.
 
     Raises:
-        InputError: unknown group, split or element, or positions and edges of the wrong shape or not finite.
+        InputError: unknown group, split or element, or positions or edges of the wrong shape or not finite.
     """
 
     name: str
@@ -52,28 +51,34 @@ class Species:
     lattice: Lattice
 
     def __post_init__(self) -> None:
-        """Refuse what the simulator cannot use; keep a read-only copy of the positions."""
+        """Check every field, and keep a read-only copy of the positions."""
         if LATTICES.get(self.group) != self.lattice:
             raise InputError(
-                f"species {self.name}: group {self.group!r} on a {self.lattice!r} lattice is not known"
+                f"species {self.name}: the group is {self.group!r} on a {self.lattice!r} lattice; expected one of"
+                f" {', '.join(f'{group} ({lattice})' for group, lattice in LATTICES.items())}"
             )
         if self.split not in SPLITS:
-            raise InputError(f"species {self.name}: split {self.split!r}, expected train or validation")
+            raise InputError(
+                f"species {self.name}: the split is {self.split!r}; expected train or validation"
+            )
         if not all(map(is_element, self.elements)):
             raise InputError(
-                f"species {self.name}: elements {self.elements}, expected chemical symbols up to Cf"
+                f"species {self.name}: the elements are {self.elements}; expected chemical symbols up to Cf"
             )
         positions = np.array(self.positions_angstrom, dtype=np.float64)
         if positions.shape != (len(self.elements), 3) or not np.isfinite(positions).all():
-            raise InputError(f"species {self.name}: expected three finite coordinates for each element")
+            raise InputError(
+                f"species {self.name}: the positions have shape {positions.shape} or are not finite;"
+                f" expected three finite coordinates for each of {len(self.elements)} atoms"
+            )
         edges = self.cell_edges_angstrom
         if len(edges) != 3 or not all(np.isfinite(edge) and edge > 0 for edge in edges):
             raise InputError(
-                f"species {self.name}: cell edges {edges}, expected three positive numbers [Angstrom]"
+                f"species {self.name}: the cell edges are {edges}; expected three positive numbers [Angstrom]"
             )
         if self.lattice == "hexagonal" and edges[0] != edges[2]:
             raise InputError(
-                f"species {self.name}: a = {edges[0]} and c = {edges[2]}, expected a = c (hexagonal)"
+                f"species {self.name}: a is {edges[0]} and c is {edges[2]}; expected a = c on a hexagonal lattice"
             )
         positions.setflags(write=False)
         object.__setattr__(self, "positions_angstrom", positions)
@@ -82,10 +87,10 @@ class Species:
 def cell_from_size(
     elements: tuple[str, ...], positions_angstrom: npt.NDArray[np.float64], lattice: Lattice = "orthogonal"
 ) -> tuple[float, float, float]:
-    """Cell edges a, b, c [Angstrom] from the box around the atoms' van der Waals spheres.
+    """Return cell edges a, b, c [Angstrom] from the box around the atoms' van der Waals spheres.
 
-    `positions_angstrom` has shape (n, 3). No edge is shorter than 3.5 Angstrom. On a hexagonal lattice a
-    and c are both the longer of the two extents perpendicular to b, so that neighbours do not overlap.
+    `positions_angstrom` has shape (n, 3). Edges are at least 3.5 Angstrom. On a hexagonal lattice a and c both equal
+    the longer extent perpendicular to b, so that neighbours do not overlap.
     """
     box = np.zeros(3)
     if elements:
@@ -96,46 +101,45 @@ def cell_from_size(
 
 
 def load_catalogue(extra_folder: Path | None = None) -> tuple[Species, ...]:
-    """The species library, sorted by name, with the user's own species where a folder of them is given.
+    """Load the species library, sorted by name, and add the species of a user's folder if one is given.
 
-    Each .xyz or .cif file of `extra_folder` is one species of group `user`, split `train`, named after its
-    file, centred, its orientation kept, its cell from its size.
+    Each .xyz or .cif file in `extra_folder` becomes one species of the group `user` and the split `train`, with the
+    name of the file. It is centred but not rotated; the cell follows from its size.
 
     Raises:
-        InputError: the folder is missing or holds no such file, a file is not understood, or a name is
-            taken twice.
+        InputError: the folder is missing or has no such file, a file is invalid, or a name is used twice.
     """
     species = _library() if extra_folder is None else (*_library(), *_user_species(extra_folder))
     names = [one.name for one in species]
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise InputError(
-            f"species names used more than once: {', '.join(twice)}; rename the files in {extra_folder}"
+            f"{extra_folder}: species names are used more than once ({', '.join(twice)}); rename the files"
         )
     return tuple(sorted(species, key=lambda one: one.name))
 
 
 def pairs(catalogue: tuple[Species, ...], split: str) -> tuple[tuple[Species, Species], ...]:
-    """Every unordered pair (A, B) of two species inside one group and one split, in the catalogue's order.
+    """Return all unordered pairs (A, B) of species of the same group within a split, in the catalogue's order.
 
     Raises:
         InputError: the split is neither train nor validation.
     """
     if split not in SPLITS:
-        raise InputError(f"split {split!r}: expected train or validation")
+        raise InputError(f"split is {split!r}; expected train or validation")
     members = [one for one in catalogue if one.split == split]
     return tuple((a, b) for a, b in combinations(members, 2) if a.group == b.group)
 
 
 @cache
 def _library() -> tuple[Species, ...]:
-    """The species listed in catalogue.yaml; immutable, so read once."""
+    """Read the species listed in catalogue.yaml, once."""
     entries = yaml.safe_load((FOLDER / "catalogue.yaml").read_text(encoding="utf-8"))
     return tuple(_library_species(entry) for entry in entries)
 
 
 def _library_species(entry: dict[str, str | list[float]]) -> Species:
-    """One entry of catalogue.yaml with its geometry."""
+    """Return the species of one entry of catalogue.yaml, with its geometry."""
     name, group = str(entry["name"]), str(entry["group"])
     elements, positions = read_xyz(FOLDER / "geometries" / group / f"{name}.xyz")
     a, b, c = map(float, entry["cell_edges_angstrom"])
@@ -143,13 +147,13 @@ def _library_species(entry: dict[str, str | list[float]]) -> Species:
 
 
 def _user_species(folder: Path) -> list[Species]:
-    """One species for each XYZ or CIF file of a folder, in the order of their names."""
+    """Read one species from each XYZ or CIF file of a folder, in the order of the file names."""
     if not folder.is_dir():
-        raise InputError(f"species folder {folder}: no such folder")
+        raise InputError(f"{folder}: no such folder; expected one with .xyz or .cif files of species")
     readers = {".xyz": read_xyz, ".cif": read_cif}
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in readers)
     if not paths:
-        raise InputError(f"species folder {folder}: no .xyz or .cif file found, expected at least one")
+        raise InputError(f"{folder}: the folder has no .xyz or .cif file; expected at least one")
     species = []
     for path in paths:
         elements, positions = readers[path.suffix.lower()](path)

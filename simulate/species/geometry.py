@@ -1,11 +1,11 @@
-"""Ideal polyhedra and the standard frame of a molecule. All positions in Angstrom."""
+"""Ideal polyhedra, and the standard frame of a molecule. All positions are in Angstrom."""
 
 import numpy as np
 
 from dsfunet._typing import Array
 
-# Relative difference below which two principal moments count as equal: force-field minima of symmetric
-# molecules are symmetric to about 1 %.
+# Relative difference below which two principal moments count as equal. Force-field minima of symmetric molecules are
+# symmetric to about 1 %.
 DEGENERACY = 0.02
 
 # Unit vectors from the centre to the corners; the triangle lies in the xz plane, its normal along y = b.
@@ -19,11 +19,11 @@ SHAPES: dict[str, Array] = {
 
 
 def standard_frame(positions_angstrom: Array) -> Array:
-    """Positions, shape (n, 3), moved to their centroid and rotated into their principal axes.
+    """Return positions (n, 3) relative to their centroid and rotated into their principal axes.
 
-    The longest extent lies along z and the shortest, the normal of a flat molecule, along y. Where principal
-    moments are equal, the atom farthest from the axis (or from the centroid) decides; the sense of z and x is
-    that of a positive third moment. The rotation is proper, so a chiral molecule keeps its hand.
+    The longest extent lies along z and the shortest, the normal of a flat molecule, along y. If principal moments are
+    equal, the atom farthest from the axis (or from the centroid) defines the direction. The signs of z and x give a
+    positive third moment. The rotation is proper, so a chiral molecule keeps its handedness.
     """
     if not len(positions_angstrom):
         return positions_angstrom.copy()
@@ -37,7 +37,7 @@ def standard_frame(positions_angstrom: Array) -> Array:
 
 
 def _principal_axes(centred: Array) -> Array:
-    """Three orthonormal rows, in no particular order, independent of how degenerate moments diagonalise."""
+    """Return three orthonormal rows in any order, well defined even for equal principal moments."""
     moments, vectors = np.linalg.eigh(centred.T @ centred)
     if moments[2] < 1e-12:
         return np.eye(3)
@@ -49,14 +49,14 @@ def _principal_axes(centred: Array) -> Array:
     else:
         first = vectors[:, 0] if upper_equal else vectors[:, 2]
     second = _farthest(centred - np.outer(centred @ first, first))
-    if np.linalg.norm(second) < 0.5:  # every atom on one line: any perpendicular will do
+    if np.linalg.norm(second) < 0.5:  # all atoms lie on a line, so any perpendicular is valid
         second = np.cross(first, np.eye(3)[np.argmin(np.abs(first))])
         second /= np.linalg.norm(second)
     return np.stack([first, second, np.cross(first, second)])
 
 
 def _farthest(points: Array) -> Array:
-    """Unit vector to the first of the points farthest from the origin, zero where all are at the origin."""
+    """Return the unit vector to the first of the points farthest from the origin, or zero if all are at the origin."""
     distances = np.linalg.norm(points, axis=1)
     index = np.argmax(np.round(distances, 2))
     if distances[index] < 1e-3:
@@ -65,5 +65,5 @@ def _farthest(points: Array) -> Array:
 
 
 def _along_third_moment(centred: Array, axis: Array) -> Array:
-    """The axis, or its opposite where the third moment along it is negative."""
+    """Return the axis, reversed if the third moment along it is negative."""
     return np.asarray(-axis if np.sum((centred @ axis) ** 3) < -1e-6 else axis)

@@ -1,8 +1,8 @@
-"""What the species library is made of: names, groups, splits, SMILES, bond lengths and lattice parameters.
+"""Input data of the species library: names, groups, splits, SMILES, bond lengths and lattice parameters.
 
-Read by the development-time script `build_geometries`; nothing at run time imports it. Lengths in Angstrom.
-Near twins of a validation species (quinuclidine beside DABCO, indole beside methylindole) are left out of
-training on purpose, so that validation measures generalisation.
+Only the development script `build_geometries` imports this module. Lengths are in Angstrom. Species that closely
+resemble a validation species (quinuclidine for DABCO, indole for methylindole) are left out of training on purpose, so
+that validation measures generalisation.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Shape = Literal["tetrahedron", "octahedron", "triangle"]
 
 @dataclass(frozen=True)
 class Molecule:
-    """An organic molecule or ion: its SMILES string is enough to make a geometry."""
+    """An organic molecule or ion, given by its SMILES string."""
 
     name: str
     group: str
@@ -47,10 +47,11 @@ class Atom:
 
 @dataclass(frozen=True)
 class PerovskiteUnit:
-    """A B-site atom and its oxygens: B-O bonds [Angstrom] along a, b, c; None: no oxygens on that axis.
+    """A B-site atom and its oxygens.
 
-    A cell edge is twice the bond along it, as neighbouring units meet at an oxygen, unless `edges_angstrom`
-    says otherwise. `element` None is the empty site.
+    `bonds_angstrom` are the B-O bonds along a, b and c [Angstrom]; None means no oxygens on that axis. A cell edge is
+    twice the bond along it, since neighbouring units share an oxygen, unless `edges_angstrom` is given. An `element` of
+    None is the empty site.
     """
 
     name: str
@@ -201,9 +202,9 @@ def _cubic(name: str, split: Split, element: str, edge: float, source: str) -> P
     return PerovskiteUnit(name, split, element, (edge / 2, edge / 2, edge / 2), source)
 
 
-# The real structures are tilted (Pbnm, four formula units V): the ideal unit has the pseudo-cubic edge
-# (V / 4)^(1/3), rounded to 0.01, and straight B-O-B bonds. Only the values of CaTiO3 and CaMnO3 were compared
-# with their sources when this table was typed; the others await that (README, "Sources").
+# The octahedra of the real structures (Pbnm, four formula units in the volume V) are tilted. The ideal unit has the
+# pseudo-cubic edge (V / 4)^(1/3), rounded to 0.01, and straight B-O-B bonds. Only the values of CaTiO3 and CaMnO3 were
+# compared with their sources; the others have not been checked (README, "Sources").
 PEROVSKITES: tuple[PerovskiteUnit, ...] = (
     _cubic("CaTiO3", "train", "Ti", 3.83, "Yamanaka et al. (2002), Am. Mineral. 87, 1183"),
     _cubic("CaMnO3", "train", "Mn", 3.73, "Paszkowicz et al., Powder Diffr., lattice parameters of CaMnO3"),
@@ -226,7 +227,7 @@ PEROVSKITES: tuple[PerovskiteUnit, ...] = (
     _cubic("CaRuO3", "validation", "Ru", 3.84, "Bensch et al. (1990), Solid State Ionics 43, 171"),
 )  # fmt: skip
 
-# SPEC section 3: 43 species also exist in a randomly rotated copy, in the split of their original.
+# These 43 species also exist as randomly rotated copies, in the split of their original.
 ROTATED: tuple[str, ...] = (
     "perchlorate", "sulfate", "hexafluorophosphate", "norbornene", "ammonium", "adamantane",
     "tetramethylammonium",

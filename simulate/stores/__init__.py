@@ -1,1 +1,1 @@
-"""Stores of simulated planes: written in whole shards, checked, forecast and drawn."""
+"""Stores of simulated planes: write them in whole shards, forecast their cost, check them and show their planes."""

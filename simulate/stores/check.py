@@ -1,4 +1,4 @@
-"""A finished store read back: is every shard what was written?"""
+"""Check a finished store: compare every shard with its stored digest."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,10 +29,10 @@ _MOST_NAMED = 8
 
 
 def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
-    """Digest every shard of a store from its arrays again, and compare with the manifest; returns a summary.
+    """Compute the digest of every shard again and compare it with the manifest; return a summary line.
 
     Raises:
-        InputError: there is no finished store, or shards are damaged: the sentence names them and what is wrong.
+        InputError: there is no finished store, or shards are damaged; the message names them and the damage.
     """
     store = open_store(path)
     samples, per_shard = len(store), int(store.attributes["samples_per_shard"])
@@ -47,30 +47,30 @@ def check_store(path: Path, workers: int = 1, progress: bool = True) -> str:
             damage = {shard: wrong for shard, wrong in enumerate(bar) if wrong is not None}
         except BrokenProcessPool as error:
             raise InputError(
-                f"{path}: a worker process died, killed perhaps for want of memory; use fewer --workers"
+                f"{path}: a worker process died, perhaps for lack of memory; use fewer --workers"
             ) from error
     if damage:
         named = "; ".join(f"shard {shard}: {wrong}" for shard, wrong in list(damage.items())[:_MOST_NAMED])
         more = f"; and {len(damage) - _MOST_NAMED} more" if len(damage) > _MOST_NAMED else ""
         raise InputError(
-            f"{path}: {len(damage)} of {count} shards damaged ({named}{more}); to make them again, delete their files"
-            f" {manifest_file(Path(), min(damage))} and so on, and run the command that made the store"
+            f"{path}: {len(damage)} of {count} shards are damaged ({named}{more}); to remake a shard, delete its"
+            f" manifest file (such as {manifest_file(Path(), min(damage))}) and make the store again"
         )
     if store.digest != digest_shards(_manifests(path, count)):
         raise InputError(
-            f"{path}: every shard is as its manifest says, but the store's digest is not that of its manifest"
+            f"{path}: every shard matches its manifest, but the store's digest does not; make the store again"
         )
     plural = "s" if count > 1 else ""
-    return f"{path}: {samples} planes in {count} shard{plural}, all as written, digest {store.digest[:12]}"
+    return f"{path}: {samples} planes in {count} shard{plural}, no damage, digest {store.digest[:12]}"
 
 
 @contextmanager
 def _parallel_map(workers: int) -> Iterator[Any]:
-    """`map` in this process or over several."""
+    """Provide `map` in this process, or over several worker processes."""
     if workers <= 1:
         yield map
         return
-    # Spawned, not forked: zarr holds threads that do not survive a fork.
+    # Spawn, do not fork: zarr has threads that do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), exit_with_parent) as pool:
         yield pool.map
 
@@ -83,10 +83,10 @@ def _manifests(path: Path, count: int) -> Iterator[dict[str, Any]]:
 
 
 def _find_damage(path: Path, names: Sequence[str], samples: int, per_shard: int, shard: int) -> str | None:
-    """What is wrong with a shard, in a few words; None if nothing is."""
+    """Return the damage of a shard in a few words, or None if there is none."""
     manifest = read_manifest(path, shard)
     if manifest is None:
-        return "its manifest entry cannot be read"
+        return "the manifest file cannot be read"
     group = zarr.open_group(path, mode="r", zarr_format=3)
     start, stop = shard * per_shard, min((shard + 1) * per_shard, samples)
     arrays = {}
@@ -95,10 +95,10 @@ def _find_damage(path: Path, names: Sequence[str], samples: int, per_shard: int,
         assert isinstance(array, zarr.Array)
         try:
             arrays[name] = np.asarray(array[start:stop])
-        except Exception as error:  # a checksum, a codec, a short file: each reader has its own errors
+        except Exception as error:  # a wrong checksum, a codec error, a short file: each raises its own type
             return f"{name} cannot be read, {str(error).rstrip('.') or type(error).__name__}"
     if manifest["sha256"] == digest_arrays(arrays):
         return None
-    # What a picture reads as whose file is gone is its fill value.
+    # zarr reads a missing file as the fill value.
     gone = [name for name, values in arrays.items() if values.dtype.kind == "f" and np.isnan(values).any()]
-    return f"{', '.join(gone)} missing" if gone else "not what was written"
+    return f"{', '.join(gone)} missing" if gone else "the digest differs"

@@ -1,4 +1,4 @@
-"""The Monte Carlo sets of a split: made once, by one process, and kept beside the stores."""
+"""Make the Monte Carlo sets of a split once, in one process, and keep them next to the stores."""
 
 import hashlib
 import json
@@ -22,18 +22,19 @@ from simulate.stores.locks import hold_lock, report_os_errors
 def load_correlation_sets(
     recipe: Recipe, split: str, out: Path | None, workers: int, progress: bool
 ) -> tuple[CorrelationSet, ...]:
-    """The Monte Carlo sets of a split, cached in `out` under a name that says what they depend on.
+    """Load the Monte Carlo sets of a split from the cache in `out`, or make them and cache them.
 
-    Of several processes that need them at once, one makes them and the others wait for it. Without `out` they are
-    made here and now, and no file is read or written.
+    The name of the cache file depends on all settings of the sets. If several processes need the sets at once, one
+    makes them and the others wait. Without `out` the sets are made and no file is read or written.
 
     Raises:
-        InputError: the cache is damaged or cannot be written, no set reached its targets, or a lattice has none.
+        InputError: the cache is damaged or cannot be written, no set met its targets, or no set fits one of the
+            lattices.
     """
     if recipe.monte_carlo_share == 0:
         return ()
     count = getattr(recipe.monte_carlo_sets, split)
-    # Each split has a seed of its own, so that no validation plane shares its order with a training plane.
+    # Each split has its own seed, so that no validation plane has the same order as a training plane.
     seed = int(
         np.random.SeedSequence(recipe.seed, spawn_key=(len(SPLITS), SPLITS.index(split))).generate_state(1)[0]
     )
@@ -42,7 +43,7 @@ def load_correlation_sets(
         return _usable_sets(made, count)
     key = json.dumps([recipe.as_plain()["monte_carlo"], count, seed, GENERATOR_VERSION], sort_keys=True)
     cache = out / f"correlations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    note = f"{cache}: another process is making these Monte Carlo sets, waiting for it"
+    note = f"{cache}: waiting for another process that is making these Monte Carlo sets"
     with (
         report_os_errors(f"{cache}: cannot be written"),
         hold_lock(cache.with_name(f".{cache.name}.lock"), note=note),
@@ -60,9 +61,11 @@ def load_correlation_sets(
             arrays = {name: stored[name] for name in stored.files}
         missing = {"alphas", "m_a", "kind", "converged", "targets", "achieved"} - set(arrays)
         if missing or any(len(values) != count for values in arrays.values()):
-            raise ValueError("not all arrays of all sets are there")
+            raise ValueError("arrays or sets are missing")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{cache}: damaged ({error}); delete it, and it will be made again") from error
+        raise InputError(
+            f"{cache}: the file is damaged ({error}); delete it to have it made again"
+        ) from error
     return _usable_sets(arrays, count)
 
 
@@ -81,7 +84,7 @@ def _usable_sets(arrays: dict[str, npt.NDArray[Any]], count: int) -> tuple[Corre
     converged = [each for each in sets if each.converged]
     if not converged:
         raise InputError(
-            f"none of {count} Monte Carlo sets reached its targets: loosen monte_carlo in the recipe"
+            f"none of the {count} Monte Carlo sets met its targets; loosen monte_carlo in the recipe"
         )
-    sets_by_lattice(converged)  # here, not in a worker, whose errors end the pool
+    sets_by_lattice(converged)  # check it here, because an error in a worker would end the pool
     return sets

@@ -1,4 +1,4 @@
-"""What a recipe will cost, from a few planes of it: hours and bytes, before anything is written."""
+"""Forecast the time and disk space of a recipe from a few of its planes, without writing anything."""
 
 import shutil
 import time
@@ -17,27 +17,27 @@ from simulate.recipe import SPLITS, Recipe
 from simulate.stores.shard_writer import draw_arrays, write_arrays
 
 PLANES = 24
-"""Planes of each split that are made for a forecast."""
+"""Number of planes of each split made for a forecast."""
 
 SETS = 8
-"""Monte Carlo sets that are made for a forecast."""
+"""Number of Monte Carlo sets made for a forecast."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one split will take.
+    """Forecast of the time and disk space for one split.
 
     Attributes:
-        split: which one.
-        planes: how many planes it has.
-        shard_count: in how many 
-        sets: Monte Carlo sets that are made first; 0 if there are none.
-        seconds_per_set: of one process.
-        seconds_per_plane: of one process, compression included.
-        bytes_per_plane: on disk.
-        workers: processes at work on one machine, or for one task of an array job.
-        tasks: how many such.
+        split: name of the split.
+        planes: number of planes.
+        shard_count: number of shards.
+        sets: number of Monte Carlo sets to make first; 0 for none.
+        seconds_per_set: time of one process per Monte Carlo set [s].
+        seconds_per_plane: time of one process per plane, compression included [s].
+        bytes_per_plane: disk space per plane.
+        workers: worker processes of one machine, or of one task of an array job.
         samples_per_shard: planes in one shard, the unit of work.
+        tasks: number of tasks of the array job.
     """
 
     split: str
@@ -53,24 +53,24 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """Of the whole split: sets first, one machine's threads; then planes, whole shards a worker."""
+        """Time for the whole split [s]: first the sets on one machine, then whole shards on all workers."""
         rounds = -(-self.shard_count // (self.workers * self.tasks))
         most = min(rounds * self.samples_per_shard, self.planes)
         return self.set_seconds + most * self.seconds_per_plane
 
     @property
     def set_seconds(self) -> float:
-        """Of the Monte Carlo sets, which one process makes with as many threads as workers."""
+        """Time for the Monte Carlo sets [s], made by one process with as many threads as workers."""
         return self.sets * self.seconds_per_set / min(self.workers, max(self.sets, 1))
 
     @property
     def size_bytes(self) -> float:
-        """Of the store on disk."""
+        """Size of the store on disk [bytes]."""
         return self.planes * self.bytes_per_plane
 
 
 def forecast(recipe: Recipe, workers: int, tasks: int = 1, planes: int = PLANES) -> list[Forecast]:
-    """Make a few planes of each split in this process, writing nothing, and scale up what they took."""
+    """Forecast every split from a few planes made in this process; nothing is written."""
     return [
         _forecast_split(recipe, split, workers, tasks, planes)
         for split in SPLITS
@@ -84,12 +84,12 @@ def _forecast_split(recipe: Recipe, split: str, workers: int, tasks: int, planes
     sets: tuple[CorrelationSet, ...] = ()
     seconds_per_set = 0.0
     if recipe.monte_carlo_share > 0:
-        # The first also compiles what numba has not compiled yet, and does not count.
+        # The first set is not timed, since numba may still have to compile.
         draw_monte_carlo_set(0, recipe.monte_carlo)
         start = time.perf_counter()
         made = [draw_monte_carlo_set(seed, recipe.monte_carlo) for seed in range(1, SETS + 1)]
         seconds_per_set = (time.perf_counter() - start) / SETS
-        # What a set costs and what is done with it does not hang on its targets, met or tied.
+        # The cost does not depend on the targets, so even sets that missed them may be used here.
         sets = tuple(replace(each, converged=True, kind="monte_carlo") for each in made)
     population = build_population(recipe, split, sets)
     draw_arrays(population, 0, 1)
@@ -112,7 +112,7 @@ def _forecast_split(recipe: Recipe, split: str, workers: int, tasks: int, planes
 
 
 def stored_bytes(arrays: dict[str, Any]) -> int:
-    """Bytes that samples take in a store, compressed as they are there; its few kilobytes of metadata not counted."""
+    """Return the compressed size of samples in a store [bytes], without the few kilobytes of metadata."""
     number = len(next(iter(arrays.values())))
     held: dict[str, Any] = {}
     group = create_store(MemoryStore(held), number, number, {}, set(arrays) - set(LAYOUT))
@@ -121,8 +121,8 @@ def stored_bytes(arrays: dict[str, Any]) -> int:
 
 
 def format_forecast(forecasts: list[Forecast], workers: int, out: Path) -> str:
-    """The forecast as a small table, with what is free at `out`."""
-    header = ("", "planes", "shards", "ms a plane", "sets", "time for sets", "time in all", "on disk")
+    """Format the forecasts as a table, followed by the free disk space at `out`."""
+    header = ("", "planes", "shards", "ms per plane", "sets", "time for sets", "total time", "on disk")
     rows = [header]
     for each in forecasts:
         rows.append(
@@ -139,7 +139,7 @@ def format_forecast(forecasts: list[Forecast], workers: int, out: Path) -> str:
         )
     total = sum(each.size_bytes for each in forecasts)
     together = format_duration(sum(each.seconds for each in forecasts)), format_size(total)
-    rows.append(("together", str(sum(each.planes for each in forecasts)), "", "", "", "", *together))
+    rows.append(("total", str(sum(each.planes for each in forecasts)), "", "", "", "", *together))
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = []
     for row in rows:
@@ -148,13 +148,11 @@ def format_forecast(forecasts: list[Forecast], workers: int, out: Path) -> str:
         lines.append("  ".join(cells).rstrip())
     free = _free_bytes(out)
     lines.append(
-        f"with {workers} worker{'s' if workers > 1 else ''}, each as fast as this process was;"
+        f"with {workers} worker{'s' if workers > 1 else ''}, each as fast as this process;"
         f" {format_size(free)} free at {out}"
     )
     if free < total:
-        lines.append(
-            f"{out} has too little room: {format_size(total)} are needed, {format_size(free)} are free"
-        )
+        lines.append(f"{out}: not enough disk space; {format_size(total)} needed, {format_size(free)} free")
     return "\n".join(lines)
 
 
@@ -163,11 +161,11 @@ def _free_bytes(out: Path) -> int:
     try:
         return shutil.disk_usage(there).free
     except OSError as error:
-        raise InputError(f"{out}: cannot be looked at ({error.strerror})") from error
+        raise InputError(f"{out}: cannot read the free disk space ({error.strerror})") from error
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time in the unit that suits it."""
+    """Format a time in a suitable unit, such as `2.5 h`."""
     for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
@@ -175,7 +173,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size_bytes: float) -> str:
-    """A number of bytes in the unit that suits it, powers of ten."""
+    """Format a number of bytes in a suitable decimal unit, such as `1.2 GB`."""
     for unit, length in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if size_bytes >= length:
             return f"{size_bytes / length:.1f} {unit}"

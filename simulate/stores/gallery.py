@@ -1,4 +1,4 @@
-"""A contact sheet of a store: planes drawn at random as the networks see them, and how much of a plane is missing."""
+"""A contact sheet of a store: random planes as the networks see them, and a histogram of their missing pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from dsfunet.planes.preprocessing import PIXELS, network_input, spread
 from dsfunet.plotting.result import save_png
 
 MOST_MASKS = 5000
-"""Masks that go into the histogram at most."""
+"""Largest number of masks in the histogram."""
 
 _PLANES_A_ROW = 2
 _PANEL_INCH = 1.75
@@ -30,7 +30,7 @@ _COLOUR = "#0072B2"
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One plane of the sheet: three panels (256, 256) in spread space [-1, 1], masked where missing, and a title."""
+    """One plane of the sheet: a title and three panels (256, 256) in spread space [-1, 1], masked where unmeasured."""
 
     scattering: npt.NDArray[np.float32]
     form_factor: npt.NDArray[np.float32]
@@ -39,15 +39,15 @@ class Picture:
 
 
 def save_gallery(path: Path, out: Path, samples: int = 12, seed: int = 0) -> str:
-    """Draw a contact sheet of a store as PNG; returns a line that says what was drawn.
+    """Draw a contact sheet of a store as PNG; return a line that describes it.
 
     Raises:
-        InputError: there is no finished store, a plane of it is damaged, `samples` is below 1, `seed` is
-            negative, or nothing can be written at `out`.
+        InputError: there is no finished store, one of its planes is damaged, `samples` is below 1, `seed` is
+            negative, or `out` cannot be written.
     """
     if samples < 1 or seed < 0:
         raise InputError(
-            f"samples is {samples} and seed {seed}: expected at least one plane and a seed of 0 or more"
+            f"samples is {samples} and seed is {seed}; expected samples of 1 or more and a seed of 0 or more"
         )
     check_writable(out)
     store = open_store(path)
@@ -60,7 +60,7 @@ def save_gallery(path: Path, out: Path, samples: int = 12, seed: int = 0) -> str
 
 
 def picture_of(store: Store, index: int) -> Picture:
-    """Plane number `index` of a store, as the sheet shows it."""
+    """Read plane number `index` of a store and prepare it for the sheet."""
     sample = store.sample(index)
     shown = network_input(sample.scattering, sample.mask)[0]
     names = [store.attributes["species_names"][number] for number in store.array("species")[index]]
@@ -77,7 +77,7 @@ def picture_of(store: Store, index: int) -> Picture:
 
 
 def missing_shares(store: Store, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Share of missing pixels of every plane of a store, or of MOST_MASKS planes drawn at random."""
+    """Return the share of missing pixels of every plane of a store, or of `MOST_MASKS` random planes."""
     masks, total = store.array("mask"), len(store)
     if total > MOST_MASKS:
         measured = [
@@ -95,7 +95,7 @@ def missing_shares(store: Store, rng: np.random.Generator) -> npt.NDArray[np.flo
 
 
 def draw_gallery(store: Store, pictures: list[Picture], shares: npt.NDArray[np.float64]) -> Figure:
-    """The sheet: two planes a row with three panels each, and the histogram of missing shares below."""
+    """Draw the sheet: two planes per row with three panels each, and the histogram of missing shares below."""
     columns = min(_PLANES_A_ROW, len(pictures))
     rows = -(-len(pictures) // columns)
     heights = [rows * (_PANEL_INCH + 0.45), 2.3]
@@ -121,7 +121,7 @@ def draw_gallery(store: Store, pictures: list[Picture], shares: npt.NDArray[np.f
 
 def _show(axes: Axes, plane: npt.NDArray[np.float32], label: str) -> None:
     colours = colormaps["inferno"].with_extremes(bad=_MISSING_GREY)
-    # Pixel [i, j] lies at o + (i - 128) du + (j - 128) dv: i goes right, j goes up.
+    # Pixel [i, j] lies at o + (i - 128) du + (j - 128) dv: i points right, j points up.
     axes.imshow(plane.T, cmap=colours, vmin=-1, vmax=1, origin="lower", interpolation="nearest")
     axes.set_xlabel(label, fontsize=8)
     axes.set_xticks([])

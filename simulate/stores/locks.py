@@ -1,7 +1,7 @@
-"""Locks between processes, and failures of the file system, each as one sentence.
+"""File locks between processes, and one-line messages for failures of the file system.
 
-A lock is `flock` on a small file, which the system lets go of when its holder dies, however it dies. The file is
-there only as long as somebody holds it; one that a killed process left behind locks nothing.
+A lock is an `flock` on a small file. The operating system releases it when the process that holds it ends, for
+whatever reason. The file exists only while the lock is held; a file left by a killed process locks nothing.
 """
 
 import fcntl
@@ -16,33 +16,33 @@ from dsfunet.errors import InputError
 
 
 def store_lock(path: Path) -> Path:
-    """The lock file of a store as such, beside it: held while it is created or finalised."""
+    """Return the lock file of a store, next to it; a process holds it while it creates or finalises the store."""
     return _beside(path, "lock")
 
 
 def shard_lock(path: Path, shard: int) -> Path:
-    """The lock file of one shard, beside the store: held by the process that writes it."""
+    """Return the lock file of one shard, next to the store; the process that writes the shard holds it."""
     return _beside(path, f"shard-{shard:06d}.lock")
 
 
 def claim_lock(path: Path, shard: int) -> Path:
-    """The lock file of a run's claim on a shard, beside the store: held from the run's start to its end."""
+    """Return the lock file of a run's claim on a shard, next to the store; a run holds it from start to end."""
     return _beside(path, f"claim-{shard:06d}.lock")
 
 
 def _beside(path: Path, ending: str) -> Path:
-    path = path.resolve()  # one lock for one store, by whatever link it was found
+    path = path.resolve()  # a store has one lock, even if it is reached by a link
     return path.with_name(f".{path.name}.{ending}")
 
 
 @contextmanager
 def hold_lock(file: Path, refusal: str | None = None, note: str | None = None) -> Iterator[None]:
-    """Hold a lock file. Where another process holds it, refuse with one sentence, or wait if there is none.
+    """Hold a lock file. If another process holds it, raise an error with the text `refusal`, or wait without one.
 
-    `note` is printed to standard error when there is something to wait for.
+    `note` is printed to standard error before waiting.
 
     Raises:
-        InputError: the lock is held and there is a `refusal`, or no lock can be had at this place at all.
+        InputError: another process holds the lock and there is a `refusal`, or locks are not possible in this folder.
     """
     descriptor = _acquire(file, wait=False)
     if descriptor is None and refusal is not None:
@@ -55,7 +55,7 @@ def hold_lock(file: Path, refusal: str | None = None, note: str | None = None) -
     try:
         yield
     finally:
-        # Removed while it is held: whoever waits for this file sees that it is gone, and makes another.
+        # Remove the file while it is locked: a waiting process then notices and creates a new one.
         file.unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -65,7 +65,7 @@ def _acquire(file: Path, wait: bool) -> int | None:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise InputError(f"{file}: no lock file can be made there ({error.strerror})") from error
+            raise InputError(f"{file}: the lock file cannot be created ({error.strerror})") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -74,7 +74,7 @@ def _acquire(file: Path, wait: bool) -> int | None:
         except OSError as error:
             os.close(descriptor)
             raise InputError(
-                f"{file}: this file system has no locks ({error.strerror}); choose an --out on one that has"
+                f"{file}: this file system has no file locks ({error.strerror}); choose an --out on one that has"
             ) from error
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), file.stat()):
@@ -84,7 +84,7 @@ def _acquire(file: Path, wait: bool) -> int | None:
 
 
 def discard_locks(path: Path) -> None:
-    """Remove the lock files that killed processes left beside a store; one that somebody holds stays."""
+    """Remove the lock files that killed processes left next to a store; files in use stay."""
     path = path.resolve()
     for kind in ("shard", "claim"):
         for file in path.parent.glob(f".{path.name}.{kind}-*.lock"):
@@ -94,30 +94,30 @@ def discard_locks(path: Path) -> None:
 
 @contextmanager
 def claim_shards(path: Path, todo: Iterable[int]) -> Iterator[None]:
-    """Claim shards of a store for this run, before any work is done, so that of two runs the second is refused.
+    """Claim shards of a store for this run before it starts work, so that a second run is refused.
 
     Raises:
-        InputError: another run has claimed one of them.
+        InputError: another run has claimed one of the shards.
     """
     todo = sorted(todo)
     _allow_open_files(len(todo) + 256)
     with ExitStack() as stack:
-        # In ascending order: of runs that start at once, one gets all that it asks for.
+        # Claim in ascending order, so that one of several simultaneous runs gets all its shards.
         for shard in todo:
             stack.enter_context(hold_lock(claim_lock(path, shard), refusal=busy_message(path, shard)))
         yield
 
 
 def busy_message(path: Path, shard: int) -> str:
-    """What a second writer is told."""
+    """Return the error message for a shard that another process is writing."""
     return (
         f"{path}: another process is writing shard {shard}; let it finish,"
-        " or give every run shards of its own with --task-index and --task-count"
+        " or give each run its own shards with --task-index and --task-count"
     )
 
 
 def _allow_open_files(count: int) -> None:
-    """Raise the soft limit of open files as far as it goes: a claim is an open file."""
+    """Raise the soft limit of open files as far as allowed, because every claim is an open file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         most = count if hard == resource.RLIM_INFINITY else min(count, hard)
@@ -126,10 +126,10 @@ def _allow_open_files(count: int) -> None:
 
 @contextmanager
 def report_os_errors(what: str, consequence: str = "") -> Iterator[None]:
-    """Say in one sentence what the operating system refused: a full disk, a quota, no permission.
+    """Turn an OSError, such as a full disk or a missing permission, into a one-line error.
 
     Raises:
-        InputError: "`what` (reason)`consequence`", for any OSError of the block.
+        InputError: "`what` (reason)`consequence`", for any OSError in the block.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""One shard after another, in this process or in several: each made whole, then entered in the manifest."""
+"""Write the shards of a store, in this process or in several: each as a whole, then its manifest file."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from simulate.crystals.planes import draw_samples
 from simulate.recipe import Recipe
 from simulate.stores.locks import busy_message, hold_lock, report_os_errors, shard_lock
 
-KEPT = "; finished shards are kept, and the same command goes on from there"
+KEPT = "; finished shards are kept, and the same command continues from there"
 
 _population: Population | None = None
 
@@ -33,7 +33,7 @@ _population: Population | None = None
 def write_shards(
     recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...], path: Path, todo: list[int], workers: int
 ) -> Iterator[int]:
-    """Yield the number of each shard as it is finished.
+    """Write shards, and yield the number of each as soon as it is finished.
 
     Raises:
         InputError: a shard cannot be written, another process is writing it, or a worker process died.
@@ -45,7 +45,7 @@ def write_shards(
             yield _write_shard(path, shard)
         return
     try:
-        # Spawned, not forked: numba and BLAS hold threads that do not survive a fork.
+        # Spawn, do not fork: numba and BLAS have threads that do not survive a fork.
         with (
             report_os_errors(f"{path}: no worker processes can be started", KEPT),
             ProcessPoolExecutor(
@@ -53,7 +53,7 @@ def write_shards(
             ) as pool,
         ):
             waiting = iter(todo)
-            # No shard in the queue ahead of a free worker: after an error only those begun are waited for.
+            # Queue no more shards than workers, so that after an error only running shards delay the end.
             running = {pool.submit(_write_shard, path, shard) for shard in islice(waiting, workers)}
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -63,13 +63,13 @@ def write_shards(
                     yield finished
     except BrokenProcessPool as error:
         raise InputError(
-            f"{path}: a worker process died, killed perhaps for want of memory{KEPT};"
+            f"{path}: a worker process died, perhaps for lack of memory{KEPT};"
             " if it happens again, use fewer --workers"
         ) from error
 
 
 def exit_with_parent() -> None:
-    """Have this worker process end when its parent is killed; it would wait for ever."""
+    """Make this worker process end when its parent is killed; otherwise it would wait forever."""
     Thread(target=_exit_with_parent, daemon=True).start()
 
 
@@ -91,7 +91,7 @@ def _start_worker(recipe: Recipe, split: str, sets: tuple[CorrelationSet, ...]) 
 
 
 def _write_shard(path: Path, shard: int) -> int:
-    """Make and write one whole shard, then its manifest entry; the only writer of its files."""
+    """Make and write one shard, then its manifest file; a lock keeps other writers out."""
     assert _population is not None
     with (
         report_os_errors(f"{path}: shard {shard} cannot be written", KEPT),
@@ -111,8 +111,8 @@ def _write_shard(path: Path, shard: int) -> int:
 
 
 def draw_arrays(population: Population, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-    """Samples `start` to `stop - 1` of one split, stacked: one entry for every array of the recipe's stores."""
-    # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
+    """Draw samples `start` to `stop - 1` of one split and stack them, one entry for every array of the store."""
+    # With several BLAS threads sums round differently, and the planes would depend on the number of cores.
     with threadpool_limits(1):
         drawn = list(draw_samples(population, start, stop))
     return {
@@ -122,8 +122,8 @@ def draw_arrays(population: Population, start: int, stop: int) -> dict[str, npt.
 
 
 def write_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write stacked samples into a store's arrays from sample `start` on."""
-    # No chunk is empty: comparing each with the fill value would take a third of the time.
+    """Write stacked samples into the arrays of a store, starting at sample `start`."""
+    # No chunk is empty, and comparing each with the fill value would take a third of the time.
     with zarr.config.set({"array.write_empty_chunks": True}):
         for name, values in arrays.items():
             array = group[name]
@@ -132,11 +132,11 @@ def write_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray
 
 
 def remove_remains(path: Path, shard: int, names: Iterable[str]) -> None:
-    """Remove what a killed run left of a shard of the named arrays: a truncated one cannot be overwritten in place."""
+    """Remove the files that a killed run left of a shard; zarr cannot overwrite truncated files in place."""
     remains = list((path / MANIFEST_FOLDER).glob(f".{shard:06d}.json.*"))
     for name in names:
         chunks = path / name / "c"
-        # The shard itself, a folder or a file, and the temporary files that zarr writes and renames.
+        # The shard itself, which may be a folder or a file, and the temporary files that zarr writes and renames.
         remains += [chunks / str(shard), *chunks.glob(f"{shard}.*")]
     for each in remains:
         if each.is_dir():

@@ -1,4 +1,4 @@
-"""Recipe in, Zarr store out: by one run or by the tasks of an array job, resumable, digest at the end."""
+"""Make the Zarr stores of a recipe, in one run or in the tasks of an array job; a stopped run can be resumed."""
 
 import json
 import os
@@ -26,10 +26,14 @@ from simulate.stores.shard_writer import write_shards
 
 @dataclass(frozen=True)
 class Task:
-    """One task of an array job: of every store it makes the shards index, index + count, index + 2 count ...
+    """One task of an array job: it makes the shards index, index + count, index + 2 count ... of every store.
+
+    Attributes:
+        index: number of the task, from 0.
+        count: number of tasks.
 
     Raises:
-        InputError: the index is not one of `count` tasks.
+        InputError: the index is not from 0 to `count` - 1.
     """
 
     index: int = 0
@@ -38,21 +42,21 @@ class Task:
     def __post_init__(self) -> None:
         if not 0 <= self.index < self.count:
             raise InputError(
-                f"task index {self.index} of {self.count} tasks: expected an index from 0 to below the count"
+                f"--task-index is {self.index} of {self.count} tasks; expected 0 to {self.count - 1}"
             )
 
 
 def simulate(
     recipe: Recipe, out: Path, workers: int | None = None, progress: bool = True, task: Task | None = None
 ) -> dict[str, Path]:
-    """Make the stores of a recipe, `out`/train.zarr and `out`/validation.zarr; returns them by split.
+    """Make the stores of a recipe, `out`/train.zarr and `out`/validation.zarr; return their paths by split.
 
-    Shards that are already there are kept, so a run that was stopped continues. The planes do not depend on
-    `workers` (None: one for each core). With a task only its shards are made, and a store is finished by the task
-    that finds all shards there; `missing_shards` says whether some are still to come.
+    Existing shards are kept, so a stopped run can be continued. The planes do not depend on `workers` (None: one for
+    each core). With a task, only the task's shards are made; the task that writes the last shard finishes the store.
+    `missing_shards` tells whether a store still lacks shards.
 
     Raises:
-        InputError: `out` cannot be written or holds a store of another recipe, another run is writing the same
+        InputError: `out` cannot be written or has a store of another recipe, another run is writing the same
             shards, or `workers` is below 1.
     """
     workers = resolve_workers(workers)
@@ -66,20 +70,20 @@ def simulate(
 
 
 def resolve_workers(workers: int | None) -> int:
-    """Number of worker processes, one for each core by default.
+    """Return the number of worker processes, by default one for each core.
 
     Raises:
-        InputError: it is below 1.
+        InputError: the number is below 1.
     """
     if workers is None:
         return os.cpu_count() or 1
     if workers < 1:
-        raise InputError(f"workers is {workers}: expected at least 1")
+        raise InputError(f"workers is {workers}; expected at least 1")
     return workers
 
 
 def missing_shards(path: Path) -> list[int]:
-    """Numbers of the shards that are not finished.
+    """Return the numbers of the unfinished shards.
 
     Raises:
         InputError: there is no store of simulated planes at the path.
@@ -91,12 +95,12 @@ def missing_shards(path: Path) -> list[int]:
 
 
 def finalise(path: Path) -> None:
-    """Write the digest of a store whose shards are all there, mark it complete, and clear away what killed runs left.
+    """Finish a store that has all its shards: write its digest, mark it complete and remove left-over files.
 
-    A store that is complete is left as it is, so several processes may do this at once.
+    A complete store is left unchanged, so several processes may do this at the same time.
 
     Raises:
-        InputError: it is no store, shards are missing, or its shards are not those it was finished with.
+        InputError: there is no store, shards are missing, or shards have changed since the store was finished.
     """
     with report_os_errors(f"{path}: cannot be finalised"), hold_lock(_lock_of_store(path)):
         group = _group(path)
@@ -114,17 +118,17 @@ def finalise(path: Path) -> None:
         if attributes.get("complete"):
             if attributes.get("digest") != digest:
                 raise InputError(
-                    f"{path}: damaged, its manifest is not the one it was finished with;"
-                    " `python -m simulate check` says which shards differ from it"
+                    f"{path}: the manifest has changed since the store was finished;"
+                    " find the damaged shards with `python -m simulate check`"
                 )
             return
         attributes |= {"digest": digest, "complete": True}
-        # By hand, because not every release of zarr replaces this file in one step.
+        # Written here because not every release of zarr replaces this file atomically.
         write_json(path / "zarr.json", group)
 
 
 def format_numbers(numbers: list[int], most: int = 8) -> str:
-    """Numbers in a sentence, at most so many of them."""
+    """Format a list of numbers for a message, showing at most `most` of them."""
     shown = ", ".join(map(str, numbers[:most]))
     return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
 
@@ -136,7 +140,7 @@ def _check_writable(out: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{out}: cannot be written ({error.strerror}); expected a folder to put stores in"
+            f"{out}: cannot be written ({error.strerror}); expected a folder for the stores"
         ) from error
 
 
@@ -156,7 +160,7 @@ def _simulate_split(recipe: Recipe, split: str, out: Path, workers: int, progres
 
     if missing():
         with claim_shards(path, missing()):
-            todo = missing()  # another run may have finished some before we had the claim
+            todo = missing()  # another run may have finished some shards before we claimed them
             sets = load_correlation_sets(recipe, split, out, workers, progress)
             bar = tqdm(
                 total=planes(ours), desc=f"{split} planes", unit="plane", disable=not progress, smoothing=0.1
@@ -195,33 +199,37 @@ def _create_or_resume(recipe: Recipe, split: str, path: Path, samples: int) -> N
         try:
             found = _group(path)["attributes"]
         except InputError as error:
-            raise InputError(f"{path}: exists and is not a store; move it away first") from error
+            raise InputError(f"{path}: exists but is not a store; move it away first") from error
     for what, ours in identity.items():
         if found.get(what) != ours:
-            what = what.removesuffix("_digest").replace("_", " ")
-            raise InputError(f"{path}: holds a store of another {what}; choose another --out or move it away")
+            difference = {
+                "recipe_digest": "was made with another recipe",
+                "species_digest": "was made with other species",
+                "generator_version": "was made with another version of the generator",
+            }[what]
+            raise InputError(f"{path}: this store {difference}; choose another --out or move the store away")
 
 
 def _create(recipe: Recipe, path: Path, samples: int, attributes: dict[str, Any]) -> None:
-    # Made under another name, so that a store is there with all its arrays and attributes or not at all.
+    # Create the store under another name and rename it, so that it never appears without all arrays and attributes.
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         create_store(temporary / "new", samples, recipe.samples_per_shard, attributes, recipe.optional_arrays)
         (temporary / "new").rename(path)
     except OSError:
-        if not path.is_dir():  # else another process was first, on a file system whose locks do not hold
+        if not path.is_dir():  # otherwise another process was faster, on a file system with unreliable locks
             raise
     finally:
         _remove(temporary)
 
 
 def _remove(folder: Path) -> None:
-    """Take a folder away in which zarr's threads may still be clearing up what they could not write."""
+    """Remove a folder in which zarr's threads may still be deleting files after a failed write."""
     for _ in range(20):
         try:
             shutil.rmtree(folder)
         except OSError:
-            # Something in it went, or came, meanwhile: no reason to hide why the store was not made.
+            # Files appeared or vanished meanwhile. Try again, so that the original error is the one reported.
             if folder.exists():
                 time.sleep(0.05)
                 continue
@@ -230,7 +238,7 @@ def _remove(folder: Path) -> None:
 
 
 def _group(path: Path) -> dict[str, Any]:
-    """The zarr.json of a store's group, its attributes included.
+    """Read the zarr.json of a store's group, including the attributes.
 
     Raises:
         InputError: there is no store of simulated planes at the path.
@@ -245,12 +253,14 @@ def _group(path: Path) -> dict[str, Any]:
     if not isinstance(group, dict) or group.get("node_type") != "group":
         raise InputError(f"{path}: not a Zarr v3 store of simulated planes")
     if not {"samples", "samples_per_shard"} <= set(group.get("attributes", {})):
-        raise InputError(f"{path}: not a store of simulated planes, or its attributes are damaged")
+        raise InputError(
+            f"{path}: not a store of simulated planes, or its attributes are damaged; check the path"
+        )
     return group
 
 
 def _lock_of_store(path: Path) -> Path:
-    _group(path)  # no lock file beside what is no store
+    _group(path)  # raises an error if there is no store, so that no lock file is created next to it
     return store_lock(path)
 
 

@@ -1,1 +1,1 @@
-"""Planes that break the model's assumptions, to test the verdict with."""
+"""Planes that each break one assumption of the method, for testing the verdict."""

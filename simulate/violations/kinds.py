@@ -1,8 +1,8 @@
-"""Planes that break what the networks assume, by the physics that breaks it, in a store like any other.
+"""The kinds of violation: for each, a function that makes a plane break one assumption of the method.
 
-A plane is first drawn as an ordinary one is: species, order, cell, layer, mask. Then one thing is done to it that
-makes it no product of a smooth form factor and a periodic short-range order, or that tells the wrong lattice or pixels.
-`simulate.violations.planes` draws the planes and makes samples of them.
+Each function takes an ideal plane, drawn like any other (species, order, cell, layer, mask), and changes one thing. The
+result is not a product of a smooth form factor and a periodic short-range order, or it comes with a wrong cell or mask.
+`simulate.violations.planes` draws the ideal planes and turns the results into samples of a store.
 """
 
 from collections.abc import Callable
@@ -19,28 +19,28 @@ from simulate.artefacts.degradation import add_spots, bragg_pixels, smooth_backg
 from simulate.crystals.draw import Crystal, Population, draw_crystal
 from simulate.crystals.kernels import short_range_order_intensity
 
-MOST_ATTEMPTS = 60
-"""Crystals that are drawn at most for one plane: most give one at once."""
+MAX_ATTEMPTS = 60
+"""Largest number of crystals to draw for one plane; the first is usually suitable."""
 
 _LAYER_TOLERANCE = 0.02
 _FEWEST_SPOTS = 6
-# Vectors along which neighbours are pushed reach so far; displacements fall off with the square of the distance.
+# Largest index of the vectors with a size effect; displacements fall off with the square of the distance.
 _SIZE_REACH = 2
-# The softest phonon that is told from a Bragg peak, as a share of the zone-boundary frequency squared.
+# Added to omega^2, so that the intensity stays finite at the Bragg positions.
 _SOFTEST = 0.01
-# A second site's form factor is uncorrelated with the first's; how their occupations go together is drawn.
+# Largest correlation rho between the occupations of both sites.
 _LARGEST_CROSS = 0.6
 
 
 @dataclass(frozen=True)
 class IdealPlane:
-    """A plane before it is spoilt, in electrons squared.
+    """A plane before the violation.
 
     Attributes:
-        crystal: it is of.
-        plane: where the pixels lie.
-        axes: the two reciprocal axes that span it.
-        offset: index along the third [r.l.u.].
+        crystal: crystal of the plane.
+        plane: pixel positions.
+        axes: the two reciprocal axes that span the plane.
+        offset: index along the third axis [r.l.u.].
         form_factor: I_FF [electrons^2].
         order: I_SRO, not normalised.
         mask: True = measured.
@@ -56,13 +56,13 @@ class IdealPlane:
 
     @property
     def scattering(self) -> Array:
-        """The product [electrons^2]."""
+        """Product of both components [electrons^2]."""
         return self.form_factor * self.order
 
 
 @dataclass(frozen=True)
 class ViolatingPlane:
-    """A measured plane, any unit, with the mask and the cell that are told of it."""
+    """A plane after the violation: its scattering (any unit), and the mask and cell given with it."""
 
     scattering: Array
     mask: Mask
@@ -70,15 +70,18 @@ class ViolatingPlane:
 
 
 ViolationMaker = Callable[[Population, np.random.Generator, IdealPlane, float], ViolatingPlane | None]
-"""Spoils a draft with a strength; None where that cannot be shown on it, and another is drawn."""
+"""Makes a plane violate an assumption with a given strength; returns None if the ideal plane is not suitable."""
 
 
-def bragg_peaks(
+def add_bragg_peaks(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane | None:
-    """Every Bragg peak left in, as |m_A F_A + m_B F_B|^2 makes them; the brightest is `strength` times the plane's."""
+    """Add all Bragg peaks, proportional to |m_A F_A + m_B F_B|^2.
+
+    The brightest peak is `strength` times as high as the brightest diffuse scattering.
+    """
     pixels = bragg_pixels(ideal.plane, ideal.crystal.cell, _LAYER_TOLERANCE)
-    # Row and column 0 hold no Q = 0; the direct beam is behind its stop.
+    # Leave out the direct beam, which is behind its stop.
     pixels = pixels[np.abs(pixels - PIXELS // 2).max(axis=1) > 2]
     if len(pixels) < _FEWEST_SPOTS:
         return None
@@ -94,19 +97,19 @@ def bragg_peaks(
     return ViolatingPlane(measured, ideal.mask, ideal.crystal.cell)
 
 
-def smooth_background_alone(
+def replace_by_smooth_background(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """No diffuse scattering: air scattering and a bump in |Q|; `strength` is the bump's height beside the air's."""
+    """Replace the plane by air scattering and a bump in |Q|; `strength` is the bump's height relative to the air's."""
     air = smooth_background(ideal.plane, rng.uniform(0.02, 0.3), 1.0, 0.0, rng.uniform(0.8, 3.0))
     bump = smooth_background(ideal.plane, 0.0, strength, rng.uniform(1.5, 4.5), rng.uniform(0.3, 1.0))
     return ViolatingPlane(air + bump, ideal.mask, ideal.crystal.cell)
 
 
-def powder_rings_alone(
+def replace_by_powder_rings(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """No diffuse scattering: rings of a powder on air scattering, `strength` times as high."""
+    """Replace the plane by powder rings on air scattering; `strength` is their height relative to the air's."""
     measured = smooth_background(ideal.plane, rng.uniform(0.02, 0.2), 1.0, 0.0, rng.uniform(0.8, 3.0))
     first = rng.uniform(1.8, 3.0)
     for multiple in (
@@ -121,20 +124,20 @@ def powder_rings_alone(
     return ViolatingPlane(measured, ideal.mask, ideal.crystal.cell)
 
 
-def noise_alone(
+def replace_by_noise(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """Nothing but counts: Poisson's law with `strength` expected everywhere."""
+    """Replace the plane by Poisson noise with `strength` counts expected everywhere."""
     return ViolatingPlane(
         rng.poisson(strength, ideal.plane.shape).astype(np.float64), ideal.mask, ideal.crystal.cell
     )
 
 
-def background_left(
+def add_background(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """Air scattering and a bump in |Q| left in, together `strength` times the plane's brightest."""
-    background = smooth_background_alone(population, rng, ideal, float(rng.uniform(0.0, 1.5))).scattering
+    """Add air scattering and a bump in |Q|, together `strength` times as high as the plane's maximum."""
+    background = replace_by_smooth_background(population, rng, ideal, float(rng.uniform(0.0, 1.5))).scattering
     measured = ideal.scattering
     return ViolatingPlane(
         measured + background * (strength * measured[ideal.mask].max() / background.max()),
@@ -143,18 +146,18 @@ def background_left(
     )
 
 
-def size_effect(
+def add_size_effect(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """Warren's size effect: I_FF [sum alpha_v cos(Q.v) - sum (Q.v/|v|) gamma_v sin(Q.v)], clipped at zero.
+    """Add Warren's size effect: I_FF [sum alpha_v cos(Q.v) - sum (Q.v/|v|) gamma_v sin(Q.v)], clipped at zero.
 
-    gamma_v [Angstrom] is `strength` along the nearest neighbours' vectors and falls off as 1/|v|^2; its sign is
-    drawn, the same for all, as a larger A pushes all its neighbours away.
+    gamma_v [Angstrom] is `strength` for the nearest neighbours and falls off as 1/|v|^2. Its sign is random but the
+    same for all vectors, since a larger A pushes all its neighbours away.
     """
     sign = float(rng.choice([-1.0, 1.0]))
     steps = np.stack(np.meshgrid(*(np.arange(-_SIZE_REACH, _SIZE_REACH + 1),) * 3, indexing="ij"), axis=-1)
     steps = steps.reshape(-1, 3)
-    steps = steps[len(steps) // 2 + 1 :]  # one of v and -v: both add the same
+    steps = steps[len(steps) // 2 + 1 :]  # one of v and -v, which give equal terms
     vectors = steps @ ideal.crystal.cell.direct
     lengths = np.linalg.norm(vectors, axis=1)
     gammas = sign * strength * (lengths.min() / lengths) ** 2
@@ -169,13 +172,13 @@ def size_effect(
     )
 
 
-def thermal_diffuse(
+def add_thermal_diffuse(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """Scattering by acoustic phonons, |F|^2 Q^2 / omega^2(q), its mean `strength` times that of the plane.
+    """Add scattering by acoustic phonons, |F|^2 Q^2 / omega^2(q), with a mean of `strength` times the plane's mean.
 
-    omega^2 is that of a lattice whose nearest neighbours are bound by equal springs, the sum over the three axes of
-    1 - cos(Q.a), so that it goes with 1/q^2 about every Bragg position, whose core is cut out with the peak.
+    omega^2 belongs to a lattice with equal springs between nearest neighbours: it is the sum of 1 - cos(Q.a) over the
+    three axes. The intensity therefore follows 1/q^2 around every Bragg position.
     """
     origin, rows, columns = ideal.plane.phase_factors(np.asarray(ideal.crystal.cell.direct))
     stiffness = sum(1 - np.multiply.outer(origin[i] * rows[:, i], columns[:, i]).real for i in range(3))
@@ -185,16 +188,16 @@ def thermal_diffuse(
     return ViolatingPlane(measured + scale * phonons, ideal.mask, ideal.crystal.cell)
 
 
-def two_sites(
+def add_second_site(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane | None:
-    """A second disordered site: |dF1|^2 S11 + |dF2|^2 S22 + 2 Re(dF1 conj(dF2) S12 exp(i Q.r)).
+    """Add a second disordered site: |dF1|^2 S11 + |dF2|^2 S22 + 2 Re(dF1 conj(dF2) S12 exp(i Q.r)).
 
-    The second site holds another pair of species with an order of its own; `strength` is its mean intensity beside the
-    first's. S12 = rho sqrt(S11 S22) with rho drawn, the largest that keeps all intensities positive being 1.
+    The second site has another pair of species and its own order; `strength` is its mean intensity relative to the
+    first site's. S12 = rho sqrt(S11 S22) with a random rho; intensities stay positive for |rho| up to 1.
     """
     lattice = ideal.crystal.species[0].lattice
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         other = draw_crystal(population, rng)
         if other.species[0].lattice == lattice and {*other.species} != {*ideal.crystal.species}:
             break
@@ -215,19 +218,19 @@ def two_sites(
     return ViolatingPlane(np.maximum(total, 0.0), ideal.mask, cell)
 
 
-def wrong_edge(
+def change_cell_edge(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """An exact plane whose cell is told with one edge in the plane `strength` times as long."""
+    """Keep the plane, but give a cell with one of the plane's two edges multiplied by `strength`."""
     lengths = list(ideal.crystal.cell.parameters)
     lengths[ideal.axes[int(rng.integers(2))]] *= strength
     return ViolatingPlane(ideal.scattering, ideal.mask, Cell(*lengths))
 
 
-def zeros_for_gaps(
+def fill_gaps_with_zeros(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane | None:
-    """Gaps given as zeros that were measured; `strength` is the share of the plane they cover at least."""
+    """Give the gaps as measured zeros; they cover at least the share `strength` of the plane."""
     if ideal.mask.mean() > 1 - strength:
         return None
     return ViolatingPlane(
@@ -235,20 +238,20 @@ def zeros_for_gaps(
     )
 
 
-def transposed_mask(
+def transpose_mask(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane | None:
-    """Zeros in the gaps, and a mask transposed; `strength` is the least share of the plane at zero and not masked."""
+    """Put zeros in the gaps and transpose the mask; at least the share `strength` of the plane is unmasked zeros."""
     mask_given = ideal.mask.T.copy()
     if np.mean(mask_given & ~ideal.mask) < strength or not (mask_given & ideal.mask).any():
         return None
     return ViolatingPlane(np.where(ideal.mask, ideal.scattering, 0.0), mask_given, ideal.crystal.cell)
 
 
-def hot_pixels(
+def add_hot_pixels(
     population: Population, rng: np.random.Generator, ideal: IdealPlane, strength: float
 ) -> ViolatingPlane:
-    """One pixel in a thousand `strength` times as bright as the brightest of the plane."""
+    """Make one pixel in a thousand up to `strength` times as bright as the plane's maximum."""
     measured = ideal.scattering
     hot = rng.random(measured.shape) < 1e-3
     measured[hot] = strength * measured[ideal.mask].max() * rng.uniform(0.5, 1.0, int(hot.sum()))
@@ -256,21 +259,21 @@ def hot_pixels(
 
 
 KINDS: dict[str, tuple[ViolationMaker, dict[str, float]]] = {
-    "Bragg peaks left in": (bragg_peaks, {"0.3 of brightest": 0.3, "3 times": 3.0, "100 times": 100.0}),
-    "smooth background alone": (smooth_background_alone, {"air": 0.0, "air and bump": 0.5, "bump": 2.0}),
-    "powder rings alone": (powder_rings_alone, {"weak": 0.3, "middling": 1.0, "strong": 5.0}),
-    "noise alone": (noise_alone, {"3 counts": 3.0, "30 counts": 30.0, "300 counts": 300.0}),
-    "background left in": (background_left, {"0.1 of brightest": 0.1, "0.3": 0.3, "1": 1.0}),
-    "size effect": (size_effect, {"0.03 A": 0.03, "0.1 A": 0.1, "0.3 A": 0.3}),
-    "thermal diffuse": (thermal_diffuse, {"0.1 of mean": 0.1, "0.5": 0.5, "2": 2.0}),
-    "two sites": (two_sites, {"0.1 of mean": 0.1, "0.3": 0.3, "1": 1.0}),
-    "wrong cell": (wrong_edge, {"1 % longer": 1.01, "3 % longer": 1.03, "10 % longer": 1.1}),
-    "another cell": (wrong_edge, {"halved": 0.5, "0.7": 0.7, "doubled": 2.0}),
-    "zeros for gaps": (zeros_for_gaps, {"7 %": 0.07, "20 %": 0.2, "35 %": 0.35}),
-    "transposed mask": (transposed_mask, {"2 %": 0.02, "7 %": 0.07, "15 %": 0.15}),
-    "hot pixels": (hot_pixels, {"0.3 of brightest": 0.3, "1": 1.0, "10 times": 10.0}),
+    "Bragg peaks left in": (add_bragg_peaks, {"0.3 of brightest": 0.3, "3 times": 3.0, "100 times": 100.0}),
+    "smooth background alone": (replace_by_smooth_background, {"air": 0.0, "air and bump": 0.5, "bump": 2.0}),
+    "powder rings alone": (replace_by_powder_rings, {"weak": 0.3, "middling": 1.0, "strong": 5.0}),
+    "noise alone": (replace_by_noise, {"3 counts": 3.0, "30 counts": 30.0, "300 counts": 300.0}),
+    "background left in": (add_background, {"0.1 of brightest": 0.1, "0.3": 0.3, "1": 1.0}),
+    "size effect": (add_size_effect, {"0.03 A": 0.03, "0.1 A": 0.1, "0.3 A": 0.3}),
+    "thermal diffuse": (add_thermal_diffuse, {"0.1 of mean": 0.1, "0.5": 0.5, "2": 2.0}),
+    "two sites": (add_second_site, {"0.1 of mean": 0.1, "0.3": 0.3, "1": 1.0}),
+    "wrong cell": (change_cell_edge, {"1 % longer": 1.01, "3 % longer": 1.03, "10 % longer": 1.1}),
+    "another cell": (change_cell_edge, {"halved": 0.5, "0.7": 0.7, "doubled": 2.0}),
+    "zeros for gaps": (fill_gaps_with_zeros, {"7 %": 0.07, "20 %": 0.2, "35 %": 0.35}),
+    "transposed mask": (transpose_mask, {"2 %": 0.02, "7 %": 0.07, "15 %": 0.15}),
+    "hot pixels": (add_hot_pixels, {"0.3 of brightest": 0.3, "1": 1.0, "10 times": 10.0}),
 }
-"""What is done to planes, and the strength of each level."""
+"""Function and levels of each kind of violation; a level is a name and a strength."""
 
 
 def _amplitude(molecule: Molecule, crystal: Crystal, plane: Plane) -> npt.NDArray[np.complex128]:
@@ -280,7 +283,7 @@ def _amplitude(molecule: Molecule, crystal: Crystal, plane: Plane) -> npt.NDArra
 
 
 def _difference(crystal: Crystal, plane: Plane) -> npt.NDArray[np.complex128]:
-    """sqrt(m_A m_B) (F_A - F_B), whose square is I_FF."""
+    """Return sqrt(m_A m_B) (F_A - F_B), whose squared modulus is I_FF."""
     first, second = (_amplitude(each, crystal, plane) for each in crystal.molecules)
     share = crystal.order.m_a
     difference: npt.NDArray[np.complex128] = np.sqrt(share * (1 - share)) * (first - second)
@@ -288,7 +291,7 @@ def _difference(crystal: Crystal, plane: Plane) -> npt.NDArray[np.complex128]:
 
 
 def _mean_power(ideal: IdealPlane) -> Array:
-    """|m_A F_A + m_B F_B|^2: what Bragg peaks and phonons see of the site [electrons^2]."""
+    """Return |m_A F_A + m_B F_B|^2, the scattering power of the average site [electrons^2]."""
     first, second = (_amplitude(each, ideal.crystal, ideal.plane) for each in ideal.crystal.molecules)
     share = ideal.crystal.order.m_a
     mean: Array = np.square(np.abs(share * first + (1 - share) * second))

@@ -1,7 +1,7 @@
-"""Planes that break what the networks assume, drawn and spoilt: samples of a store like any other.
+"""Draw planes that break the method's assumptions, as samples of a store.
 
-`form_factor` and `short_range_order` are those of the plane before it was spoilt; `scattering` is what was measured.
-The attribute `violations` of the store names kind, level and counts of every plane.
+In these samples `form_factor` and `short_range_order` belong to the ideal plane, before the violation; `scattering` is
+the plane after it. The store's attribute `violations` lists kind, level and counts of every plane.
 """
 
 import numpy as np
@@ -16,20 +16,20 @@ from simulate.crystals.draw import ORDER_KINDS, Population, draw_crystal
 from simulate.crystals.kernels import form_factor_intensity, measured_range, short_range_order_intensity
 from simulate.crystals.planes import Sample, draw_layers
 from simulate.recipe import SPLITS
-from simulate.violations.kinds import KINDS, MOST_ATTEMPTS, IdealPlane, ViolatingPlane
+from simulate.violations.kinds import KINDS, MAX_ATTEMPTS, IdealPlane, ViolatingPlane
 
 COUNTS: tuple[float | None, ...] = (None, 1000.0, 100.0)
-"""Counts expected in the brightest pixel, in turn; None is no noise."""
+"""Counts expected in the brightest pixel; planes take turns. None means no noise."""
 
 
 def plan_planes(planes_per_kind: int) -> list[dict[str, str | float | None]]:
-    """Kind, level, strength and counts of every plane of a store: levels and noise levels take turns.
+    """Return kind, level, strength and counts of every plane of a store; levels and counts take turns.
 
     Raises:
-        InputError: fewer than one plane of each kind is asked for.
+        InputError: `planes_per_kind` is below 1.
     """
     if planes_per_kind < 1:
-        raise InputError(f"{planes_per_kind} planes of each kind: expected at least 1")
+        raise InputError(f"--planes-per-kind is {planes_per_kind}; expected at least 1")
     return [
         {
             "kind": kind,
@@ -45,16 +45,16 @@ def plan_planes(planes_per_kind: int) -> list[dict[str, str | float | None]]:
 def draw_violation(
     population: Population, index: int, kind: str, strength: float, counts: float | None
 ) -> Sample:
-    """Plane number `index` of a store of violations: one entry for every array, `scattering` among them.
+    """Draw plane number `index` of a store of violations: one entry for every array, including `scattering`.
 
-    It follows from the recipe's seed, the split and the index alone.
+    The plane depends on the recipe's seed, the split and the index only.
 
     Raises:
-        InputError: no crystal of many drawn shows this kind.
+        InputError: none of the crystals drawn is suitable for this kind.
     """
     stream = (len(SPLITS) + 1, SPLITS.index(population.split), index)
     rng = np.random.default_rng(np.random.SeedSequence(population.recipe.seed, spawn_key=stream))
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         ideal = _draw_ideal_plane(population, rng)
         if ideal is None:
             continue
@@ -66,7 +66,7 @@ def draw_violation(
             brightest = float(scattering[violating.mask].max())
             if not brightest > 0:
                 continue
-            # Counted where it was measured: what lies under the mask may be brighter, and is nobody's business.
+            # The brightest measured pixel sets the counts; pixels under the mask may be brighter.
             scattering = add_counting_noise(np.minimum(scattering, brightest), counts, rng)
         shown = np.where(violating.mask, scattering, 0.0)
         if not np.ptp(shown[violating.mask]) > 0:
@@ -75,8 +75,8 @@ def draw_violation(
         if measured_range(shown.astype(np.float32), violating.mask) > 1e-3:
             return _sample(population, ideal, violating, shown)
     raise InputError(
-        f"{kind}: none of {MOST_ATTEMPTS} crystals shows it; expected a recipe with masks, layers at whole"
-        " indices and species that scatter differently"
+        f"violation {kind!r}: none of {MAX_ATTEMPTS} crystals is suitable; use a recipe with masks, layers of integer"
+        " index and species that scatter differently"
     )
 
 
@@ -105,7 +105,7 @@ def _sample(population: Population, ideal: IdealPlane, violating: ViolatingPlane
 
 
 def _draw_ideal_plane(population: Population, rng: np.random.Generator) -> IdealPlane | None:
-    """The first layer of a crystal; None where a component is flat."""
+    """Draw a crystal and return its first layer; None if a component is flat."""
     recipe = population.recipe
     crystal = draw_crystal(population, rng)
     axes, offset = next(draw_layers(recipe, rng, crystal))

@@ -1,4 +1,4 @@
-"""The store of planes that break the assumptions: violations.zarr, the same bytes for any number of processes."""
+"""Write the store of planes that break the method's assumptions, violations.zarr."""
 
 import shutil
 import tempfile
@@ -31,7 +31,7 @@ from simulate.stores.writer import resolve_workers
 from simulate.violations.planes import draw_violation, plan_planes
 
 SPLIT = "validation"
-"""Violations are of species that no network was trained on."""
+"""Violations use species that no network was trained on."""
 
 _PER_SHARD = 64
 _STORE = "violations.zarr"
@@ -43,20 +43,20 @@ _population: Population | None = None
 def write_violations(
     recipe: Recipe, out: Path, planes_per_kind: int, workers: int | None = None, progress: bool = True
 ) -> Path:
-    """Make `out`/violations.zarr, so many planes of each kind, in place of an earlier one; returns its path.
+    """Make `out`/violations.zarr with `planes_per_kind` planes of each kind; return its path.
 
-    The recipe decides what planes are like before they are spoilt; its signal and its numbers of samples are not
-    looked at. Nothing but a whole store is ever there.
+    An earlier store is replaced, and only by a complete one. The recipe determines the planes before the violation;
+    its `signal` and `samples` have no effect. The bytes of the store do not depend on `workers`.
 
     Raises:
-        InputError: `out` cannot be written or holds something else of that name, `workers` or `planes_per_kind` is
-            below 1, or the recipe cannot show one of the kinds.
+        InputError: `out` cannot be written or has something else of that name, `workers` or `planes_per_kind` is
+            below 1, or the recipe gives no plane for one of the kinds.
     """
     workers = resolve_workers(workers)
     entries = plan_planes(planes_per_kind)
     path = out / _STORE
     if path.exists() and not (path / "zarr.json").exists():
-        raise InputError(f"{path}: exists and is not a store; move it away first")
+        raise InputError(f"{path}: exists but is not a store; move it away first")
     with report_os_errors(f"{path}: cannot be written"):
         out.mkdir(parents=True, exist_ok=True)
         sets = load_correlation_sets(recipe, SPLIT, out, workers, progress)
@@ -119,12 +119,12 @@ def _write(
 def _draw_planes(
     recipe: Recipe, sets: tuple[CorrelationSet, ...], jobs: list[_Job], workers: int
 ) -> Iterator[dict[str, npt.ArrayLike]]:
-    """Planes in order, made here or in several processes."""
+    """Yield the planes in order, made in this process or in several."""
     if workers == 1:
         _start(recipe, sets)
         yield from map(_draw, jobs)
         return
-    # Spawned, not forked: numba and BLAS hold threads that do not survive a fork.
+    # Spawn, do not fork: numba and BLAS have threads that do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_process, (recipe, sets)) as pool:
         yield from pool.map(_draw, jobs, chunksize=4)
 
@@ -141,6 +141,6 @@ def _start_process(recipe: Recipe, sets: tuple[CorrelationSet, ...]) -> None:
 
 def _draw(job: _Job) -> dict[str, npt.ArrayLike]:
     assert _population is not None
-    # With several BLAS threads the sums round differently, and the planes would depend on the machine's cores.
+    # With several BLAS threads sums round differently, and the planes would depend on the number of cores.
     with threadpool_limits(1):
         return draw_violation(_population, *job)

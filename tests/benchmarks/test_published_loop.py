@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from benchmarks.published_loop import PublishedLoop, plain
+from benchmarks.published_loop import PublishedLoop, layer_by_layer
 from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
 from dsfunet.planes.preprocessing import COMPONENTS
 from dsfunet.training.module import DSFUNet
@@ -38,9 +38,9 @@ def test_same_weights_after_two_iterations(
     torch.manual_seed(1)
     generators = [generator(kind), generator(kind)]
     judges = [PatchDiscriminator((4, 8, 8, 8)) for _ in COMPONENTS] if judged else []
-    twin = PublishedLoop(
-        {name: plain(network) for name, network in zip(COMPONENTS, generators, strict=True)},
-        {name: plain(network) for name, network in zip(COMPONENTS, judges, strict=judged)},
+    loop = PublishedLoop(
+        {name: layer_by_layer(network) for name, network in zip(COMPONENTS, generators, strict=True)},
+        {name: layer_by_layer(network) for name, network in zip(COMPONENTS, judges, strict=judged)},
         adam,
     )
     start = [copy.deepcopy(network.state_dict()) for network in generators]
@@ -59,8 +59,8 @@ def test_same_weights_after_two_iterations(
     )
     trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(batches))  # type: ignore[arg-type]
     for batch in batches:
-        twin.iterate(batch)
-    for parts, twins in ((module.generators, twin.generators), (module.discriminators, twin.discriminators)):
+        loop.iterate(batch)
+    for parts, twins in ((module.generators, loop.generators), (module.discriminators, loop.discriminators)):
         for name in twins:
             expected = twins[name].state_dict()
             for key, value in parts[name].state_dict().items():

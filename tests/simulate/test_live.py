@@ -123,7 +123,7 @@ def test_monte_carlo_sets_can_be_kept(
     def not_again(*arguments: Any, **settings: Any) -> None:
         raise AssertionError("they are there")
 
-    monkeypatch.setattr("simulate.stores.correlation_cache.monte_carlo_sets", not_again)
+    monkeypatch.setattr("simulate.stores.correlation_cache.draw_monte_carlo_sets", not_again)
     again = SimulatedPlanes(recipe_file, sets_folder=str(folder), progress=False)
     assert_same_samples(again.sample(4), planes.sample(4))
 
@@ -170,32 +170,34 @@ def test_training_without_any_file(recipe_file: str, tiny_store: Path, workers: 
 
 
 def test_a_recipe_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none.yaml: no such recipe; expected a file such as configs"):
+    with pytest.raises(InputError, match=r"none.yaml: no such file; expected a recipe such as configs"):
         SimulatedPlanes(str(tmp_path / "none.yaml"))
     for content in ("nonsense: 3\n", "samples: 5\n", "[", "seed: 1\n"):
         (tmp_path / "wrong.yaml").write_text(content)
-        with pytest.raises(InputError, match=r"wrong.yaml: not a recipe of the simulator \("):
+        with pytest.raises(InputError, match=r"wrong.yaml: not a valid recipe of the simulator \("):
             read_recipe(tmp_path / "wrong.yaml")
     (tmp_path / "wrong.yaml").write_text("samples: {train: 3, validation: 0}\nmonte_carlo_share: 2\n")
-    with pytest.raises(InputError, match=r"monte_carlo_share is 2.0: expected a share between 0 and 1"):
+    with pytest.raises(InputError, match=r"monte_carlo_share is 2.0; expected a share from 0 to 1"):
         read_recipe(tmp_path / "wrong.yaml")
 
 
 def test_settings_without_sense(recipe_file: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="0 train samples an epoch, expected at least 1"):
+    with pytest.raises(InputError, match="the number of train samples per epoch is 0; expected at least 1"):
         SimulatedPlanes(recipe_file, samples=0)
-    with pytest.raises(InputError, match="split is test: expected train or validation"):
+    with pytest.raises(InputError, match="split is 'test'; expected train or validation"):
         SimulatedPlanes(recipe_file, "test")  # type: ignore[arg-type]
     (tmp_path / "some.yaml").write_text("samples: {train: 3, validation: 0}\n")
-    with pytest.raises(InputError, match="0 validation samples an epoch, expected at least 1"):
+    with pytest.raises(
+        InputError, match="the number of validation samples per epoch is 0; expected at least 1"
+    ):
         SimulatedPlanes(str(tmp_path / "some.yaml"), "validation")
     (tmp_path / "some.yaml").write_text(
         "samples: {train: 0, validation: 3}\nmonte_carlo_sets: {train: 0, validation: 5}\n"
     )
-    with pytest.raises(InputError, match=r"monte_carlo_sets\.train is 0 but monte_carlo_share is 0.5"):
+    with pytest.raises(InputError, match=r"monte_carlo_sets\.train is 0 and monte_carlo_share is 0.5"):
         SimulatedPlanes(str(tmp_path / "some.yaml"), samples=5)
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="expected a folder to keep sets in"):
+    with pytest.raises(InputError, match="expected a folder for the Monte Carlo sets"):
         SimulatedPlanes(recipe_file, sets_folder=str(tmp_path / "file" / "sets"), progress=False).population()
 
 

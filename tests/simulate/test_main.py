@@ -51,7 +51,8 @@ def test_config_in_stores_out(config: Path, tmp_path: Path, capsys: pytest.Captu
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines() == [
-        f"simulate: {out / 'train.zarr'}: holds a store of another recipe; choose another --out or move it away"
+        f"simulate: {out / 'train.zarr'}: this store was made with another recipe; choose another --out or move the"
+        " store away"
     ]
 
 
@@ -74,11 +75,15 @@ def test_unwritable_output_is_one_sentence(
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("--rotated_share", "1.5", "rotated_share is 1.5: expected a share between 0 and 1"),
-        ("--samples_per_shard", "0", "samples_per_shard is 0: expected at least 1"),
-        ("--species_folder", "no_such_folder", "species folder no_such_folder: no such folder"),
-        ("--mask.share_arm", "2", "mask recipe share_arm is 2.0: expected a share in [0, 1]"),
-        ("--monte_carlo.lattice_sites", "5", "lattice_sites is 5; expected at least 11."),
+        ("--rotated_share", "1.5", "rotated_share is 1.5; expected a share from 0 to 1"),
+        ("--samples_per_shard", "0", "samples_per_shard is 0; expected at least 1"),
+        (
+            "--species_folder",
+            "no_such_folder",
+            "no_such_folder: no such folder; expected one with .xyz or .cif files of species",
+        ),
+        ("--mask.share_arm", "2", "mask recipe share_arm is 2.0; expected a share from 0 to 1"),
+        ("--monte_carlo.lattice_sites", "5", "lattice_sites is 5; expected at least 11"),
     ],
 )
 def test_a_recipe_at_fault_is_one_sentence(

@@ -155,7 +155,7 @@ def test_unreachable_bounds_give_the_nearest_attempt() -> None:
         ({"wavelength_angstrom": (0.0, 0.8)}, "wavelength_angstrom is"),
         ({"sweep_degrees": (90.0, 400.0)}, "sweep_degrees is .*400"),
         ({"missing_fraction": (0.5, 0.1)}, "missing_fraction is"),
-        ({"share_unmasked": 1.5}, "share_unmasked is 1.5: expected a share"),
+        ({"share_unmasked": 1.5}, "share_unmasked is 1.5; expected a share"),
         ({"max_attempts": 0}, "max_attempts is 0"),
     ],
 )
@@ -165,7 +165,7 @@ def test_bad_recipes_are_refused_in_one_sentence(settings: dict[str, object], me
 
 
 def test_bad_detectors_and_scans_are_refused() -> None:
-    with pytest.raises(ValueError, match="gap_width is -1: expected an integer of at least 0"):
+    with pytest.raises(ValueError, match="gap_width is -1; expected an integer of at least 0"):
         Detector(1, 1, 10, 10, -1, 0, 0.1)
     with pytest.raises(ValueError, match="pixel_mm is 0"):
         Detector(1, 1, 10, 10, 0, 0, 0.0)
@@ -174,5 +174,5 @@ def test_bad_detectors_and_scans_are_refused() -> None:
         replace(scan, distance_mm=-5.0)
     with pytest.raises(ValueError, match="laue_symmetry is '4/m'"):
         replace(scan, laue_symmetry="4/m")
-    with pytest.raises(ValueError, match=r"dead module \(2, 0\)"):
+    with pytest.raises(ValueError, match=r"dead module is \(2, 0\)"):
         replace(scan, dead_modules=((2, 0),))

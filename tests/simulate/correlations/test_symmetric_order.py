@@ -7,17 +7,17 @@ import numpy.typing as npt
 import pytest
 
 from dsfunet.errors import InputError
-from simulate.correlations.draw import draw_monte_carlo_set, monte_carlo_sets
+from simulate.correlations.draw import draw_monte_carlo_set, draw_monte_carlo_sets
 from simulate.correlations.monte_carlo import MonteCarloRecipe, lowest_alpha, order_lattice
 from simulate.correlations.sets import CorrelationSet, full_alphas, measure_alphas
 from simulate.correlations.symmetric_order import (
     SYMMETRIC_KINDS,
     Symmetry,
     draw_symmetric_set,
-    lowest_tied_alpha,
+    lowest_shared_alpha,
     operations_of,
     sets_by_lattice,
-    tied_targets,
+    symmetric_targets,
 )
 from tests.reference_correlations import reference_alphas
 
@@ -34,7 +34,7 @@ every_case = pytest.mark.parametrize(("symmetry", "unique_axis", "operations"), 
 
 def ordered(symmetry: Symmetry, unique_axis: int, n: int = 16) -> npt.NDArray[np.int8]:
     """A configuration at m_A = 0.4 with 0.35 for equivalent neighbours and -0.2 along the unique axis."""
-    vectors, targets = tied_targets(symmetry, unique_axis, 0.4, 0.35, -0.2)
+    vectors, targets = symmetric_targets(symmetry, unique_axis, 0.4, 0.35, -0.2)
     recipe = MonteCarloRecipe(lattice_sites=n, tolerance=0.01)
     occupation, met = order_lattice(0.4, targets, recipe, 3, vectors)
     assert met
@@ -45,11 +45,11 @@ def ordered(symmetry: Symmetry, unique_axis: int, n: int = 16) -> npt.NDArray[np
 
 
 def test_tied_targets_by_hand() -> None:
-    vectors, targets = tied_targets("tetragonal", 0, 0.5, 0.3, -0.6)
+    vectors, targets = symmetric_targets("tetragonal", 0, 0.5, 0.3, -0.6)
     assert vectors.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert targets.tolist() == [-0.6, 0.3, 0.3]
-    assert tied_targets("cubic", 1, 0.5, 0.3, -0.6)[1].tolist() == [0.3, 0.3, 0.3]
-    vectors, targets = tied_targets("hexagonal", 1, 0.5, 0.3, -0.6)
+    assert symmetric_targets("cubic", 1, 0.5, 0.3, -0.6)[1].tolist() == [0.3, 0.3, 0.3]
+    vectors, targets = symmetric_targets("hexagonal", 1, 0.5, 0.3, -0.6)
     assert vectors.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1]]
     assert targets.tolist() == [0.3, -0.6, 0.3, 0.3]
 
@@ -57,7 +57,7 @@ def test_tied_targets_by_hand() -> None:
 def test_tied_vectors_are_the_shortest_of_their_lattice() -> None:
     """At 120 degrees a + c is as long as a and c; a - c is longer."""
     a, b, c = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.3]), np.array([-0.5, np.sqrt(0.75), 0.0])
-    vectors, targets = tied_targets("hexagonal", 1, 0.5, 0.1, 0.2)
+    vectors, targets = symmetric_targets("hexagonal", 1, 0.5, 0.1, 0.2)
     lengths = np.linalg.norm(vectors @ np.array([a, b, c]), axis=1)
     np.testing.assert_allclose(lengths, np.where(targets == 0.1, 1.0, 1.3))
 
@@ -68,7 +68,7 @@ def test_every_equivalent_vector_meets_the_target(
 ) -> None:
     """Counted on the configuration, before any average."""
     alphas = reference_alphas(ordered(symmetry, unique_axis))
-    vectors, targets = tied_targets(symmetry, unique_axis, 0.4, 0.35, -0.2)
+    vectors, targets = symmetric_targets(symmetry, unique_axis, 0.4, 0.35, -0.2)
     found = alphas[tuple(vectors.T + 5)]
     assert np.abs(found - targets).max() < 0.0101  # 0.4 of 4096 sites is not a whole number
 
@@ -82,10 +82,10 @@ def test_operations_keep_the_tied_vectors_together(
 ) -> None:
     group = operations_of(symmetry, unique_axis)
     assert len(group) == operations
-    vectors, targets = tied_targets(symmetry, unique_axis, 0.4, 0.35, -0.2)
+    vectors, targets = symmetric_targets(symmetry, unique_axis, 0.4, 0.35, -0.2)
     along = {tuple(sign * vector) for vector in vectors[targets == -0.2] for sign in (1, -1)}
-    tied = {tuple(sign * vector) for vector in vectors[targets == 0.35] for sign in (1, -1)}
-    for orbit in (tied, along):
+    shared = {tuple(sign * vector) for vector in vectors[targets == 0.35] for sign in (1, -1)}
+    for orbit in (shared, along):
         assert {tuple(operation @ vector) for operation in group for vector in orbit} == orbit
 
 
@@ -163,7 +163,7 @@ def test_no_crystal_on_a_triangular_lattice_is_below_the_bound_and_some_reach_it
         m_a, alphas = triangular_alphas(n)
         for share in np.unique(m_a):
             lowest = float(alphas[m_a == share].min())
-            bound = lowest_tied_alpha("hexagonal", float(share))
+            bound = lowest_shared_alpha("hexagonal", float(share))
             assert lowest > bound - 1e-12
             if any(abs(share - each) < 1e-9 for each in reached):
                 assert lowest == pytest.approx(bound, abs=1e-12), (n, share)
@@ -173,13 +173,13 @@ def test_no_crystal_on_a_triangular_lattice_is_below_the_bound_and_some_reach_it
     ("m_a", "bound"), [(0.5, -1 / 3), (1 / 3, -1 / 2), (2 / 3, -1 / 2), (0.4, -0.388889), (0.2, -0.25)]
 )
 def test_bounds_by_hand(m_a: float, bound: float) -> None:
-    assert lowest_tied_alpha("hexagonal", m_a) == pytest.approx(bound, abs=1e-6)
+    assert lowest_shared_alpha("hexagonal", m_a) == pytest.approx(bound, abs=1e-6)
     for symmetry in ("tetragonal", "cubic"):
-        assert lowest_tied_alpha(symmetry, m_a) == lowest_alpha(m_a)
+        assert lowest_shared_alpha(symmetry, m_a) == lowest_alpha(m_a)
 
 
 def test_swaps_come_near_the_bound_and_not_below() -> None:
-    vectors, targets = tied_targets("hexagonal", 1, 0.5, -0.32, 0.2)
+    vectors, targets = symmetric_targets("hexagonal", 1, 0.5, -0.32, 0.2)
     assert order_lattice(0.5, targets, RECIPE, 1, vectors)[1]
     occupation, met = order_lattice(0.5, targets - np.array([0.1, 0.0, 0.1, 0.1]), RECIPE, 1, vectors)
     assert not met
@@ -188,11 +188,11 @@ def test_swaps_come_near_the_bound_and_not_below() -> None:
 
 
 def test_infeasible_requests_are_refused() -> None:
-    with pytest.raises(InputError, match=r"tied target is -0\.4; expected -0\.3333 to 1 for hexagonal"):
-        tied_targets("hexagonal", 1, 0.5, -0.4, 0.0)
-    tied_targets("cubic", 1, 0.5, -0.4, 0.0)
+    with pytest.raises(InputError, match=r"shared target is -0\.4; expected -0\.3333 to 1 for hexagonal"):
+        symmetric_targets("hexagonal", 1, 0.5, -0.4, 0.0)
+    symmetric_targets("cubic", 1, 0.5, -0.4, 0.0)
     with pytest.raises(InputError, match=r"unique axis is 2 .* expected 1, that is b"):
-        tied_targets("hexagonal", 2, 0.5, 0.0, 0.0)
+        symmetric_targets("hexagonal", 2, 0.5, 0.0, 0.0)
 
 
 # --- sets
@@ -225,13 +225,13 @@ def test_sets_are_of_all_kinds_and_have_what_they_say() -> None:
 
 def test_sets_are_tied_as_often_as_asked_and_do_not_depend_on_the_workers() -> None:
     recipe = MonteCarloRecipe(lattice_sites=11, tolerance=0.03, max_sweeps=10, symmetric_share=0.5)
-    sets = monte_carlo_sets(60, 4, recipe, workers=2, progress=False)
-    tied = sets["kind"] != "monte_carlo"
-    assert 18 < tied.sum() < 42
+    sets = draw_monte_carlo_sets(60, 4, recipe, workers=2, progress=False)
+    shared = sets["kind"] != "monte_carlo"
+    assert 18 < shared.sum() < 42
     assert set(sets["kind"].tolist()) == {"monte_carlo", *SYMMETRIC_KINDS}
-    alone = draw_monte_carlo_set(np.random.SeedSequence(4, spawn_key=(int(np.argmax(tied)),)), recipe)
-    assert alone.kind == sets["kind"][np.argmax(tied)]
-    np.testing.assert_array_equal(alone.alphas, sets["alphas"][np.argmax(tied)])
+    alone = draw_monte_carlo_set(np.random.SeedSequence(4, spawn_key=(int(np.argmax(shared)),)), recipe)
+    assert alone.kind == sets["kind"][np.argmax(shared)]
+    np.testing.assert_array_equal(alone.alphas, sets["alphas"][np.argmax(shared)])
 
 
 def a_set(kind: str) -> CorrelationSet:
@@ -250,7 +250,7 @@ def test_sets_are_sorted_by_the_lattices_they_go_with() -> None:
     }
     assert sets_by_lattice([plain, plain]) == {"orthogonal": (plain, plain), "hexagonal": (plain, plain)}
     assert sets_by_lattice([]) == {"orthogonal": (), "hexagonal": ()}
-    with pytest.raises(InputError, match=r"^None of 2 .* lattice that is hexagonal; expected more sets"):
+    with pytest.raises(InputError, match=r"^none of the 2 .* lattice that is hexagonal; make more sets"):
         sets_by_lattice([cubic, tetragonal])
     assert a_set("hexagonal_planar").lattices == ("hexagonal",)
     assert a_set("orthogonal_layered").lattices == ("orthogonal",)

@@ -320,7 +320,7 @@ def test_a_recipe_without_contrast_says_so() -> None:
     copper = SPECIES["copper"]
     population = dataclasses.replace(build_population(RECIPE, "train", ()), pairs=((copper, copper),))
     with pytest.raises(
-        InputError, match=r"^train crystal 0: 20 crystals in a row gave no plane with contrast; expected"
+        InputError, match=r"^train crystal 0: 20 crystals in a row gave no plane with contrast; use pairs"
     ):
         drawn(population, 0)
 

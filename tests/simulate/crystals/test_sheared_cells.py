@@ -47,6 +47,6 @@ def test_the_same_stream_gives_the_same_cell() -> None:
 
 def test_a_cell_that_is_oblique_already_is_refused() -> None:
     with pytest.raises(
-        InputError, match=r"^cell angles \(90\.0, 100\.0, 90\.0\) degrees: expected 90 90 90 or"
+        InputError, match=r"^the cell angles are \(90\.0, 100\.0, 90\.0\) degrees; expected 90 90 90 or"
     ):
         shear_cell(Cell(5.0, 7.0, 11.0, 90.0, 100.0, 90.0), np.random.default_rng(0))

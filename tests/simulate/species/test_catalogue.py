@@ -256,10 +256,13 @@ def test_cell_from_size_by_hand() -> None:
 def test_species_checks_itself() -> None:
     benzene = BY_NAME["benzene"]
     for change, message in (
-        ({"lattice": "orthogonal"}, "not known"),
+        (
+            {"lattice": "orthogonal"},
+            r"the group is 'aromatic' on a 'orthogonal' lattice; expected one of .*aromatic \(hexagonal\)",
+        ),
         ({"split": "test"}, "expected train or validation"),
         ({"elements": ("Q",) * 12}, "expected chemical symbols"),
-        ({"positions_angstrom": np.zeros((3, 3))}, "three finite coordinates for each element"),
+        ({"positions_angstrom": np.zeros((3, 3))}, "three finite coordinates for each of 12 atoms"),
         ({"cell_edges_angstrom": (0.0, 4.0, 4.0)}, "three positive numbers"),
         ({"cell_edges_angstrom": (5.0, 4.0, 6.0)}, "expected a = c"),
     ):

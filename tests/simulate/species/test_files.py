@@ -57,15 +57,15 @@ def test_user_folder_is_added(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1 is '', expected the number of atoms"),
-        ("two\n\n", "line 1 is 'two', expected the number of atoms"),
-        ("2\n\nC 0 0 0\n", "line 1 promises 2 atoms, found 1 lines"),
-        ("1\n\nC 0 0 0\n1\n\nC 0 0 0\n", "line 1 promises 1 atoms, found 4 lines"),
-        ("1\n\nXx 0 0 0\n", "line 3 is 'Xx 0 0 0', expected an element and three finite numbers"),
+        ("", "line 1 is ''; expected the number of atoms"),
+        ("two\n\n", "line 1 is 'two'; expected the number of atoms"),
+        ("2\n\nC 0 0 0\n", "the file has 1 lines after the comment line; expected 2 atoms"),
+        ("1\n\nC 0 0 0\n1\n\nC 0 0 0\n", "the file has 4 lines after the comment line; expected 1 atoms"),
+        ("1\n\nXx 0 0 0\n", "line 3 is 'Xx 0 0 0'; expected an element and three finite numbers"),
         ("1\n\nCarbon 0 0 0\n", "line 3 is 'Carbon 0 0 0'"),
         ("1\n\nFm 0 0 0\n", "line 3 is 'Fm 0 0 0'"),
         ("1\n\nC 0 0\n", "line 3 is 'C 0 0'"),
-        ("2\n\nC 0 0 0\n\nC 0 0 1\n", "line 1 promises 2 atoms, found 3 lines"),
+        ("2\n\nC 0 0 0\n\nC 0 0 1\n", "the file has 3 lines after the comment line; expected 2 atoms"),
         ("1\n\nC 0 nan 0\n", "line 3 is 'C 0 nan 0'"),
         ("1\n\nC 0 x 0\n", "line 3 is 'C 0 x 0'"),
     ],
@@ -80,7 +80,7 @@ def test_bad_xyz_is_named_in_one_sentence(tmp_path: Path, text: str, message: st
 
 def test_binary_xyz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.xyz").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="not a readable text file"):
+    with pytest.raises(InputError, match="cannot be read as text"):
         load_catalogue(tmp_path)
 
 
@@ -88,9 +88,12 @@ def test_bad_cif_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.cif"
     for text, message in (
         (CIF.format(occupancy="0.5"), "site O1 has occupancy 0.5"),
-        (CIF.format(occupancy="1").replace("0.36", "?"), "site O1 is not an element at three finite"),
-        ("data_empty\n_cell_length_a 3\n", "no atom sites found"),
-        ("this is not a CIF", "not a readable CIF"),
+        (
+            CIF.format(occupancy="1").replace("0.36", "?"),
+            "site O1 is invalid; expected an element and three finite",
+        ),
+        ("data_empty\n_cell_length_a 3\n", "no atom sites; expected a CIF"),
+        ("this is not a CIF", "cannot be read as CIF"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
@@ -100,8 +103,8 @@ def test_bad_cif_is_refused(tmp_path: Path) -> None:
 def test_bad_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         load_catalogue(tmp_path / "absent")
-    with pytest.raises(InputError, match=r"no \.xyz or \.cif file found"):
+    with pytest.raises(InputError, match=r"the folder has no \.xyz or \.cif file; expected"):
         load_catalogue(tmp_path)
     (tmp_path / "benzene.xyz").write_text(WATER)
-    with pytest.raises(InputError, match="names used more than once: benzene"):
+    with pytest.raises(InputError, match=r"species names are used more than once \(benzene\)"):
         load_catalogue(tmp_path)

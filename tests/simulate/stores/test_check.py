@@ -32,7 +32,7 @@ def test_a_store_as_it_was_written(undisturbed: Path, capfd: pytest.CaptureFixtu
     assert main(["check", str(path), "--workers", "1", "--progress", "false"]) == 0
     printed = capfd.readouterr()
     digest = open_store(path).digest[:12]
-    assert printed.out == f"{path}: 6 planes in 3 shards, all as written, digest {digest}\n"
+    assert printed.out == f"{path}: 6 planes in 3 shards, no damage, digest {digest}\n"
     assert printed.err == ""
 
 
@@ -46,7 +46,7 @@ def test_both_splits_of_a_recipe_with_everything(tiny_store: Path) -> None:
 def test_several_processes_find_the_same(path: Path) -> None:
     assert check_store(path, 2, progress=False) == check_store(path, 1, progress=False)
     flip(path / "mask" / "c" / "2" / "0" / "0", 100)
-    with pytest.raises(InputError, match=r"1 of 3 shards damaged \(shard 2: mask cannot be read"):
+    with pytest.raises(InputError, match=r"1 of 3 shards are damaged \(shard 2: mask cannot be read"):
         check_store(path, 2, progress=False)
 
 
@@ -57,7 +57,7 @@ def test_a_flipped_bit_is_found(path: Path, name: str) -> None:
         shard = file.relative_to(path / name / "c").parts[0]
         flip(file, file.stat().st_size // 3)
         with pytest.raises(
-            InputError, match=rf"1 of 3 shards damaged \(shard {shard}: {name} cannot be read"
+            InputError, match=rf"1 of 3 shards are damaged \(shard {shard}: {name} cannot be read"
         ):
             check_store(path, progress=False)
 
@@ -73,15 +73,15 @@ def test_every_damaged_shard_is_named_on_the_command_line(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == (
-        f"simulate: {path}: 3 of 3 shards damaged (shard 0: form_factor missing; shard 1: not what was written;"
-        " shard 2: its manifest entry cannot be read); to make them again, delete their files manifest/000000.json"
-        " and so on, and run the command that made the store\n"
+        f"simulate: {path}: 3 of 3 shards are damaged (shard 0: form_factor missing; shard 1: the digest differs;"
+        " shard 2: the manifest file cannot be read); to remake a shard, delete its manifest file (such as"
+        " manifest/000000.json) and make the store again\n"
     )
 
 
 def test_the_advice_repairs_the_store(path: Path, oscillators: Recipe) -> None:
     flip(path / "short_range_order" / "c" / "1" / "0" / "0", 5000)
-    with pytest.raises(InputError, match=r"delete their files manifest/000001\.json and so on"):
+    with pytest.raises(InputError, match=r"delete its manifest file \(such as manifest/000001\.json\)"):
         check_store(path, progress=False)
     (path / MANIFEST_FOLDER / "000001.json").unlink()
     simulate(oscillators, path.parent, workers=1, progress=False)
@@ -92,7 +92,7 @@ def test_many_damaged_shards_are_counted(path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("simulate.stores.check._MOST_NAMED", 1)
     for shard in range(3):
         (path / MANIFEST_FOLDER / f"{shard:06d}.json").write_text("{}")
-    with pytest.raises(InputError, match=r"3 of 3 shards damaged \(shard 0: [^;]*; and 2 more\)"):
+    with pytest.raises(InputError, match=r"3 of 3 shards are damaged \(shard 0: [^;]*; and 2 more\)"):
         check_store(path, progress=False)
 
 
@@ -101,7 +101,7 @@ def test_the_digest_of_the_store_is_checked_too(path: Path) -> None:
     group["attributes"]["digest"] = "0" * 64
     (path / "zarr.json").write_text(json.dumps(group))
     with pytest.raises(
-        InputError, match=r"train\.zarr: every shard is as its manifest says, but the store's"
+        InputError, match=r"train\.zarr: every shard matches its manifest, but the store's digest does not"
     ):
         check_store(path, progress=False)
 

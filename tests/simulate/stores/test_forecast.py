@@ -73,12 +73,12 @@ def test_the_table(tmp_path: Path) -> None:
     forecasts = [FORECAST, dataclasses.replace(FORECAST, split="validation", sets=0)]
     lines = format_forecast(forecasts, 4, tmp_path).splitlines()
     assert [" ".join(line.split()) for line in lines[:4]] == [
-        "planes shards ms a plane sets time for sets time in all on disk",
+        "planes shards ms per plane sets time for sets total time on disk",
         "train 1000 10 500 80 40 s 3.2 min 150.0 MB",
         "validation 1000 10 500 - - 2.5 min 150.0 MB",
-        "together 2000 5.7 min 300.0 MB",
+        "total 2000 5.7 min 300.0 MB",
     ]
-    assert lines[4].startswith("with 4 workers, each as fast as this process was; ")
+    assert lines[4].startswith("with 4 workers, each as fast as this process; ")
     assert len({len(line) for line in lines[:4]}) == 1
     assert len(lines) == 5
 
@@ -86,7 +86,8 @@ def test_the_table(tmp_path: Path) -> None:
 def test_too_small_a_disk_is_said(tmp_path: Path) -> None:
     huge = dataclasses.replace(FORECAST, planes=10**15)
     below = tmp_path / "not" / "yet"
-    assert f"{below} has too little room: 150000000.0 TB are needed" in format_forecast([huge], 4, below)
+    table = format_forecast([huge], 4, below)
+    assert f"{below}: not enough disk space; 150000000.0 TB needed" in table
 
 
 def test_units() -> None:
@@ -113,5 +114,5 @@ def test_a_disk_that_cannot_be_asked_is_one_sentence(tmp_path: Path, monkeypatch
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(shutil, "disk_usage", refused)
-    with pytest.raises(ValueError, match=r"cannot be looked at \(Input/output error\)"):
+    with pytest.raises(ValueError, match=r"cannot read the free disk space \(Input/output error\)"):
         format_forecast([FORECAST], 1, tmp_path)

@@ -81,5 +81,5 @@ def test_what_cannot_be_shown_is_one_sentence(
 
 
 def test_no_planes_are_refused(tiny_store: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^samples is 0 and seed 0: expected at least one plane"):
+    with pytest.raises(ValueError, match=r"^samples is 0 and seed is 0; expected samples of 1 or more"):
         simulate.stores.gallery.save_gallery(tiny_store / "train.zarr", tmp_path / "sheet.png", samples=0)

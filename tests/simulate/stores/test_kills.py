@@ -219,7 +219,7 @@ def test_a_disk_that_takes_no_more_is_one_sentence(
         pytest.raises(
             InputError,
             match=r"^.*train\.zarr: shard 1 cannot be written \(File too large\); finished shards are kept,"
-            " and the same command goes on from there$",
+            " and the same command continues from there$",
         ),
     ):
         make(oscillators, tmp_path)
@@ -262,7 +262,7 @@ def test_a_manifest_that_cannot_be_written_is_one_sentence(
     def refused(*arguments: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("simulate.stores.shard_writer.write_json", refused)
+    monkeypatch.setattr(simulate.stores.shard_writer, "write_json", refused)
     with pytest.raises(InputError, match=rf"train\.zarr: shard 0 cannot be written \({reason}"):
         make(oscillators, tmp_path)
 
@@ -308,7 +308,7 @@ def test_a_dead_worker_is_one_sentence(
         patched.setattr(simulate.stores.shard_writer, "_start_pool_worker", end_at_once)
         with pytest.raises(
             InputError,
-            match=r"train\.zarr: a worker process died, killed perhaps for want of memory; finished shards are kept",
+            match=r"train\.zarr: a worker process died, perhaps for lack of memory; finished shards are kept",
         ):
             make(oscillators, tmp_path, workers=2)
     make(oscillators, tmp_path)

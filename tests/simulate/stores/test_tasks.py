@@ -70,7 +70,9 @@ def test_a_plain_run_finishes_what_tasks_began(
 
 @pytest.mark.parametrize(("index", "count"), [(2, 2), (-1, 2), (0, 0)])
 def test_a_task_is_one_of_its_count(index: int, count: int) -> None:
-    with pytest.raises(InputError, match=f"^task index {index} of {count} tasks: expected an index from 0"):
+    with pytest.raises(
+        InputError, match=f"^--task-index is {index} of {count} tasks; expected 0 to {count - 1}$"
+    ):
         Task(index, count)
 
 
@@ -139,7 +141,7 @@ def test_claims_beyond_every_limit_are_one_sentence(tmp_path: Path, monkeypatch:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (now, hard))
         with (
-            pytest.raises(InputError, match=r"no lock file can be made there \(Too many open files\)$"),
+            pytest.raises(InputError, match=r"the lock file cannot be created \(Too many open files\)$"),
             claim_shards(tmp_path / "train.zarr", range(300)),
         ):
             pass
@@ -203,10 +205,10 @@ def test_monte_carlo_sets_are_made_by_one_process(
     first.__enter__()
     (tmp_path / f".{cache.name}.0123456789ab.part").write_text("of a killed run")
     monkeypatch.setattr(simulate.stores.locks, "_acquire", first_process_ends)
-    monkeypatch.setattr(simulate.stores.correlation_cache, "monte_carlo_sets", not_again)
+    monkeypatch.setattr(simulate.stores.correlation_cache, "draw_monte_carlo_sets", not_again)
     simulate.stores.correlation_cache.load_correlation_sets(recipe, "train", tmp_path, 1, False)
     assert capsys.readouterr().err == (
-        f"{cache}: another process is making these Monte Carlo sets, waiting for it\n"
+        f"{cache}: waiting for another process that is making these Monte Carlo sets\n"
     )
     assert list(tmp_path.iterdir()) == [cache]
 
@@ -222,7 +224,7 @@ def test_a_lock_is_a_file_only_while_it_is_held(tmp_path: Path) -> None:
 
 
 def test_a_place_without_locks_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no lock file can be made there"), hold_lock(tmp_path / "a" / "b"):
+    with pytest.raises(InputError, match="the lock file cannot be created"), hold_lock(tmp_path / "a" / "b"):
         pass
 
 
@@ -243,7 +245,7 @@ def test_tasks_and_finalise_on_the_command_line(tmp_path: Path, capsys: pytest.C
     path = tmp_path / "train.zarr"
     assert run(tmp_path, "--task-index", "0", "--task-count", "2") == 0
     assert capsys.readouterr().out == (
-        f"{path}: 1 shard of other tasks missing (1); the task that makes the last one finishes the store\n"
+        f"{path}: waiting for 1 shard of other tasks (1); the task that writes the last shard finishes the store\n"
     )
     assert main(["finalise", str(path)]) == 2
     assert capsys.readouterr().err.startswith(
@@ -259,10 +261,17 @@ def test_tasks_and_finalise_on_the_command_line(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--task-index", "0"), "an array job needs both --task-index and --task-count"),
+        (
+            ("--task-index", "0"),
+            "--task-index is given without --task-count; give both for an array job",
+        ),
+        (
+            ("--task-count", "2"),
+            "--task-count is given without --task-index; give both for an array job",
+        ),
         (
             ("--task-index", "2", "--task-count", "2"),
-            "task index 2 of 2 tasks: expected an index from 0 to below",
+            "--task-index is 2 of 2 tasks; expected 0 to 1",
         ),
     ],
 )
@@ -294,7 +303,9 @@ def test_a_manifest_changed_afterwards_is_damage(oscillators: Recipe, tmp_path: 
     path = make(oscillators, tmp_path)
     entry = path / "manifest" / "000001.json"
     entry.write_text(entry.read_text().replace('"sha256": "', '"sha256": "0'))
-    with pytest.raises(InputError, match=r"train\.zarr: damaged, its manifest is not the one"):
+    with pytest.raises(
+        InputError, match=r"train\.zarr: the manifest has changed since the store was finished"
+    ):
         finalise(path)
     assert not store_lock(path).exists()
 

@@ -108,7 +108,7 @@ def test_correlations_are_made_once(tmp_path: Path, made: Path, monkeypatch: pyt
     def not_again(*arguments: object, **named: object) -> None:
         raise AssertionError("the sets are in the cache")
 
-    monkeypatch.setattr(simulate.stores.correlation_cache, "monte_carlo_sets", not_again)
+    monkeypatch.setattr(simulate.stores.correlation_cache, "draw_monte_carlo_sets", not_again)
     assert_same(make(RECIPE, tmp_path), made)
 
 
@@ -171,7 +171,7 @@ def test_validation_shows_no_species_and_no_order_of_training(tiny_store: Path) 
 def test_another_recipe_does_not_go_into_the_same_store(made: Path, change: dict[str, Any]) -> None:
     digest = open_store(made).digest
     with pytest.raises(
-        InputError, match=r"train\.zarr: holds a store of another recipe; choose another --out"
+        InputError, match=r"train\.zarr: this store was made with another recipe; choose another --out"
     ):
         make(dataclasses.replace(RECIPE, **change), made.parent)
     assert open_store(made).digest == digest
@@ -180,7 +180,7 @@ def test_another_recipe_does_not_go_into_the_same_store(made: Path, change: dict
 def test_other_molecules_do_not_go_into_the_same_store(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Population, "species_digest", "0" * 64)
     with pytest.raises(
-        InputError, match=r"train\.zarr: holds a store of another species; choose another --out"
+        InputError, match=r"train\.zarr: this store was made with other species; choose another --out"
     ):
         make(RECIPE, made.parent)
 
@@ -196,7 +196,7 @@ def test_what_is_no_store_is_not_overwritten(what: str, tmp_path: Path) -> None:
     else:
         zarr.create_array(path, shape=(3,), dtype="f4")
     before = sorted(path.rglob("*"))
-    with pytest.raises(InputError, match=r"train\.zarr: exists and is not a store; move it away first$"):
+    with pytest.raises(InputError, match=r"train\.zarr: exists but is not a store; move it away first$"):
         make(OSCILLATORS, tmp_path)
     assert sorted(path.rglob("*")) == before
 
@@ -204,7 +204,7 @@ def test_what_is_no_store_is_not_overwritten(what: str, tmp_path: Path) -> None:
 def test_a_folder_below_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        InputError, match=r"file.below: cannot be written \(.*\); expected a folder to put stores in$"
+        InputError, match=r"file.below: cannot be written \(.*\); expected a folder for the stores$"
     ):
         make(OSCILLATORS, tmp_path / "file" / "below")
     with pytest.raises(InputError, match=r"file: cannot be written"):
@@ -215,12 +215,14 @@ def test_sets_of_which_none_converged_are_refused(tmp_path: Path) -> None:
     hopeless = MonteCarloRecipe(lattice_sites=11, tolerance=1e-9, max_sweeps=1)
     recipe = dataclasses.replace(RECIPE, monte_carlo=hopeless)
     with pytest.raises(
-        InputError, match=r"^none of 2 Monte Carlo sets reached its targets: loosen monte_carlo"
+        InputError, match=r"^none of the 2 Monte Carlo sets met its targets; loosen monte_carlo"
     ):
         make(recipe, tmp_path)
 
 
 def test_an_unknown_species_folder_is_refused(tmp_path: Path) -> None:
     recipe = dataclasses.replace(OSCILLATORS, species_folder=str(tmp_path / "none"))
-    with pytest.raises(InputError, match=r"none: no such folder$"):
+    with pytest.raises(
+        InputError, match=r"none: no such folder; expected one with \.xyz or \.cif files of species$"
+    ):
         make(recipe, tmp_path)

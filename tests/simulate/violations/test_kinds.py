@@ -14,12 +14,12 @@ from simulate.recipe import Counts, Recipe
 from simulate.violations.kinds import (
     KINDS,
     IdealPlane,
-    bragg_peaks,
-    size_effect,
-    thermal_diffuse,
-    two_sites,
-    wrong_edge,
-    zeros_for_gaps,
+    add_bragg_peaks,
+    add_second_site,
+    add_size_effect,
+    add_thermal_diffuse,
+    change_cell_edge,
+    fill_gaps_with_zeros,
 )
 from simulate.violations.planes import _draw_ideal_plane, draw_violation, plan_planes
 from simulate.violations.store import write_violations
@@ -31,7 +31,7 @@ def population() -> Population:
 
 
 def ideal(seed: int = 0, with_peaks: bool = False) -> IdealPlane:
-    """The first draft of a stream; with peaks, one whose layer has Bragg positions."""
+    """Return the first ideal plane of a stream; with peaks, one whose layer has Bragg positions."""
     rng = np.random.default_rng(seed)
     for _ in range(50):
         found = _draw_ideal_plane(population(), rng)
@@ -39,7 +39,7 @@ def ideal(seed: int = 0, with_peaks: bool = False) -> IdealPlane:
             continue
         if not with_peaks or len(bragg_pixels(found.plane, found.crystal.cell, 0.02)) > 10:
             return found
-    raise AssertionError("no draft in fifty")
+    raise AssertionError("none of fifty crystals gave an ideal plane")
 
 
 def rng() -> np.random.Generator:
@@ -48,7 +48,7 @@ def rng() -> np.random.Generator:
 
 def test_bragg_peaks_stand_at_bragg_positions_alone() -> None:
     of = ideal(with_peaks=True)
-    violating = bragg_peaks(population(), rng(), of, 100.0)
+    violating = add_bragg_peaks(population(), rng(), of, 100.0)
     assert violating is not None
     added = violating.scattering - of.scattering
     rows, columns = np.nonzero(added > 1e-6 * added.max())
@@ -60,7 +60,7 @@ def test_bragg_peaks_stand_at_bragg_positions_alone() -> None:
 
 def test_the_size_effect_is_odd_about_bragg_positions_and_grows_with_q() -> None:
     of = ideal(with_peaks=True)
-    violating = size_effect(
+    violating = add_size_effect(
         population(), rng(), of, 0.01
     )  # so weak that nothing is clipped where order is strong
     term = (violating.scattering - of.scattering) / np.maximum(of.form_factor, 1e-9)
@@ -75,7 +75,7 @@ def test_the_size_effect_is_odd_about_bragg_positions_and_grows_with_q() -> None
 
 def test_thermal_diffuse_scattering_has_the_mean_asked_for_and_peaks_at_bragg_positions() -> None:
     of = ideal(with_peaks=True)
-    violating = thermal_diffuse(population(), rng(), of, 0.5)
+    violating = add_thermal_diffuse(population(), rng(), of, 0.5)
     assert violating.scattering[of.mask].mean() == pytest.approx(
         1.5 * of.scattering[of.mask].mean(), rel=1e-6
     )
@@ -87,7 +87,7 @@ def test_thermal_diffuse_scattering_has_the_mean_asked_for_and_peaks_at_bragg_po
 
 def test_two_sites_add_up_to_no_negative_intensity() -> None:
     of = ideal()
-    violating = two_sites(population(), rng(), of, 1.0)
+    violating = add_second_site(population(), rng(), of, 1.0)
     assert violating is not None and violating.scattering.min() >= 0
     # Beats of both sites average out over the plane.
     assert violating.scattering[of.mask].mean() == pytest.approx(2 * of.scattering[of.mask].mean(), rel=0.3)
@@ -95,7 +95,7 @@ def test_two_sites_add_up_to_no_negative_intensity() -> None:
 
 def test_a_wrong_cell_changes_one_edge_in_the_plane_and_nothing_measured() -> None:
     of = ideal()
-    violating = wrong_edge(population(), rng(), of, 1.03)
+    violating = change_cell_edge(population(), rng(), of, 1.03)
     ratios = np.array(violating.cell.parameters) / np.array(of.crystal.cell.parameters)
     assert sorted(ratios.round(9)) == [1, 1, 1, 1, 1, 1.03]
     assert ratios[list(of.axes)].max() == pytest.approx(1.03)
@@ -104,10 +104,10 @@ def test_a_wrong_cell_changes_one_edge_in_the_plane_and_nothing_measured() -> No
 
 def test_zeros_for_gaps_hide_the_mask() -> None:
     of = next(each for each in map(ideal, range(20)) if each.mask.mean() < 0.8)
-    violating = zeros_for_gaps(population(), rng(), of, 0.2)
+    violating = fill_gaps_with_zeros(population(), rng(), of, 0.2)
     assert violating is not None and violating.mask.all()
     assert (violating.scattering[~of.mask] == 0).all()
-    assert zeros_for_gaps(population(), rng(), of, 1.0) is None
+    assert fill_gaps_with_zeros(population(), rng(), of, 1.0) is None
 
 
 def test_levels_and_noise_take_turns() -> None:
@@ -116,7 +116,7 @@ def test_levels_and_noise_take_turns() -> None:
     for kind in KINDS:
         of_kind = [(each["level"], each["counts"]) for each in entries if each["kind"] == kind]
         assert len(set(of_kind)) == 9
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match=r"^--planes-per-kind is 0; expected at least 1$"):
         plan_planes(0)
 
 
