@@ -206,7 +206,7 @@ COVERAGE: dict[str, Callable[[Array, Array], npt.NDArray[np.bool_]]] = {
     "within_1": lambda error, deviation: np.abs(error) <= deviation,
     "within_2": lambda error, deviation: np.abs(error) <= 2 * deviation,
 }
-"""Tests whose passing shares are reported: is the error within one (two) predicted standard deviations?"""
+"""Tests of coverage by name: whether an error is within one, or two, predicted standard deviations."""
 
 
 def measure_deviation(

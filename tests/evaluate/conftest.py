@@ -12,6 +12,7 @@ import torch
 from dsfunet.data import store as shards
 from dsfunet.data.store import Store, open_store
 from dsfunet.factorize.factorizer import Components
+from dsfunet.files import write_json
 from dsfunet.lattice.mode import split_on_lattice
 from dsfunet.networks import SpectralUNet
 from dsfunet.networks.weights import Generators, save_folder
@@ -77,7 +78,7 @@ def make_store(path: Path, split: str | None = "validation", recipe: Any = RECIP
     for name, values in arrays.items():
         group[name][:] = values  # type: ignore[index]
     for shard in range(shards.shard_count(SAMPLES, SAMPLES_PER_SHARD)):
-        shards.write_json(shards.manifest_file(path, shard), {"samples": SAMPLES_PER_SHARD})
+        write_json(shards.manifest_file(path, shard), {"samples": SAMPLES_PER_SHARD})
     group.attrs.update({"digest": shards.digest_arrays(arrays), "complete": True})
     return path
 

@@ -11,6 +11,7 @@ import yaml
 
 from dsfunet.data import store as shards
 from dsfunet.data.store import open_store
+from dsfunet.files import write_json
 from evaluate.__main__ import main
 from evaluate.reports.model_card import validation_curve
 from evaluate.reports.report import write_report
@@ -59,7 +60,7 @@ def training_store(tmp_path: Path) -> Path:
     }
     group = shards.create(path, 2, 2, attributes)
     group["species"][:] = np.array([[2, 1], [1, 2]], np.int16)  # type: ignore[index]
-    shards.write_json(shards.manifest_file(path, 0), {"samples": 2})
+    write_json(shards.manifest_file(path, 0), {"samples": 2})
     group.attrs.update({"digest": "d" * 64, "complete": True})
     return path
 
