@@ -1,1 +1,1 @@
-"""Judges a factorizer on simulated planes whose truth is known: `python -m evaluate`."""
+"""Evaluation of a factorizer on simulated planes whose components are known: `python -m evaluate`."""

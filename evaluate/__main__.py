@@ -1,4 +1,4 @@
-"""`python -m evaluate --weights release --shards data/validation.zarr --out report`, and its other commands."""
+"""The command line `python -m evaluate`: scores weights, or runs one of its other commands."""
 
 import shutil
 import sys
@@ -13,69 +13,29 @@ from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 from evaluate.commands import COMMANDS
 
-COMPARE = "compare"
-
 
 def build_parser() -> Parser:
-    """The command line: which weights, which planes, how, and where to write."""
+    """Return the parser of an evaluation."""
     parser = Parser(
         prog="python -m evaluate",
-        description="Score weights on simulated planes whose truth is known, beside methods that need no network."
-        " `python -m evaluate compare A B` compares two reports; `python -m evaluate lattices` judges lattices"
-        " found from the planes themselves; `python -m evaluate calibration` makes the calibration of the uncertainty;"
-        " `python -m evaluate verdicts` counts planes flagged by the verdict.",
+        description="Score weights and baselines without a network on simulated planes whose components are known."
+        " Other commands (`python -m evaluate COMMAND --help`): compare (compare two reports), lattices (test the"
+        " search for lattices), calibration (calibrate the uncertainties), verdicts (test the verdict), card (write a"
+        " model card), curve (draw a training run).",
     )
     add = parser.add_argument
-    add("--config", action=ActionConfigFile, help="a YAML file with any of these options")
-    add("--checkpoint", type=str | None, help="a training checkpoint or a folder of safetensors")
-    add("--weights", type=Literal["release"] | None, help="the weights in the package (without --checkpoint)")
-    add("--shards", type=str, required=True, help="a store of planes, such as data/validation.zarr")
-    add("--training-shards", type=str | None, help="a store of training planes, for the table's first column")
-    add("--out", type=str, required=True, help="folder for the report: new, empty, or a report")
-    add("--samples", type=PositiveInt | None, help="score the first so many planes (default: all)")
-    add("--training-samples", type=PositiveInt, default=1024, help="and so many training planes, at most")
+    add("--config", action=ActionConfigFile, help="YAML file with any of these options")
+    _add_inputs(parser)
+    add("--out", type=str, required=True, help="folder for the report: new, empty, or an earlier report")
+    _add_measurements(parser)
+    add("--seed", type=NonNegativeInt, default=0, help="seed of all random numbers")
+    add("--batch-size", type=PositiveInt, default=4, help="number of planes that are factorised at once")
+    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one")
     add(
-        "--mode",
-        type=str,
-        default="deterministic",
-        help="deterministic, dropout:N or turns:N (N passes a plane)",
+        "--processes",
+        type=PositiveInt | None,
+        help="number of parallel processes (default: one per core, or one per GPU)",
     )
-    add(
-        "--baselines",
-        type=list[str] | None,
-        help="methods that are scored beside the networks (default: all); noise is always among them",
-    )
-    add(
-        "--features",
-        type=Literal["auto", "inception", "statistics"],
-        default="auto",
-        help="feature space of FID and KID; auto: Inception if its weights can be had, else plane statistics",
-    )
-    add(
-        "--inception-weights",
-        type=str | None,
-        help="file of the Inception weights that torch-fidelity fetches",
-    )
-    add(
-        "--counts",
-        type=list[float],
-        default=[30.0, 100.0, 300.0, 1000.0, 3000.0],
-        help="noise levels of the noise curve, counts in the brightest pixel",
-    )
-    add(
-        "--curve-samples", type=NonNegativeInt, default=256, help="planes of the noise curve; 0 leaves it out"
-    )
-    add("--uncertainty-mode", type=str, default="turns:8", help="passes whose spread is the uncertainty")
-    add(
-        "--uncertainty-samples",
-        type=NonNegativeInt,
-        default=256,
-        help="planes it is judged on; 0 leaves it out",
-    )
-    add("--seed", type=NonNegativeInt, default=0, help="of everything random")
-    add("--batch-size", type=PositiveInt, default=4, help="planes that are factorised at once")
-    add("--device", type=Literal["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
-    add("--processes", type=PositiveInt | None, help="default: one a core, or one a GPU")
     add(
         "--allow-trained-species",
         type=bool,
@@ -86,82 +46,123 @@ def build_parser() -> Parser:
     return parser
 
 
-def build_compare_parser() -> Parser:
-    """The command line of the comparison."""
-    parser = Parser(
-        prog="python -m evaluate compare",
-        description="Compare two reports on the same planes, by a paired bootstrap over planes.",
-    )
+def _add_inputs(parser: Parser) -> None:
     add = parser.add_argument
-    add("first", type=str, help="folder of a report")
-    add("second", type=str, help="folder of another, or the same for two methods of one report")
+    add("--checkpoint", type=str | None, help="training checkpoint or folder of safetensors")
     add(
-        "--first-method",
-        type=str,
-        default="network",
-        help="whose scores of the first, such as network or series",
+        "--weights",
+        type=Literal["release"] | None,
+        help="the weights of the package, used if there is no --checkpoint",
     )
-    add("--second-method", type=str, default="network", help="whose scores of the second")
-    add("--resamples", type=PositiveInt, default=2000, help="bootstrap resamples")
-    add("--confidence", type=float, default=0.95, help="of the intervals")
-    add("--seed", type=NonNegativeInt, default=0, help="of the resampling")
-    add("--out", type=str | None, help="write the differences to this file too (.json)")
-    return parser
+    add("--shards", type=str, required=True, help="store of planes, such as data/validation.zarr")
+    add("--training-shards", type=str | None, help="store of training planes, for the table's first column")
+    add("--samples", type=PositiveInt | None, help="number of planes to score, from the first (default: all)")
+    add(
+        "--training-samples",
+        type=PositiveInt,
+        default=1024,
+        help="largest number of training planes to score",
+    )
+
+
+def _add_measurements(parser: Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--mode",
+        type=str,
+        default="deterministic",
+        help="deterministic, or dropout:N or turns:N with N passes per plane",
+    )
+    add(
+        "--baselines",
+        type=list[str] | None,
+        help="methods to score for comparison (default: all); noise is always included",
+    )
+    add(
+        "--features",
+        type=Literal["auto", "inception", "statistics"],
+        default="auto",
+        help="feature space of FID and KID; auto: Inception if its weights are available, else plane statistics",
+    )
+    add(
+        "--inception-weights",
+        type=str | None,
+        help="file of the Inception weights that torch-fidelity downloads",
+    )
+    add(
+        "--counts",
+        type=list[float],
+        default=[30.0, 100.0, 300.0, 1000.0, 3000.0],
+        help="noise levels of the noise curve [counts in the brightest pixel]",
+    )
+    add(
+        "--curve-samples",
+        type=NonNegativeInt,
+        default=256,
+        help="number of planes for the noise curve; 0 skips it",
+    )
+    add(
+        "--uncertainty-mode",
+        type=str,
+        default="turns:8",
+        help="mode whose spread between passes is the uncertainty",
+    )
+    add(
+        "--uncertainty-samples",
+        type=NonNegativeInt,
+        default=256,
+        help="number of planes for testing the uncertainty; 0 skips it",
+    )
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the evaluator; returns 0, or 2 with one sentence on standard error when the input is at fault."""
+    """Run the command line; returns 0, or 2 with one sentence on standard error if the input is wrong."""
     arguments = list(sys.argv[1:] if args is None else args)
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     try:
-        if arguments and arguments[0] == COMPARE:
-            _compare(build_compare_parser().parse_args(arguments[1:]))
-        elif arguments and arguments[0] in COMMANDS:
-            build, run = COMMANDS[arguments[0]]
+        if command is not None:
+            build, run = COMMANDS[command]
             run(build().parse_args(arguments[1:]))
         else:
             _evaluate(build_parser().parse_args(arguments))
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # a full disk, or a file taken away
-        print(f"evaluate: {error}; expected files that can be read and written", file=sys.stderr)
+    except OSError as error:  # the disk is full, or a file has disappeared
+        print(f"evaluate: {error}; check the disk and the permissions", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        going_on = (
-            ""
-            if arguments and arguments[0] in (COMPARE, *COMMANDS)
-            else "; the same command goes on from here"
-        )
-        print(f"evaluate: stopped{going_on}", file=sys.stderr)
+        advice = "; run the same command again to continue" if command is None else ""
+        print(f"evaluate: stopped{advice}", file=sys.stderr)
         return 130
     return 0
 
 
-def parts_of(out: Path) -> Path:
-    """Where an evaluation keeps what is done before its report is whole."""
+def parts_folder(out: Path) -> Path:
+    """Return the folder in which an evaluation keeps its intermediate results, beside the report's folder."""
     out = out.resolve()
     return out.with_name(f"{out.name}.parts")
 
 
 def _evaluate(options: Namespace) -> None:
     out = Path(options.out)
-    weights = _named_weights(options.checkpoint, options.weights)
-    # Imported here: torch takes seconds that a wrong option need not wait for.
+    weights = _chosen_weights(options.checkpoint, options.weights)
+    # Imported here because torch takes seconds, which a wrong option should not wait for.
     from dsfunet.data.store import open_store
-    from evaluate.predictors.registry import BASELINES, NOISE
-    from evaluate.reports.report import check_destination
+    from evaluate.reports.report_folder import check_destination
 
     check_destination(out)
     for store in filter(None, (options.shards, options.training_shards)):
         open_store(store)
-    from evaluate.reports.report import write
+    from evaluate.predictors.registry import BASELINES, NOISE
+    from evaluate.reports.report import write_report
     from evaluate.reports.tables import paper_table, score_table
+    from evaluate.runs.devices import default_processes, resolve_device
     from evaluate.runs.evaluation import evaluate
-    from evaluate.runs.planning import Request
-    from evaluate.runs.running import checked_device, default_processes
+    from evaluate.runs.request import EvaluationRequest
 
     baselines = BASELINES if options.baselines is None else tuple(dict.fromkeys([*options.baselines, NOISE]))
-    request = Request(
+    request = EvaluationRequest(
         weights=weights,
         shards=options.shards,
         training_shards=options.training_shards,
@@ -179,49 +180,26 @@ def _evaluate(options: Namespace) -> None:
         batch_size=options.batch_size,
         allow_trained_species=options.allow_trained_species,
     )
-    device = checked_device(options.device)
+    device = resolve_device(options.device)
     processes = options.processes or default_processes(device)
-    parts = parts_of(out)
+    parts = parts_folder(out)
     report = evaluate(request, parts, device, processes, options.progress)
-    write(report, out)
+    write_report(report, out)
     shutil.rmtree(parts)
     for warning in report.plain["warnings"]:
         print(f"Warning: {warning}")
     print("\n".join([*paper_table(report.plain), "", *score_table(report.plain)]))
-    spent = report.timing["seconds_per_plane"]["validation"]["network"]
-    print(
-        f"a plane took the networks {spent:.3f} s on one {'core' if device == 'cpu' else 'GPU'}; the report is in {out}"
-    )
+    seconds = report.timing["seconds_per_plane"]["validation"]["network"]
+    unit = "core" if device == "cpu" else "GPU"
+    print(f"the networks took {seconds:.3f} s per plane on one {unit}; the report is in {out}")
 
 
-def _named_weights(checkpoint: str | None, weights: str | None) -> str:
+def _chosen_weights(checkpoint: str | None, weights: str | None) -> str:
     if checkpoint is not None and weights is not None:
-        raise InputError(f"--checkpoint {checkpoint} and --weights {weights}: expected one of the two")
+        raise InputError(f"--checkpoint {checkpoint} and --weights {weights}: both are given; give only one")
     if checkpoint is not None and not Path(checkpoint).exists():
-        raise InputError(f"{checkpoint}: no such checkpoint or weights folder")
+        raise InputError(f"--checkpoint {checkpoint}: there is no such checkpoint or folder; check the path")
     return checkpoint or "release"
-
-
-def _compare(options: Namespace) -> None:
-    from dataclasses import asdict
-
-    from dsfunet.files import check_writable, write_json
-    from evaluate.reports.comparison import compare, comparison_table
-
-    if options.out is not None:
-        check_writable(Path(options.out))
-    methods = (options.first_method, options.second_method)
-    found = compare(
-        Path(options.first),
-        Path(options.second),
-        methods,
-        options.resamples,
-        options.confidence,
-        options.seed,
-    )
-    if options.out is not None:
-        write_json(Path(options.out), [asdict(each) for each in found])
-    print("\n".join(comparison_table(found, options.confidence)))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Errors of planes, and distances between sets of planes."""
+"""Errors of single planes, summaries over planes, and distances between sets of planes."""

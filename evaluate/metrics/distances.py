@@ -1,7 +1,7 @@
-"""How far two sets of planes are from each other as distributions, given their features.
+"""Frechet and kernel distances (FID and KID) between two sets of features of planes.
 
-Both distances are torch-fidelity's, in double precision. A number means something only beside another of the same
-feature space (`evaluate.metrics.feature_spaces`) and, for the Frechet distance, of the same number of planes.
+torch-fidelity computes both distances, in double precision. Compare a distance only with others in the same feature
+space (`evaluate.metrics.feature_spaces`) and, for the Frechet distance, over the same number of planes.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ import torch
 from dsfunet.errors import InputError
 
 KERNEL_SUBSETS = 100
-"""Random subsets that a kernel distance is the mean over."""
+"""Number of random subsets that a kernel distance is averaged over."""
 
 KERNEL_SUBSET_LARGEST = 1000
-"""Samples in each of those subsets, at most; the field's usual number."""
+"""Largest number of samples in one of these subsets; 1000 is the usual choice in the field."""
 
 Features = npt.NDArray[np.floating[Any]]
 
@@ -27,10 +27,10 @@ class Distance:
     """Both distances between two sets of features.
 
     Attributes:
-        frechet: as `frechet_distance`.
-        kernel_mean: the first number of `kernel_distance`.
-        kernel_std: the second.
-        subset_size: the third.
+        frechet: result of `frechet_distance`.
+        kernel_mean: mean of `kernel_distance` over its subsets.
+        kernel_std: standard deviation of `kernel_distance` over its subsets.
+        subset_size: samples in each of these subsets.
     """
 
     frechet: float
@@ -40,7 +40,12 @@ class Distance:
 
 
 def distance(first: Features, second: Features, seed: int) -> Distance:
-    """Both distances between two sets of features, (n, d) and (m, d); `seed` draws the kernel's subsets.
+    """Compute both distances between two sets of features, (n, d) and (m, d).
+
+    Args:
+        first: one set of features.
+        second: the other set.
+        seed: of the random subsets of the kernel distance.
 
     Raises:
         InputError: as `frechet_distance`.
@@ -49,17 +54,18 @@ def distance(first: Features, second: Features, seed: int) -> Distance:
 
 
 def frechet_distance(first: Features, second: Features) -> float:
-    """|mu1 - mu2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)) of two sets of features, (n, d) and (m, d): FID.
+    """Compute FID, the squared Frechet distance between two sets of features, (n, d) and (m, d).
 
-    mu and S are the sample mean and covariance. Two draws of one distribution are never at 0 but above it, the
-    farther the fewer they are, so compare distances of equally many planes. With no more samples than dimensions
-    the covariances are singular; round-off then lowers the result, by less than 1e-6 of the traces where tried,
-    so that equal sets can come out a little under 0.
+    FID = |mu1 - mu2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)) with the sample means mu and covariances S (Heusel et al. 2017).
+    For two samples of one distribution the result is above 0, by more the fewer samples there are, so only distances
+    over equally many planes can be compared. If there are no more samples than dimensions, the covariances are
+    singular; round-off then lowers the result (by less than 1e-6 of the traces in our trials), and equal sets can give
+    a value slightly below 0.
 
     Raises:
-        InputError: a set is not (n, d) with n and d at least 2, the dimensions differ, or a feature is not finite.
+        InputError: if a set is not (n, d) with n and d at least 2, the dimensions differ, or a feature is not finite.
     """
-    # Imported where used: it brings torchvision along, which takes seconds.
+    # Imported here because it imports torchvision, which takes seconds.
     from torch_fidelity.metric_fid import (  # type: ignore[import-untyped]
         KEY_METRIC_FID,
         fid_features_to_statistics,
@@ -71,12 +77,18 @@ def frechet_distance(first: Features, second: Features) -> float:
 
 
 def kernel_distance(first: Features, second: Features, seed: int) -> tuple[float, float, int]:
-    """Squared maximum mean discrepancy under the kernel (x.y / d + 1)^3, unbiased: KID.
+    """Compute KID, the unbiased squared maximum mean discrepancy under the kernel (x.y / d + 1)^3.
 
-    Returns (mean, standard deviation, subset size) over KERNEL_SUBSETS pairs of random subsets of two sets of
-    features, (n, d) and (m, d). Two draws of one distribution are at 0 on average, so that values under 0 occur.
-    The subsets share samples: their deviation shows the scatter of sets of that size, and is not the error of the
-    mean.
+    For two samples of one distribution the expected value is 0, so negative values occur. The subsets share samples:
+    their standard deviation is the scatter of sets of that size, not the standard error of the mean.
+
+    Args:
+        first: features (n, d).
+        second: features (m, d).
+        seed: of the random subsets.
+
+    Returns:
+        Mean and standard deviation over KERNEL_SUBSETS pairs of random subsets, and the samples in each subset.
 
     Raises:
         InputError: as `frechet_distance`.
@@ -104,7 +116,7 @@ def kernel_distance(first: Features, second: Features, seed: int) -> tuple[float
 
 
 def _subset_size(samples: int) -> int:
-    # Half of the smaller set, not all of it: else all subsets are that one set, and their deviation says 0.
+    # Half of the smaller set: with all of it, every subset would be that set and their deviation would be 0.
     return min(KERNEL_SUBSET_LARGEST, max(2, samples // 2))
 
 
@@ -112,17 +124,17 @@ def _checked(first: Features, second: Features) -> list[torch.Tensor]:
     for name, features in (("first", first), ("second", second)):
         if features.ndim != 2 or min(features.shape) < 2:
             raise InputError(
-                f"{name} set of features has shape {features.shape}: expected (n, d), both at least 2"
+                f"{name} set of features: its shape is {features.shape}; expected (n, d) with n and d at least 2"
             )
         not_finite = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if not_finite.size:
             raise InputError(
-                f"{name} set has features that are not finite in {not_finite.size} samples, the first is"
-                f" {not_finite[0]}: expected finite numbers"
+                f"{name} set of features: not finite in {not_finite.size} samples, the first is"
+                f" {not_finite[0]}; expected finite numbers"
             )
     if first.shape[1] != second.shape[1]:
         raise InputError(
-            f"sets have features of {first.shape[1]} and {second.shape[1]} dimensions: expected one feature space"
+            f"the sets have features of {first.shape[1]} and {second.shape[1]} dimensions; expected one feature space"
         )
-    # Copies: torch warns of arrays that it may not write to.
+    # Copied because torch warns about read-only arrays.
     return [torch.from_numpy(np.array(features, np.float64, order="C")) for features in (first, second)]

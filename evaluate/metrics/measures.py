@@ -1,7 +1,7 @@
-"""Everything measured on a single plane: errors in three conventions, likeness, R-factors, correlations.
+"""Measures of one answer: errors in three conventions, structural similarity, R-factors, errors of correlations.
 
-The measures of one prediction are a flat mapping, `component/measure` -> number; `MEASURES` says what each is. A
-number that a plane does not have (an error under a mask that hides nothing) is NaN, and only such.
+The measures of one answer are a flat mapping, `component/measure` -> number; `MEASURES` defines each. The value is NaN
+only if the measure is not defined for the plane (the error of missing pixels on a plane without any).
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from dsfunet.physics.product import fit_product
 from dsfunet.planes.preprocessing import COMPONENTS, spread
 from evaluate.predictors.cases import Case, Truth
 
-# Errors of 0 have no logarithm: such planes count as this one, far below what half floats can hold.
+# An error of 0 has no logarithm; it counts as this one, which is far below the resolution of half floats.
 _SMALLEST_MSE = 1e-12
 _SSIM_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a measure is: its title in tables, which way is better, and whether a plane may lack it."""
+    """A measure: its title in tables, whether smaller is better, and whether it is undefined for some planes."""
 
     title: str
     smaller_is_better: bool = True
@@ -47,24 +47,24 @@ MEASURES: dict[str, Measure] = {
 """Measures of one component against its truth, by name:
 
 - `mse`: mean squared error over all pixels in spread space s = 2 sqrt(x) - 1, [0, 4]; the paper's convention;
-- `mse_unit`: the same of sqrt(x) in [0, 1], a quarter of it;
-- `mse_linear`: the same of the linear intensity x in [0, 1];
-- `mse_measured`, `mse_missing`: `mse` over the pixels that were measured, and over those that were not;
+- `mse_unit`: mean squared error of sqrt(x) in [0, 1], a quarter of `mse`;
+- `mse_linear`: mean squared error of the linear intensity x in [0, 1];
+- `mse_measured`, `mse_missing`: `mse` over the measured pixels and over the missing pixels;
 - `ssim`: structural similarity of sqrt(x) in [0, 1], Gaussian window of 1.5 pixels (Wang et al. 2004);
 - `psnr`: peak signal-to-noise ratio, 10 log10(4 / mse) [dB];
-- `r1`: sum ||F_o| - |F_c|| / sum |F_o| with |F| = sqrt(x), as of structure amplitudes; no scale is fitted;
-- `correlation_rms`, `correlation_nearest`, of short-range order alone: rms error of the correlation coefficients
-  that a cosine series on the known lattice gives, over all 60 independent in-plane vectors |m|, |n| <= 5 and over
-  the four with |m|, |n| <= 1. Both planes are fitted alike, and both divided by the mean of the true I_SRO over the
-  layer: the errors are of correlations summed along the third axis, relative to that of the vector 0.
+- `r1`: sum ||F_o| - |F_c|| / sum |F_o| with |F| = sqrt(x), as for structure amplitudes; no scale is fitted;
+- `correlation_rms`, `correlation_nearest`, for short-range order only: rms error of the coefficients of a cosine series
+  on the known lattice, over all 60 independent in-plane vectors |m|, |n| <= 5 and over the four with |m|, |n| <= 1. The
+  answer and the truth are fitted in the same way, and both are divided by the mean of the true I_SRO over the layer.
+  The coefficients are therefore correlations summed along the third axis, relative to that of the zero vector.
 """
 
 PRODUCT_MEASURES: dict[str, Measure] = {
     "r1": Measure("R1 of the product"),
     "wr2": Measure("wR2 of the product"),
 }
-"""Measures of both components together, s (F + f)(S + g) with fitted scale and floors, against the plane measured,
-where it was measured: `r1` of the amplitudes, and `wr2` = sqrt(sum (I_o - I_c)^2 / sum I_o^2) with unit weights."""
+"""Measures of the product of both components, s (F + f)(S + g) with fitted scale and floors, against the measured
+pixels: `r1` of the amplitudes, and `wr2` = sqrt(sum (I_o - I_c)^2 / sum I_o^2) with unit weights."""
 
 
 def measure_component(
@@ -72,10 +72,10 @@ def measure_component(
     truth: npt.NDArray[np.floating[Any]],
     mask: npt.NDArray[np.bool_],
 ) -> dict[str, float]:
-    """Measures of one component: planes (256, 256), linear in [0, 1].
+    """Measure one component, given as linear planes (256, 256) in [0, 1]; `mask` is True for measured pixels.
 
     Raises:
-        InputError: a pixel of the output is not a finite number in [0, 1].
+        InputError: if a pixel of the output is not a finite number in [0, 1].
     """
     check_output(output)
     found, true = np.sqrt(output.astype(np.float64)), np.sqrt(truth.astype(np.float64))
@@ -95,16 +95,16 @@ def measure_component(
 
 
 def check_output(output: npt.NDArray[np.floating[Any]]) -> None:
-    """Refuse an answer that is not linear intensity: no plane is ever dropped for it.
+    """Refuse an answer that is not linear intensity, so that a bad plane is never dropped silently.
 
     Raises:
-        InputError: a pixel is not a finite number in [0, 1].
+        InputError: if a pixel is not a finite number in [0, 1].
     """
-    # Written so that NaN, for which every comparison is false, counts as bad.
+    # Negated because every comparison with NaN is false: this way NaN counts as bad.
     bad = ~((output >= 0) & (output <= 1))
     if bad.any():
         raise InputError(
-            f"{int(bad.sum())} pixels are outside [0, 1], the first is {float(output[bad].flat[0]):g}:"
+            f"{int(bad.sum())} pixels are outside [0, 1], the first is {float(output[bad].flat[0]):g};"
             " expected finite linear intensities"
         )
 
@@ -112,14 +112,14 @@ def check_output(output: npt.NDArray[np.floating[Any]]) -> None:
 def structural_similarity(
     outputs: npt.NDArray[np.floating[Any]], truths: npt.NDArray[np.floating[Any]]
 ) -> npt.NDArray[np.float64]:
-    """The measure `ssim` of n planes (n, 256, 256), linear in [0, 1]; shape (n,), each value in [-1, 1]."""
-    # Imported here: tables and cards want the names of the measures alone, and torch takes seconds.
+    """Compute the measure `ssim` (n,) in [-1, 1] of linear planes (n, 256, 256) in [0, 1]."""
+    # Imported here because torch takes seconds, and tables and cards need only the names of the measures.
     import torch
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     found = []
     for start in range(0, len(outputs), _SSIM_AT_ONCE):
-        # As channels of one picture: a convolution of many channels takes a third of the time of many of one.
+        # As channels of one image: one convolution of many channels takes a third of the time of many of one channel.
         first, second = (
             torch.from_numpy(np.sqrt(planes[start : start + _SSIM_AT_ONCE].astype(np.float32)))[None]
             for planes in (outputs, truths)
@@ -130,14 +130,14 @@ def structural_similarity(
 
 
 def measure_correlations(output: npt.NDArray[np.floating[Any]], truth: Truth, case: Case) -> dict[str, float]:
-    """Errors of the correlations that an I_SRO (256, 256) holds, on the known lattice."""
+    """Measure the errors of the correlations that an I_SRO (256, 256) implies on the known lattice."""
     everywhere = np.ones(case.mask.shape)
     found, true = (
         fit_cosine_series(plane.astype(np.float64), everywhere, case.cell, case.plane, case.axes).coefficients
         for plane in (output, truth.short_range_order)
     )
     centre = len(true) // 2
-    # The minimum was taken from the plane when it was normalised; with it the zeroth coefficient is the mean.
+    # Normalisation subtracted the minimum; with it added again, the zeroth coefficient is the mean.
     scale = float(true[centre, centre].real) + truth.short_range_order_floor
     error = np.abs(found - true) / scale
     error[centre, centre] = 0.0
@@ -151,7 +151,7 @@ def measure_correlations(output: npt.NDArray[np.floating[Any]], truth: Truth, ca
 def measure_product(
     form_factor: npt.NDArray[np.floating[Any]], short_range_order: npt.NDArray[np.floating[Any]], case: Case
 ) -> dict[str, float]:
-    """R-factors of the product of both components against the measured plane."""
+    """Compute the R-factors of the product of both components, (256, 256) each, against the measured plane."""
     plane, smooth, periodic = (
         each.astype(np.float64) for each in (case.scattering, form_factor, short_range_order)
     )
@@ -171,10 +171,17 @@ def measure_answer(
     truth: Truth,
     full: bool,
 ) -> dict[str, float]:
-    """All measures of one answer, `component/measure` -> number; `full` adds what takes longer.
+    """Compute the measures of one answer, `component/measure` -> number.
+
+    Args:
+        form_factor: I_FF (256, 256) of the answer, linear in [0, 1].
+        short_range_order: I_SRO, likewise.
+        case: the plane that was split.
+        truth: the true components.
+        full: also compute the slow measures: correlations and the product.
 
     Raises:
-        InputError: an output is not finite linear intensity in [0, 1].
+        InputError: if an output is not finite linear intensity in [0, 1].
     """
     outputs = dict(zip(COMPONENTS, (form_factor, short_range_order), strict=True))
     result: dict[str, float] = {}
@@ -193,13 +200,13 @@ def measure_answer(
 
 
 DEVIATION_EDGES = np.concatenate([[0.0], np.geomspace(0.003, 1.0, 20), [np.inf]])
-"""Edges of the bins of predicted standard deviation in s, by which the calibration is judged."""
+"""Edges of the bins of predicted standard deviation, in spread space, that judge the calibration."""
 
-COVERED: dict[str, Callable[[Array, Array], npt.NDArray[np.bool_]]] = {
+COVERAGE: dict[str, Callable[[Array, Array], npt.NDArray[np.bool_]]] = {
     "within_1": lambda error, deviation: np.abs(error) <= deviation,
     "within_2": lambda error, deviation: np.abs(error) <= 2 * deviation,
 }
-"""Shares of pixels whose error is within so many predicted standard deviations."""
+"""Tests of coverage by name: whether an error is within one, or two, predicted standard deviations."""
 
 
 def measure_deviation(
@@ -207,20 +214,21 @@ def measure_deviation(
     deviation: npt.NDArray[np.floating[Any]],
     truth: npt.NDArray[np.floating[Any]],
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """How predicted standard deviations (256, 256) in s meet the errors: sums over the pixels of one plane.
+    """Compare predicted standard deviations with the errors of one plane, (256, 256), in spread space.
 
-    Returns by name `pixels`, `squared_error` and `squared_deviation` in the bins of DEVIATION_EDGES (21,), and the
-    shares of COVERED.
+    Returns:
+        Sums of `pixels`, `squared_error` and `squared_deviation` in the bins of DEVIATION_EDGES, each (21,), and the
+        shares of COVERAGE.
 
     Raises:
-        InputError: a deviation is not finite or is negative.
+        InputError: if a deviation is negative or not finite.
     """
     if not (np.isfinite(deviation).all() and (deviation >= 0).all()):
-        raise InputError("a predicted standard deviation is not finite or negative: expected 0 or more")
+        raise InputError("a predicted standard deviation is negative or not finite; expected 0 or more")
     error = spread(output.astype(np.float64)) - spread(truth.astype(np.float64))
     sigma = deviation.astype(np.float64)
     place = np.digitize(sigma.ravel(), DEVIATION_EDGES[1:-1])
     bins = len(DEVIATION_EDGES) - 1
     weights = {"pixels": None, "squared_error": error.ravel() ** 2, "squared_deviation": sigma.ravel() ** 2}
     sums = {name: np.bincount(place, weight, bins).astype(np.float64) for name, weight in weights.items()}
-    return sums | {name: np.array(float(covered(error, sigma).mean())) for name, covered in COVERED.items()}
+    return sums | {name: np.array(float(covered(error, sigma).mean())) for name, covered in COVERAGE.items()}

@@ -1,1 +1,1 @@
-"""What is evaluated: the networks and the classical methods, behind one interface."""
+"""Predictors: the networks and the classical methods behind one interface."""

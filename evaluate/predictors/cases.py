@@ -1,4 +1,4 @@
-"""What a predictor is given and what it answers: the one interface of networks and of methods without one."""
+"""Test cases, their truths, and the interface of predictors: the networks and the methods without a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from dsfunet.physics.lattice_plane import LatticePlane
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One plane as a user has it: what was measured and on which lattice, and nothing of the truth.
+    """A test case: one measured plane with its lattice, as a user has it, without the truth.
 
     Attributes:
-        number: of the plane in its store; it seeds whatever a predictor draws for it.
-        scattering: (256, 256) float32, linear, at most 1; missing pixels are 0, so that nothing leaks.
+        number: of the plane in its store; it seeds the random numbers that a predictor draws for it.
+        scattering: (256, 256) float32, linear, at most 1; missing pixels are 0, so that their values cannot leak.
         mask: (256, 256), True = measured.
-        cell: of the average structure.
-        plane: where the pixels lie in reciprocal space.
+        cell: unit cell of the average structure.
+        plane: position of the pixels in reciprocal space.
         axes: the two reciprocal axes (0, 1, 2 for a*, b*, c*) that span the plane.
     """
 
@@ -35,15 +35,15 @@ class Case:
 
     @property
     def lattice(self) -> LatticePlane:
-        """Where the lattice says that I_SRO repeats."""
+        """Lattice of the plane, which gives the periods of I_SRO."""
         return LatticePlane(self.cell, self.plane, self.axes)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """An answer to n cases: both components (n, 256, 256), linear in [0, 1], each normalised on its own.
+    """The answer to n cases: both components (n, 256, 256), linear in [0, 1], each normalised separately.
 
-    A predictor that knows how sure it is gives the standard deviations too, in spread space s = 2 sqrt(x) - 1.
+    A predictor that estimates its uncertainty adds standard deviations in spread space, s = 2 sqrt(x) - 1.
     """
 
     form_factor: Planes
@@ -53,7 +53,7 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """Whatever splits planes into components."""
+    """A method that splits planes into components."""
 
     @property
     def title(self) -> str:
@@ -62,23 +62,23 @@ class Predictor(Protocol):
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """What decides its answers, in plain values: settings, digests."""
+        """All settings and digests that determine its answers, in plain values."""
         ...
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
         """Split the planes of one or more cases; the answer to a case does not depend on the others.
 
         Raises:
-            InputError: a case cannot be split.
+            InputError: if a case cannot be split.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What a case is scored against: both components (256, 256), linear in [0, 1], and the floor of I_SRO.
+    """The truth of a case: both components (256, 256), linear in [0, 1], and the floor of I_SRO.
 
-    The floor is what normalisation took away, minimum over range, dimensionless.
+    The floor is the minimum that normalisation subtracted, divided by the range; it is dimensionless.
     """
 
     form_factor: Planes
@@ -87,7 +87,7 @@ class Truth:
 
 
 class CaseReader:
-    """The planes of a store as cases, with their truths beside them.
+    """A reader of the planes of a store as cases, each with its truth.
 
     Args:
         store: a finished store.
@@ -101,21 +101,26 @@ class CaseReader:
         self._floors = store.metadata("short_range_order_floor")
 
     def __call__(self, number: int, counts: float | None = None, seed: int = 0) -> tuple[Case, Truth]:
-        """Plane `number` as a case and its truth.
+        """Read one plane as a case, and its truth.
 
-        With `counts`, the exact plane is measured anew with Poisson noise, that many counts expected in its
-        brightest pixel; the noise of a plane follows from seed and number alone.
+        Args:
+            number: of the plane in the store.
+            counts: if given, draw new Poisson noise for the exact plane, with this expected number of counts in its
+                brightest pixel; None keeps the noise as stored.
+            seed: of the noise; the noise of a plane depends on the seed and its number only.
 
         Raises:
-            InputError: what is stored of the plane is damaged.
+            InputError: if the stored plane is damaged.
         """
         sample = self._store.sample(number)
-        scattering = sample.scattering if counts is None else _counted(sample.clean, counts, [seed, number])
+        scattering = (
+            sample.scattering if counts is None else _with_noise(sample.clean, counts, [seed, number])
+        )
         origin, step_u, step_v = self._planes[number]
         first, second = self._axes[number].tolist()
         case = Case(
             number=number,
-            # What lies under the mask is taken away here, so that no predictor is scored on having seen it.
+            # Missing pixels are set to 0 here, so that no predictor can use their values.
             scattering=np.where(sample.mask, scattering, np.float32(0)),
             mask=sample.mask,
             cell=Cell(*self._cells[number].tolist()),
@@ -125,7 +130,7 @@ class CaseReader:
         return case, Truth(sample.form_factor, sample.short_range_order, float(self._floors[number]))
 
 
-def _counted(clean: Planes, counts: float, seed: list[int]) -> Planes:
+def _with_noise(clean: Planes, counts: float, seed: list[int]) -> Planes:
     noisy = np.random.default_rng(seed).poisson(clean.astype(np.float64) * counts)
-    shown: Planes = (noisy / max(int(noisy.max()), 1)).astype(np.float32)
-    return shown
+    scaled: Planes = (noisy / max(int(noisy.max()), 1)).astype(np.float32)
+    return scaled

@@ -1,8 +1,7 @@
-"""What a user has without a network: classical ways to split a plane, and answers that need no method at all.
+"""Baselines: classical ways to split a plane without a network, and trivial answers.
 
-Each is a `Predictor` (see `evaluate.predictors.cases`). Components are clipped at 0 and brought to [0, 1] by their
-own minimum
-and maximum over the whole plane. All are deterministic and finite wherever two measured pixels differ.
+Each is a `Predictor` (see `evaluate.predictors.cases`). Components are clipped at 0 and scaled to [0, 1] by their own
+minimum and maximum over the whole plane. All are deterministic, and finite if two measured pixels differ.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,18 +19,18 @@ from evaluate.predictors.folding import SCALES, ZONE_BINS, Zone, form_factor_giv
 
 
 def _predict(split: Callable[[Case], tuple[Planes, Planes]], cases: Sequence[Case]) -> Prediction:
-    """Both components of each case, given by `split`, case by case."""
+    """Apply `split` to each case and stack the components."""
     answers = [split(case) for case in cases]
     return Prediction(*(np.stack([answer[component] for answer in answers]) for component in (0, 1)))
 
 
 class ShellAverageAndFolding:
-    """I divided by an average form factor squared, folded into one zone, and unfolded: Schmidt & Neder (2017).
+    """Division by the average squared form factor, then folding into one zone: Schmidt & Neder (2017).
 
-    Without a structural model the average form factor squared is the plane's own mean over shells of |Q|,
-    smoothed over a reciprocal cell. The quotient is folded in bins with that mean as weight, pixels where it is
-    below 5 % of its maximum left out, as in the paper. I_FF is what remains of I when I_SRO is divided out,
-    smoothed as `form_factor_given_order` says.
+    Without a structural model, the average squared form factor is the mean of the plane over shells of |Q|, smoothed
+    over a reciprocal cell. The quotient is averaged in the bins of one zone with this mean as weight. As in their
+    paper, pixels where the mean is below 5 % of its maximum are left out. I_FF is I divided by I_SRO and smoothed
+    (`form_factor_given_order`).
     """
 
     title = "shell average and folding, known lattice"
@@ -58,15 +57,15 @@ class ShellAverageAndFolding:
 
 
 class SeriesOnRawPlane:
-    """I_SRO as the cosine series of the known lattice fitted to the measured pixels (SPEC section 6).
+    """I_SRO as a cosine series on the known lattice, fitted to the measured pixels.
 
-    Raw, every measured pixel has weight 1, and I_FF averages out over the many cells of a plane. Levelled, I is
-    first divided by I smoothed over about two reciprocal cells, A, and the fit has A as weight: it minimises
-    sum (I - A S)^2 / A, so that the few cells where I_FF is strongest do not decide alone. I_FF then follows by
-    regularised, band-limited division (`form_factor_given_order`).
+    On the raw plane, every measured pixel has weight 1, and I_FF averages out over the many cells of a plane. On the
+    levelled plane, I is first divided by A, which is I smoothed over about two reciprocal cells, and A is the weight of
+    the fit: it minimises sum (I - A S)^2 / A, so that the few cells with the strongest I_FF do not dominate. I_FF
+    follows by regularised, band-limited division (`form_factor_given_order`).
 
     Args:
-        levelled: False for the raw plane.
+        levelled: whether to level the plane first.
     """
 
     def __init__(self, levelled: bool = False) -> None:
@@ -82,7 +81,7 @@ class SeriesOnRawPlane:
         """Split the planes of one or more cases.
 
         Raises:
-            InputError: a plane has no measured pixel or is not spanned by its axes.
+            InputError: if a plane has no measured pixel or is not spanned by its axes.
         """
         return _predict(self._split, cases)
 
@@ -91,7 +90,7 @@ class SeriesOnRawPlane:
         level = (
             levelled(case.scattering, case.mask, case.lattice) if self._levelled else np.ones_like(measured)
         )
-        # Divided by as it is: its minimum, which normalisation takes away, is part of I.
+        # Not normalised before the division, because the minimum of S is part of I.
         order = fit_order(case.scattering, case.mask, level, case.lattice)
         smoothers = cell_smoothers(case.lattice, SCALES)
         form_factor = form_factor_given_order(case.scattering, measured, order, smoothers)
@@ -99,14 +98,14 @@ class SeriesOnRawPlane:
 
 
 class AlternatingLeastSquares:
-    """I_FF and I_SRO by turns, each fitted given the other, on the known lattice.
+    """Alternating least squares on the known lattice: I_FF and I_SRO are fitted in turn, each given the other.
 
-    I_SRO in each bin of the zone is the sum of I over the sum of I_FF, least squares with weight 1 / I_FF; I_FF is
-    as in `form_factor_given_order`, smoothed over a whole reciprocal cell until the last round, and over a
-    quarter of one then. It starts from I smoothed over a cell.
+    I_SRO in each bin of the zone is the sum of I over the sum of I_FF, which is least squares with weight 1 / I_FF.
+    I_FF comes from `form_factor_given_order`, smoothed over a whole reciprocal cell in all rounds but the last, and
+    over a quarter of one in the last. The start is I smoothed over a cell.
 
     Args:
-        rounds: how many times each is found; on training planes nothing changes after 3.
+        rounds: how often each component is fitted; on training planes nothing changes after 3.
     """
 
     title = "alternating least squares, known lattice"
@@ -139,13 +138,13 @@ class AlternatingLeastSquares:
 
 
 class LowPassHighPass:
-    """No lattice: I_FF is I smoothed with a Gaussian of fixed width, I_SRO is I divided by it.
+    """Low-pass filter without a lattice: I_FF is I smoothed with a Gaussian of fixed width, I_SRO is I divided by it.
 
-    The quotient is I / (I_FF + 1 % of its maximum), cut at its 99.9th percentile because a few wild pixels would
-    set the scale. Missing pixels of I_SRO are the smoothed quotient around them.
+    The quotient is I / (I_FF + 1 % of its maximum), clipped at its 99.9th percentile because a few outliers would
+    otherwise set the scale. Missing pixels of I_SRO are filled with the smoothed quotient of their surroundings.
 
     Args:
-        width_pixels: standard deviation; the default is the best on training planes.
+        width_pixels: standard deviation of the Gaussian [pixels]; the default is the best on training planes.
     """
 
     title = "low pass and the rest, no lattice"
@@ -169,11 +168,11 @@ class LowPassHighPass:
 
 
 class MeanPlane:
-    """The mean plane of given truths in spread space: of all answers that ignore the input, the best.
+    """The mean of the true planes in spread space, which is the best answer that ignores the input.
 
     Args:
-        form_factor: linear, in [0, 1], (256, 256).
-        short_range_order: likewise.
+        form_factor: mean I_FF (256, 256), linear in [0, 1].
+        short_range_order: mean I_SRO, likewise.
     """
 
     title = "mean plane of these very truths"
@@ -183,12 +182,15 @@ class MeanPlane:
         self._form_factor, self._short_range_order = form_factor, short_range_order
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
-        """The same two planes for every case."""
+        """Return the same two planes for every case."""
         return _predict(lambda case: (self._form_factor, self._short_range_order), cases)
 
 
-def mean_planes(store: Store, samples: int) -> tuple[Planes, Planes]:
-    """For `MeanPlane`: means in spread space of both components over the first `samples` truths, linear again."""
+def compute_mean_planes(store: Store, samples: int) -> tuple[Planes, Planes]:
+    """Average both components in spread space over the first `samples` truths of a store, for `MeanPlane`.
+
+    Returns I_FF and I_SRO, each (256, 256), linear in [0, 1].
+    """
     totals = np.zeros((len(COMPONENTS), PIXELS, PIXELS))
     for index in range(samples):
         sample = store.sample(index)
@@ -199,9 +201,9 @@ def mean_planes(store: Store, samples: int) -> tuple[Planes, Planes]:
 
 
 class UniformNoise:
-    """The paper's baseline: uniform on [-1, 1] in spread space, a random stream for each plane and component.
+    """The paper's baseline: uniform noise on [-1, 1] in spread space, with a random stream per plane and component.
 
-    Expected MSE 1/3 + the mean of s^2 over the truth.
+    Its expected MSE is 1/3 + the mean of s^2 over the truth.
 
     Args:
         seed: of the streams.
@@ -214,7 +216,7 @@ class UniformNoise:
         self.description: Mapping[str, Any] = {"method": "uniform_noise", "seed": seed}
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
-        """Noise that depends on the seed and the numbers of the cases alone."""
+        """Return noise that depends only on the seed and the numbers of the cases."""
         return _predict(lambda case: (self._noise(case.number, 0), self._noise(case.number, 1)), cases)
 
     def _noise(self, number: int, component: int) -> Planes:
@@ -223,13 +225,13 @@ class UniformNoise:
 
 
 class InputAsIs:
-    """The input itself as both components, missing pixels at 0: no factorisation at all."""
+    """The input itself as both components, with missing pixels at 0: no factorisation at all."""
 
     title = "the input as it is"
     description: Mapping[str, Any] = {"method": "input_as_is"}
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
-        """The normalised inputs.
+        """Return the normalised inputs.
 
         Raises:
             InputError: as `dsfunet.planes.preprocessing.normalise`.

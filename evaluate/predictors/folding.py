@@ -1,4 +1,4 @@
-"""Pieces of the methods without a network: smoothing over missing pixels, folding into one Brillouin zone."""
+"""Steps of the methods without a network: form factors by division, folding into one zone, averages over shells."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from dsfunet.lattice.smoothing import Smoother, smooth_ratio
 from evaluate.predictors.cases import Case
 
 SCALES = (0.25, 0.5, 1.0, 2.0)
-"""Widths of the Gaussians that smooth a form factor, in standard deviations of a reciprocal cell."""
+"""Widths of the Gaussians that smooth a form factor, in units of `LatticePlane.cell_deviation`."""
 
 ZONE_BINS = 24
-"""Bins of the folded zone along each axis; of 16, 24 and 32 the best on training planes."""
+"""Bins of the folded zone along each axis; the best of 16, 24 and 32 on training planes."""
 
 _ZONE_SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -20,20 +20,26 @@ _ZONE_SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)
 def form_factor_given_order(
     scattering: Planes, weight: Planes, order: Planes, smoothers: Sequence[Smoother]
 ) -> Planes:
-    """I_FF by regularised, band-limited division: smoothed w I S over smoothed w S^2 (`smooth_ratio`).
+    """Compute I_FF by regularised, band-limited division: smoothed w I S over smoothed w S^2 (`smooth_ratio`).
 
-    That is the least-squares factor of S in the neighbourhood of each pixel, so pixels where S vanishes, or
-    which are missing (w = 0), decide nothing.
+    This is the least-squares factor of S in the neighbourhood of each pixel. Pixels with S = 0 and missing pixels
+    (w = 0) therefore do not contribute.
+
+    Args:
+        scattering: intensity I (256, 256).
+        weight: w (256, 256), 0 for missing pixels.
+        order: short-range order S (256, 256).
+        smoothers: Gaussians from narrow to wide.
     """
     weighted = weight * order
     return smooth_ratio(weighted * scattering, weighted * order, smoothers)
 
 
 class Zone:
-    """One Brillouin zone in bins of the fractional indices, and the way of a plane's pixels into it.
+    """One reciprocal cell divided into bins of fractional indices, and the bin of each pixel of a plane.
 
     Args:
-        case: whose lattice counts.
+        case: test case with the plane and its lattice.
     """
 
     def __init__(self, case: Case) -> None:
@@ -47,14 +53,14 @@ class Zone:
         ]
 
     def fold(self, plane: Planes) -> Planes:
-        """Sum over the pixels of each bin, shape (ZONE_BINS, ZONE_BINS)."""
+        """Sum a plane (256, 256) over the pixels of each bin; returns shape (ZONE_BINS, ZONE_BINS)."""
         total = np.bincount(self._bin.reshape(-1), plane.reshape(-1), ZONE_BINS**2)
         return total.reshape(ZONE_BINS, ZONE_BINS).astype(np.float32)
 
     def order(self, numerator: Planes, denominator: Planes) -> Planes:
-        """I_SRO on the plane's pixels: sums in each bin divided, empty bins filled from their neighbours.
+        """Return I_SRO on the pixels of the plane (256, 256), scaled to a maximum of 1.
 
-        Scaled to maximum 1.
+        It is the ratio of the sums in each bin; empty bins are filled from their neighbours.
         """
         zone = smooth_ratio(self.fold(numerator), self.fold(denominator), self._smoothers)
         zone = np.maximum(zone, 0)
@@ -63,9 +69,9 @@ class Zone:
 
 
 def shell_average(case: Case) -> Planes:
-    """Mean of the measured intensity over shells of |Q|, smoothed over a reciprocal cell, on every pixel.
+    """Average the measured intensity over shells of |Q| and smooth it over a reciprocal cell; returns (256, 256).
 
-    Shells are a pixel wide; those without a measured pixel take the mean of the nearest that have some.
+    Shells are one pixel wide. A shell without measured pixels takes its value from the nearest shells that have some.
     """
     plane = case.plane
     pixel = float(np.sqrt(np.linalg.norm(np.cross(plane.step_u, plane.step_v))))

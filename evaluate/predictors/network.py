@@ -1,4 +1,4 @@
-"""The networks as a predictor, in one of three evaluation modes."""
+"""The networks as predictors: alone in one of three evaluation modes, or followed by lattice mode."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,61 +17,62 @@ from dsfunet.planes.preprocessing import spread, unspread
 from dsfunet.planes.turns import rotate_and_flip, undo_rotation_and_flip
 from evaluate.predictors.cases import Case, Prediction
 
-Way = Literal["deterministic", "dropout", "turns"]
+PassKind = Literal["deterministic", "dropout", "turns"]
 
 SYMMETRIES = 8
-"""Turns and flips of a square plane."""
+"""Number of rotations and reflections of a square plane."""
 
-_SMALLEST_PASSES = 2
+_FEWEST_PASSES = 2
 
 
 @dataclass(frozen=True)
 class Mode:
-    """How often a plane goes through the networks, and what differs between the passes.
+    """An evaluation mode: how many passes a plane makes through the networks, and what differs between them.
 
-    `deterministic` is one pass; `dropout:n` is n passes with dropout on, the noise z of the paper; `turns:n` is
-    the first n of the eight turns and flips of the square, each turned back. Of several passes the mean in spread
-    space is the answer and their standard deviation (n - 1 in the denominator) its uncertainty.
+    `deterministic` is one pass. `dropout:n` is n passes with dropout switched on, which is the noise z of Fuller &
+    Rudden (2024). `turns:n` is n passes over the first n of the eight rotated and reflected copies of the plane, each
+    output turned back. The answer is the mean of the passes in spread space, and their standard deviation (n - 1 in the
+    denominator) is its uncertainty.
     """
 
-    way: Way = "deterministic"
+    kind: PassKind = "deterministic"
     passes: int = 1
 
     @classmethod
     def parse(cls, text: str) -> "Mode":
-        """A mode from its name, such as `dropout:16`.
+        """Parse a mode such as `dropout:16`.
 
         Raises:
-            InputError: it is not one.
+            InputError: if the text is not a mode.
         """
-        way, _, count = text.partition(":")
-        if way == "deterministic" and not count:
+        kind, _, count = text.partition(":")
+        if kind == "deterministic" and not count:
             return cls()
-        most = {"dropout": 1000, "turns": SYMMETRIES}.get(way)
-        if most is None or not count.isdecimal() or not _SMALLEST_PASSES <= int(count) <= most:
+        largest = {"dropout": 1000, "turns": SYMMETRIES}.get(kind)
+        if largest is None or not count.isdecimal() or not _FEWEST_PASSES <= int(count) <= largest:
             raise InputError(
-                f"mode {text!r}: expected deterministic, dropout:N with N of {_SMALLEST_PASSES} to 1000, or"
-                f" turns:N with N of {_SMALLEST_PASSES} to {SYMMETRIES}"
+                f"mode {text!r}: this is not an evaluation mode; expected deterministic, dropout:N with N from"
+                f" {_FEWEST_PASSES} to 1000, or turns:N with N from {_FEWEST_PASSES} to {SYMMETRIES}"
             )
-        return cls("dropout" if way == "dropout" else "turns", int(count))
+        return cls("dropout" if kind == "dropout" else "turns", int(count))
 
     def __str__(self) -> str:
-        return self.way if self.way == "deterministic" else f"{self.way}:{self.passes}"
+        return self.kind if self.kind == "deterministic" else f"{self.kind}:{self.passes}"
 
 
 class NetworkPredictor:
     """Both generators as a predictor.
 
-    Planes go through one batch of a fixed size after another, and the dropout of a plane is seeded by its number:
-    answers do not depend on how planes are shared out over processes.
+    All batches have one fixed size, and the dropout of a plane is seeded by its number. The answers therefore do not
+    depend on how planes are distributed over processes.
 
     Args:
         factorizer: the networks.
-        mode: how they are asked.
+        mode: evaluation mode; None is `deterministic`.
         seed: of the dropout.
 
     Raises:
-        InputError: the mode asks for dropout, and a network has none.
+        InputError: if the mode needs dropout and the networks have none.
     """
 
     def __init__(self, factorizer: Factorizer, mode: Mode | None = None, seed: int = 0) -> None:
@@ -86,7 +87,7 @@ class NetworkPredictor:
             for layer in network.modules()
             if isinstance(layer, NoiseDropout) and layer.probability > 0
         ]
-        if self.mode.way == "dropout" and not self._dropouts:
+        if self.mode.kind == "dropout" and not self._dropouts:
             raise InputError(
                 f"mode {self.mode}: the networks of {factorizer.generators.source} have no dropout; expected"
                 f" deterministic or turns:{SYMMETRIES}"
@@ -94,12 +95,12 @@ class NetworkPredictor:
 
     @property
     def title(self) -> str:
-        """For tables."""
-        return "the networks" if self.mode.way == "deterministic" else f"the networks, {self.mode}"
+        """Name of the method in tables."""
+        return "the networks" if self.mode.kind == "deterministic" else f"the networks, {self.mode}"
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """Which weights, how asked, and on what kind of device."""
+        """Weights, mode, kind of device and batch size."""
         return {
             "weights": self.factorizer.generators.source,
             "digest": self.factorizer.generators.digest,
@@ -109,23 +110,23 @@ class NetworkPredictor:
         }
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
-        """Split planes, in the order given; asked again of the very same, it gives the answer it gave.
+        """Split planes; a second call with the same `cases` object returns the first answer without computing it again.
 
         Raises:
-            InputError: a plane has nothing to factorise.
+            InputError: if a plane has nothing to factorise.
         """
         if self._last is None or self._last[0] is not cases:
-            # On a GPU exact and repeatable, whichever does the work; on a CPU this changes nothing.
+            # Makes a GPU exact and repeatable; on a CPU it changes nothing.
             with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
                 self._last = cases, self._split(cases)
         return self._last[1]
 
     def _split(self, cases: Sequence[Case]) -> Prediction:
         planes, masks = np.stack([case.scattering for case in cases]), np.stack([case.mask for case in cases])
-        if self.mode.way == "deterministic":
+        if self.mode.kind == "deterministic":
             answer = self.factorizer(planes, mask=masks)
             return Prediction(answer.form_factor, answer.short_range_order)
-        # Mean and sum of squared differences pass by pass (Welford), for any number of them in little memory.
+        # Welford's update of mean and squared differences needs little memory for any number of passes.
         mean = np.zeros((2, *planes.shape))
         squares = np.zeros_like(mean)
         for number in range(self.mode.passes):
@@ -140,8 +141,8 @@ class NetworkPredictor:
     def _pass(
         self, number: int, planes: Planes, masks: npt.NDArray[np.bool_], cases: Sequence[Case]
     ) -> Planes:
-        """Both components (2, n, 256, 256), in spread space, of one pass."""
-        if self.mode.way == "turns":
+        """Return both components (2, n, 256, 256) of one pass, in spread space."""
+        if self.mode.kind == "turns":
             answer = self.factorizer(rotate_and_flip(planes, number), mask=rotate_and_flip(masks, number))
             both = np.stack([answer.form_factor, answer.short_range_order])
             return spread(undo_rotation_and_flip(both, number))
@@ -150,7 +151,7 @@ class NetworkPredictor:
     def _dropout_pass(self, number: int, case: Case) -> Planes:
         device = self.factorizer.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            # One number for each plane and pass: streams of torch take no more.
+            # Torch seeds a stream with a single number, so seed, plane and pass are combined into one.
             seeds = np.random.SeedSequence([self._seed, case.number, number])
             torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
             for layer in self._dropouts:
@@ -164,10 +165,10 @@ class NetworkPredictor:
 
 
 class LatticeModePredictor:
-    """The networks, and then the lattice: `Factorizer.split_on_lattice`, where it accepts the lattice.
+    """The networks followed by lattice mode on the true lattice (`Factorizer.split_on_lattice`).
 
     Args:
-        network: the networks; what they answered to the same cases just before is not asked again.
+        network: the networks; their answer to the same cases is reused if they gave it just before.
     """
 
     title = "the networks in lattice mode"
@@ -177,10 +178,10 @@ class LatticeModePredictor:
         self.description: Mapping[str, Any] = {"method": "lattice_mode", "network": network.description}
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
-        """Split planes; where the lattice does not fit, the networks' answer stands.
+        """Split planes; keep the answer of the networks where lattice mode rejects the lattice.
 
         Raises:
-            InputError: a plane has nothing to factorise.
+            InputError: if a plane has nothing to factorise.
         """
         answer = self._network(cases)
         form_factors, orders = answer.form_factor.copy(), answer.short_range_order.copy()
@@ -194,10 +195,10 @@ class LatticeModePredictor:
 
 
 class LatticeFoundPredictor:
-    """The networks, and then lattice mode on the lattice found from the plane: they are told Q, but not the cell.
+    """The networks followed by lattice mode on the lattice found from the plane; Q is known, the cell is not.
 
     Args:
-        network: the networks; what they answered to the same cases just before is not asked again.
+        network: the networks; their answer to the same cases is reused if they gave it just before.
     """
 
     title = "the networks and the lattice they find"
@@ -207,10 +208,10 @@ class LatticeFoundPredictor:
         self.description: Mapping[str, Any] = {"method": "lattice_found", "network": network.description}
 
     def __call__(self, cases: Sequence[Case]) -> Prediction:
-        """Split planes; where no lattice convinces, the networks' answer stands.
+        """Split planes; keep the answer of the networks where no lattice is accepted.
 
         Raises:
-            InputError: a plane has nothing to factorise.
+            InputError: if a plane has nothing to factorise.
         """
         answer = self._network(cases)
         form_factors, orders = answer.form_factor.copy(), answer.short_range_order.copy()

@@ -1,4 +1,4 @@
-"""The predictors that a report names, and making them in each process that needs them."""
+"""The names of all predictors, and the function that makes predictors from their names."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,35 +24,35 @@ NOISE = "noise"
 LATTICE_MODE = "lattice_mode"
 LATTICE_FOUND = "lattice_found"
 SERIES = "series"
-LEVELLED = "series_levelled"
+SERIES_LEVELLED = "series_levelled"
 BASELINES = (
     "shell_average",
     SERIES,
-    LEVELLED,
+    SERIES_LEVELLED,
     "alternating",
     "low_high_pass",
     "mean_plane",
     "input",
     NOISE,
 )
-"""Predictors that need no network, in the order of the tables."""
+"""Predictors without a network, in the order of the tables."""
 
-KNOWS_THE_LATTICE = frozenset({LATTICE_MODE, "shell_average", SERIES, LEVELLED, "alternating"})
-"""Predictors that are told the lattice; the networks are not."""
+GIVEN_THE_LATTICE = frozenset({LATTICE_MODE, "shell_average", SERIES, SERIES_LEVELLED, "alternating"})
+"""Predictors that use the true lattice; the networks alone do not."""
 
 
 @dataclass(frozen=True)
 class PredictorSettings:
-    """What predictors are made from; it crosses to other processes, and the weights do not.
+    """Settings of all predictors; they are sent to worker processes, which load the weights themselves.
 
     Attributes:
         weights: `release`, a checkpoint or a folder of safetensors.
-        mode: how the networks are asked.
+        mode: evaluation mode of the networks, as `evaluate.predictors.network.Mode` parses it.
         device: where the networks run, as torch names it.
         batch_size: planes that go through the networks at once.
-        seed: of the dropout and of the noise.
-        mean_plane: the .npz file of `evaluate.predictors.classical.mean_planes`, what the predictor `mean_plane`
-        answers.
+        seed: of the dropout and of the noise baseline.
+        mean_plane: .npz file with the result of `evaluate.predictors.classical.compute_mean_planes`, which the
+            predictor `mean_plane` returns.
     """
 
     weights: str
@@ -64,12 +64,13 @@ class PredictorSettings:
 
 
 def make_predictors(settings: PredictorSettings, names: Iterable[str]) -> dict[str, Predictor]:
-    """The named predictors, in the order given; `network` may name its mode, as in `network turns:8`.
+    """Make predictors by name, in the order given.
 
-    Those that go on from the networks' answer share the networks.
+    The name `network` may be followed by a mode, as in `network turns:8`. Predictors that start from the answer of the
+    networks share one copy of them.
 
     Raises:
-        InputError: there is no such predictor, or it cannot be made.
+        InputError: if there is no predictor of that name, or it cannot be made.
     """
     made: dict[str, Predictor] = {}
     for name in names:
@@ -89,7 +90,9 @@ def _make(settings: PredictorSettings, name: str, made: Mapping[str, Predictor])
         factorizer = load_factorizer(settings.weights, settings.device, settings.batch_size)
         return NetworkPredictor(factorizer, Mode.parse(mode or settings.mode), settings.seed)
     if name not in _BASELINES:
-        raise InputError(f"predictor {name!r}: expected one of {', '.join(BASELINES)}")
+        raise InputError(
+            f"predictor {name!r}: there is no such method; expected one of {', '.join(BASELINES)}"
+        )
     return _BASELINES[name](settings)
 
 
@@ -102,7 +105,7 @@ def _mean_plane(settings: PredictorSettings) -> Predictor:
 _BASELINES: dict[str, Callable[[PredictorSettings], Predictor]] = {
     "shell_average": lambda _: ShellAverageAndFolding(),
     SERIES: lambda _: SeriesOnRawPlane(),
-    LEVELLED: lambda _: SeriesOnRawPlane(levelled=True),
+    SERIES_LEVELLED: lambda _: SeriesOnRawPlane(levelled=True),
     "alternating": lambda _: AlternatingLeastSquares(),
     "low_high_pass": lambda _: LowPassHighPass(),
     "mean_plane": _mean_plane,

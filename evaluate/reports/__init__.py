@@ -1,1 +1,1 @@
-"""Reports, tables, pictures and model cards from an evaluation."""
+"""Report folders, their tables and pictures, the comparison of two reports, model cards and training curves."""

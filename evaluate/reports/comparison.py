@@ -1,4 +1,4 @@
-"""Two reports on the same planes, plane by plane: which weights are better, and how sure that is."""
+"""The comparison of two reports on the same planes: which weights are better, with confidence intervals."""
 
 import json
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from evaluate.metrics.measures import MEASURES, PRODUCT_MEASURES, Measure
-from evaluate.reports.report import PLANES_FILE, REPORT_FILE
+from evaluate.reports.markdown import padded_table
+from evaluate.reports.report_folder import PLANES_FILE, REPORT_FILE
 from evaluate.reports.tables import NETWORK, TITLES
-from evaluate.reports.tables import table as markdown_table
 from evaluate.runs.evaluation import FORMAT
-from evaluate.runs.units import read_arrays
+from evaluate.runs.work_units import read_arrays
 
 STATISTICS = ("mean", "median", "90th percentile")
 _RESAMPLES_AT_ONCE = 50
@@ -28,11 +28,11 @@ class Difference:
         component: `form_factor`, `short_range_order` or `product`.
         measure: name of the measure.
         statistic: one of STATISTICS.
-        first: its value in the first report.
-        second: and in the second.
-        low: lower end of the interval of their difference.
-        high: upper end.
-        better: which report is better with that confidence, 1 or 2; 0 where the interval holds 0.
+        first: value in the first report.
+        second: value in the second report.
+        low: lower end of the interval of the difference.
+        high: upper end of this interval.
+        better: report that is better with this confidence, 1 or 2; 0 if the interval contains 0.
     """
 
     component: str
@@ -45,7 +45,7 @@ class Difference:
     better: int
 
 
-def compare(
+def compare_reports(
     first: Path,
     second: Path,
     predictors: tuple[str, str] = (NETWORK, NETWORK),
@@ -53,26 +53,27 @@ def compare(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[Difference]:
-    """Paired bootstrap over planes (Efron & Tibshirani 1993): both reports are resampled by the same planes.
+    """Compare two reports by a paired bootstrap over planes (Efron & Tibshirani 1993).
 
-    Differences of single planes are small beside the spread of the planes, so the pairing is what makes an interval
-    narrow. Intervals are percentiles of the resampled differences.
+    Both reports are resampled with the same planes. This pairing makes the intervals narrow, because planes differ much
+    more from each other than the two answers to one plane. Intervals are percentiles of the resampled differences.
 
     Args:
         first: folder of a report.
-        second: folder of another, on the same planes; it may be the same folder, for two of its predictors.
-        predictors: whose scores are compared, of the first and of the second.
+        second: folder of another report on the same planes, or the same folder to compare two of its predictors.
+        predictors: predictor of the first report and predictor of the second.
         resamples: bootstrap resamples, at least 100.
         confidence: of the intervals, between 0 and 1.
         seed: of the resampling.
 
     Raises:
-        InputError: a folder holds no report, the planes differ, or a predictor was not scored.
+        InputError: if a folder holds no report, the planes differ, a predictor was not scored, or a number is out of
+            range.
     """
-    if resamples < 100 or not 0 < confidence < 1:
-        raise InputError(
-            f"{resamples} resamples and confidence {confidence}: expected at least 100 and a share between 0 and 1"
-        )
+    if resamples < 100:
+        raise InputError(f"--resamples is {resamples}; expected 100 or more")
+    if not 0 < confidence < 1:
+        raise InputError(f"--confidence is {confidence}; expected a number between 0 and 1")
     (one, planes_one), (two, planes_two) = _read(first), _read(second)
     _check_same_planes(one, two, first, second)
     both = [
@@ -95,11 +96,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
         plain = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
         if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-            raise ValueError(f"its report.json is not of format {FORMAT}")
+            raise ValueError(f"{REPORT_FILE} is not of format {FORMAT}")
         return plain, read_arrays(folder / PLANES_FILE)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{folder}: expected a report of `python -m evaluate`, with {REPORT_FILE} and {PLANES_FILE} ({error})"
+            f"{folder}: this is not a report ({error}); expected a report of `python -m evaluate` with {REPORT_FILE}"
+            f" and {PLANES_FILE}"
         ) from error
 
 
@@ -107,9 +109,9 @@ def _check_same_planes(one: dict[str, Any], two: dict[str, Any], first: Path, se
     stores = [plain["provenance"]["stores"]["validation"] for plain in (one, two)]
     same = [(store["digest"], store["planes"]) for store in stores]
     if same[0] != same[1]:
-        said = [f"{planes} planes of {digest[:12]}" for digest, planes in same]
+        found = [f"{planes} planes (digest {digest[:12]})" for digest, planes in same]
         raise InputError(
-            f"{first} is of {said[0]} and {second} of {said[1]}: expected reports on the same planes"
+            f"{first} scores {found[0]} and {second} scores {found[1]}; expected reports on the same planes"
         )
 
 
@@ -125,7 +127,9 @@ def _scores_of(planes: dict[str, Array], predictor: str, folder: Path) -> dict[s
     }
     if not found:
         names = sorted({name.split("/")[0] for name in planes if "/" in name})
-        raise InputError(f"{folder}: holds no scores of {predictor!r}, expected one of {', '.join(names)}")
+        raise InputError(
+            f"{folder}: the report has no scores of {predictor!r}; expected one of {', '.join(names)}"
+        )
     return found
 
 
@@ -143,7 +147,7 @@ def _differences(
     pair = np.stack([first[kept], second[kept]])
     if not pair.size:
         return []
-    # Every measure is resampled by the same planes.
+    # Every measure is resampled with the same planes.
     rng = np.random.default_rng(seed)
     count = pair.shape[1]
     resampled = []
@@ -167,13 +171,13 @@ def _differences(
 
 
 def _statistics(values: Array) -> Array:
-    """STATISTICS over the last axis, along a new first axis."""
+    """Compute STATISTICS over the last axis, along a new first axis."""
     return np.stack([values.mean(axis=-1), *np.percentile(values, (50, 90), axis=-1)])
 
 
 def comparison_table(differences: list[Difference], confidence: float) -> list[str]:
-    """The differences in Markdown."""
-    verdicts = ("no difference shown", "the first is better", "the second is better")
+    """Return the differences as a Markdown table."""
+    conclusions = ("no significant difference", "the first is better", "the second is better")
     rows = [
         [
             TITLES[each.component],
@@ -183,18 +187,18 @@ def comparison_table(differences: list[Difference], confidence: float) -> list[s
             f"{each.second:.5g}",
             f"{each.second - each.first:+.3g}",
             f"{each.low:+.3g} to {each.high:+.3g}",
-            verdicts[each.better],
+            conclusions[each.better],
         ]
         for each in differences
     ]
     header = [
         "",
         "measure",
-        "of planes",
+        "statistic",
         "first",
         "second",
         "second - first",
         f"{100 * confidence:g} % interval",
         "",
     ]
-    return markdown_table(header, rows)
+    return padded_table(header, rows)

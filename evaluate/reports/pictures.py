@@ -1,4 +1,4 @@
-"""The pictures of a report, drawn with matplotlib's object interface: no display, no global state."""
+"""The pictures of a report, drawn with matplotlib's object interface, without a display or global state."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from matplotlib.image import AxesImage
 from dsfunet.planes.preprocessing import COMPONENTS, spread
 from evaluate.metrics.errors import PAPER_MARKS
 from evaluate.predictors.registry import NETWORK
-from evaluate.runs.evaluation import Picture, Report
+from evaluate.runs.evaluation import GalleryPlane, Report
 
 TITLES = {"form_factor": "form factor", "short_range_order": "short-range order"}
-# Two colours that stay apart for the colour-blind (Okabe and Ito).
+# Two colours that colour-blind readers can tell apart (Okabe and Ito).
 COLOURS = {"form_factor": "#0072B2", "short_range_order": "#D55E00"}
-# Scores of zero have no place on a logarithmic axis: they are counted in its first bin.
+# A score of zero has no place on a logarithmic axis, so it is counted in the first bin.
 _SMALLEST = 1e-6
 
 
@@ -29,9 +29,10 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def distribution(report: Report) -> Figure:
-    """MSE of all planes on a logarithmic axis, as a histogram and cumulative, as in the paper's supplement, figure 6.
+    """Draw the distribution of the MSE over planes, as a histogram and cumulative.
 
-    Both components, the paper's marks, and the mean of the noise baseline.
+    As in figure 6 of the paper's supplement, with both components on a logarithmic axis, the paper's marks, and the
+    mean of the noise baseline.
     """
     scores = {name: np.maximum(report.planes[f"{NETWORK}/{name}/mse"], _SMALLEST) for name in COMPONENTS}
     noise = {
@@ -40,7 +41,7 @@ def distribution(report: Report) -> Figure:
     everything = np.concatenate([*scores.values(), list(noise.values()), list(PAPER_MARKS.values())])
     low, high = np.floor(np.log10(everything.min())), np.ceil(np.log10(everything.max()))
     count = len(scores["form_factor"])
-    # Few planes in narrow bins are a comb; many in wide ones hide the shape.
+    # Narrow bins with few planes look like a comb; wide bins with many planes hide the shape.
     bins_per_decade = 4 if count < 200 else 8 if count < 2000 else 16
     bins = np.logspace(low, high, int(high - low) * bins_per_decade + 1)
     figure = _figure(10.5, 4.4)
@@ -75,7 +76,10 @@ def distribution(report: Report) -> Figure:
 
 
 def curves(report: Report) -> Figure:
-    """Mean MSE against the share of missing pixels and, where it was measured, against counts: a row a component."""
+    """Draw the mean MSE against the share of missing pixels and against counts, one row per component.
+
+    The panels against counts stay empty if the noise curve was not measured.
+    """
     missing, noisy = report.plain["missing_curve"], report.plain["noise_curve"]
     figure = _figure(10.5, 6.4)
     grid: npt.NDArray[Any] = figure.subplots(2, 2, squeeze=False)
@@ -86,7 +90,7 @@ def curves(report: Report) -> Figure:
         shares = [50 * (point["from"] + point["to"]) for point in missing]
         for name in names:
             errors = [point["mse"][name][component] for point in missing]
-            # One label for both rows and columns.
+            # One legend entry per method for all panels.
             label = titles[name] if component == COMPONENTS[0] else None
             left.plot(shares, errors, marker=".", color=colours[name], label=label)
         for name in noisy[0]["mse"] if noisy else []:
@@ -113,7 +117,7 @@ def curves(report: Report) -> Figure:
 
 
 def calibration(report: Report) -> Figure:
-    """Rms error of pixels against their predicted standard deviation, and the line on which both are equal."""
+    """Draw the rms error of pixels against their predicted standard deviation, and the line where both are equal."""
     figure = _figure(5.4, 4.6)
     axes = figure.add_subplot()
     found = report.plain["uncertainty"]
@@ -138,7 +142,7 @@ def calibration(report: Report) -> Figure:
 
 
 def gallery(report: Report) -> Figure:
-    """Best, median and worst plane of each component: input, truth, output, difference, in spread space."""
+    """Draw the best, median and worst plane of each component: input, truth, output and difference, in spread space."""
     rows = len(report.gallery)
     figure = _figure(9.6, 2.2 * rows + 0.6)
     grid: npt.NDArray[Any] = figure.subplots(rows, 4, squeeze=False)
@@ -155,7 +159,7 @@ def gallery(report: Report) -> Figure:
     return figure
 
 
-def _gallery_row(row: npt.NDArray[Any], picture: Picture) -> list[AxesImage]:
+def _gallery_row(row: npt.NDArray[Any], picture: GalleryPlane) -> list[AxesImage]:
     truth, output = spread(getattr(picture.truth, picture.component)), spread(picture.output)
     shown = np.ma.masked_array(spread(picture.case.scattering), ~picture.case.mask)
     intensity = colormaps["magma"].with_extremes(bad="0.6")

@@ -1,11 +1,12 @@
-"""The tables of a report in Markdown, made from the plain values of report.json alone."""
+"""report.md and its tables, made only from the plain values of report.json."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from dsfunet.planes.preprocessing import COMPONENTS
 from evaluate.metrics.errors import COMMON_MARK, PAPER_MARKS
 from evaluate.metrics.measures import MEASURES, PRODUCT_MEASURES
+from evaluate.reports.markdown import padded_table
 
 TITLES = {"form_factor": "I_FF", "short_range_order": "I_SRO", "product": "both"}
 NETWORK = "network"
@@ -14,30 +15,26 @@ _HEADLINES = {"mean": "the mean", "median": "the median", "percentile_90": "the 
 _SCORE_HEADER = ("mean", "median", "90th percentile", "under the paper's mark", f"under {COMMON_MARK:g}")
 
 
-def markdown(plain: dict[str, Any]) -> str:
-    """The whole of report.md."""
+def report_markdown(plain: dict[str, Any]) -> str:
+    """Return the whole of report.md."""
     store = plain["provenance"]["stores"]["validation"]
     some = (
         ""
         if store["planes"] == store["planes_of_the_store"]
         else f", the first of {store['planes_of_the_store']}"
     )
-    space = plain["provenance"]["feature_space"]["name"]
     mode = plain["provenance"]["weights"]["mode"]
-    counted = plain["table"]["validation"]["form_factor"]["score"].get("distance_planes")
-    distances = "too few planes for any" if counted is None else f"the first {counted} planes of each set"
     lines = [
         f"# {store['planes']} planes of {store['name']}{some}",
         "",
         *(line for warning in plain["warnings"] for line in (f"> **Warning.** {warning}", "")),
-        f"Evaluation mode: {mode}. On average {100 * plain['missing_share']:.0f} % of a plane was missing from the"
-        " input; errors are of whole planes, missing pixels included, in spread space s = 2 sqrt(x) - 1 in [-1, 1]"
-        " unless said otherwise.",
+        f"Evaluation mode: {mode}. On average {100 * plain['missing_share']:.0f} % of the pixels of an input plane were"
+        " missing. Errors cover whole planes, including the missing pixels, and are given in spread space,"
+        " s = 2 sqrt(x) - 1 in [-1, 1], unless stated otherwise.",
         "",
         "## The paper's Table 1",
         "",
-        f"FID and KID are in the feature space of **{space}**, over {distances}: compare them with others of that"
-        " space and number only. The deviation of KID is that of its subsets, which share planes.",
+        _about_distances(plain),
         "",
         *paper_table(plain),
         "",
@@ -45,37 +42,50 @@ def markdown(plain: dict[str, Any]) -> str:
         "",
         "![distribution of the errors](distribution.png)",
         "",
-        "What the paper states of its own scores:",
+        "Limits that the paper states for its own scores:",
         "",
         *_limits_table(plain),
         "",
-        "## Beside methods that need no network, and in lattice mode",
+        "## Comparison with lattice mode and with methods without a network",
         "",
-        "Methods marked with a lattice are told the cell and the axes of the plane, which the networks are not.",
+        'Methods with "known" in the column "lattice" use the cell and the axes of the plane. The networks alone do'
+        " not.",
         "",
-        *rivals_table(plain),
+        *methods_table(plain),
         "",
-        *_rivals_in_words(plain),
+        *_better_methods(plain),
         "",
-        "## Everything measured",
+        "## All measures",
         "",
         *_measures_table(plain),
         "",
-        "`evaluate/metrics/measures.py` defines each.",
+        "The measures are defined in `evaluate/metrics/measures.py`.",
         "",
     ]
     for name, classes in plain["by"].items():
         lines += [f"## By {name}", "", *class_table(name, classes), ""]
     lines += [*_curves(plain), *_uncertainty(plain)]
-    lines += ["## Best, median and worst", "", "![gallery](gallery.png)", "", "## Where this comes from", ""]
+    lines += ["## Best, median and worst planes", "", "![gallery](gallery.png)", "", "## Provenance", ""]
     lines += [f"- {name}: {value}" for name, value in _flat(plain["provenance"])]
     return "\n".join(lines) + "\n"
 
 
-def paper_table(plain: dict[str, Any]) -> list[str]:
-    """The layout of the paper's Table 1: a row a metric and component, a column a set of planes, then noise.
+def _about_distances(plain: dict[str, Any]) -> str:
+    space = plain["provenance"]["feature_space"]["name"]
+    planes = plain["table"]["validation"]["form_factor"]["score"].get("distance_planes")
+    if planes is None:
+        return f"FID and KID (feature space **{space}**) are left out because there are too few planes."
+    return (
+        f"FID and KID are computed in the feature space **{space}** over the first {planes} planes of each set. They"
+        " can only be compared with values in the same space over the same number of planes. The standard deviation of"
+        " KID is that of its subsets, which share planes."
+    )
 
-    The titles of distances say in which feature space they are.
+
+def paper_table(plain: dict[str, Any]) -> list[str]:
+    """Return the paper's Table 1: one row per metric and component, one column per set of planes, then noise.
+
+    The titles of FID and KID name their feature space.
     """
     validation = plain["table"]["validation"]
     columns = {name: plain["table"][name] for name in ("training", "validation") if name in plain["table"]}
@@ -95,20 +105,20 @@ def paper_table(plain: dict[str, Any]) -> list[str]:
         "noise vs truth",
         "noise vs noise",
     ]
-    return table(header, rows)
+    return padded_table(header, rows)
 
 
 def _paper_cell(scores: dict[str, float], metric: str) -> str:
     if metric == "unit":
         return f"{scores['mse'] / 4:.4g}"
-    if metric not in scores:  # one plane has no distribution
+    if metric not in scores:  # a single plane has no distribution
         return "-"
     spread = f" \N{PLUS-MINUS SIGN} {scores['kid_std']:.2g}" if metric == "kid" else ""
     return f"{scores[metric]:.4g}{spread}"
 
 
 def score_table(plain: dict[str, Any]) -> list[str]:
-    """Distribution of the MSE over planes, a row a component, and noise beside it."""
+    """Return the distribution of the MSE over planes, one row per component, with the noise baseline."""
     rows = []
     for component in COMPONENTS:
         scores = plain["predictors"][NETWORK]["measures"][component]["mse"]
@@ -122,7 +132,7 @@ def score_table(plain: dict[str, Any]) -> list[str]:
                 "-" if ratio is None else f"{ratio:.1f}",
             ]
         )
-    return table(["", *_SCORE_HEADER, "noise vs truth", "noise / mean"], rows)
+    return padded_table(["", *_SCORE_HEADER, "noise vs truth", "noise / mean"], rows)
 
 
 def _score_cells(scores: dict[str, Any], component: str) -> list[str]:
@@ -140,11 +150,11 @@ def _limits_table(plain: dict[str, Any]) -> list[str]:
         [each["name"], f"{each['ours']:.3g}", f"under {each['paper']:g}", "yes" if each["kept"] else "**no**"]
         for each in plain["limits"]
     ]
-    return table(["", "ours", "the paper's", "kept"], rows)
+    return padded_table(["", "ours", "the paper's", "kept"], rows)
 
 
-def rivals_table(plain: dict[str, Any]) -> list[str]:
-    """Every predictor's errors, a row a component and predictor."""
+def methods_table(plain: dict[str, Any]) -> list[str]:
+    """Return the errors of all predictors, one row per component and predictor."""
     rows = [
         [
             TITLES[component],
@@ -155,24 +165,24 @@ def rivals_table(plain: dict[str, Any]) -> list[str]:
         for component in COMPONENTS
         for each in plain["predictors"].values()
     ]
-    return table(["", "method", "lattice", *_SCORE_HEADER], rows)
+    return padded_table(["", "method", "lattice", *_SCORE_HEADER], rows)
 
 
-def _rivals_in_words(plain: dict[str, Any]) -> list[str]:
-    """Where a method that needs no network does better than the networks, said outright."""
+def _better_methods(plain: dict[str, Any]) -> list[str]:
+    """Return one sentence per method and component with smaller errors than the networks alone."""
     own = plain["predictors"][NETWORK]["measures"]
     lines = []
     for component in COMPONENTS:
         for name, each in plain["predictors"].items():
             theirs, ours = each["measures"][component]["mse"], own[component]["mse"]
             better = [title for key, title in _HEADLINES.items() if theirs[key] < ours[key]]
-            # The mean plane is made of the truths it is scored on: no method.
+            # The mean plane is made from the truths that it is scored on, so it is not a method.
             if name not in (NETWORK, "mean_plane") and better:
                 lines.append(
                     f"- **{TITLES[component]}: {each['title']} beats the networks alone** in {' and '.join(better)}"
-                    f" ({theirs['mean']:.4f} against {ours['mean']:.4f} on average)."
+                    f" (mean {theirs['mean']:.4f} against {ours['mean']:.4f})."
                 )
-    return lines or ["Nothing beats the networks alone in mean, median or 90th percentile."]
+    return lines or ["No method beats the networks alone in mean, median or 90th percentile."]
 
 
 def _measures_table(plain: dict[str, Any]) -> list[str]:
@@ -181,7 +191,7 @@ def _measures_table(plain: dict[str, Any]) -> list[str]:
         for name, measure in {**MEASURES, **PRODUCT_MEASURES}.items():
             for each in plain["predictors"].values():
                 found = each["measures"].get(part, {}).get(name)
-                # Errors of the others are above; here stand those that were measured in full.
+                # Only predictors with all measures; the errors of the others are in the table above.
                 if found is not None and "product" in each["measures"]:
                     rows.append(
                         [
@@ -195,11 +205,13 @@ def _measures_table(plain: dict[str, Any]) -> list[str]:
                             "" if measure.smaller_is_better else "larger is better",
                         ]
                     )
-    return table(["", "measure", "method", "mean", "10th percentile", "median", "90th percentile", ""], rows)
+    return padded_table(
+        ["", "measure", "method", "mean", "10th percentile", "median", "90th percentile", ""], rows
+    )
 
 
 def class_table(name: str, classes: dict[str, Any]) -> list[str]:
-    """Scores of classes of planes, such as those of one lattice, in Markdown; `name` says by what they are sorted."""
+    """Return the scores of classes of planes as a table; `name` is the breakdown, such as "lattice"."""
     rows = [
         [
             TITLES[component],
@@ -210,11 +222,11 @@ def class_table(name: str, classes: dict[str, Any]) -> list[str]:
         for component in COMPONENTS
         for label, scores in classes.items()
     ]
-    return table(["", name, "planes", *_SCORE_HEADER], rows)
+    return padded_table(["", name, "planes", *_SCORE_HEADER], rows)
 
 
 def _curves(plain: dict[str, Any]) -> list[str]:
-    lines = ["## Against missing pixels and noise", "", "![curves](curves.png)", ""]
+    lines = ["## Errors against missing pixels and noise", "", "![curves](curves.png)", ""]
     titles = {name: each["title"] for name, each in plain["predictors"].items()}
     if plain["noise_curve"]:
         names = list(plain["noise_curve"][0]["mse"])
@@ -228,7 +240,7 @@ def _curves(plain: dict[str, Any]) -> list[str]:
             ]
             for point in plain["noise_curve"]
         ]
-        lines += [*table(header, rows), ""]
+        lines += [*padded_table(header, rows), ""]
     return lines
 
 
@@ -251,25 +263,16 @@ def _uncertainty(plain: dict[str, Any]) -> list[str]:
     return [
         "## Uncertainty",
         "",
-        f"Mode {found['mode']} on {found['planes']} planes: the spread of its passes as the uncertainty of a pixel."
-        " Were errors Gaussian, 68.3 % and 95.4 % of pixels would lie within one and two honest deviations; the"
-        " factor is rms error over rms deviation, by which these would have to be multiplied.",
+        f"Mode {found['mode']} on {found['planes']} planes. The standard deviation between its passes is taken as the"
+        " uncertainty of a pixel. For Gaussian errors and correct deviations, 68.3 % and 95.4 % of the pixels lie"
+        " within one and two deviations. The factor is rms error over rms deviation: the deviations would have to be"
+        " multiplied by it.",
         "",
-        *table(header, rows),
+        *padded_table(header, rows),
         "",
         "![calibration](calibration.png)",
         "",
     ]
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table with columns padded to one width, so that it reads well in a terminal too."""
-    cells = [list(header), *(list(row) for row in rows)]
-    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
-    lines = [f"| {' | '.join(row)} |" for row in padded]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return lines
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

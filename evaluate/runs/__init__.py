@@ -1,1 +1,1 @@
-"""An evaluation run: planned, split into units of work, resumed and summed up."""
+"""An evaluation from request to report: the plan, its work units, their execution, and the summary."""

@@ -1,4 +1,4 @@
-"""One evaluation from what is asked to a `Report`: checks first, then the units of its plan, then the numbers."""
+"""An evaluation from request to report: checks first, then the work units of its plan, then the summary."""
 
 import dataclasses
 import time
@@ -14,36 +14,32 @@ from dsfunet.files import replacing
 from dsfunet.planes.preprocessing import COMPONENTS
 from evaluate.metrics.feature_spaces import FeatureSpace, choose_feature_space
 from evaluate.predictors.cases import Case, CaseReader, Truth
-from evaluate.predictors.classical import mean_planes
+from evaluate.predictors.classical import compute_mean_planes
 from evaluate.predictors.network import Mode, NetworkPredictor
-from evaluate.predictors.registry import KNOWS_THE_LATTICE, NETWORK, NOISE, make_predictors
+from evaluate.predictors.registry import GIVEN_THE_LATTICE, NETWORK, NOISE, make_predictors
 from evaluate.runs import summary
-from evaluate.runs.planning import (
-    TRAINING,
-    UNCERTAINTY,
-    VALIDATION,
-    Request,
-    make_plan,
-    open_stores,
-    planes_of,
-)
+from evaluate.runs.devices import one_thread
+from evaluate.runs.execution import gather_stage, run_plan
+from evaluate.runs.plan import UNCERTAINTY, Plan, make_plan
 from evaluate.runs.provenance import (
     check_trained,
     check_unseen,
     describe_store,
     describe_surroundings,
+    digest_of,
+    digest_of_code,
     recipe_warnings,
 )
-from evaluate.runs.running import digest_of, digest_of_code, gather, one_thread, run
-from evaluate.runs.units import Arrays, Plan
+from evaluate.runs.request import TRAINING, VALIDATION, EvaluationRequest, open_stores, scored_planes
+from evaluate.runs.work_units import Arrays
 
 FORMAT = 2
 """Version of report.json."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One plane of the gallery: whose rank it shows, its score, and the planes that are drawn."""
+class GalleryPlane:
+    """A plane of the gallery: the component and its rank (best, median, worst), the MSE, and the planes to draw."""
 
     component: str
     rank: str
@@ -55,53 +51,56 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything measured in one evaluation.
+    """All results of an evaluation.
 
     Attributes:
-        plain: the numbers of report.json.
-        planes: measures of single planes by name, each (n,), for the CSV and for comparing two reports.
-        ways: how planes are sorted.
-        gallery: planes to be drawn.
-        timing: what differs from run to run.
+        plain: content of report.json in plain values.
+        planes: measures of single planes by name, each (n,), for planes.csv and for comparing two reports.
+        breakdowns: classes of planes.
+        gallery: planes to draw.
+        timing: running times, which differ from run to run.
     """
 
     plain: dict[str, Any]
     planes: Arrays
-    ways: tuple[summary.Breakdown, ...]
-    gallery: tuple[Picture, ...]
+    breakdowns: tuple[summary.Breakdown, ...]
+    gallery: tuple[GalleryPlane, ...]
     timing: dict[str, Any]
 
 
-def evaluate(request: Request, parts: Path, device: str, processes: int, progress: bool = True) -> Report:
-    """Score weights on the planes of a store, beside predictors that need no network.
+def evaluate(
+    request: EvaluationRequest, parts: Path, device: str, processes: int, progress: bool = True
+) -> Report:
+    """Score weights on the planes of a store, and baselines without a network on the same planes.
 
-    The numbers do not depend on the number of processes, nor on interruptions.
+    The numbers depend neither on the number of processes nor on interruptions.
 
     Args:
-        request: what is asked.
-        parts: folder for what is done so far; run again, an interrupted evaluation goes on from there.
-        device: where networks run, `cpu` or `cuda`.
-        processes: how many work at once.
+        request: the settings of the evaluation.
+        parts: folder for intermediate results; an interrupted evaluation continues from them.
+        device: where the networks run, `cpu` or `cuda`.
+        processes: number of parallel processes.
         progress: show a progress bar.
 
     Raises:
-        InputError: something asked for is not there, does not fit, or cannot judge these weights.
+        InputError: if weights or planes are missing or damaged, an option does not fit them, or the weights were
+            trained on the species of these planes.
     """
     began = time.perf_counter()
     stores = open_stores(request)
-    network = _network(request, device)
+    network = _describe_network(request, device)
     trained = network.card.get("data", {})
     warnings = _warnings(request, stores, trained)
     weights = None if request.inception_weights is None else Path(request.inception_weights)
-    space, said = choose_feature_space(weights, device, request.features)
-    if said is not None:
-        warnings.append(said)
+    space, warning = choose_feature_space(weights, device, request.features)
+    if warning is not None:
+        warnings.append(warning)
     plan = make_plan(request, stores, parts, device, space)
     provenance = _provenance(request, stores, network, space, device)
-    # The digest of the code stands for its commit, which changes with every word of documentation.
-    decided = {**provenance, "surroundings": {**provenance["surroundings"], "code": digest_of_code()}}
-    key = digest_of([decided, dataclasses.asdict(plan)])
-    done_before = run(
+    # The digest of the code replaces its commit, which also changes with the documentation.
+    identity = {**provenance, "surroundings": {**provenance["surroundings"], "code": digest_of_code()}}
+    key = digest_of([identity, dataclasses.asdict(plan)])
+    done_before = run_plan(
         plan, parts, processes, progress, key, lambda: _write_mean_planes(plan, stores[VALIDATION])
     )
     with one_thread():
@@ -113,30 +112,31 @@ def evaluate(request: Request, parts: Path, device: str, processes: int, progres
 
 
 @dataclass(frozen=True)
-class _Network:
-    """The networks that are judged, without their weights."""
+class _NetworkDescription:
+    """Description and model card of the evaluated networks."""
 
     description: dict[str, Any]
     card: dict[str, Any]
 
 
-def _network(request: Request, device: str) -> _Network:
+def _describe_network(request: EvaluationRequest, device: str) -> _NetworkDescription:
+    """Load the networks once, which checks the weights and both modes before the work begins."""
     from dsfunet.factorize.loading import load_factorizer
 
     factorizer = load_factorizer(request.weights, device, request.batch_size)
     predictor = NetworkPredictor(factorizer, Mode.parse(request.mode), request.seed)
     if request.uncertainty_samples:
         NetworkPredictor(factorizer, Mode.parse(request.uncertainty_mode), request.seed)
-    return _Network(dict(predictor.description), factorizer.generators.card)
+    return _NetworkDescription(dict(predictor.description), factorizer.generators.card)
 
 
-def _warnings(request: Request, stores: dict[str, Store], trained: dict[str, Any]) -> list[str]:
+def _warnings(request: EvaluationRequest, stores: dict[str, Store], trained: dict[str, Any]) -> list[str]:
     store = stores[VALIDATION]
-    planes = planes_of(request, stores, VALIDATION)
+    planes = scored_planes(request, stores, VALIDATION)
     found = check_unseen(trained, store, planes, request.allow_trained_species)
     found += recipe_warnings(trained, store)
     if TRAINING in stores:
-        found += check_trained(trained, stores[TRAINING], planes_of(request, stores, TRAINING))
+        found += check_trained(trained, stores[TRAINING], scored_planes(request, stores, TRAINING))
     split = store.attributes.get("split")
     if split != VALIDATION:
         found.append(
@@ -146,13 +146,18 @@ def _warnings(request: Request, stores: dict[str, Store], trained: dict[str, Any
 
 
 def _provenance(
-    request: Request, stores: dict[str, Store], network: _Network, space: FeatureSpace, device: str
+    request: EvaluationRequest,
+    stores: dict[str, Store],
+    network: _NetworkDescription,
+    space: FeatureSpace,
+    device: str,
 ) -> dict[str, Any]:
     named = {"shards", "training_shards", "weights", "inception_weights"}
     return {
         "weights": network.description,
         "stores": {
-            name: describe_store(store, planes_of(request, stores, name)) for name, store in stores.items()
+            name: describe_store(store, scored_planes(request, stores, name))
+            for name, store in stores.items()
         },
         "settings": {name: value for name, value in dataclasses.asdict(request).items() if name not in named},
         "feature_space": {"name": space.name, **space.description},
@@ -162,7 +167,7 @@ def _provenance(
 
 def _write_mean_planes(plan: Plan, store: Store) -> None:
     if "mean_plane" in plan.stages[0].predictors and not Path(plan.settings.mean_plane).exists():
-        means = mean_planes(store, plan.stages[0].planes)
+        means = compute_mean_planes(store, plan.stages[0].planes)
         with replacing(plan.settings.mean_plane) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **dict(zip(COMPONENTS, means, strict=True)))  # type: ignore[arg-type]
 
@@ -172,10 +177,10 @@ def _report(
 ) -> Report:
     gathered, seconds = {}, {}
     for number, stage in enumerate(plan.stages):
-        gathered[stage.name], spent = gather(plan, parts, number)
+        gathered[stage.name], spent = gather_stage(plan, parts, number)
         seconds[stage.name] = {name: value / stage.planes for name, value in spent.items()}
     arrays, stage = gathered[VALIDATION], plan.stages[0]
-    ways = summary.breakdowns(stores[VALIDATION], arrays["missing_share"], arrays["signal"])
+    breakdowns = summary.breakdowns(stores[VALIDATION], arrays["missing_share"], arrays["signal"])
     predictors = make_predictors(plan.settings, stage.predictors)
     measured = {name: summary.measures_of(arrays, name) for name in stage.predictors}
     equal = min(len(gathered[name]["missing_share"]) for name in stores)
@@ -192,13 +197,13 @@ def _report(
             name: {
                 "title": predictors[name].title,
                 "description": dict(predictors[name].description),
-                "knows_the_lattice": name in KNOWS_THE_LATTICE,
+                "knows_the_lattice": name in GIVEN_THE_LATTICE,
                 "measures": measured[name],
             }
             for name in stage.predictors
         },
         "training": summary.measures_of(gathered[TRAINING], NETWORK) if TRAINING in stores else None,
-        "by": summary.by_class(arrays, NETWORK, ways),
+        "by": summary.by_class(arrays, NETWORK, breakdowns),
         "missing_curve": summary.missing_curve(arrays, rivals),
         "noise_curve": _noise_curve(plan, gathered),
         "uncertainty": _uncertainty(plan, gathered),
@@ -213,13 +218,14 @@ def _report(
         for component in COMPONENTS
     }
     kept = {name: values for name, values in arrays.items() if values.ndim == 1}
-    return Report(plain, kept, ways, gallery, {"seconds_per_plane": seconds})
+    return Report(plain, kept, breakdowns, gallery, {"seconds_per_plane": seconds})
 
 
 def _noise_curve(plan: Plan, gathered: dict[str, Arrays]) -> list[dict[str, Any]]:
-    """MSE against counts in the brightest pixel, the noisiest first, and last of the same planes as they are stored.
+    """Return the MSE against the counts in the brightest pixel, noisiest first; the last point is noise as stored.
 
-    Counts are of the exact product: where a store has background or Bragg residue, the counted planes have none.
+    New noise is drawn for the exact product: these planes have no background or Bragg residue, even if the stored
+    planes have.
     """
     noisy = [stage for stage in plan.stages if stage.counts is not None]
     points: list[dict[str, Any]] = [
@@ -242,21 +248,21 @@ def _uncertainty(plan: Plan, gathered: dict[str, Arrays]) -> dict[str, Any] | No
     if not found:
         return None
     [stage] = found
-    [asked] = stage.predictors
-    once = {name: values[: stage.planes] for name, values in gathered[VALIDATION].items()}
+    [predictor] = stage.predictors
+    in_report = {name: values[: stage.planes] for name, values in gathered[VALIDATION].items()}
     return {
-        "mode": asked.partition(" ")[2],
+        "mode": predictor.partition(" ")[2],
         "planes": stage.planes,
-        "mse": summary.mean_errors(gathered[UNCERTAINTY], [asked])[asked],
-        "mse_of_the_report_on_these": summary.mean_errors(once, [NETWORK])[NETWORK],
-        "calibration": summary.calibration(gathered[UNCERTAINTY], asked),
+        "mse": summary.mean_errors(gathered[UNCERTAINTY], [predictor])[predictor],
+        "mse_of_the_report_on_these": summary.mean_errors(in_report, [NETWORK])[NETWORK],
+        "calibration": summary.calibration(gathered[UNCERTAINTY], predictor),
     }
 
 
-def _gallery(network: Any, reader: CaseReader, arrays: Arrays) -> tuple[Picture, ...]:
-    """The best, median and worst plane of each component.
+def _gallery(network: Any, reader: CaseReader, arrays: Arrays) -> tuple[GalleryPlane, ...]:
+    """Return the best, median and worst plane of each component.
 
-    They are factorised once more: keeping all outputs until the ranks are known would take gigabytes.
+    They are factorised again, because keeping all outputs until the ranks are known would take gigabytes.
     """
     pictures = []
     for component in COMPONENTS:
@@ -264,5 +270,5 @@ def _gallery(network: Any, reader: CaseReader, arrays: Arrays) -> tuple[Picture,
         for rank, plane in summary.ranked(scores).items():
             case, truth = reader(plane)
             output = getattr(network([case]), component)[0]
-            pictures.append(Picture(component, rank, float(scores[plane]), case, truth, output))
+            pictures.append(GalleryPlane(component, rank, float(scores[plane]), case, truth, output))
     return tuple(pictures)

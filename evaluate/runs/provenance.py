@@ -1,8 +1,11 @@
-"""Where a report comes from, and whether its planes can judge its weights at all."""
+"""The provenance of a report, and checks that its planes are a fair test of the weights."""
 
+import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from dsfunet.data.store import Store
@@ -10,12 +13,12 @@ from dsfunet.environment import describe_code, describe_machine
 from dsfunet.errors import InputError
 
 _LIBRARIES = ("numpy", "scipy", "torch", "torch-fidelity", "torchmetrics", "zarr")
-# Which planes of a recipe are drawn and how they are stored, not what they are like.
-_NOT_THE_WORLD = {"samples", "samples_per_shard", "seed", "monte_carlo_sets"}
+# Entries of a recipe that decide which planes are drawn and how they are stored, not what planes look like.
+_NOT_ABOUT_PLANES = {"samples", "samples_per_shard", "seed", "monte_carlo_sets"}
 
 
 def describe_store(store: Store, planes: int) -> dict[str, Any]:
-    """Which planes are scored, in plain values."""
+    """Describe the first `planes` planes of a store in plain values."""
     kept = ("split", "recipe_digest", "species_digest", "code_version")
     return {
         "name": store.path.name,
@@ -27,7 +30,7 @@ def describe_store(store: Store, planes: int) -> dict[str, Any]:
 
 
 def describe_surroundings(device: str) -> dict[str, Any]:
-    """Machine, code and versions: the same report comes out only where they are the same."""
+    """Describe machine, code and versions of libraries; only where these agree is a report the same byte for byte."""
     return {
         "machine": describe_machine(device),
         "code": describe_code(),
@@ -37,16 +40,16 @@ def describe_surroundings(device: str) -> dict[str, Any]:
 
 
 def check_unseen(trained: Mapping[str, Any], store: Store, planes: int, allowed: bool) -> list[str]:
-    """Refuse to score planes of species that weights were trained on; returns warnings.
+    """Refuse to score planes of species that the weights were trained on; returns warnings.
 
     Args:
-        trained: what the weights' card says of their training data; empty where there is no card.
+        trained: description of the training data in the model card; empty if there is no card.
         store: the planes.
-        planes: how many of them, from the first.
-        allowed: score them all the same, with a warning.
+        planes: how many planes are scored, from the first.
+        allowed: score these planes anyway and return a warning.
 
     Raises:
-        InputError: a species was trained on and that is not allowed.
+        InputError: if a species was used in training and that is not allowed.
     """
     known = trained.get("species")
     if known is None:
@@ -59,8 +62,8 @@ def check_unseen(trained: Mapping[str, Any], store: Store, planes: int, allowed:
     some = ", ".join(seen[:3]) + (" and others" if len(seen) > 3 else "")
     if not allowed:
         raise InputError(
-            f"{store.path}: shows {len(seen)} of the species that the weights were trained on ({some}); expected"
-            " planes of others, or --allow-trained-species true"
+            f"{store.path}: the planes show {len(seen)} of the species that the weights were trained on ({some});"
+            " use planes of other species, or --allow-trained-species true"
         )
     return [
         f"{store.path.name} shows {len(seen)} of the species that the weights were trained on ({some}): these"
@@ -69,7 +72,7 @@ def check_unseen(trained: Mapping[str, Any], store: Store, planes: int, allowed:
 
 
 def check_trained(trained: Mapping[str, Any], store: Store, planes: int) -> list[str]:
-    """Warn where planes that are given as training planes are not of what the weights were trained on."""
+    """Return a warning if planes given as training planes are not of the species that the weights were trained on."""
     known, split = trained.get("species"), store.attributes.get("split")
     others = [] if known is None else sorted({*store.species(planes)} - {*known})
     if split == "train" and not others:
@@ -79,7 +82,7 @@ def check_trained(trained: Mapping[str, Any], store: Store, planes: int) -> list
 
 
 def recipe_warnings(trained: Mapping[str, Any], store: Store) -> list[str]:
-    """Warn where planes were made by another recipe than the weights' training data."""
+    """Return a warning if planes were made by another recipe than the training data of the weights."""
     given, used = store.attributes.get("recipe"), trained.get("recipe")
     if not isinstance(given, dict) or not isinstance(used, dict):
         return [] if used is None else [f"{store.path.name} does not say by which recipe it was made."]
@@ -94,9 +97,9 @@ def recipe_warnings(trained: Mapping[str, Any], store: Store) -> list[str]:
 
 def _differences(used: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> list[str]:
     found = []
-    for name in {*used, *given} - (set() if prefix else _NOT_THE_WORLD):
+    for name in {*used, *given} - (set() if prefix else _NOT_ABOUT_PLANES):
         if name not in used or name not in given:
-            # A recipe of an older version has no entry for what came later.
+            # The recipe of an older version lacks the entries that were added later.
             found.append(f"{prefix}{name} (not on record for both)")
             continue
         before, after = used[name], given[name]
@@ -105,3 +108,19 @@ def _differences(used: Mapping[str, Any], given: Mapping[str, Any], prefix: str 
         elif before != after:
             found.append(f"{prefix}{name}")
     return found
+
+
+def digest_of(content: object) -> str:
+    """Return the SHA-256 of plain values."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of_code() -> str:
+    """Return the SHA-256 of the sources of dsfunet and evaluate, so that results of different code are not mixed."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[2]
+    for package in ("dsfunet", "evaluate"):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

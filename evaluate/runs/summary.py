@@ -1,4 +1,4 @@
-"""What the measures of many planes say together: the numbers of report.json, from arrays alone."""
+"""The summary of an evaluation: the numbers of report.json, computed from the measures of all planes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,23 @@ from dsfunet.errors import InputError
 from dsfunet.planes.preprocessing import COMPONENTS
 from evaluate.metrics.distances import distance
 from evaluate.metrics.errors import COMMON_MARK, PAPER_MARKS, summarise
-from evaluate.metrics.measures import COVERED, DEVIATION_EDGES, MEASURES, PRODUCT_MEASURES
+from evaluate.metrics.measures import COVERAGE, DEVIATION_EDGES, MEASURES, PRODUCT_MEASURES
 from evaluate.predictors.registry import NOISE
-from evaluate.runs.units import Arrays
+from evaluate.runs.work_units import Arrays
 
-_LATTICES = ("orthogonal", "hexagonal", "oblique")
-_MISSING_BINS = ("none", "under 10 %", "10-25 %", "25-40 %", "40 % and more")
-_FLOOR_BINS = ("under 0.03", "0.03-0.1", "0.1-0.3", "0.3-1", "1 and more")
-_SIGNAL_BINS = ("under 2 %", "2-5 %", "5-10 %", "10-20 %", "20 % and more")
+LATTICE_CLASSES = ("orthogonal", "hexagonal", "oblique")
+"""Names of the classes of `lattice_index`."""
+
+MISSING_CLASSES = ("none", "under 10 %", "10-25 %", "25-40 %", "40 % and more")
+"""Names of the classes of `missing_index`."""
+_FLOOR_CLASSES = ("under 0.03", "0.03-0.1", "0.1-0.3", "0.3-1", "1 and more")
+_SIGNAL_CLASSES = ("under 2 %", "2-5 %", "5-10 %", "10-20 %", "20 % and more")
 _CURVE_EDGES = np.array([0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55])
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """One way of sorting planes into classes: `index` (n,) points into `labels`."""
+    """A breakdown of planes into classes: `index` (n,) gives the position of each plane's class in `labels`."""
 
     name: str
     labels: tuple[str, ...]
@@ -35,16 +38,16 @@ class Breakdown:
 
 
 def breakdowns(store: Store, missing_share: Array, signal: Array) -> tuple[Breakdown, ...]:
-    """The ways in which a report sorts the first planes of a store, as many as there are shares.
+    """Return the breakdowns of a report, for the first n planes of a store.
 
     Args:
         store: the planes.
-        missing_share: share of missing pixels of each plane, in [0, 1].
-        signal: mean over the measured pixels of each plane, as a share of its brightest, in [0, 1].
+        missing_share: share of missing pixels of each plane (n,), in [0, 1].
+        signal: mean of the measured pixels of each plane over its brightest pixel (n,), in [0, 1].
     """
     count = len(missing_share)
     groups = tuple(sorted(set(store.attributes["species_groups"])))
-    # Both species of a pair are of one group, so the first tells.
+    # Both species of a pair belong to the same group, so the first one is enough.
     first = store.metadata("species")[:count, 0]
     group_of_species = np.array([groups.index(group) for group in store.attributes["species_groups"]])
     floors = store.metadata("short_range_order_floor")[:count]
@@ -52,16 +55,18 @@ def breakdowns(store: Store, missing_share: Array, signal: Array) -> tuple[Break
     return (
         Breakdown("species group", groups, group_of_species[first].astype(np.intp)),
         Breakdown("order kind", kinds, store.metadata("order_kind")[:count].astype(np.intp)),
-        Breakdown("lattice", _LATTICES, lattice_index(store.metadata("cell")[:count])),
-        Breakdown("missing pixels", _MISSING_BINS, missing_index(missing_share)),
-        Breakdown("mean signal over brightest", _SIGNAL_BINS, np.digitize(signal, (0.02, 0.05, 0.1, 0.2))),
-        # Where I_SRO hardly varies, normalising it to [0, 1] magnifies every error.
-        Breakdown("minimum of I_SRO over its range", _FLOOR_BINS, np.digitize(floors, (0.03, 0.1, 0.3, 1.0))),
+        Breakdown("lattice", LATTICE_CLASSES, lattice_index(store.metadata("cell")[:count])),
+        Breakdown("missing pixels", MISSING_CLASSES, missing_index(missing_share)),
+        Breakdown("mean signal over brightest", _SIGNAL_CLASSES, np.digitize(signal, (0.02, 0.05, 0.1, 0.2))),
+        # If I_SRO hardly varies, normalising it to [0, 1] magnifies every error.
+        Breakdown(
+            "minimum of I_SRO over its range", _FLOOR_CLASSES, np.digitize(floors, (0.03, 0.1, 0.3, 1.0))
+        ),
     )
 
 
 def lattice_index(cells: Array) -> npt.NDArray[np.intp]:
-    """Cells (n, 6), angles in degrees -> 0 all angles 90, 1 hexagonal (b unique, beta = 120), 2 any other."""
+    """Classify cells (n, 6), angles in degrees: 0 all angles 90, 1 hexagonal (b unique, beta = 120), 2 any other."""
     angles = cells[:, 3:]
     orthogonal = np.isclose(angles, 90.0).all(axis=1)
     hexagonal = np.isclose(angles, (90.0, 120.0, 90.0)).all(axis=1)
@@ -69,16 +74,16 @@ def lattice_index(cells: Array) -> npt.NDArray[np.intp]:
 
 
 def missing_index(missing_share: Array) -> npt.NDArray[np.intp]:
-    """Shares in [0, 1] of missing pixels -> 0 none, 1 under 10 %, 2 to 25 %, 3 to 40 %, 4 more."""
+    """Classify shares of missing pixels in [0, 1]: 0 none, 1 under 10 %, 2 up to 25 %, 3 up to 40 %, 4 more."""
     index = 1 + np.digitize(missing_share, (0.10, 0.25, 0.40))
     return np.where(missing_share == 0, 0, index).astype(np.intp)
 
 
 def measures_of(arrays: Arrays, predictor: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Component (and `product`) -> measure -> summary, of one predictor.
+    """Summarise the measures of one predictor: component (and `product`) -> measure -> summary.
 
     Raises:
-        InputError: a measure of a plane is not finite, and is not one that a plane may lack.
+        InputError: if a measure of a plane is not finite, unless it is one that may be undefined.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for part, known in (*((name, MEASURES) for name in COMPONENTS), ("product", PRODUCT_MEASURES)):
@@ -98,7 +103,7 @@ def measures_of(arrays: Arrays, predictor: str) -> dict[str, dict[str, dict[str,
 
 
 def _summary(values: Array, component: str | None) -> dict[str, Any]:
-    """Of a component, with the shares of planes under the paper's marks."""
+    """Summarise scores (n,); with a component, add the shares of planes under the paper's marks."""
     summary = summarise(values)
     plain: dict[str, Any] = {
         "planes": len(values),
@@ -114,9 +119,10 @@ def _summary(values: Array, component: str | None) -> dict[str, Any]:
 
 
 def main_table(arrays: Arrays, predictor: str, seed: int, distance_planes: int) -> dict[str, dict[str, Any]]:
-    """The paper's Table 1 for one set of planes: component -> distances, mean MSE, and those of noise.
+    """Compute the paper's Table 1 for one set of planes: component -> distances and mean MSE, also those of noise.
 
-    Distances are taken over the first `distance_planes` planes: only those of equal numbers can be compared.
+    Distances are taken over the first `distance_planes` planes, because only distances over equally many planes can be
+    compared.
     """
     table = {}
     for component in COMPONENTS:
@@ -151,23 +157,23 @@ def main_table(arrays: Arrays, predictor: str, seed: int, distance_planes: int) 
     return table
 
 
-def by_class(arrays: Arrays, predictor: str, ways: Sequence[Breakdown]) -> dict[str, Any]:
-    """Breakdown -> class -> component -> summary of the MSE; classes without planes are left out."""
+def by_class(arrays: Arrays, predictor: str, breakdowns: Sequence[Breakdown]) -> dict[str, Any]:
+    """Summarise the MSE by class: breakdown -> class -> component -> summary; empty classes are left out."""
     return {
-        way.name: {
+        each.name: {
             label: {
-                component: _summary(arrays[f"{predictor}/{component}/mse"][way.index == number], component)
+                component: _summary(arrays[f"{predictor}/{component}/mse"][each.index == number], component)
                 for component in COMPONENTS
             }
-            for number, label in enumerate(way.labels)
-            if np.any(way.index == number)
+            for number, label in enumerate(each.labels)
+            if np.any(each.index == number)
         }
-        for way in ways
+        for each in breakdowns
     }
 
 
 def missing_curve(arrays: Arrays, predictors: Sequence[str]) -> list[dict[str, Any]]:
-    """MSE against the share of missing pixels: for each bin that holds planes, the mean of every predictor."""
+    """Compute the mean MSE of every predictor in bins of the share of missing pixels; empty bins are left out."""
     share = arrays["missing_share"]
     points = []
     for low, high in pairwise(_CURVE_EDGES):
@@ -185,7 +191,7 @@ def missing_curve(arrays: Arrays, predictors: Sequence[str]) -> list[dict[str, A
 
 
 def mean_errors(arrays: Arrays, predictors: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Predictor -> component -> mean MSE over all planes."""
+    """Compute the mean MSE over all planes: predictor -> component -> MSE."""
     return _means(arrays, predictors, np.ones(len(arrays["missing_share"]), bool))
 
 
@@ -201,11 +207,11 @@ def _means(
 
 
 def calibration(arrays: Arrays, predictor: str) -> dict[str, Any]:
-    """How predicted standard deviations meet errors, by component.
+    """Compare predicted standard deviations with errors, by component.
 
-    `within_1` and `within_2` are shares of pixels (0.683 and 0.954 would be honest, were errors Gaussian); `factor`
-    is rms error over rms deviation, by which all deviations would have to be multiplied; `bins` has, by predicted
-    deviation, the rms of both and the share of pixels.
+    `within_1` and `within_2` are the shares of pixels with an error within one and two deviations (ideally 0.683 and
+    0.954 if errors are Gaussian). `factor` is rms error over rms deviation, by which all deviations would have to be
+    multiplied. `bins` lists, for each bin of predicted deviation, the rms of both and the share of pixels.
     """
     result = {}
     for component in COMPONENTS:
@@ -215,8 +221,8 @@ def calibration(arrays: Arrays, predictor: str) -> dict[str, Any]:
         )
         total = float(deviation.sum())
         result[component] = {
-            **{name: float(arrays[f"{predictor}/{component}/deviation_{name}"].mean()) for name in COVERED},
-            # None and not infinity, which JSON does not have.
+            **{name: float(arrays[f"{predictor}/{component}/deviation_{name}"].mean()) for name in COVERAGE},
+            # None because JSON has no infinity.
             "factor": float(np.sqrt(error.sum() / total)) if total > 0 else None,
             "bins": [
                 {
@@ -232,7 +238,7 @@ def calibration(arrays: Arrays, predictor: str) -> dict[str, Any]:
 
 
 def ranked(values: Array) -> Mapping[str, int]:
-    """The plane of the best, the median and the worst score, of equal ones the first."""
+    """Return the planes with the best, the median and the worst score (n,); the first of equal ones."""
     order = np.argsort(values, kind="stable")
     return {"best": int(order[0]), "median": int(order[(len(order) - 1) // 2]), "worst": int(order[-1])}
 
@@ -240,9 +246,9 @@ def ranked(values: Array) -> Mapping[str, int]:
 def limits(
     report_measures: Mapping[str, Any], table: Mapping[str, Any], inception: bool
 ) -> list[dict[str, Any]]:
-    """What the paper states of its scores, and whether ours keep to it: name, ours, mark, kept.
+    """Compare our scores with the limits that the paper states for its own: name, ours, limit, kept.
 
-    Of distances only those in the paper's own feature space, Inception's.
+    Distances are compared only in the paper's own feature space, Inception's.
     """
     found = []
     for component in COMPONENTS:

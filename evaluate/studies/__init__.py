@@ -1,1 +1,1 @@
-"""Studies beside the benchmark: calibration of uncertainties, the lattice search, and the verdict."""
+"""Studies besides the evaluation: calibration of uncertainties, search for lattices, and verdicts."""

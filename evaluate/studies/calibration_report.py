@@ -1,4 +1,4 @@
-"""The folder of `python -m evaluate calibration`: calibration.json, report.json, report.md and timing.json."""
+"""The report of `python -m evaluate calibration`: calibration.json, report.json, report.md and timing.json."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import Any
 from dsfunet.networks.calibration import CALIBRATED_PASSES, MODES, Calibration
 from dsfunet.networks.weights import CALIBRATION_FILE
 from dsfunet.planes.preprocessing import COMPONENTS
-from evaluate.reports.report_folder import markdown_table, percent, replacing_folder, write_values
+from evaluate.reports.markdown import compact_table, percent
+from evaluate.reports.report_folder import replacing_folder, write_values
 
 SHOWN_PASSES = 4
-"""Whose coverage report.md breaks down; report.json has that of the others."""
+"""Number of passes whose coverage report.md breaks down; report.json has all."""
 
 REPORT_FILES = (CALIBRATION_FILE, "report.json", "report.md", "timing.json")
 
@@ -19,10 +20,10 @@ _KEPT = ("store", "seed", "planes_fitted", "planes_judged")
 
 
 def calibration_file(calibration: Calibration, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """What lies beside the weights: the coefficients, where they come from, and what share of errors they cover."""
+    """Return the content of calibration.json: the coefficients, their provenance and their coverage."""
     coverage = {
-        mode: {name: by_passes[str(SHOWN_PASSES)]["all"] for name, by_passes in of.items()}
-        for mode, of in plain["coverage"].items()
+        mode: {name: by_passes[str(SHOWN_PASSES)]["all"] for name, by_passes in components.items()}
+        for mode, components in plain["coverage"].items()
     }
     return {
         **calibration.to_plain(),
@@ -34,10 +35,10 @@ def calibration_file(calibration: Calibration, plain: Mapping[str, Any]) -> dict
 def write_calibration(
     calibration: Calibration, plain: Mapping[str, Any], timing: Mapping[str, float], out: Path
 ) -> None:
-    """Write the folder, in place of an earlier one; all but timing.json the same byte for byte when made again.
+    """Write the report folder, replacing an earlier one; a failure leaves the earlier folder unchanged.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: if the folder cannot be written.
     """
     with replacing_folder(out) as folder:
         write_values(folder / CALIBRATION_FILE, calibration_file(calibration, plain))
@@ -47,61 +48,82 @@ def write_calibration(
 
 
 def calibration_tables(plain: Mapping[str, Any]) -> list[str]:
-    """The lines of report.md."""
+    """Return the lines of report.md."""
     store = plain["store"]
-    lines = [
+    return [
         "# Uncertainty of the components",
         "",
-        f"{store['planes']} of the {store['planes_of_the_store']} planes of {store['name']}, spread evenly over it;"
-        f" weights {plain['weights']}, seed {plain['seed']}. Planes take turns in noise. The calibration was fitted on"
-        f" {plain['planes_fitted']} of them; everything below is of the other {plain['planes_judged']}, which show none"
-        " of those pairs of molecules. Errors and sigmas are in spread space, s = 2 sqrt(x) - 1. Lattice mode: where it"
-        " accepts the lattice.",
+        f"{store['planes']} of the {store['planes_of_the_store']} planes of {store['name']}, spread evenly over the"
+        f" store; weights {plain['weights']}, seed {plain['seed']}. The noise level alternates from plane to plane. The"
+        f" calibration was fitted to {plain['planes_fitted']} of the planes. All numbers below are from the other"
+        f" {plain['planes_judged']} planes, which show none of those pairs of molecules. Errors and sigmas are in"
+        " spread space, s = 2 sqrt(x) - 1. Lattice mode includes only planes where it accepts the lattice.",
         *(f"\nWarning: {warning}" for warning in plain["warnings"]),
         "",
-        "## What several passes do",
+        *_pass_tables(plain["passes"]),
         "",
-        "MSE of the mean of the passes: mean, median, 90th percentile. Raw: their own standard deviation; a Gaussian"
-        " has 68.3 % and 95.4 % of the errors within one and two. Ranks: Spearman correlations with the errors, of"
-        " pixels within a plane and of planes; calibrated in brackets. Surer half: the MSE of the half of all pixels"
-        " with the smaller sigma, as a part of that of all. 95 %: how many sigmas hold 95 % of the errors. Linear:"
-        " errors of linear intensity within one and two of its sigmas, which is what a result holds.",
+        *_coverage_tables(plain["coverage"]),
+    ]
+
+
+def _pass_tables(passes_by_mode: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Effect of several passes",
+        "",
+        "- MSE: mean squared error of the mean of the passes: mean / median / 90th percentile over planes.",
+        "- Raw within 1, 2: share of the errors within one and two standard deviations between passes, not calibrated;"
+        " 68.3 % and 95.4 % for a Gaussian.",
+        "- Ranks: Spearman correlation of this standard deviation with the errors, over the pixels of a plane and over"
+        " planes; in brackets that of the calibrated sigma.",
+        "- Surer half: MSE of the half of all pixels with the smaller sigmas, divided by the MSE of all pixels.",
+        "- 95 %: number of calibrated sigmas that 95 % of the errors stay within.",
+        "- Linear within 1, 2: share of the errors of linear intensity within one and two of its sigmas; result files"
+        " hold linear intensity.",
     ]
     head = ["passes", "MSE", "raw within 1, 2", "ranks of pixels", "ranks of planes", "surer half"]
     head += ["median sigma", "95 %", "linear within 1, 2"]
-    for mode, component, table in _each(plain["passes"]):
-        rows = [
-            [
-                passes,
-                " / ".join(f"{of[name]:.5f}" for name in ("mse", "mse_median", "mse_90")),
-                # A single pass has no deviation.
-                f"{percent(of['raw_within_1'])}, {percent(of['raw_within_2'])}" if passes != "1" else "-",
-                f"{_raw(of['ranks_pixels_raw'], passes)} ({of['ranks_pixels']:.2f})",
-                f"{_raw(of['ranks_planes_raw'], passes)} ({of['ranks_planes']:.2f})",
-                f"{of['mse_of_surer_half']:.2f}",
-                f"{of['median_sigma']:.4f}",
-                f"{of['factor_95']:.2f}",
-                f"{percent(of['linear_within_1'])}, {percent(of['linear_within_2'])}",
-            ]
-            for passes, of in ((str(each), table[str(each)]) for each in CALIBRATED_PASSES)
-        ]
+    for mode, component, table in _by_mode_and_component(passes_by_mode):
+        rows = [_pass_row(str(passes), table[str(passes)]) for passes in CALIBRATED_PASSES]
         planes = table[str(SHOWN_PASSES)]["planes"]
-        lines += ["", f"{component}, {_TITLES[mode]} ({planes} planes):", "", *markdown_table(head, rows)]
-    lines += ["", "## Coverage", "", "Share of the errors within one and two calibrated sigmas."]
-    lines += ["", f"By the number of passes, all pixels; below, of {SHOWN_PASSES} passes."]
-    columns = [(mode, component) for mode, component, _ in _each(plain["coverage"])]
-    head = ["", *(f"{component}, {_TITLES[mode]}" for mode, component in columns)]
-    tables = [plain["coverage"][mode][component] for mode, component in columns]
-    rows = [[str(each), *(_covered(of[str(each)]["all"]) for of in tables)] for each in CALIBRATED_PASSES]
-    lines += ["", *markdown_table(["passes", *head[1:]], rows)]
-    if tables:
-        labels = list(tables[0][str(SHOWN_PASSES)])
-        rows = [[label, *(_covered(of[str(SHOWN_PASSES)][label]) for of in tables)] for label in labels]
-        lines += ["", *markdown_table(["pixels or planes", *head[1:]], rows)]
+        lines += ["", f"{component}, {_TITLES[mode]} ({planes} planes):", "", *compact_table(head, rows)]
     return lines
 
 
-def _each(tables: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+def _pass_row(passes: str, row: Mapping[str, float]) -> list[str]:
+    return [
+        passes,
+        " / ".join(f"{row[name]:.5f}" for name in ("mse", "mse_median", "mse_90")),
+        # A single pass has no deviation.
+        f"{percent(row['raw_within_1'])}, {percent(row['raw_within_2'])}" if passes != "1" else "-",
+        f"{_raw(row['ranks_pixels_raw'], passes)} ({row['ranks_pixels']:.2f})",
+        f"{_raw(row['ranks_planes_raw'], passes)} ({row['ranks_planes']:.2f})",
+        f"{row['mse_of_surer_half']:.2f}",
+        f"{row['median_sigma']:.4f}",
+        f"{row['factor_95']:.2f}",
+        f"{percent(row['linear_within_1'])}, {percent(row['linear_within_2'])}",
+    ]
+
+
+def _coverage_tables(coverage: Mapping[str, Any]) -> list[str]:
+    lines = ["## Coverage", "", "Share of the errors within one and two calibrated sigmas."]
+    lines += ["", "All pixels, by the number of passes:"]
+    columns = [(mode, component) for mode, component, _ in _by_mode_and_component(coverage)]
+    titles = [f"{component}, {_TITLES[mode]}" for mode, component in columns]
+    tables = [coverage[mode][component] for mode, component in columns]
+    rows = [
+        [str(passes), *(_covered(table[str(passes)]["all"]) for table in tables)]
+        for passes in CALIBRATED_PASSES
+    ]
+    lines += ["", *compact_table(["passes", *titles], rows)]
+    if tables:
+        labels = list(tables[0][str(SHOWN_PASSES)])
+        rows = [[label, *(_covered(table[str(SHOWN_PASSES)][label]) for table in tables)] for label in labels]
+        lines += ["", f"Classes of pixels and planes, {SHOWN_PASSES} passes:"]
+        lines += ["", *compact_table(["pixels or planes", *titles], rows)]
+    return lines
+
+
+def _by_mode_and_component(tables: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     return (
         (mode, component, tables[mode][component])
         for mode in MODES
@@ -110,8 +132,8 @@ def _each(tables: Mapping[str, Any]) -> Iterable[tuple[str, str, Mapping[str, An
     )
 
 
-def _covered(of: Mapping[str, float]) -> str:
-    return f"{percent(of['within_1'])}, {percent(of['within_2'])}" if of["pixels"] else "-"
+def _covered(shares: Mapping[str, float]) -> str:
+    return f"{percent(shares['within_1'])}, {percent(shares['within_2'])}" if shares["pixels"] else "-"
 
 
 def _raw(rank: float, passes: str) -> str:

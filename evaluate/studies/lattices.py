@@ -1,4 +1,4 @@
-"""How often the right lattice is found, what an answer on it is worth, and what becomes of wrong lattices."""
+"""`python -m evaluate lattices`: tests the search for lattices, and lattice mode on true, found and wrong ones."""
 
 import time
 from collections.abc import Mapping
@@ -18,34 +18,34 @@ from dsfunet.planes.preprocessing import COMPONENTS
 from evaluate.metrics.errors import spread_mse
 from evaluate.predictors.cases import Case, CaseReader, Truth
 from evaluate.predictors.network import NetworkPredictor
+from evaluate.runs.devices import one_thread
 from evaluate.runs.provenance import check_unseen, describe_store, describe_surroundings
-from evaluate.runs.running import one_thread
-from evaluate.runs.summary import lattice_index, missing_index
-from evaluate.studies.workers import measured
+from evaluate.runs.summary import LATTICE_CLASSES, MISSING_CLASSES, lattice_index, missing_index
+from evaluate.studies.workers import run_in_processes
 
 COUNTS = (1000.0, 100.0, 30.0)
-"""Noise levels beside the planes as stored, counts expected in the brightest pixel."""
+"""Noise levels besides the planes as stored: expected counts in the brightest pixel."""
 
-LEVELS: dict[str, float | None] = {"as stored": None, **{f"{each:g} counts": each for each in COUNTS}}
+NOISE_LEVELS: dict[str, float | None] = {"as stored": None, **{f"{each:g} counts": each for each in COUNTS}}
 """All noise levels by name."""
 
 SECONDS = ("networks", "find_lattice", "split_on_lattice")
-"""What is timed."""
+"""The steps whose running times are measured."""
 
 OUTCOMES = ("right", "equivalent", "wrong", "refused")
-"""What became of a plane: the lattice found spans what the true one spans; or another does no worse; or neither; or
-none was accepted."""
+"""Outcomes of the search: the lattice found is the true lattice; another lattice gives equally small errors; neither;
+no lattice was accepted."""
 
-AS_GOOD = 0.001
-"""A lattice is equivalent where the MSE of I_SRO, spread space, exceeds that on the true lattice by at most this."""
+EQUIVALENT_MSE = 0.001
+"""A lattice is equivalent if the MSE of I_SRO in spread space exceeds that on the true lattice by at most this."""
 
 SAME_LATTICE = 0.1
-"""Vectors found are within so much of a true lattice vector, in units of the true basis."""
+"""Largest distance of a vector found from a true lattice vector, in units of the true basis."""
 
-WAYS = ("networks", "found", "known")
-"""The answers compared: the networks alone, on the lattice they find (else alone), on the lattice given."""
+ANSWERS = ("networks", "found", "known")
+"""The compared answers: networks alone, lattice mode on the lattice found (networks if none), on the true lattice."""
 
-WRONG: dict[str, float] = {
+AXIS_FACTORS: dict[str, float] = {
     "exact": 1.0,
     "longer by 0.3 %": 1.003,
     "longer by 1 %": 1.01,
@@ -54,15 +54,15 @@ WRONG: dict[str, float] = {
     "halved": 0.5,
     "doubled": 2.0,
 }
-"""What the first direct axis is multiplied by where a lattice is given wrong."""
+"""Factors on the first direct axis of the true lattice, for the wrong lattices that lattice mode is tested with."""
 
 
 @dataclass(frozen=True)
 class LatticeRequest:
-    """What is asked of `python -m evaluate lattices`.
+    """The settings of `python -m evaluate lattices`.
 
     Raises:
-        InputError: fewer than one plane is asked for.
+        InputError: if there is less than one plane.
     """
 
     weights: str
@@ -75,12 +75,12 @@ class LatticeRequest:
 
     def __post_init__(self) -> None:
         if self.samples < 1:
-            raise InputError(f"{self.samples} planes: expected 1 or more")
+            raise InputError(f"--samples is {self.samples}; expected 1 or more")
 
 
 @dataclass
 class Record:
-    """What was measured of one plane at one noise level: an outcome, MSEs by way and component, and so on."""
+    """The results for one plane at one noise level; `mse` is by answer (ANSWERS) and component."""
 
     number: int
     noise: str
@@ -88,64 +88,66 @@ class Record:
     confidence: float
     mse: dict[str, dict[str, float]]
     given: dict[str, tuple[bool, float]] = field(default_factory=dict)
-    """By name of WRONG: whether lattice mode accepts it, and the MSE of its I_SRO."""
+    """By name of AXIS_FACTORS: whether lattice mode accepts this lattice, and the MSE of its I_SRO."""
 
 
 _OfPlane = tuple[list[Record], float, dict[str, float]]
 
 
 def plane_numbers(store: Store, samples: int) -> npt.NDArray[np.intp]:
-    """So many planes spread evenly over a store.
+    """Choose planes spread evenly over a store; returns their numbers (samples,).
 
     Raises:
-        InputError: the store holds fewer.
+        InputError: if the store has fewer planes.
     """
     if not 1 <= samples <= len(store):
-        raise InputError(f"{samples} planes asked of {store.path.name}: expected 1 to {len(store)}")
+        raise InputError(
+            f"--samples is {samples}, but {store.path.name} has {len(store)} planes; expected 1 to {len(store)}"
+        )
     return np.linspace(0, len(store) - 1, samples).round().astype(np.intp)
 
 
 def evaluate_lattices(request: LatticeRequest) -> tuple[dict[str, Any], dict[str, float]]:
-    """The report in plain values, and the seconds a plane took.
+    """Test the search for lattices.
+
+    Returns:
+        The report in plain values, and the running time of each step per plane [s].
 
     Raises:
-        InputError: weights or planes cannot be used, or do not go together.
+        InputError: if weights or planes cannot be used, or the weights were trained on the species of these planes.
     """
     store = open_store(request.shards)
     numbers = plane_numbers(store, request.samples)
-    bench = _Bench(request)
-    generators = bench.network.factorizer.generators
+    worker = _Worker(request)
+    generators = worker.network.factorizer.generators
     trained = generators.card.get("data", {})
     warnings = check_unseen(trained, store, len(store), request.allow_trained_species)
     records: list[Record] = []
     missing: list[float] = []
     seconds = dict.fromkeys(SECONDS, 0.0)
-    for found, share, spent in measured(bench, request, numbers.tolist(), "lattices"):
+    for found, share, spent in run_in_processes(worker, request, numbers.tolist(), "lattices"):
         records += found
         missing.append(share)
         for name, value in spent.items():
             seconds[name] += value
     classes = {
-        "lattice": (("orthogonal", "hexagonal", "oblique"), lattice_index(store.metadata("cell")[numbers])),
+        "lattice": (LATTICE_CLASSES, lattice_index(store.metadata("cell")[numbers])),
         "order kind": (tuple(store.attributes["order_kinds"]), store.metadata("order_kind")[numbers]),
-        "missing pixels": (
-            ("none", "under 10 %", "10-25 %", "25-40 %", "40 % and more"),
-            missing_index(np.array(missing)),
-        ),
+        "missing pixels": (MISSING_CLASSES, missing_index(np.array(missing))),
     }
     plain = {
-        "weights": bench.network.description,
+        "weights": worker.network.description,
         "store": describe_store(store, len(numbers)),
         "surroundings": describe_surroundings(request.device),
         "seed": request.seed,
         "warnings": warnings,
-        **summarise_records(records, list(LEVELS), classes),
+        **summarise_records(records, list(NOISE_LEVELS), classes),
     }
     return plain, {name: value / len(records) for name, value in seconds.items()}
 
 
-class _Bench:
-    """What a process keeps from plane to plane: the networks and the store."""
+class _Worker:
+    """The worker of the study: networks and store."""
 
     def __init__(self, request: LatticeRequest) -> None:
         from dsfunet.factorize.loading import load_factorizer
@@ -155,55 +157,55 @@ class _Bench:
         self.network = NetworkPredictor(load_factorizer(request.weights, request.device, 1))
 
     def measure(self, number: int) -> _OfPlane:
-        """Records of a plane, one a noise level, its share of missing pixels, and the seconds that were spent."""
+        """Return the records of a plane (one per noise level), its share of missing pixels, and running times [s]."""
         seconds = dict.fromkeys(SECONDS, 0.0)
         records = []
         with one_thread():
-            for noise, counts in LEVELS.items():
+            for noise, counts in NOISE_LEVELS.items():
                 case, truth = self._reader(number, counts, self._seed)
-                records.append(_measured(noise, case, truth, self.network, seconds))
+                records.append(_measure_plane(noise, case, truth, self.network, seconds))
         return records, float(1 - case.mask.mean()), seconds
 
 
-def _measured(
+def _measure_plane(
     noise: str, case: Case, truth: Truth, network: NetworkPredictor, seconds: dict[str, float]
 ) -> Record:
     start = time.perf_counter()
     answer = network([case])
     form_factor, order = answer.form_factor[0], answer.short_range_order[0]
-    asked = time.perf_counter()
+    networks_done = time.perf_counter()
     found = find_lattice(case.scattering, case.mask, form_factor, order, case.plane)
-    searched = time.perf_counter()
+    search_done = time.perf_counter()
 
     def split(lattice: LatticePlane) -> LatticeAnswer:
         return network.factorizer.split_on_lattice(case.scattering, case.mask, lattice, form_factor, order)
 
     known = split(case.lattice)
-    seconds["networks"] += asked - start
-    seconds["find_lattice"] += searched - asked
-    seconds["split_on_lattice"] += time.perf_counter() - searched
+    seconds["networks"] += networks_done - start
+    seconds["find_lattice"] += search_done - networks_done
+    seconds["split_on_lattice"] += time.perf_counter() - search_done
     alone = _errors(form_factor, order, truth)
     given = _errors(known.form_factor, known.short_range_order, truth) if known.accepted else alone
     on_true = _errors(known.form_factor, known.short_range_order, truth)
     vectors = true_vectors(case.lattice)
-    outcome, ours = "refused", alone
+    outcome, on_found = "refused", alone
     if found is not None and found.accepted:
-        mine = split(found.lattice)
-    if found is not None and found.accepted and mine.accepted:
-        ours = _errors(mine.form_factor, mine.short_range_order, truth)
-        as_good = ours["short_range_order"] <= on_true["short_range_order"] + AS_GOOD
-        right = spans_the_same(np.asarray(np.linalg.inv(found.reciprocal_pixels).T, np.float64), vectors)
-        # A right one that was refined badly is no success.
-        outcome = ("right" if right else "equivalent") if as_good else "wrong"
+        answer_on_found = split(found.lattice)
+    if found is not None and found.accepted and answer_on_found.accepted:
+        on_found = _errors(answer_on_found.form_factor, answer_on_found.short_range_order, truth)
+        small_error = on_found["short_range_order"] <= on_true["short_range_order"] + EQUIVALENT_MSE
+        right = spans_same_lattice(np.asarray(np.linalg.inv(found.reciprocal_pixels).T, np.float64), vectors)
+        # The true lattice with badly refined axes counts as wrong.
+        outcome = ("right" if right else "equivalent") if small_error else "wrong"
     record = Record(
         number=case.number,
         noise=noise,
         outcome=outcome,
         confidence=0.0 if found is None else found.confidence,
-        mse={"networks": alone, "found": ours, "known": given},
+        mse={"networks": alone, "found": on_found, "known": given},
     )
     if noise == "as stored":
-        for name, factor in WRONG.items():
+        for name, factor in AXIS_FACTORS.items():
             wrong = split(lattice_plane(vectors * [[factor], [1.0]], case.plane))
             error = _errors(wrong.form_factor, wrong.short_range_order, truth)["short_range_order"]
             record.given[name] = wrong.accepted, error
@@ -211,14 +213,14 @@ def _measured(
 
 
 def true_vectors(lattice: LatticePlane) -> npt.NDArray[np.float64]:
-    """The direct axes of a lattice plane projected onto it, rows, (2, 2) [cycles a pixel]."""
+    """Project the direct axes of a lattice plane onto the plane; returns them as rows (2, 2) [cycles per pixel]."""
     axes = lattice.cell.direct[list(lattice.axes)] / (2 * np.pi)
     vectors: npt.NDArray[np.float64] = axes @ np.stack([lattice.plane.step_u, lattice.plane.step_v], axis=1)
     return vectors
 
 
-def spans_the_same(vectors: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> bool:
-    """Whether two pairs of vectors span the same lattice, within SAME_LATTICE of the second."""
+def spans_same_lattice(vectors: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> bool:
+    """Return whether two pairs of vectors, rows (2, 2), span the same lattice, within SAME_LATTICE of the second."""
     whole = vectors @ np.linalg.inv(others)
     nearest = np.rint(whole)
     return bool(np.abs(whole - nearest).max() < SAME_LATTICE and round(abs(np.linalg.det(nearest))) == 1)
@@ -237,19 +239,25 @@ def summarise_records(
     levels: list[str],
     classes: Mapping[str, tuple[tuple[str, ...], npt.NDArray[np.integer[Any]]]],
 ) -> dict[str, Any]:
-    """Rates, errors and the table of wrong lattices; `classes` are of the planes, in the order of the records."""
+    """Summarise records as rates of outcomes, errors, and results on wrong lattices.
+
+    Args:
+        records: all records.
+        levels: names of the noise levels; the first is the planes as stored.
+        classes: by breakdown, the names of the classes and the class of each plane, in the order of the records.
+    """
     by_level = {level: [record for record in records if record.noise == level] for level in levels}
     rates = {"all": {level: _rates(each) for level, each in by_level.items()}}
-    for way, (labels, index) in classes.items():
-        for place, label in enumerate(labels):
-            members = [each for each, of in zip(by_level[levels[0]], index, strict=True) if of == place]
+    for breakdown, (labels, index) in classes.items():
+        for number, label in enumerate(labels):
+            members = [each for each, own in zip(by_level[levels[0]], index, strict=True) if own == number]
             if members:
-                rates.setdefault(way, {})[label] = _rates(members)
+                rates.setdefault(breakdown, {})[label] = _rates(members)
     errors = {
-        level: {way: {name: _summary(each, way, name) for name in COMPONENTS} for way in WAYS}
+        level: {answer: {name: _summary(each, answer, name) for name in COMPONENTS} for answer in ANSWERS}
         for level, each in by_level.items()
     }
-    return {"rates": rates, "errors": errors, "given": _given(by_level[levels[0]])}
+    return {"rates": rates, "errors": errors, "given": _summarise_wrong_lattices(by_level[levels[0]])}
 
 
 def _rates(records: list[Record]) -> dict[str, float]:
@@ -261,8 +269,8 @@ def _rates(records: list[Record]) -> dict[str, float]:
     return {"planes": len(records), **shares, "worse than the networks": float(np.mean(worse))}
 
 
-def _summary(records: list[Record], way: str, component: str) -> dict[str, float]:
-    values = np.array([record.mse[way][component] for record in records])
+def _summary(records: list[Record], answer: str, component: str) -> dict[str, float]:
+    values = np.array([record.mse[answer][component] for record in records])
     return {
         "mean": float(values.mean()),
         "median": float(np.median(values)),
@@ -270,9 +278,9 @@ def _summary(records: list[Record], way: str, component: str) -> dict[str, float
     }
 
 
-def _given(records: list[Record]) -> dict[str, dict[str, float | None]]:
+def _summarise_wrong_lattices(records: list[Record]) -> dict[str, dict[str, float | None]]:
     table: dict[str, dict[str, float | None]] = {}
-    for name in WRONG:
+    for name in AXIS_FACTORS:
         pairs = [(*each.given[name], each.mse["networks"]["short_range_order"]) for each in records]
         better = [error < alone for accepted, error, alone in pairs if accepted]
         table[name] = {

@@ -1,4 +1,4 @@
-"""The report of `python -m evaluate lattices`: report.json, report.md and timing.json, whole or not there."""
+"""The report of `python -m evaluate lattices`: report.json, report.md and timing.json."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,18 +6,18 @@ from typing import Any
 
 from dsfunet.planes.preprocessing import COMPONENTS
 from evaluate.metrics.errors import PAPER_MARKS
-from evaluate.reports.report import check_destination
-from evaluate.reports.report_folder import markdown_table, percent, replacing_folder, write_values
-from evaluate.studies.lattices import AS_GOOD, OUTCOMES, WAYS
+from evaluate.reports.markdown import compact_table, percent
+from evaluate.reports.report_folder import check_destination, replacing_folder, write_values
+from evaluate.studies.lattices import ANSWERS, EQUIVALENT_MSE, OUTCOMES
 
 _TITLES = {"networks": "networks alone", "found": "lattice found", "known": "lattice known"}
 
 
 def write_lattices(plain: Mapping[str, Any], timing: Mapping[str, float], out: Path) -> None:
-    """Write the report folder, in place of an earlier one.
+    """Write the report folder, replacing an earlier report; a failure leaves the earlier report unchanged.
 
     Raises:
-        InputError: as `evaluate.reports.report.check_destination`.
+        InputError: as `evaluate.reports.report_folder.check_destination`.
     """
     check_destination(out)
     with replacing_folder(out) as folder:
@@ -28,23 +28,34 @@ def write_lattices(plain: Mapping[str, Any], timing: Mapping[str, float], out: P
 
 
 def lattice_tables(plain: Mapping[str, Any]) -> list[str]:
-    """The lines of report.md, but for the seconds."""
+    """Return the lines of report.md, except the running times."""
     store = plain["store"]
-    lines = [
+    return [
         "# Lattices found from the plane itself",
         "",
-        f"{store['planes']} of the {store['planes_of_the_store']} planes of {store['name']}, spread evenly over it;"
-        f" weights {plain['weights']['weights']}, seed {plain['seed']}.",
+        f"{store['planes']} of the {store['planes_of_the_store']} planes of {store['name']}, spread evenly over the"
+        f" store; weights {plain['weights']['weights']}, seed {plain['seed']}.",
         *(f"\nWarning: {warning}" for warning in plain["warnings"]),
         "",
-        "## How often",
+        *_rate_tables(plain["rates"]),
         "",
-        f"Right and equivalent: the MSE of I_SRO, spread space, is at most {AS_GOOD:g} above that on the true lattice;"
-        " a right lattice spans what the true one spans, an equivalent one does not. Wrong: accepted, and"
-        " neither. Refused: the networks' answer stands.",
+        *_error_tables(plain["errors"]),
+        "",
+        *_wrong_lattice_table(plain["given"]),
     ]
-    for way, table in plain["rates"].items():
-        title = "noise" if way == "all" else f"{way} (as stored)"
+
+
+def _rate_tables(rates: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Outcomes of the search",
+        "",
+        "Right: the true lattice was found. Equivalent: another lattice was found. In both cases the MSE of I_SRO in"
+        f" spread space is at most {EQUIVALENT_MSE:g} above that on the true lattice. Wrong: a lattice was accepted and"
+        " the error is larger. Refused: no lattice was accepted, and the answer of the networks is kept. Worse than the"
+        " networks: the MSE of I_SRO is larger than that of the networks alone.",
+    ]
+    for breakdown, table in rates.items():
+        title = "noise" if breakdown == "all" else f"{breakdown} (as stored)"
         head = [title, "planes", *OUTCOMES, "worse than the networks"]
         rows = [
             [
@@ -54,24 +65,31 @@ def lattice_tables(plain: Mapping[str, Any]) -> list[str]:
             ]
             for label, each in table.items()
         ]
-        lines += ["", *markdown_table(head, rows)]
-    lines += ["", "## Errors", "", "Mean squared error in spread space: mean, median, 90th percentile."]
+        lines += ["", *compact_table(head, rows)]
+    return lines
+
+
+def _error_tables(errors: Mapping[str, Any]) -> list[str]:
+    lines = ["## Errors", "", "Mean squared error in spread space: mean / median / 90th percentile."]
     for name in COMPONENTS:
         rows = [
             [
                 level,
-                *(" / ".join(f"{value:.5f}" for value in _three(table[way][name])) for way in WAYS),
+                *(" / ".join(f"{value:.5f}" for value in _three(table[answer][name])) for answer in ANSWERS),
             ]
-            for level, table in plain["errors"].items()
+            for level, table in errors.items()
         ]
         title = f"{name} (paper's 90 % mark {PAPER_MARKS[name]:g})"
-        lines += ["", *markdown_table([title, *(_TITLES[way] for way in WAYS)], rows)]
-    lines += ["", "## Wrong lattices given", "", "The first direct axis changed, planes as stored."]
+        lines += ["", *compact_table([title, *(_TITLES[answer] for answer in ANSWERS)], rows)]
+    return lines
+
+
+def _wrong_lattice_table(given: Mapping[str, Any]) -> list[str]:
     head = [
-        "axis",
+        "first direct axis",
         "accepted by lattice mode",
-        "of these better than the networks",
-        "of all better",
+        "better than the networks, of those accepted",
+        "better than the networks, of all",
         "median MSE",
     ]
     rows = [
@@ -82,9 +100,15 @@ def lattice_tables(plain: Mapping[str, Any]) -> list[str]:
             percent(each["better if used"]),
             f"{each['median_mse']:.5f}",
         ]
-        for name, each in plain["given"].items()
+        for name, each in given.items()
     ]
-    return [*lines, "", *markdown_table(head, rows)]
+    return [
+        "## Lattice mode on wrong lattices",
+        "",
+        "Lattice mode was given the true lattice with a changed first direct axis. Planes as stored; MSE of I_SRO.",
+        "",
+        *compact_table(head, rows),
+    ]
 
 
 def _three(summary: Mapping[str, float]) -> tuple[float, float, float]:
@@ -93,4 +117,4 @@ def _three(summary: Mapping[str, float]) -> tuple[float, float, float]:
 
 def _seconds(timing: Mapping[str, float]) -> list[str]:
     spent = ", ".join(f"{name} {value:.3f}" for name, value in timing.items())
-    return ["## Seconds a plane, one thread", "", spent]
+    return ["## Running time per plane [s], one thread", "", spent]

@@ -1,4 +1,4 @@
-"""Limits of the verdict from planes that keep every assumption: what `dsfunet/verdict/limits.json` holds."""
+"""The limits of the verdict (`dsfunet/verdict/limits.json`), fitted to planes that keep every assumption."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,23 +17,25 @@ from dsfunet.verdict.judge import (
 )
 
 TARGET = 0.04
-"""Share of good planes that all limits together flag; the rest up to 5 % is for planes that are not as these."""
+"""Share of good planes that all limits together flag; the margin to 5 % is for planes unlike these."""
 
 FOLDS = 5
-"""The threshold is that of scores that planes get from the percentiles of the other folds: outer quantiles of
-many numbers fit the planes that set them better than any other."""
+"""Folds of the cross-validation that sets the threshold: each plane is scored with quantiles of the other folds,
+because outer quantiles fit the planes that they were computed from better than any other planes."""
 
 FEWEST = 100
-"""Planes that a class of noise needs for limits of its own; with fewer it takes those of all."""
+"""Number of planes from which a class of noise gets its own limits; with fewer it uses the limits of all planes."""
 
 _LIKENESS = ("root_", "band_")
-_LEAST = {"cliff": 0.2, "dark": 1e-3, "isolated": 2e-4, "radial": 0.01, "bragg_outstanding": 0.03}
-_LEAST_OF_OTHERS = 0.1
-_MOST = {"cliff": 0.6}
-"""What cannot be larger than 2 has limits below what it is where the fault is there, whatever one good plane had."""
+_MINIMUM_WIDTHS = {"cliff": 0.2, "dark": 1e-3, "isolated": 2e-4, "radial": 0.01, "bragg_outstanding": 0.03}
+_MINIMUM_WIDTH_OF_OTHERS = 0.1
+_UPPER_BOUNDS = {"cliff": 0.6}
+"""Upper bounds of the limits, for numbers that cannot exceed 2: one unusual good plane must not put a limit above the
+values that faulty planes have."""
 
 _NO_FAULT = {"lattice_over_networks": 0.0}
-"""Nor is what no fault has to be: networks as good as the lattice, on an easy plane."""
+"""Values that are no fault, so that limits must lie above them: on an easy plane,
+networks and lattice are equally good."""
 
 _FEWEST_VALUES = 20
 _DIGITS = 6
@@ -44,14 +46,14 @@ def fit_limits(
     training: list[dict[str, float]],
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Quantiles of every number by regime and noise, the likeness's reference, and the threshold.
+    """Fit the limits: quantiles of every number by regime and noise, the reference of the likeness, and thresholds.
 
-    The threshold is on the largest of a plane's scores, one for each regime (see FOLDS).
+    There is one threshold per regime; it applies to the largest score of a plane (see FOLDS).
 
     Args:
         good: numbers of good planes by regime.
         training: numbers of training planes.
-        provenance: where these come from, kept in the file.
+        provenance: origin of these planes, kept in the file.
     """
     fitted: dict[str, Any] = {
         "provenance": dict(provenance),
@@ -65,12 +67,12 @@ def fit_limits(
         fold = np.arange(len(planes)) % FOLDS
         largest = []
         for number in range(FOLDS):
-            others = [each for each, its in zip(planes, fold, strict=True) if its != number]
-            without = {"limits": {regime: _tables(others)}}
+            others = [each for each, own in zip(planes, fold, strict=True) if own != number]
+            limits = {"limits": {regime: _tables(others)}}
             largest += [
-                max(scores(each, regime, without).values())
-                for each, its in zip(planes, fold, strict=True)
-                if its == number
+                max(scores(each, regime, limits).values())
+                for each, own in zip(planes, fold, strict=True)
+                if own == number
             ]
         fitted["limits"][regime] = _tables(planes)
         fitted["threshold"][regime] = round(max(float(np.quantile(largest, 1 - TARGET)), 1e-3), _DIGITS)
@@ -78,11 +80,11 @@ def fit_limits(
 
 
 def _tables(planes: list[dict[str, float]]) -> list[dict[str, list[float]]]:
-    """A table for each class of noise."""
+    """Return a table of limits for each class of noise."""
     classes = np.array([noise_class(each["noise"]) for each in planes])
     tables = []
     for number in range(len(NOISE_CLASSES) + 1):
-        members = [each for each, its in zip(planes, classes, strict=True) if its == number]
+        members = [each for each, own in zip(planes, classes, strict=True) if own == number]
         tables.append(_table(members if len(members) >= FEWEST else planes))
     return tables
 
@@ -94,9 +96,9 @@ def _table(planes: list[dict[str, float]]) -> dict[str, list[float]]:
         if len(values) < _FEWEST_VALUES:
             continue
         quantiles = np.quantile(values, QUANTILES)
-        # Where hardly any good plane has the thing at all, as zeros in one piece.
-        least = _LEAST.get(name, _LEAST_OF_OTHERS)
-        quantiles = np.minimum(quantiles, _MOST.get(name, np.inf))
+        # A minimum width, for numbers that are 0 on nearly all good planes, such as dark areas.
+        least = _MINIMUM_WIDTHS.get(name, _MINIMUM_WIDTH_OF_OTHERS)
+        quantiles = np.minimum(quantiles, _UPPER_BOUNDS.get(name, np.inf))
         quantiles = np.maximum(quantiles, quantiles[0] + least * np.array([0.0, 0.5, 1.0, 1.2]))
         if name in _NO_FAULT:
             quantiles[2:] = np.maximum(quantiles[2:], _NO_FAULT[name] + np.array([0.0, 0.05]))
@@ -109,7 +111,7 @@ def _likeness(training: list[dict[str, float]]) -> dict[str, Any]:
     values = np.array([[each[name] for name in names] for each in training])
     deviations = values.std(axis=0) + 1e-6
     variances, vectors = np.linalg.eigh(np.cov((values / deviations).T))
-    # Combinations that hardly vary among training planes say little, and are not to decide alone.
+    # Combinations that hardly vary between training planes carry little information and must not dominate.
     whitening = vectors.T / np.sqrt(np.maximum(variances, 1e-2))[:, None] / deviations
     return {
         "names": names,

@@ -1,22 +1,22 @@
-"""The report of `python -m evaluate verdicts`: report.json and report.md, whole or not there."""
+"""The report of `python -m evaluate verdicts`: report.json and report.md."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dsfunet.verdict.judge import LIMITS_FILE, SEVERE
-from evaluate.reports.report import check_destination
-from evaluate.reports.report_folder import percent, replacing_folder, write_values
+from evaluate.reports.markdown import percent
+from evaluate.reports.report_folder import check_destination, replacing_folder, write_values
 
-_REGIMES = {"lattice": "on the lattice given", "none": "the networks alone"}
-_FOUND = "no lattice given: on the one found, if any"
+_REGIMES = {"lattice": "lattice given", "none": "networks alone"}
+_FOUND = "lattice found (networks alone if none)"
 
 
 def write_verdicts(plain: Mapping[str, Any], fitted: Mapping[str, Any], out: Path) -> None:
-    """Write the report folder, in place of an earlier one.
+    """Write the report folder, replacing an earlier report; a failure leaves the earlier report unchanged.
 
     Raises:
-        InputError: as `evaluate.reports.report.check_destination`.
+        InputError: as `evaluate.reports.report_folder.check_destination`.
     """
     check_destination(out)
     with replacing_folder(out) as folder:
@@ -25,59 +25,69 @@ def write_verdicts(plain: Mapping[str, Any], fitted: Mapping[str, Any], out: Pat
 
 
 def verdict_tables(plain: Mapping[str, Any]) -> list[str]:
-    """The lines of report.md."""
+    """Return the lines of report.md."""
     good, bad = plain["good"], plain["violations"]
     limits = (
-        "every other plane of the same store set the limits, these did not"
+        "The limits were fitted to other planes of the same store."
         if plain["fitted_here"]
-        else f"limits of the package ({LIMITS_FILE.name})"
+        else f"The limits are those of the package ({LIMITS_FILE.name})."
     )
-    lines = [
+    return [
         "# Verdicts",
         "",
-        f"{good['planes']} planes of {good['name']} that keep every assumption ({limits}) and {bad['planes']} of"
-        f" {bad['name']} that break one; weights {plain['weights']['weights']}, seed {plain['seed']}. A plane is"
-        f" flagged where its verdict is doubtful or not explained (from {SEVERE:g} times the limit).",
+        f"{good['planes']} good planes of {good['name']}, which keep every assumption of the networks, and"
+        f" {bad['planes']} planes of {bad['name']}, which break one; weights {plain['weights']['weights']}, seed"
+        f' {plain["seed"]}. {limits} A plane is flagged if its verdict is "doubtful", or "not explained" (from'
+        f" {SEVERE:g} times the limit).",
         *(f"\nWarning: {warning}" for warning in plain["warnings"]),
         "",
-        "## Good planes flagged",
+        *_good_table(plain["flagged_good"], plain["lattices_found"]),
         "",
+        *_violation_table(plain["flagged_bad"]),
     ]
-    tables = plain["flagged_good"]
-    ways = {**_REGIMES, **({"found": _FOUND} if "found" in tables else {})}
-    lines += ["| | planes | " + " | ".join(ways.values()) + " |", "|---|---|" + "---|" * len(ways)]
-    for way, table in tables["lattice"].items():
+
+
+def _good_table(tables: Mapping[str, Any], lattices_found: float) -> list[str]:
+    regimes = {**_REGIMES, **({"found": _FOUND} if "found" in tables else {})}
+    lines = ["## Flagged good planes", ""]
+    lines += ["| | planes | " + " | ".join(regimes.values()) + " |", "|---|---|" + "---|" * len(regimes)]
+    for breakdown, table in tables["lattice"].items():
         for label, rate in table.items():
-            name = label if label == "all" else f"{way}: {label}"
-            shares = [percent(tables[each][way][label]["flagged"]) for each in ways]
+            name = label if label == "all" else f"{breakdown}: {label}"
+            shares = [percent(tables[each][breakdown][label]["flagged"]) for each in regimes]
             lines.append(f"| {name} | {rate['planes']} | {' | '.join(shares)} |")
     if "found" in tables:
-        lines += ["", f"A lattice that convinces was found on {percent(plain['lattices_found'])} of them."]
-    lines += [
+        lines += ["", f"A lattice was found and accepted on {percent(lattices_found)} of these planes."]
+    return lines
+
+
+def _violation_table(flagged: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Flagged planes that break an assumption",
         "",
-        "## Planes that break an assumption flagged",
-        "",
-        "By kind, and by strength in the order of the levels; noise as stored, 1,000 and 100 counts in turn.",
+        'The columns "by level" give the percentage for each level, in the order of the levels. The noise alternates'
+        " between as stored, 1,000 and 100 counts. The last column gives the most frequent first reasons of the"
+        " verdict.",
         "",
         "| kind | planes | levels | "
         + " | ".join(f"{each} | by level" for each in _REGIMES.values())
-        + " | first reason, on the lattice |",
+        + " | first reason, lattice given |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for kind, rates in plain["flagged_bad"]["lattice"].items():
+    for kind, rates in flagged["lattice"].items():
         levels = ", ".join(rates["levels"])
         cells = []
         for regime in _REGIMES:
-            of_kind = plain["flagged_bad"][regime][kind]
+            of_kind = flagged[regime][kind]
             by_level = " / ".join(f"{100 * each['flagged']:.0f}" for each in of_kind["levels"].values())
             cells += [percent(of_kind["all"]["flagged"]), by_level]
-        reasons = _reasons(rates["reasons"])
+        reasons = _most_frequent(rates["reasons"])
         lines.append(f"| {kind} | {rates['all']['planes']} | {levels} | {' | '.join(cells)} | {reasons} |")
     return lines
 
 
-def _reasons(shares: Mapping[str, float], most: int = 3) -> str:
-    # By hand, because plain values come back from JSON in the order of their names.
+def _most_frequent(shares: Mapping[str, float], count: int = 3) -> str:
+    # Sorted here because JSON files keep the reasons in alphabetical order.
     ranked: Iterable[tuple[str, float]] = sorted(shares.items(), key=lambda each: -each[1])
-    text = ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in [*ranked][:most])
+    text = ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in [*ranked][:count])
     return text.replace("|", "\\|") or "-"

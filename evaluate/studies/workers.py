@@ -1,4 +1,4 @@
-"""Planes measured one by one with networks that stay loaded: here, or in a process for each core, with one result."""
+"""The execution of a study: planes are measured in this process or in one process per core, with equal results."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -7,64 +7,73 @@ from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from evaluate.runs.running import default_processes
+from evaluate.runs.devices import default_processes
 
 Job = TypeVar("Job", contravariant=True)
 Record = TypeVar("Record", covariant=True)
 
 
-class Bench(Protocol[Job, Record]):
-    """What a process keeps from plane to plane, made from the request alone: networks, stores."""
+class Worker(Protocol[Job, Record]):
+    """A worker that measures planes and keeps networks and stores from one plane to the next."""
 
     def __init__(self, request: Any) -> None: ...
 
     def measure(self, job: Job) -> Record:
-        """What is measured of one plane, computed with one thread, so that it is the same in any process."""
+        """Measure one plane, with one thread, so that the result is the same in any process."""
         ...
 
 
-class Asked(Protocol):
-    """What a request has to say."""
+class WorkerRequest(Protocol):
+    """The settings of a study that its execution needs."""
 
     @property
     def device(self) -> str:
-        """cpu, or cuda, which one process has for itself."""
+        """Device of the networks: cpu, or cuda, which is used by one process only."""
         ...
 
     @property
     def progress(self) -> bool:
-        """Whether a bar is shown."""
+        """Whether to show a progress bar."""
         ...
 
 
-def measured(bench: Bench[Job, Record], request: Asked, jobs: Sequence[Job], title: str) -> list[Record]:
-    """Records of jobs, in their order."""
+def run_in_processes(
+    worker: Worker[Job, Record], request: WorkerRequest, jobs: Sequence[Job], title: str
+) -> list[Record]:
+    """Measure all jobs and return their records in the order of the jobs.
+
+    Args:
+        worker: worker of this process; other processes make their own from its class and the request.
+        request: the settings of the study.
+        jobs: arguments of `Worker.measure`.
+        title: label of the progress bar.
+    """
     processes = 1 if request.device == "cuda" else default_processes(request.device)
     progress = tqdm(total=len(jobs), desc=title, unit="plane", disable=not request.progress)
     records = []
     with progress:
         if processes < 2:
             for job in jobs:
-                records.append(bench.measure(job))
+                records.append(worker.measure(job))
                 progress.update()
             return records
-        # torch keeps threads, which do not survive a fork.
+        # Threads of torch do not survive a fork.
         context = get_context("spawn")
-        with ProcessPoolExecutor(processes, context, _start_process, (type(bench), request)) as pool:
+        with ProcessPoolExecutor(processes, context, _start_process, (type(worker), request)) as pool:
             for record in pool.map(_measure, jobs):
                 records.append(record)
                 progress.update()
     return records
 
 
-_bench: Bench[Any, Any] | None = None
+_worker: Worker[Any, Any] | None = None
 
 
-def _start_process(kind: type[Bench[Any, Any]], request: Any) -> None:
-    global _bench
-    _bench = kind(request)
+def _start_process(kind: type[Worker[Any, Any]], request: Any) -> None:
+    global _worker
+    _worker = kind(request)
 
 
 def _measure(job: Any) -> Any:
-    assert _bench is not None
-    return _bench.measure(job)
+    assert _worker is not None
+    return _worker.measure(job)

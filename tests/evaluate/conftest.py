@@ -27,7 +27,7 @@ from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.short_range_order import ALPHA_SHAPE, short_range_order_intensity
 from dsfunet.planes.preprocessing import normalise, spread, unspread
 from evaluate.runs.evaluation import Report, evaluate
-from evaluate.runs.planning import Request
+from evaluate.runs.request import EvaluationRequest
 
 SAMPLES = 12
 SAMPLES_PER_SHARD = 8
@@ -176,7 +176,7 @@ def known_networks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 @pytest.fixture(scope="session")
 def measured(store: Store, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A report on the known errors, with the cosine series beside them."""
-    request = Request(
+    request = EvaluationRequest(
         weights="release",
         shards=str(store_path),
         baselines=("series_levelled", "noise"),

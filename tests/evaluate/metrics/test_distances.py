@@ -152,10 +152,10 @@ def test_subsets_are_half_of_the_smaller_set_and_a_thousand_at_most() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        (np.zeros((1, 4)), np.zeros((5, 4)), r"first set of features has shape \(1, 4\)"),
-        (np.zeros((5, 4)), np.zeros((0, 4)), r"second set of features has shape \(0, 4\)"),
-        (np.zeros((5, 4)), np.zeros(4), r"second set of features has shape \(4,\)"),
-        (np.zeros((5, 1)), np.zeros((5, 1)), r"shape \(5, 1\): expected \(n, d\), both at least 2"),
+        (np.zeros((1, 4)), np.zeros((5, 4)), r"first set of features: its shape is \(1, 4\)"),
+        (np.zeros((5, 4)), np.zeros((0, 4)), r"second set of features: its shape is \(0, 4\)"),
+        (np.zeros((5, 4)), np.zeros(4), r"second set of features: its shape is \(4,\)"),
+        (np.zeros((5, 1)), np.zeros((5, 1)), r"shape is \(5, 1\); expected \(n, d\) with n and d at least 2"),
         (np.zeros((5, 4)), np.zeros((5, 3)), "4 and 3 dimensions"),
         (np.zeros((5, 4)), np.diag([0, 0, np.nan, np.inf]), "not finite in 2 samples, the first is 2"),
         (

@@ -31,7 +31,7 @@ def test_spread_mse_is_four_times_the_mse_of_square_roots() -> None:
 def test_spread_mse_refuses_what_is_not_an_intensity(value: float) -> None:
     output = np.zeros((3, 4, 4))
     output[2, 1, 1] = value
-    with pytest.raises(InputError, match=r"output plane 2 has 1 pixels outside \[0, 1\]"):
+    with pytest.raises(InputError, match=r"output plane 2: 1 pixels are outside \[0, 1\]"):
         spread_mse(output, np.zeros((3, 4, 4)))
     with pytest.raises(InputError, match="target plane 2"):
         spread_mse(np.zeros((3, 4, 4)), output)
@@ -61,7 +61,7 @@ def test_a_score_at_the_threshold_is_not_under_it() -> None:
 
 
 def test_summary_refuses_nan_and_nothing() -> None:
-    with pytest.raises(InputError, match="1 scores are not finite, the first of plane 1"):
+    with pytest.raises(InputError, match="1 scores are not finite, the first is that of plane 1"):
         summarise(np.array([0.1, np.nan]))
     with pytest.raises(InputError, match="one or more planes"):
         summarise(np.array([]))

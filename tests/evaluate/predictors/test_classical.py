@@ -22,7 +22,7 @@ from evaluate.predictors.classical import (
     SeriesOnRawPlane,
     ShellAverageAndFolding,
     UniformNoise,
-    mean_planes,
+    compute_mean_planes,
 )
 from evaluate.predictors.folding import Zone
 from tests.reference import random_alphas
@@ -165,7 +165,7 @@ def test_answers_are_finite_whatever_was_measured(predictor: Predictor, name: st
 
 def test_the_mean_plane_is_the_mean_of_the_first_truths_in_spread_space(store: Store) -> None:
     truths = [store.sample(index).short_range_order.astype(np.float64) for index in range(5)]
-    found = answer(MeanPlane(*mean_planes(store, 5)), made("orthogonal")[0])[1]
+    found = answer(MeanPlane(*compute_mean_planes(store, 5)), made("orthogonal")[0])[1]
     assert spread(found.astype(np.float64)) == pytest.approx(np.mean(spread(np.stack(truths)), 0), abs=1e-3)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dsfunet.errors import InputError
 from evaluate import __main__ as command
-from evaluate.reports.comparison import Difference, compare, comparison_table
+from evaluate.reports.comparison import Difference, compare_reports, comparison_table
 
 PLANES = 200
 
@@ -33,22 +33,22 @@ def test_pairing_finds_a_difference_far_smaller_than_the_spread_of_the_planes(tm
     hard = rng.lognormal(-4, 1, PLANES)
     first = make_report(tmp_path / "a", {"network/form_factor/mse": hard})
     second = make_report(tmp_path / "b", {"network/form_factor/mse": 0.97 * hard})
-    mean = of(compare(first, second), "mean")
+    mean = of(compare_reports(first, second), "mean")
     assert mean.better == 2 and mean.high < 0
     assert mean.first == pytest.approx(hard.mean()) and mean.second == pytest.approx(0.97 * hard.mean())
-    assert of(compare(second, first), "mean").better == 1
+    assert of(compare_reports(second, first), "mean").better == 1
 
 
 def test_larger_is_better_where_it_is(tmp_path: Path) -> None:
     likeness = np.linspace(0.5, 0.8, PLANES)
     first = make_report(tmp_path / "a", {"network/form_factor/ssim": likeness})
     second = make_report(tmp_path / "b", {"network/form_factor/ssim": likeness + 0.01})
-    assert of(compare(first, second), "median", "ssim").better == 2
+    assert of(compare_reports(first, second), "median", "ssim").better == 2
 
 
 def test_the_same_scores_show_no_difference(tmp_path: Path) -> None:
     scores = {"network/form_factor/mse": np.linspace(0.01, 0.02, PLANES)}
-    found = compare(make_report(tmp_path / "a", scores), make_report(tmp_path / "b", scores))
+    found = compare_reports(make_report(tmp_path / "a", scores), make_report(tmp_path / "b", scores))
     assert {each.better for each in found} == {0}
     assert all(each.low == each.high == 0 for each in found)
 
@@ -61,7 +61,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path: Path) -> None:
         base = rng.normal(5, 2, PLANES)
         scores = [{"network/form_factor/mse": each} for each in (base, base + rng.normal(0.2, 1, PLANES))]
         first, second = (make_report(tmp_path / f"{seed}{n}", each) for n, each in enumerate(scores))
-        mean = of(compare(first, second, resamples=400, confidence=0.9, seed=seed), "mean")
+        mean = of(compare_reports(first, second, resamples=400, confidence=0.9, seed=seed), "mean")
         held += mean.low <= 0.2 <= mean.high
     assert 46 <= held <= 60  # binomial: 54 expected, standard deviation 2.3
 
@@ -71,7 +71,7 @@ def test_the_width_is_that_of_the_standard_error(tmp_path: Path) -> None:
     base, difference = rng.normal(5, 2, PLANES), rng.normal(0, 1, PLANES)
     first = make_report(tmp_path / "a", {"network/form_factor/mse": base})
     second = make_report(tmp_path / "b", {"network/form_factor/mse": base + difference})
-    mean = of(compare(first, second, resamples=4000), "mean")
+    mean = of(compare_reports(first, second, resamples=4000), "mean")
     expected = 2 * 1.96 * difference.std(ddof=1) / np.sqrt(PLANES)
     assert mean.high - mean.low == pytest.approx(expected, rel=0.06)
 
@@ -80,7 +80,7 @@ def test_planes_that_lack_a_measure_are_left_out_in_pairs(tmp_path: Path) -> Non
     values = np.linspace(0.01, 0.02, PLANES)
     values[::2] = np.nan
     scores = {"network/form_factor/mse_missing": values}
-    found = compare(make_report(tmp_path / "a", scores), make_report(tmp_path / "b", scores))
+    found = compare_reports(make_report(tmp_path / "a", scores), make_report(tmp_path / "b", scores))
     assert of(found, "mean", "mse_missing").first == pytest.approx(values[1::2].mean())
 
 
@@ -90,9 +90,9 @@ def test_two_methods_of_one_report(tmp_path: Path) -> None:
         "series/short_range_order/mse": np.full(PLANES, 0.01),
     }
     folder = make_report(tmp_path / "a", scores)
-    assert of(compare(folder, folder, ("network", "series")), "mean").better == 2
-    with pytest.raises(InputError, match="expected one of network, series"):
-        compare(folder, folder, ("network", "magic"))
+    assert of(compare_reports(folder, folder, ("network", "series")), "mean").better == 2
+    with pytest.raises(InputError, match="no scores of 'magic'; expected one of network, series"):
+        compare_reports(folder, folder, ("network", "magic"))
 
 
 def test_reports_on_other_planes_are_refused(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_reports_on_other_planes_are_refused(tmp_path: Path) -> None:
         make_report(tmp_path / "c", {"network/form_factor/mse": np.ones(10)}, planes=10),
     ):
         with pytest.raises(InputError, match="expected reports on the same planes"):
-            compare(first, folder)
+            compare_reports(first, folder)
     with pytest.raises(InputError, match=r"expected a report of `python -m evaluate`"):
-        compare(first, tmp_path)
+        compare_reports(first, tmp_path)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

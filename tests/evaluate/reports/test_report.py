@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from dsfunet.errors import InputError
 from evaluate import __main__ as command
 from evaluate.reports import pictures
-from evaluate.reports.report import REPORT_FILES, check_destination, write
-from evaluate.reports.tables import markdown
+from evaluate.reports.report import write_report
+from evaluate.reports.report_folder import REPORT_FILES, check_destination
+from evaluate.reports.tables import report_markdown
 from evaluate.runs.evaluation import Report
 
 QUICK = ["--counts", "[]", "--curve-samples", "0", "--uncertainty-samples", "0", "--features", "statistics"]
@@ -23,7 +24,7 @@ QUICK += ["--baselines", "[series_levelled]", "--processes", "1"]
 @pytest.fixture(scope="module")
 def folder(measured: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reports") / "new" / "report"
-    write(measured, out)
+    write_report(measured, out)
     return out
 
 
@@ -40,7 +41,7 @@ def test_the_folder_holds_the_report_and_nothing_else(folder: Path) -> None:
 
 
 def test_writing_again_gives_the_same_bytes(measured: Report, folder: Path, tmp_path: Path) -> None:
-    write(measured, tmp_path / "again")
+    write_report(measured, tmp_path / "again")
     for name in REPORT_FILES:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -70,10 +71,10 @@ def test_markdown_has_the_tables_of_the_paper(folder: Path) -> None:
 def test_where_no_rival_is_better_the_report_says_so(measured: Report) -> None:
     plain = json.loads(json.dumps(measured.plain))
     del plain["predictors"]["series_levelled"], plain["predictors"]["lattice_mode"]
-    assert "Nothing beats the networks alone" in markdown(plain)
+    assert "No method beats the networks alone" in report_markdown(plain)
     plain["warnings"] = ["Mind the gap."]
     plain["predictors"]["network"]["measures"]["form_factor"]["mse"]["mean"] = 0.0
-    text = markdown(plain)
+    text = report_markdown(plain)
     assert "> **Warning.** Mind the gap." in text
 
 
@@ -82,7 +83,7 @@ def test_an_earlier_report_is_replaced(measured: Report, tmp_path: Path) -> None
     out = tmp_path / "report"
     out.mkdir()
     (out / "report.md").write_text("old", encoding="utf-8")
-    write(measured, out)
+    write_report(measured, out)
     assert (out / "report.md").read_text(encoding="utf-8") != "old"
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
@@ -99,7 +100,7 @@ def test_a_failure_leaves_the_earlier_report(
     (out / "report.md").write_text("old", encoding="utf-8")
     monkeypatch.setattr(pictures, "gallery", fail)
     with pytest.raises(RuntimeError, match="no ink"):
-        write(measured, out)
+        write_report(measured, out)
     assert (out / "report.md").read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
@@ -120,7 +121,7 @@ def test_a_rename_that_fails_puts_the_earlier_report_back(
     (out / "report.md").write_text("old", encoding="utf-8")
     monkeypatch.setattr(Path, "replace", fail_for_new)
     with pytest.raises(OSError, match="disk gone"):
-        write(measured, out)
+        write_report(measured, out)
     assert (out / "report.md").read_text(encoding="utf-8") == "old"
 
 
@@ -128,9 +129,9 @@ def test_a_destination_that_is_no_report_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x", encoding="utf-8")
     with pytest.raises(InputError, match=r"holds 'thesis\.tex'"):
         check_destination(tmp_path)
-    with pytest.raises(InputError, match="is where this runs"):
+    with pytest.raises(InputError, match="this is the current folder"):
         check_destination(Path.cwd())
-    with pytest.raises(InputError, match="is a file"):
+    with pytest.raises(InputError, match="this is a file"):
         check_destination(tmp_path / "thesis.tex")
 
 
@@ -167,8 +168,8 @@ def test_the_command(
         (["--shards", "nowhere.zarr"], "no such store"),
         (["--training-shards", "nowhere.zarr"], "no such store"),
         (["--samples", "13"], "expected 1 to 12"),
-        (["--checkpoint", "nowhere.ckpt"], "no such checkpoint"),
-        (["--checkpoint", "nowhere.ckpt", "--weights", "release"], "expected one of the two"),
+        (["--checkpoint", "nowhere.ckpt"], "there is no such checkpoint"),
+        (["--checkpoint", "nowhere.ckpt", "--weights", "release"], "give only one"),
         (["--inception-weights", "nowhere.pth", "--features", "auto"], "no such file"),
         (["--mode", "dropout:3"], "have no dropout"),
     ],
@@ -200,4 +201,4 @@ def test_a_stop_says_how_to_go_on(
 
     monkeypatch.setattr("evaluate.runs.evaluation.evaluate", stop)
     assert command.main(["--shards", str(store_path), "--out", str(tmp_path / "report")]) == 130
-    assert "goes on from here" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from dsfunet.errors import InputError
 from evaluate.reports.tables import paper_table
 from evaluate.runs.evaluation import Report, evaluate
-from evaluate.runs.planning import Request
+from evaluate.runs.request import EvaluationRequest
 from tests.evaluate.conftest import RECIPE, KnownFactorizer, make_store
 
 FEW = {
@@ -23,7 +23,7 @@ FEW = {
 
 def run(store_path: Path, parts: Path, **options: Any) -> Report:
     settings = {**FEW, "uncertainty_samples": 0, **options}
-    request = Request(weights="release", shards=str(store_path), **settings)
+    request = EvaluationRequest(weights="release", shards=str(store_path), **settings)
     return evaluate(request, parts, "cpu", 1, progress=False)
 
 
@@ -117,7 +117,7 @@ def test_curves_and_uncertainty(
 
 
 def test_noise_makes_scores_worse(store_path: Path, small_weights: Path, tmp_path: Path) -> None:
-    request = Request(
+    request = EvaluationRequest(
         weights=str(small_weights),
         shards=str(store_path),
         samples=4,
@@ -176,7 +176,7 @@ def test_where_a_report_comes_from(report: Report, store_path: Path) -> None:
         (None, {"mode": "best"}, "expected deterministic"),
         (None, {"uncertainty_mode": "deterministic"}, "expected several passes"),
         (None, {"baselines": ("magic", "noise")}, "expected some of"),
-        (None, {"baselines": ("series",)}, "expected noise among them"),
+        (None, {"baselines": ("series",)}, "expected noise too"),
         (None, {"counts": (0.5,)}, "expected 1 to 1e15"),
         (None, {"counts": (float("nan"),)}, "expected 1 to 1e15"),
     ],

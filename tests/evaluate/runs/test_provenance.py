@@ -12,7 +12,8 @@ from tests.evaluate.conftest import RECIPE, make_store
 
 def test_species_that_were_trained_on_are_refused(store: Store) -> None:
     with pytest.raises(
-        InputError, match=r"shows 1 of the species that the weights were trained on \(ether\)"
+        InputError,
+        match=r"the planes show 1 of the species that the weights were trained on \(ether\); use planes",
     ):
         check_unseen({"species": ["ether", "adamantane"]}, store, 12, allowed=False)
     [warning] = check_unseen({"species": ["ether", "adamantane"]}, store, 12, allowed=True)

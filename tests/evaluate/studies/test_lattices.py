@@ -13,7 +13,7 @@ from evaluate.studies.lattices import (
     OUTCOMES,
     LatticeRequest,
     evaluate_lattices,
-    spans_the_same,
+    spans_same_lattice,
     true_vectors,
 )
 from evaluate.studies.lattices_report import lattice_tables, write_lattices
@@ -23,9 +23,9 @@ def test_another_basis_of_the_same_lattice_is_right_and_a_sublattice_is_not() ->
     cell = Cell(6, 7, 8, 90, 120, 90)
     vectors = true_vectors(LatticePlane(cell, plane_through(cell, (0, 2), 0.0, 7.0), (0, 2)))
     assert np.linalg.norm(vectors[1]) == pytest.approx(8 * 14 / 256 / (2 * np.pi))
-    assert spans_the_same(np.array([[1.01, 1.0], [0.0, -1.0]]) @ vectors, vectors)
-    assert not spans_the_same(np.array([[2.0, 0.0], [0.0, 1.0]]) @ vectors, vectors)
-    assert not spans_the_same(np.array([[1.3, 0.0], [0.0, 1.0]]) @ vectors, vectors)
+    assert spans_same_lattice(np.array([[1.01, 1.0], [0.0, -1.0]]) @ vectors, vectors)
+    assert not spans_same_lattice(np.array([[2.0, 0.0], [0.0, 1.0]]) @ vectors, vectors)
+    assert not spans_same_lattice(np.array([[1.3, 0.0], [0.0, 1.0]]) @ vectors, vectors)
 
 
 def test_the_report_is_whole_and_its_rates_add_up(store: Store, small_weights: Path, tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from dsfunet.errors import InputError
-from evaluate.reports.report import write
-from evaluate.runs import units
+from evaluate.reports.report import write_report
+from evaluate.runs.devices import resolve_device
 from evaluate.runs.evaluation import Report, evaluate
-from evaluate.runs.planning import Request
-from evaluate.runs.running import checked_device
-from evaluate.runs.units import Workshop
+from evaluate.runs.plan import WorkUnit
+from evaluate.runs.request import EvaluationRequest
+from evaluate.runs.work_units import UnitWorker
 
 
-def request(store_path: Path, weights: Path, **options: Any) -> Request:
+def request(store_path: Path, weights: Path, **options: Any) -> EvaluationRequest:
     settings: dict[str, Any] = {
         "samples": 10,
         "batch_size": 1,
@@ -26,11 +26,11 @@ def request(store_path: Path, weights: Path, **options: Any) -> Request:
         "uncertainty_mode": "turns:2",
         "features": "statistics",
     }
-    return Request(weights=str(weights), shards=str(store_path), **(settings | options))
+    return EvaluationRequest(weights=str(weights), shards=str(store_path), **(settings | options))
 
 
 def bytes_of(report: Report, folder: Path) -> dict[str, bytes]:
-    write(report, folder)
+    write_report(report, folder)
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "timing.json"}
 
 
@@ -53,18 +53,18 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
 ) -> None:
     asked = request(store_path, small_weights, curve_samples=0)
     through = evaluate(asked, tmp_path / "through", "cpu", 1, progress=False)
-    do, done = Workshop.do, []
+    do, done = UnitWorker.measure, []
 
-    def stop_at_the_second(self: Workshop, unit: units.Unit) -> int:
+    def stop_at_the_second(self: UnitWorker, unit: WorkUnit) -> int:
         if len(done) == 1:
             raise KeyboardInterrupt
         done.append(unit)
         return do(self, unit)
 
-    monkeypatch.setattr(Workshop, "do", stop_at_the_second)
+    monkeypatch.setattr(UnitWorker, "measure", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         evaluate(asked, tmp_path / "stopped", "cpu", 1, progress=False)
-    monkeypatch.setattr(Workshop, "do", do)
+    monkeypatch.setattr(UnitWorker, "measure", do)
     resumed = evaluate(asked, tmp_path / "stopped", "cpu", 1, progress=False)
     assert resumed.timing["units_done_before"] == 1
     assert resumed.plain == through.plain
@@ -78,7 +78,7 @@ def test_parts_of_another_evaluation_are_neither_used_nor_removed(
     few = {"curve_samples": 0, "uncertainty_samples": 0, "samples": 2}
     evaluate(request(store_path, small_weights, **few), tmp_path / "parts", "cpu", 1, progress=False)
     kept = sorted(path.name for path in (tmp_path / "parts").iterdir())
-    with pytest.raises(InputError, match="than the parts of this very evaluation"):
+    with pytest.raises(InputError, match="was not written by this evaluation"):
         evaluate(
             request(store_path, small_weights, **few, seed=1), tmp_path / "parts", "cpu", 1, progress=False
         )
@@ -91,7 +91,7 @@ def test_a_folder_of_other_things_is_left_alone(
     parts = tmp_path / "parts"
     parts.mkdir()
     (parts / "thesis.tex").write_text("x", encoding="utf-8")
-    with pytest.raises(InputError, match="than the parts of this very evaluation"):
+    with pytest.raises(InputError, match="was not written by this evaluation"):
         evaluate(request(store_path, small_weights), parts, "cpu", 1, progress=False)
     assert (parts / "thesis.tex").exists()
 
@@ -101,7 +101,9 @@ def test_a_damaged_part_is_named(store_path: Path, small_weights: Path, tmp_path
     evaluate(few, tmp_path / "parts", "cpu", 1, progress=False)
     path = tmp_path / "parts" / "validation-000000.npz"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"validation-000000.npz: damaged .* remove it and run again"):
+    with pytest.raises(
+        InputError, match=r"validation-000000.npz: the file is damaged .*; remove it and run again"
+    ):
         evaluate(few, tmp_path / "parts", "cpu", 1, progress=False)
 
 
@@ -114,6 +116,6 @@ def test_this_process_keeps_its_threads(store_path: Path, small_weights: Path, t
 
 def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert checked_device("auto") == "cpu"
+    assert resolve_device("auto") == "cpu"
     with pytest.raises(InputError, match="torch finds no GPU"):
-        checked_device("cuda")
+        resolve_device("cuda")

@@ -1,25 +1,24 @@
-"""`python -m evaluate.reports.card`: the model card of a weights folder, from what training and evaluation left behind.
+"""The model card of a weights folder, made from the files of its training and its evaluation.
 
-Writes `card.json` (for programs) and `README.md` (for people) beside the safetensors. Every number comes from a
-file: the training log, the checkpoint or the store the weights were trained on, and the evaluation report.
+The card is `card.json` (for programs) and `README.md` (for people), beside the safetensors. Every number comes from a
+file: the training log, the checkpoint or the training store, and the report of an evaluation.
 """
 
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dsfunet.command_parser import Parser
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from dsfunet.files import replacing, write_json
-from evaluate.reports.tables import class_table, paper_table, rivals_table, score_table
+from evaluate.reports.tables import class_table, methods_table, paper_table, score_table
 from evaluate.reports.training_log import log_versions, read_log
 
-_OF_THE_REPORT = (
+CARD_FILE, README_FILE = "card.json", "README.md"
+
+_KEPT_FROM_REPORT = (
     "table",
     "limits",
     "predictors",
@@ -30,7 +29,7 @@ _OF_THE_REPORT = (
     "warnings",
 )
 
-# Ways to sort planes by which they fare most differently; the report has more.
+# The breakdowns of the report whose classes differ most.
 _WHERE_IT_FAILS = ("missing pixels", "order kind", "lattice", "species group")
 
 VALIDATION_COLUMNS = {
@@ -39,38 +38,15 @@ VALIDATION_COLUMNS = {
 }
 
 
-def build_parser() -> Parser:
-    """The command line of the card."""
-    parser = Parser(
-        prog="python -m evaluate.reports.card", description="Write the model card of a weights folder."
-    )
-    parser.add_argument("--weights", type=str, required=True, help="folder that `dsfunet export` wrote")
-    parser.add_argument("--checkpoint", type=str, required=True, help="checkpoint the weights came from")
-    parser.add_argument(
-        "--log", type=str, required=True, help="folder of the CSV logger, with a version_N for every start"
-    )
-    parser.add_argument(
-        "--store",
-        type=str,
-        default=None,
-        help="the training store; without it the card says of the planes what the checkpoint does",
-    )
-    parser.add_argument("--report", type=str, required=True, help="report.json of the evaluation")
-    parser.add_argument(
-        "--note", type=str, default="", help="what else a user should know, a sentence or two"
-    )
-    return parser
-
-
-def training_curve(log: Path) -> list[dict[str, float]]:
-    """Validation errors over training, in batches, of the log of one run.
+def validation_curve(log: Path) -> list[dict[str, float]]:
+    """Read the validation errors of one training run against the number of batches.
 
     Raises:
-        InputError: the log holds no validation.
+        InputError: if the log holds no validation error.
     """
     columns = read_log(log)
     if VALIDATION_COLUMNS["form_factor"] not in columns:
-        raise InputError(f"{log}: holds no validation error; expected the log of a training run")
+        raise InputError(f"{log}: the log holds no validation error; expected the log of a training run")
     batches = columns[VALIDATION_COLUMNS["form_factor"]][0]
     return [
         {
@@ -84,10 +60,17 @@ def training_curve(log: Path) -> list[dict[str, float]]:
 def build_card(
     checkpoint: dict[str, Any], log: Path, store_path: Path | None, report: dict[str, Any], note: str
 ) -> dict[str, Any]:
-    """Everything the card says, in plain types.
+    """Return the content of card.json.
+
+    Args:
+        checkpoint: content of the checkpoint that the weights came from.
+        log: folder of the CSV logger.
+        store_path: the training store; None takes its description from the checkpoint.
+        report: content of report.json of the evaluation.
+        note: further remarks for users.
 
     Raises:
-        InputError: the store or the log cannot be used.
+        InputError: if the store or the log cannot be used.
     """
     versions = log_versions(log)
     config = yaml.safe_load((versions[-1] / "config.yaml").read_text(encoding="utf-8"))
@@ -99,24 +82,26 @@ def build_card(
             "batches": batches,
             "samples_seen": batches * config["data"]["batch_size"] * _ranks(versions[-1]),
             "minutes": _minutes(checkpoint),
-            "curve": training_curve(log),
+            "curve": validation_curve(log),
             "started_from": _kept(checkpoint, "started_from"),
             "made_by": checkpoint["made_by"],
         },
-        "scores": {key: report[key] for key in _OF_THE_REPORT},
+        "scores": {key: report[key] for key in _KEPT_FROM_REPORT},
         "note": note,
     }
 
 
 def _trained_on(checkpoint: dict[str, Any], store: Store | None) -> dict[str, Any]:
-    """What the store says of itself, with the species that weights training began with had seen before.
+    """Return the description of the training data: that of the store or, without one, that in the checkpoint.
 
-    Without the store what the checkpoint says, which has those species already.
+    It includes the species that the initial weights were trained on; the checkpoint already lists these.
     """
     if store is None:
         data: dict[str, Any] = checkpoint.get("data") or {}
         if not data.get("species"):
-            raise InputError("the checkpoint does not say which planes it was trained on: expected --store")
+            raise InputError(
+                "the checkpoint does not name its training planes; give their store with --store"
+            )
         return data
     description = store.description()
     earlier = _kept(checkpoint, "species")
@@ -128,32 +113,32 @@ def _trained_on(checkpoint: dict[str, Any], store: Store | None) -> dict[str, An
 
 
 def _ranks(version: Path) -> int:
-    """Processes that trained, each on batches of its own, from the record of the run."""
+    """Return the number of training processes, each with its own batches, from the record of the run."""
     path = version / "hparams.yaml"
-    # The logger writes tuples and the like with tags of its own; only one number is wanted.
+    # The file may hold YAML tags that a safe loader refuses, and only one number is needed.
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return next((int(line.split(":")[1]) for line in lines if line.startswith("ranks:")), 1)
 
 
 def _minutes(checkpoint: dict[str, Any]) -> float | None:
-    """Training time, where the schedule kept it."""
+    """Return the training time [min]; None if the schedule did not record it."""
     seconds = _kept(checkpoint, "spent_seconds")
     return None if seconds is None else round(seconds / 60, 1)
 
 
 def _kept(checkpoint: dict[str, Any], name: str) -> Any:
-    """What a callback of the run kept under a name; None where none did."""
+    """Return the value that a callback of the run stored under a name; None if there is none."""
     states = (checkpoint.get("callbacks") or {}).values()
     return next((state[name] for state in states if isinstance(state, dict) and name in state), None)
 
 
 def card_text(card: dict[str, Any], report: dict[str, Any]) -> str:
-    """The card for people, in Markdown."""
+    """Return the card for people, in Markdown."""
     data, training = card["data"], card["training"]
     scored = report["provenance"]["stores"]["validation"]
-    spent = f", {training['minutes']:.0f} minutes with validations" if training["minutes"] else ""
-    begun = training["started_from"]
-    started = f" Training began with the weights `{begun[:16]}`." if begun else ""
+    spent = f", {training['minutes']:.0f} minutes including validation" if training["minutes"] else ""
+    initial = training["started_from"]
+    started = f" Training started from the weights `{initial[:16]}`." if initial else ""
     lines = [
         "# Model card",
         "",
@@ -164,22 +149,24 @@ def card_text(card: dict[str, Any], report: dict[str, Any]) -> str:
         "",
         card["note"],
         "",
-        f"Scores on {scored['planes']} planes of species never trained on (`{scored['digest'][:16]}`), spread space:",
+        f"Scores in spread space on {scored['planes']} planes (digest `{scored['digest'][:16]}`) of species that were"
+        " not used in training:",
         "",
         *paper_table(report),
         "",
         *score_table(report),
         "",
-        "Where methods without a network are told the lattice, and the networks are not:",
+        'Comparison with other methods. Those with "known" in the column "lattice" use the true lattice; the networks'
+        " alone do not:",
         "",
-        *rivals_table(report),
+        *methods_table(report),
         "",
         "## Where it fails",
         "",
         *(line for name in _WHERE_IT_FAILS for line in (*class_table(name, _worst_first(report, name)), "")),
         "## How it was trained",
         "",
-        "Validation errors while training (mean over the planes the run watched):",
+        "Errors during training (mean over the validation planes of the run):",
         "",
         "| samples | I_FF | I_SRO |",
         "|---|---|---|",
@@ -189,53 +176,54 @@ def card_text(card: dict[str, Any], report: dict[str, Any]) -> str:
         f"| {point['batches'] * per_batch} | {point['form_factor']:.4f} | {point['short_range_order']:.4f} |"
         for point in training["curve"]
     ]
-    lines += ["", "`card.json` beside this file holds the recipe, the configuration and the whole report."]
+    lines += [
+        "",
+        "`card.json` in this folder holds the recipe, the configuration and all scores of the report.",
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _worst_first(report: dict[str, Any], name: str) -> dict[str, Any]:
-    """Classes of planes, by the 90th percentile of the form factor's error; a file has lost their order."""
+    """Sort the classes of planes by the 90th percentile of the form factor's error, worst first."""
     classes = report["by"][name].items()
     return dict(sorted(classes, key=lambda each: -each[1]["form_factor"]["percentile_90"]))
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Write the card; returns 0, or 2 with one sentence on standard error when the input is at fault."""
-    options = build_parser().parse_args(args)
-    weights = Path(options.weights)
-    try:
-        _write_card(options, weights)
-    except InputError as error:
-        print(f"evaluate.reports.card: {error}", file=sys.stderr)
-        return 2
-    print(f"wrote {weights / 'card.json'} and {weights / 'README.md'}")
-    return 0
+def write_card(
+    weights: Path, checkpoint_path: Path, log: Path, store_path: Path | None, report_path: Path, note: str
+) -> tuple[Path, Path]:
+    """Write card.json and README.md into a weights folder; returns their paths.
 
+    Args:
+        weights: folder that `dsfunet export` wrote.
+        checkpoint_path: checkpoint that the weights came from.
+        log: folder of the CSV logger.
+        store_path: the training store; None takes its description from the checkpoint.
+        report_path: report.json of the evaluation.
+        note: further remarks for users.
 
-def _write_card(options: Any, weights: Path) -> None:
-    # Imported here: torch takes seconds that a wrong option need not wait for.
+    Raises:
+        InputError: if a file is missing or damaged, or the files do not belong together; nothing is written then.
+    """
+    # Imported here because torch takes seconds, which a wrong option should not wait for.
     from dsfunet.networks.weights import read_checkpoint
 
-    report_path, checkpoint_path = Path(options.report), Path(options.checkpoint)
     for path in (weights, checkpoint_path, report_path):
         if not path.exists():
-            raise InputError(f"{path}: not there")
+            raise InputError(f"{path}: there is no such file or folder; check the path")
     checkpoint = read_checkpoint(checkpoint_path)
     try:
         report = json.loads(report_path.read_text(encoding="utf-8"))
-        store = None if options.store is None else Path(options.store)
-        card = build_card(checkpoint, Path(options.log), store, report, options.note)
+        card = build_card(checkpoint, log, store_path, report, note)
         text = card_text(card, report)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, OSError, yaml.YAMLError) as error:
         raise InputError(
-            f"checkpoint, log, store and report do not belong to one run of this version: {error!r}"
+            f"the checkpoint, log, store and report do not fit together ({error!r}); expected those of one run, made"
+            " with this version"
         ) from error
-    write_json(weights / "card.json", card)
-    with replacing(weights / "README.md") as temporary:
+    write_json(weights / CARD_FILE, card)
+    with replacing(weights / README_FILE) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return weights / CARD_FILE, weights / README_FILE

@@ -11,8 +11,9 @@ import yaml
 
 from dsfunet.data.store import create_store, manifest_file, open_store
 from dsfunet.files import write_json
-from evaluate.reports.card import main, training_curve
-from evaluate.reports.report import write
+from evaluate.__main__ import main
+from evaluate.reports.model_card import validation_curve
+from evaluate.reports.report import write_report
 from evaluate.reports.training_log import log_versions
 from evaluate.runs.evaluation import Report
 
@@ -69,6 +70,7 @@ def arguments(tmp_path: Path, log: Path, training_store: Path) -> list[str]:
     if not checkpoint.exists():
         save_checkpoint(checkpoint)
     return [
+        "card",
         *("--checkpoint", str(checkpoint)),
         *("--weights", str(tmp_path / "weights"), "--log", str(log), "--store", str(training_store)),
         *("--report", str(tmp_path / "report" / "report.json"), "--note", "Small and quick."),
@@ -76,7 +78,7 @@ def arguments(tmp_path: Path, log: Path, training_store: Path) -> list[str]:
 
 
 def test_curve_counts_batches_from_one_and_keeps_validations_only(log: Path) -> None:
-    assert training_curve(log) == [
+    assert validation_curve(log) == [
         {"batches": 10, "form_factor": 0.25, "short_range_order": 0.5},
         {"batches": 20, "form_factor": 0.125, "short_range_order": 0.375},
     ]
@@ -85,7 +87,7 @@ def test_curve_counts_batches_from_one_and_keeps_validations_only(log: Path) -> 
 def test_card_says_what_its_sources_say(
     tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:
-    write(measured, tmp_path / "report")
+    write_report(measured, tmp_path / "report")
     assert main(arguments(tmp_path, log, training_store)) == 0
     card = json.loads((tmp_path / "weights" / "card.json").read_text())
     assert card["data"]["species"] == ["phenol", "toluene"]
@@ -94,9 +96,9 @@ def test_card_says_what_its_sources_say(
     assert card["scores"]["predictors"] == report["predictors"]
     assert card["training"]["started_from"] == "e" * 64
     text = (tmp_path / "weights" / "README.md").read_text()
-    assert "160 samples in 20 batches, 85 minutes with validations, on 3 cores of an abacus" in text
+    assert "160 samples in 20 batches, 85 minutes including validation, on 3 cores of an abacus" in text
     assert "| 80 | 0.2500 | 0.5000 |" in text
-    assert "Training began with the weights `eeeeeeeeeeeeeeee`." in text
+    assert "Training started from the weights `eeeeeeeeeeeeeeee`." in text
     assert "Small and quick." in text
     _, _, fails = text.partition("## Where it fails")
     assert all(f"| {name} " in fails for name in ("missing pixels", "order kind", "lattice", "species group"))
@@ -105,7 +107,7 @@ def test_card_says_what_its_sources_say(
 def test_a_card_without_the_training_store_says_of_it_what_the_checkpoint_does(
     tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:
-    write(measured, tmp_path / "report")
+    write_report(measured, tmp_path / "report")
     data = {**open_store(training_store).description(), "species": ["water"]}
     save_checkpoint(tmp_path / "last.ckpt", data=data)
     given = arguments(tmp_path, log, training_store)
@@ -119,12 +121,12 @@ def test_a_card_without_the_training_store_says_of_it_what_the_checkpoint_does(
 def test_a_checkpoint_that_does_not_say_its_planes_needs_the_store(
     tmp_path: Path, log: Path, training_store: Path, measured: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(measured, tmp_path / "report")
+    write_report(measured, tmp_path / "report")
     given = arguments(tmp_path, log, training_store)
     place = given.index("--store")
     assert main([*given[:place], *given[place + 2 :]]) == 2
     assert (
-        "the checkpoint does not say which planes it was trained on: expected --store"
+        "the checkpoint does not name its training planes; give their store with --store"
         in capsys.readouterr().err
     )
 
@@ -133,7 +135,7 @@ def test_samples_of_all_ranks_are_counted(
     tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:
     (log / "version_0" / "hparams.yaml").write_text("joint_step: fused\nranks: 4\nprecision: 32-true\n")
-    write(measured, tmp_path / "report")
+    write_report(measured, tmp_path / "report")
     assert main(arguments(tmp_path, log, training_store)) == 0
     card = json.loads((tmp_path / "weights" / "card.json").read_text())
     assert card["training"]["samples_seen"] == 20 * 8 * 4
@@ -146,7 +148,7 @@ def test_curve_of_a_run_that_went_on_leaves_out_what_was_done_again(log: Path) -
         (log / f"version_{number}" / "metrics.csv").write_text(rows)
     versions = log_versions(log)
     assert [path.name for path in versions] == ["version_0", "version_2", "version_10"]
-    assert [point["batches"] for point in training_curve(log)] == [10, 15, 30]
+    assert [point["batches"] for point in validation_curve(log)] == [10, 15, 30]
 
 
 @pytest.mark.parametrize("damage", ["log", "report", "checkpoint", "curve"])
@@ -165,7 +167,7 @@ def test_malformed_sources_are_one_sentence_and_write_nothing(
         (log / "version_0" / "metrics.csv").write_text("step,train/form_factor_l1\n9,0.5\n")
     assert main(arguments(tmp_path, log, training_store)) == 2
     error = capsys.readouterr().err
-    assert error.startswith("evaluate.reports.card: ") and error.count("\n") == 1
+    assert error.startswith("evaluate: ") and error.count("\n") == 1
     assert not list((tmp_path / "weights").iterdir())
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.reports.curve import draw_curve, main
+from evaluate.__main__ import main
+from evaluate.reports.training_curve import draw_curve
 from evaluate.reports.training_log import read_log
 
 
@@ -43,8 +44,8 @@ def test_command_writes_a_picture_or_one_sentence(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = tmp_path / "curve.png"
-    assert main([str(log), "-o", str(picture)]) == 0
+    assert main(["curve", str(log), "-o", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert main([str(tmp_path), "-o", str(tmp_path / "other.png")]) == 2
+    assert main(["curve", str(tmp_path), "-o", str(tmp_path / "other.png")]) == 2
     assert "found no version_N/metrics.csv in it" in capsys.readouterr().err
     assert not (tmp_path / "other.png").exists()

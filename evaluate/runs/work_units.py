@@ -1,16 +1,12 @@
-"""The work of a report cut into units: some planes of one stage, measured in some process, kept in one file.
-
-What a unit yields follows from its stage and its planes alone: not from the number of processes, not from the
-order of units, and not from where an interrupted run went on.
-"""
+"""The measurement of work units: each covers some planes of one stage, and its results go into one file."""
 
 import time
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,102 +19,42 @@ from evaluate.metrics.errors import spread_mse
 from evaluate.metrics.feature_spaces import FeatureSpace, choose_feature_space
 from evaluate.metrics.measures import measure_answer, measure_deviation, structural_similarity
 from evaluate.predictors.cases import Case, CaseReader, Prediction, Truth
-from evaluate.predictors.registry import NOISE, PredictorSettings, make_predictors
+from evaluate.predictors.registry import NOISE, make_predictors
+from evaluate.runs.plan import Plan, Stage, WorkUnit
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 SECONDS = "seconds/"
-"""Names of times begin so; they never reach a report."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Planes of one store that are measured in one way.
-
-    Attributes:
-        name: short, fit for a file name.
-        store: path of the store.
-        planes: how many, from the first.
-        predictors: names of those that are asked.
-        full: names of those that get every measure.
-        counts: counts expected in the brightest pixel of a plane measured anew; None takes it as it is stored.
-        features: whether features of truths, answers of the first predictor and noise are kept.
-    """
-
-    name: str
-    store: str
-    planes: int
-    predictors: tuple[str, ...]
-    full: tuple[str, ...]
-    counts: float | None = None
-    features: bool = False
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Planes `start` to `stop` of stage number `stage`."""
-
-    stage: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that decides what the units of a report yield.
-
-    Attributes:
-        stages: what is measured.
-        settings: of the predictors.
-        planes_per_unit: planes in one unit, a multiple of the batch size.
-        seed: of counting noise.
-        space: the feature space, `inception` or `statistics`.
-        inception_weights: file of the Inception weights; None takes those that torch keeps.
-    """
-
-    stages: tuple[Stage, ...]
-    settings: PredictorSettings
-    planes_per_unit: int
-    seed: int
-    space: Literal["inception", "statistics"]
-    inception_weights: str | None
-
-    def units(self) -> list[Unit]:
-        """All units, in order."""
-        step = self.planes_per_unit
-        return [
-            Unit(number, start, min(start + step, stage.planes))
-            for number, stage in enumerate(self.stages)
-            for start in range(0, stage.planes, step)
-        ]
-
-    def file(self, folder: Path, unit: Unit) -> Path:
-        """Where the arrays of a unit are kept."""
-        return folder / f"{self.stages[unit.stage].name}-{unit.start:06d}.npz"
+"""Prefix of the names of running times; these never reach a report."""
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The arrays of an .npz file, read without pickle.
+    """Read the arrays of an .npz file without pickle.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: it is damaged, or no such file.
+        OSError: if the file cannot be opened.
+        ValueError: if it is damaged or is not an .npz file.
     """
     try:
-        # Opened here: numpy leaves a file open whose beginning it does not like.
+        # Opened here because numpy does not close a file that turns out to be invalid.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as error:  # a lone array has no `files`
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        AttributeError,
+    ) as error:  # an .npy array has no `files`
         raise ValueError(str(error)) from error
 
 
-class Workshop:
-    """What a process needs to do units: predictors, stores and the feature space, each made when first needed.
+class UnitWorker:
+    """A worker that measures work units; it makes predictors, stores and the feature space when first needed.
 
     Args:
-        plan: of the report.
+        plan: the plan of the evaluation.
         device: where this process runs networks, as torch names it.
-        folder: where the files of units go.
+        folder: folder for the files of the work units.
     """
 
     def __init__(self, plan: Plan, device: str, folder: Path) -> None:
@@ -129,18 +65,18 @@ class Workshop:
         self._readers: dict[str, CaseReader] = {}
         self._space: FeatureSpace | None = None
 
-    def do(self, unit: Unit) -> int:
-        """Measure a unit and keep its arrays; returns the number of its planes.
+    def measure(self, unit: WorkUnit) -> int:
+        """Measure a work unit and write its arrays; returns the number of its planes.
 
         Raises:
-            InputError: a plane is damaged, cannot be split, or was answered by what is not intensity.
+            InputError: if a plane is damaged or cannot be split, or an answer is not linear intensity in [0, 1].
         """
         stage = self._plan.stages[unit.stage]
         with replacing(self._plan.file(self._folder, unit)) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **self._measure(stage, unit))  # type: ignore[arg-type]
+            np.savez(stream, **self._arrays_of(stage, unit))  # type: ignore[arg-type]
         return unit.stop - unit.start
 
-    def _measure(self, stage: Stage, unit: Unit) -> Arrays:
+    def _arrays_of(self, stage: Stage, unit: WorkUnit) -> Arrays:
         reader = self._reader(stage.store)
         pairs = [reader(number, stage.counts, self._plan.seed) for number in range(unit.start, unit.stop)]
         cases, truths = [case for case, _ in pairs], [truth for _, truth in pairs]
@@ -155,7 +91,7 @@ class Workshop:
             arrays |= {
                 f"{name}/{key}": values
                 for key, values in _scores(
-                    answers, cases, truths, true if name in stage.full else None
+                    answers, cases, truths, true if name in stage.fully_measured else None
                 ).items()
             }
             if name == NOISE:
@@ -201,9 +137,9 @@ def _stacked(truths: Sequence[Truth]) -> Prediction:
 def _scores(
     answers: Prediction, cases: Sequence[Case], truths: Sequence[Truth], stacked: Prediction | None
 ) -> Arrays:
-    """Measures of n answers, each (n,), and where they know how sure they are, (n, bins) of that.
+    """Return measures of n answers, each (n,), and their binned deviations (n, bins) if they have any.
 
-    With the truths `stacked` as well, it is every measure.
+    If the truths are given `stacked` as well, the slow measures are included.
     """
     rows: list[dict[str, Any]] = []
     for place, (case, truth) in enumerate(zip(cases, truths, strict=True)):
