@@ -187,7 +187,7 @@ def link_targets(text: str) -> list[str]:
 
 
 def test_links_are_found_outside_code_only() -> None:
-    text = "[a](a.md#part) ![b](b.png \"title\") `c[0](c.md)`\n```python\nd[0](d)\n```\n[e](https://e.org) [f](#g)\n"
+    text = '[a](a.md#part) ![b](b.png "title") `c[0](c.md)`\n```python\nd[0](d)\n```\n[e](https://e.org) [f](#g)\n'
     assert link_targets(text) == ["a.md", "b.png"]
     assert link_targets('<img src="h.png" width="3">') == ["h.png"]
 

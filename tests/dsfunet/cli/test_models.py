@@ -90,6 +90,7 @@ def test_torsion_is_scanned(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "minimum    -" in printed
 
 
+@pytest.mark.slow
 def test_several_torsions_turn_together_and_a_rotation_can_be_scanned(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,6 +121,7 @@ def test_without_noise_alphas_are_exact_and_the_zones_say_nothing(
         assert found["quality"]["chi_squared"] is None
 
 
+@pytest.mark.slow
 def test_chosen_vectors_bounds_and_other_options(tmp_path: Path, result_file: Path) -> None:
     def refined(*options: object) -> Any:
         assert refine(result_file, "-o", tmp_path / "x", *options) == 0

@@ -47,6 +47,7 @@ def statuses(out: Path) -> dict[str, str]:
     return {Path(each["output"]).stem: each["status"] for each in content["planes"]}
 
 
+@pytest.mark.slow
 def test_one_damaged_file_of_three(
     files: list[Path], tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +78,7 @@ def test_one_damaged_file_of_three(
         assert str(result.grid and result.grid.name) == each["plane"]
 
 
+@pytest.mark.slow
 def test_what_is_there_is_skipped_until_something_changes(
     files: list[Path], tmp_path: Path, weights: Path
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_geometry_says_what_a_lattice_says(release: Factorizer) -> None:
             )
 
 
+@pytest.mark.slow
 def test_a_stack_of_planes_of_another_shape(release: Factorizer) -> None:
     step = HEXAGONAL.reciprocal / 14
     plane = Plane(HEXAGONAL.reciprocal[2], step[0], step[1], (191, 215))  # h k 1, oblique

@@ -68,6 +68,7 @@ def save_picture(path: str, q_max: float = 7.0, pixels: int = 256) -> np.ndarray
 OF_PICTURE = ("--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--orientation", "picture")
 
 
+@pytest.mark.slow
 def test_a_picture_of_an_oblique_plane_goes_all_the_way(capsys: pytest.CaptureFixture[str]) -> None:
     counts = save_picture("hk1.tif")
     result = made("hk1.tif", *OF_PICTURE, "--q-max-inv-angstrom", "7")
@@ -92,6 +93,7 @@ def test_a_picture_of_an_oblique_plane_goes_all_the_way(capsys: pytest.CaptureFi
     assert np.abs(alphas - expected).max() < 0.004 and errors.max() < 0.004
 
 
+@pytest.mark.slow
 def test_a_picture_with_ranges() -> None:
     """Ranges make the axes those of the cell: the same pixels are then an oblique plane, on which all is elsewhere."""
     with h5py.File(EXAMPLE) as file:
@@ -165,6 +167,7 @@ def test_a_plane_that_vectors_span_in_a_cubic_volume(capsys: pytest.CaptureFixtu
     assert spread_error(result.form_factor, form_factor) < 0.014
 
 
+@pytest.mark.slow
 def test_all_layers_of_a_volume(capsys: pytest.CaptureFixture[str]) -> None:
     assert factorize(EXAMPLE.with_suffix(".nxs"), "--planes", "hk:all", "--out", "out", "--passes", "2") == 0
     files = {"cresol_benzene_hk0.nxs", "cresol_benzene_hk1.nxs"}
@@ -209,6 +212,7 @@ def test_the_networks_alone() -> None:
         assert result.form_factor_of_networks is None
 
 
+@pytest.mark.slow
 def test_passes_seeds_and_uncertainties(capsys: pytest.CaptureFixture[str]) -> None:
     words = [EXAMPLE, "--plane", "hk1", "--passes", "4", "--seed"]
     first, again, other = (made(*words, seed, output=f"{place}.nxs") for place, seed in enumerate((3, 3, 4)))

@@ -138,6 +138,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_one_thing_and_where_it_goes(name: str, tmp_path: Path) -> None:
     paper = read_config(tmp_path, "paper.yaml")
@@ -170,6 +171,7 @@ def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["paper.yaml", "release.yaml", "release_gpu.yaml"])
 def test_the_three_best_checkpoints_and_the_last_are_kept(name: str, tmp_path: Path) -> None:
     checkpoints = read_config(tmp_path, name).trainer.checkpoint_callback

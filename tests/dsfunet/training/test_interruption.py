@@ -82,6 +82,7 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
 
 
 # Told in the first batches; in the last, after which a validation is due; in that validation; in the sanity check.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "train_batch", "sanity_check", "batches"),
     [
@@ -212,6 +213,7 @@ def test_a_disk_that_fills_leaves_the_checkpoint_before(tmp_path: Path, nearly_f
     assert [each.name for each in path.parent.iterdir()] == ["last.ckpt"]
 
 
+@pytest.mark.slow
 def test_a_run_whose_disk_fills_keeps_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
