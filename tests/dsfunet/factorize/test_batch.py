@@ -112,6 +112,7 @@ def test_what_is_there_is_skipped_until_something_changes(
         assert set(statuses(out).values()) == {"done"}
 
 
+@pytest.mark.slow
 def test_other_weights_make_results_anew(files: list[Path], tmp_path: Path, weights: Path) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
     torch.manual_seed(0)
@@ -275,6 +276,7 @@ def test_what_goes_wrong_in_a_shared_batch_reaches_every_thread(
     assert not shared._waiting
 
 
+@pytest.mark.slow
 def test_a_result_as_html(files: list[Path], tmp_path: Path, weights: Path) -> None:
     out = tmp_path / "out"
     assert factorize(files[:1], out, weights, "--plane", "hk1") == 0
@@ -289,6 +291,7 @@ def test_a_result_as_html(files: list[Path], tmp_path: Path, weights: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_components_as_html(weights: Path) -> None:
     factorizer = Factorizer.from_checkpoint(weights, "cpu")
     planes = np.random.default_rng(0).random((2, 256, 256))

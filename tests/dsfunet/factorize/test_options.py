@@ -152,6 +152,7 @@ def test_options_that_do_not_go_are_one_sentence(
     assert message in printed.err and [each.name for each in folder.iterdir()] == ["a.npy"]
 
 
+@pytest.mark.slow
 def test_a_plane_that_vectors_span_in_a_cubic_volume(capsys: pytest.CaptureFixture[str]) -> None:
     write_cubic_volume(Path("cubic.h5"))
     result = made("cubic.h5", "--plane", "hhl")
@@ -189,6 +190,7 @@ def test_all_layers_of_a_volume(capsys: pytest.CaptureFixture[str]) -> None:
         assert [each[name] for each in again["planes"]] == [each[name] for each in content["planes"]]
 
 
+@pytest.mark.slow
 def test_a_volume_without_a_sensible_cell(capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(EXAMPLE, "bare.h5")
     with h5py.File("bare.h5", "a") as file:
@@ -235,6 +237,7 @@ def test_passes_seeds_and_uncertainties(capsys: pytest.CaptureFixture[str]) -> N
         assert (sigma[seen] >= 0).all() and 1e-4 < np.median(sigma[seen]) < 0.2
 
 
+@pytest.mark.slow
 def test_no_passes_no_uncertainties(capsys: pytest.CaptureFixture[str]) -> None:
     none, one = (
         made(EXAMPLE, "--plane", "hk1", "--passes", count, output=f"{count}.nxs") for count in (0, 1)

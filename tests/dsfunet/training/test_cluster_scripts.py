@@ -77,6 +77,7 @@ def test_scripts_ask_for_what_there_is(name: str, tmp_path: Path, monkeypatch: p
     assert (trainer.strategy, trainer.precision, config.model.channels_last) == ("ddp", "bf16-mixed", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["paper", "release"])
 def test_the_overlay_adds_to_what_it_lies_on(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse(["fit", "--config", f"configs/{base}.yaml"], monkeypatch)

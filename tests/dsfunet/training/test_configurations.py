@@ -103,6 +103,7 @@ def test_a_gpu_that_is_not_there_is_missed_in_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_by_the_clock_validates_in_whatever_epoch_it_ends(tmp_path: Path) -> None:
     """With an interval of epochs the last weights would be those of the last validation before."""
     for name in ("release.yaml", "release_gpu.yaml"):
@@ -157,6 +158,7 @@ def test_every_ablation_is_known_here_and_says_how_to_run_it() -> None:
         assert set(yaml.safe_load(text)) == {"run", "model"}
 
 
+@pytest.mark.slow
 def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
     (tmp_path / "configs" / "simulate").mkdir(parents=True)
     recipe = CONFIGS / "simulate" / "release.yaml"

@@ -145,6 +145,7 @@ def test_error_bars_of_averaged_planes_and_of_pixels_taken_for_independent() -> 
     assert (independent_found > 0.58).all() and (independent_found < 0.78).all()
 
 
+@pytest.mark.slow
 def test_error_bars_hold_what_is_wrong_alike_in_every_zone() -> None:
     grid = PlaneGrid(CELLS["mmm"], parse_plane_name("hk1"), np.arange(-36, 37) / 9, np.arange(-36, 37) / 9)
     orbits, _, zones = shells_of("mmm", grid, 3)
