@@ -43,7 +43,7 @@ define environment
 endef
 
 # --no-compile: compiling 6 GB of packages, most of which are never imported, takes longer than downloading them.
-# uv does not compile either.
+# uv does not compile either, and took 57 s for what takes pip 166 s (all packages on disk, two busy cores).
 define install
 $(if $(UV),'$(UV)' pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --no-compile) --editable '$(1)'
 endef

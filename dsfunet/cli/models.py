@@ -95,11 +95,11 @@ def scan(
         motion = torsion_motion(parse_torsions(torsion or []), pair, species)
     else:
         motion = rotation_motion(parse_axis(rotate, observed.cell), rotate.strip(), species)
-    found = scan_model(pair, motion.turn, angles_deg, observed.observation, resamples, seed)
-    write_scan(found, observed, pair, motion, species, targets)
+    result = scan_model(pair, motion.turn, angles_deg, observed.observation, resamples, seed)
+    write_scan(result, observed, pair, motion, species, targets)
     lines = [
         *_lines_on_input(observed, [pair]),
-        *_lines_on_scan(found, motion),
+        *_lines_on_scan(result, motion),
         *_lines_on_targets(targets),
     ]
     print("\n".join(lines))

@@ -16,6 +16,7 @@ def layer() -> Layer:
     return ranges.build(1, seed=3)[0]
 
 
+@pytest.mark.slow
 def test_planes_are_what_their_line_says(layer: Layer) -> None:
     for line in (Case("", square=8.0), Case("", shift=4.0), Case("", pixels_per_cell=6.0)):
         cell, plane = layer.networks_square(line)
@@ -36,6 +37,7 @@ def test_lines_that_show_the_same_are_judged_once() -> None:
     assert cut == {line.digest for line in lines if line.name == "out to 8, which fills the square"}
 
 
+@pytest.mark.slow
 def test_a_table_is_made_and_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ from examples.worked.crystals import (
 CRYSTALS = {crystal.name: crystal for crystal in all_crystals()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crystal", CRYSTALS.values(), ids=CRYSTALS)
 def test_exact_order_gives_back_what_was_put_in(crystal: Crystal) -> None:
     zones = zones_of(crystal.grid, crystal.rotations)

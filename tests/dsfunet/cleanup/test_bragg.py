@@ -37,6 +37,7 @@ def add_peaks(where: PlaneGrid, intensity: np.ndarray, width: float, seed: int, 
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cell", [TETRAGONAL, HEXAGONAL, TRICLINIC], ids=["tetragonal", "hexagonal", "triclinic"]
 )

@@ -196,6 +196,7 @@ def test_validate_and_test_find_what_fit_found(
         assert float(found[f"{stage}/{name}"]) == pytest.approx(value, rel=1e-5), name
 
 
+@pytest.mark.slow
 def test_fit_goes_on_from_a_checkpoint(fitted: Path, tiny_store: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, tiny_store)
     last = str(fitted / "run" / "last.ckpt")
@@ -208,6 +209,7 @@ def test_fit_goes_on_from_a_checkpoint(fitted: Path, tiny_store: Path, tmp_path:
     assert int(again["state_dict"]["batches_seen"]) == 6
 
 
+@pytest.mark.slow
 def test_last_is_the_latest_checkpoint_and_may_not_exist_yet(
     tiny_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +222,7 @@ def test_last_is_the_latest_checkpoint_and_may_not_exist_yet(
         assert int(saved["state_dict"]["batches_seen"]) == 3 * epochs
 
 
+@pytest.mark.slow
 def test_training_without_files(tmp_path: Path) -> None:
     """Training from the simulator, as a configuration requests."""
     recipe = {"samples": {"train": 8, "validation": 4}, "monte_carlo_share": 0.0, "seed": 5}
@@ -281,6 +284,7 @@ def test_settings_given_beside_a_checkpoint_are_obeyed(
     assert models[0].joint_weight == 0.25
 
 
+@pytest.mark.slow
 def test_the_option_run_sets_the_folder_of_a_run(fitted: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     arguments = ["--config", str(fitted / "tiny.yaml"), "--run", str(elsewhere)]
@@ -374,6 +378,7 @@ def plain_trainer(folder: Path, epochs: int) -> lightning.Trainer:
     )
 
 
+@pytest.mark.slow
 def test_two_epochs_equal_one_and_one_more(tmp_path: Path) -> None:
     """With the same batches; the order after a stop is tested elsewhere."""
     whole = system()

@@ -388,6 +388,7 @@ def test_training_without_its_extra_says_what_to_install(
     assert_one_line(capsys, "pip install -e '.[train]'")
 
 
+@pytest.mark.slow
 def test_help_and_version_do_not_wait_for_torch() -> None:
     code = (
         "import sys, dsfunet.cli.main\n"

@@ -55,6 +55,7 @@ def test_models_are_ranked(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(arguments) == 0 and Path("out/c.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_models_alike_are_said_to_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "r.nxs", "right.cif", "right.xyz+right.xyz@rotate 180 [001]", "-o", "out/c"]) == 0
     assert "this plane does not tell the two apart" in capsys.readouterr().out
@@ -62,6 +63,7 @@ def test_models_alike_are_said_to_be(folder: Path, capsys: pytest.CaptureFixture
     assert "one model alone says nothing" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_torsion_is_scanned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = "wrong.xyz+wrong.xyz@rotate 180 0 0 1"
     arguments = [
@@ -90,6 +92,7 @@ def test_torsion_is_scanned(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "minimum    -" in printed
 
 
+@pytest.mark.slow
 def test_several_torsions_turn_together_and_a_rotation_can_be_scanned(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

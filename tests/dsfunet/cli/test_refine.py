@@ -107,6 +107,7 @@ def test_known_alphas_come_out_in_all_files(
     assert "R = " in printed and "independent under 6/m" in printed and str(files[".cif"]) in printed
 
 
+@pytest.mark.slow
 def test_without_noise_alphas_are_exact_and_the_zones_say_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +122,7 @@ def test_without_noise_alphas_are_exact_and_the_zones_say_nothing(
         assert found["quality"]["chi_squared"] is None
 
 
+@pytest.mark.slow
 def test_chosen_vectors_bounds_and_other_options(tmp_path: Path, result_file: Path) -> None:
     def refined(*options: object) -> Any:
         assert refine(result_file, "-o", tmp_path / "x", *options) == 0
@@ -253,6 +255,7 @@ def test_a_form_factor_that_the_plane_corrected_is_named(
     assert "two to four times too small" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_plane_is_fitted_with_the_form_factor_of_the_networks_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,6 +277,7 @@ def test_the_plane_is_fitted_with_the_form_factor_of_the_networks_alone(
         assert other_one["standard_uncertainty"] == pytest.approx(one["standard_uncertainty"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_dark_in_the_plane_counts_unless_its_form_factor_is(tmp_path: Path) -> None:
     """Leaving out dark pixels of what is fitted would leave out low values of I_SRO and take noise for order."""
     write_result(tmp_path / "a.nxs", make_result(noise=0.05))

@@ -232,6 +232,7 @@ def test_only_a_fresh_source_gets_numbers_beyond_its_length(
     assert source.asked == asked
 
 
+@pytest.mark.slow
 def test_a_worker_imports_no_lightning() -> None:
     code = "import sys, dsfunet.data.dataset; print('lightning' in sys.modules, 'torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

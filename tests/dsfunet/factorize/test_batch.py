@@ -47,6 +47,7 @@ def statuses(out: Path) -> dict[str, str]:
     return {Path(each["output"]).stem: each["status"] for each in content["planes"]}
 
 
+@pytest.mark.slow
 def test_one_damaged_file_of_three(
     files: list[Path], tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +78,7 @@ def test_one_damaged_file_of_three(
         assert str(result.grid and result.grid.name) == each["plane"]
 
 
+@pytest.mark.slow
 def test_what_is_there_is_skipped_until_something_changes(
     files: list[Path], tmp_path: Path, weights: Path
 ) -> None:
@@ -110,6 +112,7 @@ def test_what_is_there_is_skipped_until_something_changes(
         assert set(statuses(out).values()) == {"done"}
 
 
+@pytest.mark.slow
 def test_other_weights_make_results_anew(files: list[Path], tmp_path: Path, weights: Path) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
     torch.manual_seed(0)
@@ -272,6 +275,7 @@ def test_what_goes_wrong_in_a_shared_batch_reaches_every_thread(
     assert not shared._waiting
 
 
+@pytest.mark.slow
 def test_a_result_as_html(files: list[Path], tmp_path: Path, weights: Path) -> None:
     out = tmp_path / "out"
     assert factorize(files[:1], out, weights, "--plane", "hk1") == 0
@@ -286,6 +290,7 @@ def test_a_result_as_html(files: list[Path], tmp_path: Path, weights: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_components_as_html(weights: Path) -> None:
     factorizer = Factorizer.from_checkpoint(weights, "cpu")
     planes = np.random.default_rng(0).random((2, 256, 256))

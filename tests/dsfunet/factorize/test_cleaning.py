@@ -130,6 +130,7 @@ def test_cleaned_up_through_the_command_line(
     assert after[0] < 0.014 and after[1] < 0.032
 
 
+@pytest.mark.slow
 def test_bragg_peaks_left_in_are_told(tetragonal: PlaneGrid, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--mask-file", "m.npy", "--mask-value", "-1")
     for words in ((), ("--no-lattice",)):
@@ -149,6 +150,7 @@ def parts_of(components: Any) -> tuple[Array, Array]:
     return components.form_factor, components.short_range_order
 
 
+@pytest.mark.slow
 def test_a_geometry_says_what_a_lattice_says(release: Factorizer) -> None:
     plane = cartesian_hk1()
     counts = counted(np.prod(hexagonal_parts(plane), axis=0))
@@ -175,6 +177,7 @@ def test_a_geometry_says_what_a_lattice_says(release: Factorizer) -> None:
             )
 
 
+@pytest.mark.slow
 def test_a_stack_of_planes_of_another_shape(release: Factorizer) -> None:
     step = HEXAGONAL.reciprocal / 14
     plane = Plane(HEXAGONAL.reciprocal[2], step[0], step[1], (191, 215))  # h k 1, oblique
@@ -199,6 +202,7 @@ def test_a_stack_of_planes_of_another_shape(release: Factorizer) -> None:
         release(counts[:, :100], geometry=geometry)
 
 
+@pytest.mark.slow
 def test_a_plane_along_no_axes_of_the_cell(release: Factorizer) -> None:
     name = parse_plane("hhl")
     plane = square_plane(np.zeros(3), *name.vectors @ CUBIC.reciprocal, 7.0)

@@ -24,6 +24,8 @@ from dsfunet.io import MeasuredPlane, read_plane
 from dsfunet.io.plane_lists import parse_plane_selection
 from tests.dsfunet.batches import save_tiny_weights, write_volume
 
+pytestmark = pytest.mark.slow
+
 SIDE = 2000
 PLANE_MB = 8 * SIDE**2 / 1e6  # of float64: 32 MB
 
@@ -53,7 +55,7 @@ def peaks_mb(work: Callable[[], object]) -> tuple[float, float]:
     return traced, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit - before
 
 
-HK0_AND_HHL = ["hk0", pytest.param("hhl", marks=pytest.mark.slow)]
+HK0_AND_HHL = ["hk0", "hhl"]
 
 
 @pytest.mark.parametrize("name", HK0_AND_HHL)
@@ -83,7 +85,6 @@ def test_it_is_described_in_little_memory_too(tmp_path: Path, name: str) -> None
     assert traced < 12 * PLANE_MB and grown < 12 * PLANE_MB + 100
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="needs the size of the process as Linux tells it"
 )

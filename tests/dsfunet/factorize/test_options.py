@@ -68,6 +68,7 @@ def save_picture(path: str, q_max: float = 7.0, pixels: int = 256) -> np.ndarray
 OF_PICTURE = ("--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--orientation", "picture")
 
 
+@pytest.mark.slow
 def test_a_picture_of_an_oblique_plane_goes_all_the_way(capsys: pytest.CaptureFixture[str]) -> None:
     counts = save_picture("hk1.tif")
     result = made("hk1.tif", *OF_PICTURE, "--q-max-inv-angstrom", "7")
@@ -92,6 +93,7 @@ def test_a_picture_of_an_oblique_plane_goes_all_the_way(capsys: pytest.CaptureFi
     assert np.abs(alphas - expected).max() < 0.004 and errors.max() < 0.004
 
 
+@pytest.mark.slow
 def test_a_picture_with_ranges() -> None:
     """Ranges make the axes those of the cell: the same pixels are then an oblique plane, on which all is elsewhere."""
     with h5py.File(EXAMPLE) as file:
@@ -150,6 +152,7 @@ def test_options_that_do_not_go_are_one_sentence(
     assert message in printed.err and [each.name for each in folder.iterdir()] == ["a.npy"]
 
 
+@pytest.mark.slow
 def test_a_plane_that_vectors_span_in_a_cubic_volume(capsys: pytest.CaptureFixture[str]) -> None:
     write_cubic_volume(Path("cubic.h5"))
     result = made("cubic.h5", "--plane", "hhl")
@@ -165,6 +168,7 @@ def test_a_plane_that_vectors_span_in_a_cubic_volume(capsys: pytest.CaptureFixtu
     assert spread_error(result.form_factor, form_factor) < 0.014
 
 
+@pytest.mark.slow
 def test_all_layers_of_a_volume(capsys: pytest.CaptureFixture[str]) -> None:
     assert factorize(EXAMPLE.with_suffix(".nxs"), "--planes", "hk:all", "--out", "out", "--passes", "2") == 0
     files = {"cresol_benzene_hk0.nxs", "cresol_benzene_hk1.nxs"}
@@ -186,6 +190,7 @@ def test_all_layers_of_a_volume(capsys: pytest.CaptureFixture[str]) -> None:
         assert [each[name] for each in again["planes"]] == [each[name] for each in content["planes"]]
 
 
+@pytest.mark.slow
 def test_a_volume_without_a_sensible_cell(capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(EXAMPLE, "bare.h5")
     with h5py.File("bare.h5", "a") as file:
@@ -209,6 +214,7 @@ def test_the_networks_alone() -> None:
         assert result.form_factor_of_networks is None
 
 
+@pytest.mark.slow
 def test_passes_seeds_and_uncertainties(capsys: pytest.CaptureFixture[str]) -> None:
     words = [EXAMPLE, "--plane", "hk1", "--passes", "4", "--seed"]
     first, again, other = (made(*words, seed, output=f"{place}.nxs") for place, seed in enumerate((3, 3, 4)))
@@ -231,6 +237,7 @@ def test_passes_seeds_and_uncertainties(capsys: pytest.CaptureFixture[str]) -> N
         assert (sigma[seen] >= 0).all() and 1e-4 < np.median(sigma[seen]) < 0.2
 
 
+@pytest.mark.slow
 def test_no_passes_no_uncertainties(capsys: pytest.CaptureFixture[str]) -> None:
     none, one = (
         made(EXAMPLE, "--plane", "hk1", "--passes", count, output=f"{count}.nxs") for count in (0, 1)

@@ -188,6 +188,7 @@ def test_seed_decides_and_nothing_else(release: Factorizer) -> None:
     assert not np.array_equal(sigmas(release(planes[0], passes=2, seed=other)), sigmas(together)[:, 0])
 
 
+@pytest.mark.slow
 def test_sigma_is_larger_under_a_mask_and_for_noisy_planes(release: Factorizer) -> None:
     _, scattering, *_ = made("hexagonal")
     mask = np.ones((256, 256), bool)
@@ -204,6 +205,7 @@ def test_sigma_is_larger_under_a_mask_and_for_noisy_planes(release: Factorizer) 
     assert (sigmas(release(counts, passes=2)).mean(axis=(1, 2)) > sigmas(whole).mean(axis=(1, 2))).all()
 
 
+@pytest.mark.slow
 def test_lattice_mode_has_a_sigma_of_its_own(release: Factorizer) -> None:
     lattice, scattering, _, _, mask = made("hexagonal")
     alone, known = release(scattering, mask, passes=2), release(scattering, mask, lattice, passes=2)

@@ -124,6 +124,7 @@ def test_a_folder_that_goes_away_and_comes_back(tmp_path: Path, capsys: pytest.C
     assert bench.look(after=5.0) == ["scan.h5"]
 
 
+@pytest.mark.slow
 def test_once_with_real_networks_and_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, folder = save_tiny_weights(tmp_path / "weights"), tmp_path / "in"
     folder.mkdir()

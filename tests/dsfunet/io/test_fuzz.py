@@ -215,6 +215,7 @@ def odd_planes() -> dict[str, Any]:
 REFUSED = ("zeros", "one value", "nothing", "infinite", "negative", "all hidden", "complex", "texts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", odd_planes())
 def test_odd_planes(factorizer: Factorizer, name: str) -> None:
     """Through the networks, on the lattice that is found, and as a plane of a hexagonal crystal, cleaned up or not."""

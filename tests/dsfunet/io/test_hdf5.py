@@ -120,7 +120,8 @@ def read_or_refuse(path: Path) -> None:
             assert str(error).startswith(str(path)) and "\n" not in str(error).strip()
 
 
-@pytest.mark.parametrize("share", [0.15, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.15, 1.0])
 @pytest.mark.parametrize("layout", WRITERS)
 def test_hostile_things_in_the_place_of_everything(tmp_path: Path, layout: str, share: float) -> None:
     chance = random.Random(layout)
@@ -136,7 +137,8 @@ def test_hostile_things_in_the_place_of_everything(tmp_path: Path, layout: str, 
             read_or_refuse(path)
 
 
-@pytest.mark.parametrize("share", [0.15, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.15, 1.0])
 @pytest.mark.parametrize("layout", WRITERS)
 def test_hostile_attributes(tmp_path: Path, layout: str, share: float) -> None:
     chance = random.Random(layout)

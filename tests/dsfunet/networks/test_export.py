@@ -24,6 +24,8 @@ from dsfunet.networks.weights import Generators, build_network, load_release
 from dsfunet.planes.preprocessing import COMPONENTS, check_planes, network_input
 from dsfunet.planes.resampling import to_network_grid
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 SAVE = {".pt2": save_torch_export, ".onnx": save_onnx}
 # Outputs are in [-1, 1]. Measured: 0 for .pt2, which calls the same kernels, and for .onnx, whose sums run in another
@@ -130,7 +132,6 @@ def test_files_hold_no_paths_of_this_machine(exported: Path) -> None:
             assert trace.encode() not in content, f"{path.name} names {trace}"
 
 
-@pytest.mark.slow
 def test_networks_in_use_are_exported_and_left_as_they_are(tmp_path: Path, shown: torch.Tensor) -> None:
     generators = small()
     Factorizer(generators, "cpu")  # turns them to channels_last
@@ -191,7 +192,6 @@ def readme_example() -> str:
     return str(block)
 
 
-@pytest.mark.slow
 def test_shipped_weights_answer_as_the_factorizer_by_the_lines_of_the_readme(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

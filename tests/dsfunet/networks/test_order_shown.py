@@ -149,6 +149,7 @@ def system(first: SpectralUNet, **settings: Any) -> DSFUNet:
     )
 
 
+@pytest.mark.slow
 def test_the_order_is_shown_of_a_share_of_the_planes() -> None:
     spy = Spy()
     fit(system(spy, order_shown=0.5))
@@ -183,6 +184,7 @@ def test_validation_scores_both_ways_of_the_form_factor() -> None:
             )
 
 
+@pytest.mark.slow
 def test_one_generator_may_train_alone() -> None:
     first = network().requires_grad_(True).train()
     module = system(first, trained="form_factor", squared_weight=2.0, average_decay=0.5)

@@ -114,6 +114,7 @@ def assert_nothing_written(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} <= kept
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:LightningCLI's args parameter is intended"
 )  # ours are handed over on purpose

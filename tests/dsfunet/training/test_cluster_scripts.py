@@ -79,6 +79,7 @@ def test_arguments_of_the_scripts_are_accepted(
     assert (trainer.strategy, trainer.precision, config.model.channels_last) == ("ddp", "bf16-mixed", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["paper", "release"])
 def test_the_gpu_configuration_adds_to_another_one(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse(["fit", "--config", f"configs/{base}.yaml"], monkeypatch)

@@ -106,6 +106,7 @@ def test_a_missing_gpu_is_reported_in_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_by_the_clock_validates_in_whatever_epoch_it_ends(tmp_path: Path) -> None:
     """With an interval in epochs, the weights after the last validation would be lost."""
     for name in ("release.yaml", "release_gpu.yaml"):
@@ -141,6 +142,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_one_thing_and_where_it_goes(name: str, tmp_path: Path) -> None:
     paper = read_config(tmp_path, "paper.yaml")
@@ -159,6 +161,7 @@ def test_every_ablation_is_tested_and_shows_how_to_run_it() -> None:
         assert set(yaml.safe_load(text)) == {"run", "model"}
 
 
+@pytest.mark.slow
 def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
     (tmp_path / "configs" / "simulate").mkdir(parents=True)
     recipe = CONFIGS / "simulate" / "release.yaml"
@@ -173,6 +176,7 @@ def test_live_overlay_needs_no_files(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["paper.yaml", "release.yaml", "release_gpu.yaml"])
 def test_the_three_best_checkpoints_and_the_last_are_kept(name: str, tmp_path: Path) -> None:
     checkpoints = read_config(tmp_path, name).trainer.checkpoint_callback

@@ -82,6 +82,7 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
 
 
 # A signal in an early batch; in the last, before a validation; in that validation; in the sanity check.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "train_batch", "sanity_check", "batches"),
     [
@@ -212,6 +213,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, nearly_full_
     assert [each.name for each in path.parent.iterdir()] == ["last.ckpt"]
 
 
+@pytest.mark.slow
 def test_a_run_on_a_full_disk_keeps_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

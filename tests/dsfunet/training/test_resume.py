@@ -17,6 +17,7 @@ from dsfunet.training.interruption import StopOnSignal
 from dsfunet.training.module import Batch, DSFUNet
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),
@@ -159,7 +160,7 @@ def test_a_run_stopped_by_a_signal_resumes_as_if_it_had_not_stopped(
     assert saved == {3, 6, 9, 12}
 
 
-@pytest.mark.parametrize(("workers", "step"), [(0, 4), pytest.param(1, 9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("workers", "step"), [(0, 4), (1, 9)])
 def test_every_checkpoint_of_a_run_leads_to_the_same_weights(
     tiny_store: Path, tmp_path: Path, whole: Any, workers: int, step: int
 ) -> None:

@@ -113,6 +113,7 @@ def test_two_draws_of_one_distribution_are_nearer_than_a_shift() -> None:
     assert same.kernel_mean < 0.1 * shifted.kernel_mean
 
 
+@pytest.mark.slow
 def test_more_noise_is_farther() -> None:
     rng = np.random.default_rng(8)
     first, second, noise = rng.standard_normal((3, 400, 10))

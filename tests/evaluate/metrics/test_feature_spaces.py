@@ -152,6 +152,7 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     path.unlink()
 
 
+@pytest.mark.slow
 def test_inception_takes_planes_one_by_one(inception_weights: Path) -> None:
     space, note = choose_feature_space(inception_weights, "cpu", "auto")
     planes = np.concatenate([_smooth(1, 6), _noise(1, 7), np.zeros((1, 256, 256)), np.ones((1, 256, 256))])

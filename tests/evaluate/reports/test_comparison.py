@@ -53,6 +53,7 @@ def test_the_same_scores_show_no_difference(tmp_path: Path) -> None:
     assert all(each.low == each.high == 0 for each in found)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path: Path) -> None:
     """Paired differences of known mean 0.2: of 60 intervals of 90 %, nine in ten hold it, but for chance."""
     held = 0

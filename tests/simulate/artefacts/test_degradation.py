@@ -57,6 +57,7 @@ def test_off_is_the_default_and_changes_nothing_and_draws_nothing() -> None:
     assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["share_background", "share_bragg", "share_counts"])
 def test_a_share_is_how_often_it_happens(name: str) -> None:
     recipe = SignalRecipe(**{name: 0.4})

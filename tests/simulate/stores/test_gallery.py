@@ -26,6 +26,7 @@ def test_a_sheet_is_a_png_and_follows_the_seed(
     assert sheets[0] == sheets[1] != sheets[2]
 
 
+@pytest.mark.slow
 def test_more_planes_than_there_are_is_all_of_them(tiny_store: Path, tmp_path: Path) -> None:
     line = simulate.stores.gallery.save_gallery(
         tiny_store / "validation.zarr", tmp_path / "all.png", samples=99

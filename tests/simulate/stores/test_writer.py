@@ -61,6 +61,7 @@ def test_two_processes_make_the_same_planes_as_one(made: Path, tmp_path: Path) -
     assert_same(make(RECIPE, tmp_path, workers=2), made)
 
 
+@pytest.mark.slow
 def test_shards_may_be_of_any_size(made: Path, tmp_path: Path) -> None:
     """Digests are over shards; the planes in them are the same."""
     other = make(dataclasses.replace(RECIPE, samples_per_shard=4), tmp_path)

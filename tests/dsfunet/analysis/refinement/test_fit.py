@@ -124,6 +124,7 @@ def equivalent(random: np.random.Generator, shape: tuple[int, int]) -> Array:
 
 
 # The standard deviation of a share of 200 draws is 3.3 %: bounds are three of them, and a little below for few zones.
+@pytest.mark.slow
 @pytest.mark.parametrize("laue", ["-1", "4/mmm"])
 @pytest.mark.parametrize("noise", [independent, correlated])
 def test_error_bars_cover_the_truth_as_often_as_they_should(
@@ -134,6 +135,7 @@ def test_error_bars_cover_the_truth_as_often_as_they_should(
     assert 0.60 < found.mean() < 0.74
 
 
+@pytest.mark.slow
 def test_error_bars_of_averaged_planes_and_of_pixels_taken_for_independent() -> None:
     found = coverage("4/mmm", equivalent, "zones")
     assert (found > 0.55).all() and (found < 0.80).all(), found
@@ -143,6 +145,7 @@ def test_error_bars_of_averaged_planes_and_of_pixels_taken_for_independent() -> 
     assert (independent_found > 0.58).all() and (independent_found < 0.78).all()
 
 
+@pytest.mark.slow
 def test_error_bars_hold_what_is_wrong_alike_in_every_zone() -> None:
     grid = PlaneGrid(CELLS["mmm"], parse_plane_name("hk1"), np.arange(-36, 37) / 9, np.arange(-36, 37) / 9)
     orbits, _, zones = shells_of("mmm", grid, 3)

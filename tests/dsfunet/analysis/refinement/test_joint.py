@@ -90,6 +90,7 @@ def test_a_vector_that_no_plane_sees_alone() -> None:
     np.testing.assert_allclose(refine([whole, half, upright], chosen).alphas, known, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth_as_often_as_they_should() -> None:
     cell, rotations = CELLS["4/mmm"], laue_rotations("4/mmm")
     orbits = orbits_of([(1, 0, 0), (1, 1, 0), (1, 0, 1)], rotations, symmetric_metric(cell, "4/mmm"))

@@ -70,6 +70,7 @@ def test_a_given_b_is_taken(result_file: Path, species: str, capsys: pytest.Capt
     assert found["quality"]["weighted_r_factor"] > 1.5 * free["quality"]["weighted_r_factor"]  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_planes_of_one_crystal_share_their_b(tmp_path: Path, result_file: Path, species: str) -> None:
     other = read_result(result_file)
     assert other.grid is not None

@@ -32,6 +32,7 @@ def test_counts_come_as_they_are_with_x_along_the_rows(tmp_path: Path, packing) 
     assert measured.intensity[7, 5] == -1 and measured.notes == ()
 
 
+@pytest.mark.slow
 def test_packed_counts_agree_with_fabio(tmp_path: Path) -> None:
     image = pytest.importorskip("fabio.OXDimage")
     counts = some_counts(seed=4)
