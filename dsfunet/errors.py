@@ -1,23 +1,32 @@
-"""The one error type that is the user's to fix, and training that ran away."""
+"""The errors of the three packages: wrong input, which the user can correct, and training that diverged."""
 
 from typing import Any
 
 
 class InputError(ValueError):
-    """Input that cannot be used: its message is one sentence saying what was found and what was expected.
+    """Error about input that cannot be used. The message is one line: what was found; what is expected or what to do.
 
-    Command lines print the message alone and exit with code 2; everything else keeps its traceback.
+    The command line prints the message alone and exits with code 2; all other errors keep their traceback.
+
+    Example:
+        >>> from dsfunet.errors import InputError
+        >>> from dsfunet.io import read_plane
+        >>> try:
+        ...     read_plane("missing.h5", "hk0")
+        ... except InputError as error:
+        ...     print(error)
+        missing.h5: no such file
     """
 
 
 class DivergedError(InputError):
-    """Training met a loss or a gradient that is not finite, before any weight moved by it.
+    """Error in training: a loss or a gradient is not finite. No weight has been updated with it.
 
     Attributes:
-        batches_done: batches trained on before.
-        losses: each loss of the step by name, on this process.
-        gradient_norm: norm of the step's gradients, the mean over processes.
-        batch: what the networks were shown, to be saved for inspection.
+        batches_done: number of batches trained on before this one.
+        losses: losses of this step by name, on this process.
+        gradient_norm: norm of the gradients of this step, averaged over processes.
+        batch: the batch that the networks were given, kept so that it can be saved and inspected.
     """
 
     def __init__(self, batches_done: int, losses: dict[str, float], gradient_norm: float, batch: Any) -> None:
@@ -27,6 +36,6 @@ class DivergedError(InputError):
         self.batch = batch
         values = ", ".join(f"{name} {value:g}" for name, value in losses.items())
         super().__init__(
-            f"training diverged at batch {batches_done}: found losses {values} on this process and gradients of"
-            f" norm {gradient_norm:g}; expected finite numbers, so try a smaller learning rate or gradient_clip"
+            f"training diverged at batch {batches_done}: the losses on this process are {values} and the norm of the"
+            f" gradients is {gradient_norm:g}; try a smaller learning rate or gradient_clip"
         )

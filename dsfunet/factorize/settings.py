@@ -12,7 +12,7 @@ from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
 from dsfunet.io import UserAxes, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
-from dsfunet.io.plane_lists import planes_of
+from dsfunet.io.plane_lists import parse_plane_selection
 from dsfunet.io.volume import VolumeAxes
 from dsfunet.physics import Cell
 from dsfunet.planes.turns import choose_turns
@@ -147,10 +147,7 @@ class FactorizeSettings:
             return (self.plane,)
         if self.by_layers and axes is None:
             raise InputError(f"--planes {self.planes!r}: expected a volume, whose layers these are")
-        anywhere = VolumeAxes(
-            (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (2, 2, 2)
-        )  # planes by name are the same in all
-        return tuple(str(name) for name in planes_of(axes or anywhere, self.planes))
+        return tuple(str(name) for name in parse_plane_selection(self.planes).list_planes(axes))
 
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with every setting on which the numbers of a result depend.
