@@ -55,6 +55,7 @@ _MODULES = {
 """The module of each public name."""
 
 __all__ = [
+    "AlphaRefinement",
     "Cell",
     "CleanUp",
     "Components",
@@ -64,7 +65,6 @@ __all__ = [
     "Geometry",
     "InputError",
     "MeasuredPlane",
-    "AlphaRefinement",
     "RefinementSettings",
     "Result",
     "Verdict",

@@ -1,4 +1,4 @@
-"""Names for the arrays that the three packages pass around: one alias a kind of number."""
+"""Type aliases for the arrays used in the three packages, one for each kind of number."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.bool_]
 """True where a pixel was measured, unless its name says otherwise."""
 
 Integers = npt.NDArray[np.int64]
-"""Whole numbers, any shape."""
+"""Integers, any shape."""
 
 ComplexArray = npt.NDArray[np.complex128]
 """Complex, double precision, any shape."""

@@ -1,8 +1,9 @@
-"""A command line that is wrong gets one sentence, as wrong input does, not a page of usage."""
+"""Parsers for the command lines, which report a wrong command line in one sentence instead of a page of usage."""
 
 import re
 import sys
 from argparse import SUPPRESS, Action
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -12,27 +13,28 @@ _KINDS = {
     "<class 'int'>": "a whole number",
     "<class 'float'>": "a number",
     "<class 'bool'>": "true or false",
-    "<class 'str'>": "a text",
-    "<class 'NoneType'>": "",  # the default, where an option may be left out
+    "<class 'str'>": "text",
+    "<class 'NoneType'>": "",  # the default of an option that may be left out
     "PositiveInt": "a whole number above 0",
-    "NonNegativeInt": "a whole number, 0 or more",
+    "NonNegativeInt": "a whole number of 0 or more",
     "PositiveFloat": "a number above 0",
-    "NonNegativeFloat": "a number, 0 or more",
+    "NonNegativeFloat": "a number of 0 or more",
 }
 _OF_ONE_OPTION = re.compile(r'Parser key "([\w.]+)"(?: element \d+)?: *(.*)', re.DOTALL)
 _EXPECTED = re.compile(r"(?:Expected an? |Not of type )([^\n:]+?)(?:\. Got value: (.*)|: .*)?$", re.MULTILINE)
 _GIVEN = re.compile(r"^ *Given value: (.*)$", re.MULTILINE)
 _NOT_OF_TYPE = re.compile(r"Not of type \w+: (\S+) does not conform")
 _REQUIRED = re.compile(r"the following arguments are required: (.*)")
+_UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
 
 
 class ErrorSentences:
-    """For parsers: what is wrong is told in a sentence on standard error, with where to read on; exit code 2."""
+    """Mix-in for parsers that prints one sentence about a wrong command line to standard error and exits with code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Say what was found and what was expected, and end the program."""
+        """Print what was found and what is expected, and exit."""
         parser: Any = getattr(ex, "subcommand_parser", None) or self
-        if not parser.exit_on_error:  # asked by another parser, whether this could be meant
+        if not parser.exit_on_error:  # another parser is trying whether the value has this type
             super().error(message, ex)  # type: ignore[misc]
         command = str(parser.prog).replace(" [options]", "")
         required = _REQUIRED.match(message)
@@ -40,35 +42,63 @@ class ErrorSentences:
             names = required[1].split(", ")
             prefix = names[0].rpartition(".")[0]
             parser, command = _find_command_parser(parser, prefix), f"{command} {prefix}".rstrip()
-            missing = ", ".join(_name_option(name.rpartition(".")[2], parser) for name in names)
-            sentence = f"expected {missing} as well"
+            sentence = _report_missing([_name_option(name.rpartition(".")[2], parser) for name in names])
         else:
             sentence = _make_sentence(message, parser)
-        print(f"{command}: {sentence} (`{command} --help` says more)", file=sys.stderr)
+        print(f"{command}: {sentence} (run `{command} --help` for all options)", file=sys.stderr)
         raise SystemExit(2) from ex
 
 
 class Parser(ErrorSentences, ArgumentParser):
-    """jsonargparse's parser, of few words."""
+    """Parser of jsonargparse with short error messages."""
+
+
+def _report_missing(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is missing; add it to the command"
+    return f"{', '.join(names[:-1])} and {names[-1]} are missing; add them to the command"
+
+
+def _report_unknown(arguments: str, parser: Any) -> str:
+    """Report arguments that no option takes, with the most similar option where there is one."""
+    words = arguments.split()
+    options = [_name_option(action.dest, parser) for action in parser._actions if action.option_strings]
+    for word in words:
+        similar = (
+            get_close_matches(word.partition("=")[0].replace("_", "-"), options, 1, 0.8) if word[:1] == "-" else []
+        )
+        if similar:
+            return f"there is no option {word.partition('=')[0]}; did you mean {similar[0]}?"
+    return f"unexpected argument{'s' * (len(words) > 1)} {' '.join(words)}; remove {'them' if len(words) > 1 else 'it'}"
 
 
 def _make_sentence(message: str, parser: Any) -> str:
-    """A message of jsonargparse's in one line, options named as they are typed and types in words."""
+    """Rewrite a message of jsonargparse in one line, with options as they are typed and types in words."""
+    unknown = _UNKNOWN.match(message)
+    if unknown is not None:
+        return _report_unknown(unknown[1], parser)
     found = _OF_ONE_OPTION.match(message)
     if found is None:
         return " ".join(message.split())
     option, reason = _name_option(found[1], parser), found[2]
     types = _EXPECTED.findall(reason)
     kinds = dict.fromkeys(filter(None, (_describe_type(kind) for kind, _ in types)))
-    if not kinds or "Parser key" in reason:  # of something within
+    if not kinds or "Parser key" in reason:  # about a value inside a nested setting
         return f"{option}: {' '.join(reason.split())}"
     given = _GIVEN.search(reason) or _NOT_OF_TYPE.search(reason)
     value = given[1] if given else types[-1][1]
-    return f"{option}: found {value.strip() or 'nothing'}, expected {' or '.join(kinds)}"
+    return f"{option} is {_quote(value.strip())}; expected {' or '.join(kinds)}"
+
+
+def _quote(value: str) -> str:
+    """Quote a value unless it is a number or a structure; an empty one is called empty."""
+    if not value:
+        return "empty"
+    return value if re.match(r"[-+.\d\[{('\"]", value) else f"'{value}'"
 
 
 def _name_option(key: str, parser: Any) -> str:
-    """An option as it is typed; the name of what has none, a file, say."""
+    """Return an option as it is typed on the command line, or the name of a positional argument."""
     for action in parser._actions:
         if action.dest == key and not action.option_strings:
             return key
@@ -78,7 +108,7 @@ def _name_option(key: str, parser: Any) -> str:
 
 
 def _find_command_parser(parser: Any, name: str) -> Any:
-    """The parser of a command of a parser, which itself where it has none of that name."""
+    """Return the parser of a command, or the parser itself if it has no command of that name."""
     for action in parser._actions:
         commands = getattr(action, "_name_parser_map", None)
         if commands and name in commands:
@@ -93,7 +123,7 @@ def _describe_type(kind: str) -> str:
 
 
 class ReadableHelp(DefaultHelpFormatter):
-    """Option names with dashes; of each option its sentence, and its default where there is one to be told."""
+    """Help formatter that writes option names with dashes and appends the default of each option that has one."""
 
     def _get_help_string(self, action: Action) -> str:
         text = action.help or ""
@@ -111,13 +141,13 @@ class ReadableHelp(DefaultHelpFormatter):
 
 
 def normalise_arguments(arguments: list[str]) -> list[str]:
-    """Arguments as the parser takes them: values with a minus joined on, underscores for dashes, no "no-"."""
+    """Rewrite arguments as the parser takes them: -1kl joined to its option, underscores for dashes, no "--no-"."""
     positive = [_SWITCHED_OFF.get(argument, argument) for argument in arguments]
     return _replace_dashes(_join_minus_values(positive))
 
 
 def _join_minus_values(arguments: list[str]) -> list[str]:
-    """Values such as -3m1, -1kl or -1,65535 begin like an option; joined to theirs they are taken for what they are."""
+    """Join values such as -3m1, -1kl or -1,65535, which look like options, to the option before them."""
     joined: list[str] = []
     for argument in arguments:
         if joined and re.fullmatch(r"--[a-z_-]+", joined[-1]) and re.match(r"-[\d.]", argument):
@@ -128,7 +158,7 @@ def _join_minus_values(arguments: list[str]) -> list[str]:
 
 
 def _replace_dashes(arguments: list[str]) -> list[str]:
-    """--out-of-plane for --out_of_plane, as jsonargparse calls it: both are understood."""
+    """Replace dashes in option names by underscores, as jsonargparse has them; users may type either."""
     split = [argument.partition("=") for argument in arguments]
     return [
         f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else name + equals + value
@@ -137,5 +167,5 @@ def _replace_dashes(arguments: list[str]) -> list[str]:
 
 
 def first_line(function: object) -> str:
-    """What a command does, in the first line of its function's docstring."""
+    """Return the first line of a function's docstring, which says what its command does."""
     return (function.__doc__ or "").splitlines()[0]

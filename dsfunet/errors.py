@@ -1,12 +1,21 @@
-"""The two errors whose message is all that a user needs: wrong input, and training that diverged."""
+"""The errors of the three packages: wrong input, which the user can correct, and training that diverged."""
 
 from typing import Any
 
 
 class InputError(ValueError):
-    """Input that cannot be used; the message is one sentence that says what was found and what was expected.
+    """Error about input that cannot be used. The message is one line: what was found; what is expected or what to do.
 
-    Command lines print the message alone and exit with code 2; everything else keeps its traceback.
+    The command line prints the message alone and exits with code 2; all other errors keep their traceback.
+
+    Example:
+        >>> from dsfunet.errors import InputError
+        >>> from dsfunet.io import read_plane
+        >>> try:
+        ...     read_plane("missing.h5", "hk0")
+        ... except InputError as error:
+        ...     print(error)
+        missing.h5: no such file
     """
 
 

@@ -1,4 +1,4 @@
-"""Files as such: what lies at a path before it is read, and results that appear whole or not at all."""
+"""Paths and files: checks before reading, errors that name their file, and output that appears whole or not at all."""
 
 import json
 from collections.abc import Iterator
@@ -13,54 +13,63 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NPY_SIGNATURE = b"\x93NUMPY"
 
 
+@contextmanager
+def name_file_in_errors(path: Path | str) -> Iterator[None]:
+    """Put the name of a file in front of the message of every InputError that the block raises."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def leading_bytes(path: Path, count: int = 16) -> bytes:
-    """The first bytes of a file, at most `count` and at least one.
+    """Return the first bytes of a file: at least one, at most `count`.
 
     Raises:
-        InputError: there is no such file, it is not a regular file, it cannot be read, or it is empty.
+        InputError: the file does not exist, is not a regular file, cannot be read, or is empty.
     """
     try:
         if not path.exists():
             raise InputError(f"{path}: no such file")
         if not path.is_file():
-            found = "a directory" if path.is_dir() else "no regular file"
-            raise InputError(f"{path}: found {found}, expected a file")
+            found = "a directory" if path.is_dir() else "not a regular file"
+            raise InputError(f"{path}: this is {found}; expected a file")
         with path.open("rb") as stream:
             start = stream.read(count)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: the file cannot be read ({error.strerror})") from error
     if not start:
-        raise InputError(f"{path}: empty file")
+        raise InputError(f"{path}: the file is empty")
     return start
 
 
 def check_writable(path: Path | str) -> None:
-    """Make sure, before any work is done, that a result can be put at a path; nothing is left behind.
+    """Check, before any work is done, that a file can be written at a path. Nothing is left behind.
 
     Raises:
-        InputError: the path is a directory or a device, its directory is missing, or nothing can be made
+        InputError: the path is a directory or a device, its directory does not exist, or no file can be created
             there.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            raise InputError(f"{path}: found a directory, expected the name of a file to write")
+            raise InputError(f"{path}: this is a directory; expected the name of a file to write")
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: found no regular file, expected the name of a file to write")
+            raise InputError(f"{path}: this is not a regular file; expected the name of a file to write")
         if not path.parent.is_dir():
-            raise InputError(f"{path}: its directory {path.parent} does not exist")
+            raise InputError(f"{path}: the directory {path.parent} does not exist; create it first")
         trial = _temporary_beside(path)
         trial.touch(exist_ok=False)
         trial.unlink()
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+        raise InputError(f"{path}: the file cannot be written ({error.strerror})") from error
 
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """A temporary name in the same directory, which takes the place of `path` when the block succeeds.
+    """Yield a temporary path in the same directory; when the block succeeds, that file replaces `path`.
 
-    When the block fails, whatever was at `path` is untouched and the temporary file is gone.
+    When the block fails, the temporary file is removed and whatever was at `path` stays as it was.
 
     Raises:
         InputError: as `check_writable`.
@@ -75,7 +84,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 
 def _temporary_beside(path: Path) -> Path:
-    # Resolved, because replacing a symbolic link would leave its target as it was.
+    # Resolved, because replacing a symbolic link would leave its target unchanged.
     path = path.resolve()
     return path.with_name(f".{path.name}.{uuid4().hex[:12]}.part")
 

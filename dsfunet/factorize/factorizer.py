@@ -13,7 +13,7 @@ from dsfunet._typing import Planes
 from dsfunet.errors import InputError
 from dsfunet.factorize.components import Components, StackAnswers
 from dsfunet.factorize.own_grid import factorize_on_own_grid
-from dsfunet.factorize.uncertainty import Passes, estimate_sigmas, summarise_passes, describe_uncertainty
+from dsfunet.factorize.uncertainty import Passes, describe_uncertainty, estimate_sigmas, summarise_passes
 from dsfunet.lattice.mode import LatticeAnswer, split_on_lattice, with_partners
 from dsfunet.lattice.search import FoundLattice, find_lattice
 from dsfunet.networks.calibration import Calibration

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from dsfunet.cleanup.options import CleanUpOptions
 from dsfunet.errors import InputError
 from dsfunet.factorize.settings import FactorizeRequest, FactorizeSettings
-from dsfunet.io import UserAxes, parse_plane_name
+from dsfunet.io import UserAxes, parse_plane, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.io.plane_lists import PlaneSelection, parse_plane_selection
 from dsfunet.physics import Cell
@@ -84,7 +84,7 @@ def _parse_planes(given: FactorizeOptions) -> PlaneSelection | None:
     if given.plane is not None and given.planes is not None:
         raise InputError(f"--plane {given.plane!r} and --planes {given.planes!r} are both given; use one of the two")
     if given.plane is not None:
-        return PlaneSelection.of_one(given.plane)
+        return PlaneSelection(given.plane, (parse_plane(given.plane),))
     return None if given.planes is None else parse_plane_selection(given.planes)
 
 

@@ -22,6 +22,7 @@ from dsfunet.io import (
     parse_plane,
     read_result,
 )
+from dsfunet.io.formats import crysalis
 from dsfunet.io.formats.images import EXPECTED, describe_layout, read_pixels
 from dsfunet.io.oblique_planes import read_oblique_plane
 from dsfunet.io.results import is_result
@@ -85,7 +86,8 @@ def inspect(path: Path, plane: str | None = None) -> Inspection:
 def _inspect(path: Path, plane: str | None) -> Inspection:
     start = leading_bytes(path)
     size = f"{path.stat().st_size / 1e6:.3g} MB"
-    picture = read_pixels(path, start, plane)
+    named = parse_plane(plane) if plane is not None and start.startswith(crysalis.SIGNATURE) else None
+    picture = read_pixels(path, start, named)
     if picture is not None:
         if picture.grid is None and plane is not None:
             raise InputError(f"{path}: is a plane without axes, so plane {plane!r} means nothing in it")
@@ -200,9 +202,9 @@ def _read(
     if isinstance(wanted, SpannedPlaneName):
         return read_oblique_plane(volume, wanted), None
     if volume.cell is not None:
-        return volume.plane(str(wanted)), None
+        return volume.read_plane(wanted), None
     axes = volume.axes
-    index, offset = axes.layer(wanted)
+    index, offset = axes.find_layer(wanted)
     parts = [slice(0, count) for count in axes.counts]
     parts[wanted.fixed_axis] = slice(index, index + 1)
     first, second = wanted.axes

@@ -1,4 +1,4 @@
-"""Unit cells as files give them: six numbers, a metric tensor or a UB matrix, and whether they make sense."""
+"""Unit cells as files and users give them: six numbers, a metric tensor or a UB matrix; and whether they are valid."""
 
 import re
 from collections.abc import Sequence
@@ -10,67 +10,74 @@ from dsfunet.errors import InputError
 from dsfunet.physics import Cell
 
 FoundCell = tuple[Cell | None, str]
-"""A cell or, where there is none that makes sense, None and what is wrong with it, in words."""
+"""A cell and "", or None and the reason why there is no valid cell."""
 
 NO_CELL = "the file has no unit cell"
 
-_EDGES = 0.1, 1e4  # [Angstrom]; no crystal has a cell edge outside
+_EDGES = 0.1, 1e4  # [Angstrom]; no crystal has a cell edge outside this range
 
 
 def cell_from_parameters(values: Sequence[float] | Array, name: str) -> FoundCell:
-    """The cell of six numbers [Angstrom, degrees], found under a name."""
+    """Make a cell from six numbers a, b, c [Angstrom], alpha, beta, gamma [degrees], called `name` in the file."""
     numbers = tuple(map(float, values))
     if np.allclose(numbers, [1, 1, 1, 90, 90, 90]):
-        return None, f"{name} is 1 1 1 90 90 90, which stands for no cell"
+        return None, f"{name} is 1 1 1 90 90 90, which is a placeholder and not a cell"
     try:
         cell = Cell(*numbers)
     except InputError as error:
-        return None, f"{name} makes no sense ({error})"
+        return None, f"{name} is not a valid cell ({error})"
     if min(numbers[:3]) < _EDGES[0] or max(numbers[:3]) > _EDGES[1]:
         edges = ", ".join(f"{edge:g}" for edge in numbers[:3])
-        return None, f"{name} makes no sense (edges of {edges} Angstrom)"
+        return None, f"{name} is not a valid cell (its edges are {edges} Angstrom)"
     return cell, ""
 
 
 def cell_from_text(text: str) -> Cell:
-    """The cell that a person wrote, "a b c alpha beta gamma" [Angstrom, degrees], with blanks or commas.
+    """Parse a unit cell that a user wrote: "a b c alpha beta gamma" [Angstrom, degrees], with blanks or commas.
 
     Raises:
-        InputError: it is not six numbers, or they close no cell.
+        InputError: the text is not six numbers, or they do not form a cell.
+
+    Example:
+        >>> from dsfunet.io.cell_parameters import cell_from_text
+        >>> cell_from_text("8.4, 8.4, 3.6, 90, 90, 120").gamma
+        120.0
     """
     try:
         values = [float(word) for word in re.split(r"[\s,]+", text.strip("[]() "))]
     except ValueError:
         values = []
     if len(values) != 6:
-        raise InputError(f"cell {text!r}: expected six numbers, a b c [Angstrom] alpha beta gamma [degrees]")
+        raise InputError(
+            f"cell {text!r}: this is not six numbers; expected a b c [Angstrom] alpha beta gamma [degrees]"
+        )
     return Cell(*values)
 
 
 def cell_from_metric(metric: Array, name: str) -> FoundCell:
-    """The cell whose metric tensor (3, 3) is the table of a.a, a.b, ... [Angstrom^2]."""
+    """Make a cell from a metric tensor (3, 3) of a.a, a.b, ... [Angstrom^2]; `name` is its name in the file."""
     with np.errstate(all="ignore"):
         lengths = np.sqrt(np.diag(metric))
         cosines = metric / np.outer(lengths, lengths)
         angles = np.degrees(np.arccos([cosines[1, 2], cosines[0, 2], cosines[0, 1]]))
     if not (np.isfinite(lengths).all() and np.isfinite(angles).all()):
-        return None, f"{name} makes no sense (it is the metric of no cell)"
-    # Rounded far below what anyone measures, so that a right angle is 90 and not 90 - 1e-14.
+        return None, f"{name} is not a valid cell (its metric tensor is not positive definite)"
+    # Rounded far below any measurement, so that a right angle is 90 and not 90 - 1e-14.
     return cell_from_parameters([*lengths, *np.round(angles, 9)], name)
 
 
 def cell_from_ub(ub: Array, name: str) -> FoundCell:
-    """The cell whose reciprocal vectors, without 2 pi [1/Angstrom], are the columns of a UB matrix (3, 3)."""
+    """Make a cell from a UB matrix (3, 3), whose columns are a*, b*, c* without the factor 2 pi [1/Angstrom]."""
     try:
         with np.errstate(all="ignore"):
             metric = np.linalg.inv(ub.T @ ub)
     except np.linalg.LinAlgError:
-        return None, f"{name} makes no sense (its columns are not three directions)"
+        return None, f"{name} is not a valid UB matrix (it is singular)"
     return cell_from_metric(np.asarray(metric), name)
 
 
 def cells_agree(first: Cell, second: Cell, tolerance: float = 0.005) -> bool:
-    """Whether two cells agree, edges to a fraction and angles to as many right angles."""
+    """Whether two cells agree: edges within a fraction `tolerance`, angles within 90 `tolerance` degrees."""
     return bool(
         np.allclose(first.parameters[:3], second.parameters[:3], rtol=tolerance)
         and np.allclose(first.parameters[3:], second.parameters[3:], atol=90 * tolerance)

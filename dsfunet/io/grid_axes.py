@@ -1,4 +1,4 @@
-"""The axes of a volume as files give them: centres or bin edges, and a name that says which of h, k, l they are."""
+"""The axes of a volume as files give them: voxel centres or bin edges, and a name that tells h, k or l."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,13 @@ _COMPONENT = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)?)\*?([a-z]?\d?)")
 
 @dataclass(frozen=True)
 class GridAxis:
-    """Evenly spaced voxel centres along one of h, k, l: `number` 0, 1, 2; `first` and `step` [r.l.u.].
+    """Evenly spaced voxel centres along one of h, k, l.
 
-    `edges` says whether the file had the bins' edges.
+    Attributes:
+        number: which of h, k, l the axis is: 0, 1 or 2.
+        first: coordinate of the first voxel centre [r.l.u.].
+        step: spacing of the voxel centres [r.l.u.].
+        edges: whether the file gave bin edges instead of centres.
     """
 
     number: int
@@ -29,31 +33,40 @@ class GridAxis:
 
 
 def make_grid_axis(number: int, values: Array, count: int, name: str, factor: float = 1.0) -> GridAxis:
-    """The axis of `count` voxels whose centres, or the `count` + 1 edges of whose bins, are `values` * `factor`.
+    """Make an axis from the centres of its voxels or from the edges of its bins.
+
+    Args:
+        number: which of h, k, l the axis is: 0, 1 or 2.
+        values: `count` centres, or `count` + 1 edges.
+        count: number of voxels.
+        name: name of the axis in the file.
+        factor: factor from the file's values to r.l.u.
 
     Raises:
-        InputError: there are neither as many, or they are not finite or not evenly spaced.
+        InputError: there are neither `count` nor `count` + 1 values, or they are not finite or not evenly spaced.
     """
     values = values.ravel()
     edges = len(values) == count + 1
     if not edges and len(values) != count:
         raise InputError(
-            f"axis {name} has {len(values)} values: expected {count}, or {count + 1} edges of bins"
+            f"axis {name} has {len(values)} values; expected {count} centres or {count + 1} bin edges"
         )
     if not len(values) or not np.isfinite(values).all():
-        raise InputError(f"axis {name}: expected finite numbers [r.l.u.]")
+        raise InputError(f"axis {name} is empty or not finite; expected finite numbers [r.l.u.]")
     with np.errstate(all="ignore"):
         step = float(values[-1] - values[0]) / max(len(values) - 1, 1)
-        # One part in a thousand of a step is more than float32 axes lose; the same as in PlaneGrid.
+        # Rounding of float32 axes stays below a thousandth of a step; the same limit as in PlaneGrid.
         uneven = np.abs(np.diff(values) - step).max(initial=0.0) > 1e-3 * abs(step)
     if uneven or (len(values) > 1 and step == 0) or not np.isfinite(step):
-        raise InputError(f"axis {name} from {values[0]:g} to {values[-1]:g}: expected evenly spaced values")
+        raise InputError(
+            f"axis {name} from {values[0]:g} to {values[-1]:g} is not evenly spaced; expected equal steps"
+        )
     first = float(values[0]) + (0.5 * step if edges else 0.0)
     return GridAxis(number, factor * first, factor * step, edges)
 
 
 def find_index_axis(name: str) -> int | None:
-    """Which of h, k, l (0, 1, 2) an axis of that name is: h, Qh, H (r.l.u.), [0,K,0]; None for others."""
+    """Find which of h, k, l (0, 1, 2) a name such as h, Qh, H (r.l.u.) or [0,K,0] means; None for other names."""
     match = _LETTER.fullmatch(name.strip().lower())
     if match:
         return AXIS_LABELS.index(match.group(1))
@@ -64,7 +77,7 @@ def find_index_axis(name: str) -> int | None:
 
 
 def parse_direction(name: str) -> Array | None:
-    """The direction in h, k, l (3,) that a name such as [H,0,0], [0,-2K,0] or [H,H,0] means; None for others."""
+    """Parse a name such as [H,0,0], [0,-2K,0] or [H,H,0] as a direction h, k, l, shape (3,); None for other names."""
     inner = re.fullmatch(r"\[(.{0,100})\]", name.strip().lower())
     words = inner.group(1).split(",") if inner else []
     if len(words) != 3:
@@ -75,7 +88,7 @@ def parse_direction(name: str) -> Array | None:
         if not match or not (match.group(2) or match.group(3)):
             return None
         number = float(match.group(2) or 1) * (-1 if match.group(1) == "-" else 1)
-        if not match.group(3) and number != 0:  # a number without a letter varies with nothing
+        if not match.group(3) and number != 0:  # a number without a letter is constant along the axis
             return None
         direction.append(number)
     return np.array(direction) if any(direction) and max(map(abs, direction)) < 1e3 else None
@@ -84,35 +97,42 @@ def parse_direction(name: str) -> Array | None:
 def make_volume_axes(
     shape: Sequence[int], along: Mapping[int, GridAxis], layers: Mapping[int, float] | None = None
 ) -> tuple[VolumeAxes, list[str]]:
-    """Axes of an array of that shape, and what had to be assumed.
+    """Make the axes of a volume from the axes of an array.
 
-    `along` says what runs along which dimension; dimensions it does not name are one voxel thick. `layers` are
-    the coordinates of axes that the array does not have.
+    Args:
+        shape: shape of the array.
+        along: the axis along each dimension; dimensions without an axis must be one voxel thick.
+        layers: coordinates [r.l.u.] of axes that the array does not have, by number of the axis.
+
+    Returns:
+        the axes, and notes about what had to be assumed.
 
     Raises:
-        InputError: a dimension of many voxels has no axis, an axis is there twice, or two are missing.
+        InputError: a dimension with several voxels has no axis, an axis occurs twice, or two axes are missing.
     """
     for dimension, count in enumerate(shape):
         if dimension not in along and count != 1:
             raise InputError(
-                f"dimension {dimension} of the array of shape {tuple(shape)} is none of h, k, l: expected axes"
-                " named h, k, l, Qh, Qk, Ql or [H,0,0], [0,K,0], [0,0,L]"
+                f"dimension {dimension} of the array of shape {tuple(shape)} is none of h, k, l; expected axes named"
+                " h, k, l, Qh, Qk, Ql or [H,0,0], [0,K,0], [0,0,L]"
             )
     notes = []
     of_number = {axis.number: (dimension, axis) for dimension, axis in along.items()}
     if len(of_number) < len(along):
         names = ", ".join(AXIS_LABELS[axis.number] for axis in along.values())
-        raise InputError(f"axes {names}: expected each of h, k, l once")
+        raise InputError(f"the axes are {names}; expected each of h, k, l once")
     missing = [number for number in range(3) if number not in of_number]
     if len(missing) > 1:
-        raise InputError(f"array of shape {tuple(shape)} has fewer than two of the axes h, k, l")
+        raise InputError(
+            f"the array of shape {tuple(shape)} has fewer than two of the axes h, k, l; expected two or three"
+        )
     for number in missing:
         layer = (layers or {}).get(number)
         if layer is None:
             layer = 0.0
             label = AXIS_LABELS[number]
-            notes.append(f"the file does not say at which {label} the plane lies: {label} = 0 was assumed")
-        # A dimension beyond those of the array stands for an axis that it does not have.
+            notes.append(f"the file does not give the {label} of the plane; {label} = 0 is assumed")
+        # A dimension number beyond those of the array marks an axis that the array does not have.
         of_number[number] = len(shape), GridAxis(number, layer, 0.0)
     (h, k, l) = (of_number[number] for number in range(3))  # noqa: E741
     axes = VolumeAxes(
@@ -125,7 +145,7 @@ def make_volume_axes(
 
 
 def describe_stored_order(axes: VolumeAxes) -> str:
-    """The order of the axes in the file, slowest first, for a person: [l, k, h]."""
+    """Describe the order of the axes in the file, slowest first: [l, k, h]."""
     present = sorted(
         (dimension, label)
         for dimension, label, count in zip(axes.dimensions, AXIS_LABELS, axes.counts, strict=True)

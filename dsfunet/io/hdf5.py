@@ -1,4 +1,4 @@
-"""What readers ask of an HDF5 file, so that nothing it holds, however damaged, fails otherwise than as InputError."""
+"""Access to HDF5 files that raises nothing but InputError, however damaged the file is."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,49 +14,51 @@ from dsfunet.errors import InputError
 from dsfunet.io.hdf5_heaps import check_heaps
 
 REAL = "iuf"
-"""Kinds of numpy types that are real numbers."""
+"""Kinds of numpy types that hold real numbers."""
 
 _LONGEST_TEXT = 100_000  # bytes
 _LONGEST_VECTOR = 100_000  # numbers
-_MOST_MEMBERS = 1_000  # of a group that are looked at
-_LARGEST_CHUNK = 2**31  # bytes; HDF5 decompresses whole chunks, however few of their numbers are asked for
+_MOST_MEMBERS = 1_000  # members of a group that are listed
+_LARGEST_CHUNK = 2**31  # bytes; HDF5 decompresses whole chunks, however few of their numbers are read
 
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to be read while the block lasts.
+    """Open an HDF5 file for reading inside the `with` block.
 
     Raises:
-        InputError: it cannot be opened, is truncated or damaged.
+        InputError: the file cannot be opened, is truncated or is damaged; the message starts with its name.
     """
     check_heaps(path)
     try:
         file = h5py.File(path, "r")
     except Exception as error:  # mostly OSError, but not always
-        raise InputError(f"{path}: HDF5 file that cannot be read, truncated or damaged ({error})") from error
+        raise InputError(
+            f"{path}: the HDF5 file cannot be read; it is truncated or damaged ({error})"
+        ) from error
     with file:
         yield file
 
 
 @contextmanager
 def convert_hdf5_errors() -> Iterator[None]:
-    """Whatever HDF5 and h5py raise in the block, as an InputError that blames the file.
+    """Convert every error that HDF5 and h5py raise in the block to an InputError.
 
-    They raise a dozen types, from KeyError for a link that leads nowhere to UnicodeDecodeError for a name.
+    They raise a dozen types, from KeyError for a broken link to UnicodeDecodeError for a name.
     """
     try:
         yield
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"HDF5 file that cannot be read, truncated or damaged ({error})") from error
+        raise InputError(f"the HDF5 file cannot be read; it is truncated or damaged ({error})") from error
 
 
 def find_member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
-    """The group or dataset at a path below a group; None where there is none, or links lead nowhere.
+    """Find the group or dataset at a path below a group; None if there is none, or a link is broken.
 
     Raises:
-        InputError: an external link on the way leads to a file that is not there.
+        InputError: an external link on the path leads to a file or dataset that does not exist.
     """
     here: Any = group
     for name in path.strip("/").split("/"):
@@ -65,27 +67,27 @@ def find_member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | Non
         try:
             link = here.get(name, getlink=True)
             linked = isinstance(link, h5py.ExternalLink)
-            # Looked for first: HDF5 would wait for ever for a pipe to say something.
+            # The file is checked first, because HDF5 would wait for ever on a named pipe.
             found = None if linked and not _exists(here, link.filename) else here.get(name)
-        except Exception:  # links that go in circles, objects that are damaged
+        except Exception:  # circular links, damaged objects
             return None
         if linked and found is None:
             raise InputError(
-                f"{name} is a link to {link.path} in the file {link.filename}, "
-                "which is not there, cannot be opened or holds nothing of that name"
+                f"{name} is a link to {link.path} in the file {link.filename}, which cannot be read; put that file"
+                " beside this one, or check the link"
             )
         here = found
     return here if isinstance(here, (h5py.Group, h5py.Dataset)) else None
 
 
 def find_group(group: h5py.Group, path: str) -> h5py.Group | None:
-    """The group at a path, None where there is anything else or nothing."""
+    """Find the group at a path; None if there is nothing or something else."""
     found = find_member(group, path)
     return found if isinstance(found, h5py.Group) else None
 
 
 def find_dataset(group: h5py.Group, path: str, kinds: str = REAL) -> h5py.Dataset | None:
-    """The dataset at a path, None where there is anything else, nothing, or its type is not one of `kinds`."""
+    """Find the dataset at a path; None if there is nothing, something else, or its type is not one of `kinds`."""
     found = find_member(group, path)
     if not isinstance(found, h5py.Dataset):
         return None
@@ -93,50 +95,56 @@ def find_dataset(group: h5py.Group, path: str, kinds: str = REAL) -> h5py.Datase
 
 
 def list_members(group: h5py.Group) -> list[str]:
-    """Names of what a group holds, at most the first thousand."""
+    """List the names of the members of a group, at most the first thousand."""
     with convert_hdf5_errors():
         return [name for name, _ in zip(group, range(_MOST_MEMBERS), strict=False)]
 
 
 def get_kind(dataset: h5py.Dataset) -> str:
-    """Kind of numpy type of a dataset: i, u, f for real numbers; ? where numpy has no such type."""
+    """Return the kind of numpy type of a dataset: i, u, f for real numbers; ? if numpy has no such type."""
     try:
         return str(dataset.dtype.kind)
-    except Exception:  # HDF5 knows types that numpy does not
+    except Exception:  # HDF5 has types that numpy lacks
         return "?"
 
 
 def get_shape(dataset: h5py.Dataset) -> tuple[int, ...] | None:
-    """Shape of a dataset, None where it has none."""
+    """Return the shape of a dataset; None if it has none."""
     with convert_hdf5_errors():
         return None if dataset.shape is None else tuple(map(int, dataset.shape))
 
 
 def require_numbers(group: h5py.Group, path: str, expected: str, kinds: str = REAL) -> h5py.Dataset:
-    """The dataset of real numbers at a path; none of them is read.
+    """Return the dataset of real numbers at a path, without reading any of them.
+
+    Args:
+        group: group to search.
+        path: path of the dataset below the group.
+        expected: what the reader looks for, in words, for the message.
+        kinds: kinds of numpy types to accept.
 
     Raises:
-        InputError: there is none, and `expected` says what was looked for, or it holds something else.
+        InputError: there is no such dataset, or it does not hold real numbers.
     """
     found = find_member(group, path)
     if not isinstance(found, h5py.Dataset):
-        raise InputError(f"dataset {path} is missing: expected {expected}")
+        raise InputError(f"dataset {path} is missing; expected {expected}")
     if get_kind(found) not in kinds or get_shape(found) is None:
         with convert_hdf5_errors():
             kind = str(found.dtype)
-        raise InputError(f"dataset {path} is of type {kind}: expected real numbers")
+        raise InputError(f"dataset {path} has type {kind}; expected real numbers")
     return found
 
 
 def read_small(dataset: h5py.Dataset, name: str) -> Array:
-    """All numbers of a small dataset, float64, in its shape.
+    """Read all numbers of a small dataset as float64, in its shape.
 
     Raises:
-        InputError: it holds more than 100,000 numbers.
+        InputError: the dataset holds more than 100,000 numbers, or is damaged.
     """
     shape = get_shape(dataset)
     if shape is None or np.prod([float(n) for n in shape]) > _LONGEST_VECTOR:
-        raise InputError(f"dataset {name} of shape {shape}: expected a few numbers")
+        raise InputError(f"dataset {name} has shape {shape}; expected at most {_LONGEST_VECTOR:,} numbers")
     check_storage(dataset)
     with convert_hdf5_errors(), np.errstate(all="ignore"):
         return np.asarray(dataset[()], dtype=np.float64)
@@ -145,20 +153,20 @@ def read_small(dataset: h5py.Dataset, name: str) -> Array:
 def read_vector(
     group: h5py.Group, path: str, length: int, expected: str, finite: bool = True, kinds: str = REAL
 ) -> Array:
-    """The numbers of a dataset, (length,), whatever its shape.
+    """Read `length` numbers of a dataset of any shape, as shape (length,).
 
     Raises:
-        InputError: the dataset is missing, holds other than `length` numbers or, unless `finite` is False, one
+        InputError: the dataset is missing, does not hold `length` numbers or, unless `finite` is False, holds one
             that is not finite.
     """
     values = read_small(require_numbers(group, path, expected, kinds), path).ravel()
     if len(values) != length or (finite and not np.isfinite(values).all()):
-        raise InputError(f"dataset {path} is {values[:8].tolist()}: expected {length} finite numbers")
+        raise InputError(f"dataset {path} is {values[:8].tolist()}; expected {length} finite numbers")
     return values
 
 
 def read_scalar(group: h5py.Group, path: str) -> float | None:
-    """The one number of a dataset, None where there is none such."""
+    """Read the single number of a dataset; None if there is no such dataset or its number is not finite."""
     found = find_dataset(group, path, REAL + "b")
     if found is None or found.size != 1:
         return None
@@ -167,7 +175,7 @@ def read_scalar(group: h5py.Group, path: str) -> float | None:
 
 
 def read_text(group: h5py.Group, path: str) -> str:
-    """The one text in a dataset, without blanks around it; empty where there is none."""
+    """Read the single text of a dataset, stripped of blanks; empty if there is none."""
     try:
         found = find_member(group, path)
         if not isinstance(found, h5py.Dataset) or found.size != 1 or found.dtype.itemsize > _LONGEST_TEXT:
@@ -175,20 +183,20 @@ def read_text(group: h5py.Group, path: str) -> str:
         if h5py.check_string_dtype(found.dtype) is None:
             return ""
         return _decode(np.asarray(found[()]).ravel()[0])
-    except Exception:  # a text is never needed: damage to it is damage to nothing
+    except Exception:  # no reader depends on a text, so damage to one is ignored
         return ""
 
 
 def read_attribute(thing: h5py.Group | h5py.Dataset, name: str) -> Any:
-    """Value of an attribute, None where there is none that can be read."""
+    """Read the value of an attribute; None if there is none or it cannot be read."""
     try:
         return thing.attrs.get(name)
-    except Exception:  # as in text
+    except Exception:  # as in read_text
         return None
 
 
 def read_attribute_texts(thing: h5py.Group | h5py.Dataset, name: str) -> list[str]:
-    """The texts of an attribute that is one text or a list of texts; none where it is neither."""
+    """Read an attribute that is a text or a list of texts; an empty list if it is neither."""
     value = read_attribute(thing, name)
     if value is None or isinstance(value, h5py.Empty):
         return []
@@ -196,12 +204,12 @@ def read_attribute_texts(thing: h5py.Group | h5py.Dataset, name: str) -> list[st
 
 
 def read_attribute_text(thing: h5py.Group | h5py.Dataset, name: str) -> str:
-    """The text of an attribute, the first where it is a list, empty where there is none."""
+    """Read the text of an attribute, or the first text of a list; empty if there is none."""
     return next(iter(read_attribute_texts(thing, name)), "")
 
 
 def read_attribute_number(thing: h5py.Group | h5py.Dataset, name: str) -> float | None:
-    """The one finite number of an attribute, None where it is anything else."""
+    """Read the first number of an attribute; None if it is not a finite number."""
     try:
         value = float(np.asarray(read_attribute(thing, name), dtype=np.float64).ravel()[0])
     except (TypeError, ValueError, IndexError, OverflowError):
@@ -210,11 +218,11 @@ def read_attribute_number(thing: h5py.Group | h5py.Dataset, name: str) -> float 
 
 
 def check_storage(dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that cannot be read in part, or that HDF5 would make up.
+    """Check that a dataset can be read in part and that all files it is assembled from exist.
 
     Raises:
-        InputError: a chunk takes more than 2 GiB, or the dataset is put together from files that are not there:
-            HDF5 fills in zeros for them.
+        InputError: a chunk is larger than 2 GiB, or a virtual dataset refers to files that do not exist, for which HDF5
+            would silently fill in zeros.
     """
     with convert_hdf5_errors():
         chunks, size = dataset.chunks, int(dataset.dtype.itemsize)
@@ -222,21 +230,27 @@ def check_storage(dataset: h5py.Dataset) -> None:
         missing = sorted(name for name in sources if "%" not in name and not _exists(dataset, name))
     if missing:
         raise InputError(
-            f"{dataset.name} is put together from other files, of which {missing[0]} is not there"
+            f"{dataset.name} is assembled from other files, and {missing[0]} is missing; put it beside this file"
         )
     if chunks and np.prod([float(n) for n in chunks]) * size > _LARGEST_CHUNK:
-        raise InputError(f"{dataset.name} is stored in chunks of {chunks} numbers: expected less than 2 GiB")
+        raise InputError(
+            f"{dataset.name} is stored in chunks of {chunks} numbers; expected chunks of at most 2 GiB"
+        )
 
 
 def read_block(dataset: h5py.Dataset, selection: Sequence[slice]) -> npt.NDArray[Any]:
-    """A block of a dataset, one slice for each of its dimensions, and nothing else of it."""
+    """Read one block of a dataset, given by one slice for each dimension, and nothing else.
+
+    Raises:
+        InputError: the dataset is damaged, or as `check_storage`.
+    """
     check_storage(dataset)
     with convert_hdf5_errors():
         return np.asarray(dataset[tuple(selection)])
 
 
 def _exists(here: h5py.Group | h5py.Dataset, name: str) -> bool:
-    """Whether a file that a link names is there, at its path or beside the file with the link, as HDF5 looks for it."""
+    """Whether the file named in a link exists where HDF5 looks for it: at its path or beside the file with the link."""
     if name == ".":
         return True
     beside = Path(here.file.filename).parent

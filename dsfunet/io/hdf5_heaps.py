@@ -1,7 +1,8 @@
-"""Damage to an HDF5 file on which the library never comes back, looked for before it is asked.
+"""A check for damaged HDF5 files on which the HDF5 library would loop for ever.
 
-HDF5 keeps texts of any length in heaps, objects one behind the other, the last of which is number 0: the free
-space. Where damage has made that of no size, the library (2.0 among others) steps over it for ever, deaf to signals.
+HDF5 stores texts of variable length in heaps of consecutive objects. The last object of a heap, number 0, is the free
+space. If damage has set its size to 0, the library (version 2.0 among others) steps over it for ever and ignores
+signals.
 """
 
 import struct
@@ -13,24 +14,24 @@ from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE
 
 _HEAP_SIGNATURE = b"GCOL\x01\0\0\0"
-_OBJECT = struct.Struct("<HHIQ")  # number, references, nothing, bytes
-_LOOKED_AT = 8_000_000
-"""Bytes at either end of a file that are looked at: texts are mostly written first, or last, beside gigabytes."""
+_OBJECT = struct.Struct("<HHIQ")  # number, references, unused, bytes
+_CHECKED_BYTES = 8_000_000
+"""Bytes checked at either end of a file: texts are mostly written first or last in files of gigabytes."""
 
 _SETTLED_SECONDS = 3.0
-"""A file changed less long ago may change again within the tick of its time stamp: it is looked at each time."""
+"""A file changed more recently may change again without a new time stamp, so it is checked every time."""
 
 _PLACE_OF_LENGTHS = {0: 14, 1: 14, 2: 10, 3: 10}
-"""Byte of the superblock, by its version, that says how many bytes a length has."""
+"""Position of the byte in the superblock, by its version, that gives the number of bytes of a length."""
 
 
 def check_heaps(path: Path) -> None:
-    """Refuse a file of which reading a text would take for ever.
+    """Check that no text heap of a file would make the HDF5 library loop for ever.
 
-    A file that is as it was is not looked through again: a volume is opened for each of its planes.
+    The answer for an unchanged file is remembered, because a volume is opened once for each of its planes.
 
     Raises:
-        InputError: free space in a heap of texts has no size; or the file cannot be read.
+        InputError: the free space in a heap has size 0, or the file cannot be read.
     """
     try:
         found = path.stat()
@@ -39,18 +40,18 @@ def check_heaps(path: Path) -> None:
         look = _has_endless_heap if settled else _has_endless_heap.__wrapped__
         endless = look(path, found.st_size, *identity)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: the file cannot be read ({error.strerror})") from error
     if endless:
-        raise InputError(f"{path}: HDF5 file that is damaged (free space of no size in a heap of texts)")
+        raise InputError(f"{path}: the HDF5 file is damaged (the free space in a text heap has size 0)")
 
 
 @lru_cache(maxsize=64)
 def _has_endless_heap(path: Path, size: int, *identity: int) -> bool:
     with path.open("rb") as stream:
-        start = stream.read(_LOOKED_AT)
-        stream.seek(max(size - _LOOKED_AT, 0))
-        parts = [start] if size <= _LOOKED_AT else [start, stream.read(_LOOKED_AT)]
-    # Other files keep lengths in fewer bytes, or begin with a block of somebody else's: they are believed.
+        start = stream.read(_CHECKED_BYTES)
+        stream.seek(max(size - _CHECKED_BYTES, 0))
+        parts = [start] if size <= _CHECKED_BYTES else [start, stream.read(_CHECKED_BYTES)]
+    # Files with shorter lengths, or with a user block at the start, are not checked.
     if not start.startswith(HDF5_SIGNATURE) or len(start) < 16:
         return False
     place = _PLACE_OF_LENGTHS.get(start[8])
@@ -60,7 +61,7 @@ def _has_endless_heap(path: Path, size: int, *identity: int) -> bool:
 
 
 def _is_endless(content: bytes) -> bool:
-    """Whether a heap in a piece of a file has free space of size 0, and room for an object there."""
+    """Whether a heap in a part of a file has free space of size 0 with room for another object."""
     heap = content.find(_HEAP_SIGNATURE)
     while heap >= 0:
         if heap + 16 <= len(content):

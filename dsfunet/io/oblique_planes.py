@@ -1,4 +1,4 @@
-"""A plane that two vectors of reciprocal space span, read out of a volume by interpolation, a box at a time."""
+"""Planes spanned by two vectors of reciprocal space, interpolated from a volume that is read in boxes."""
 
 from itertools import combinations, product
 
@@ -12,55 +12,58 @@ from dsfunet.planes.names import SpannedPlaneName
 from dsfunet.planes.preprocessing import measured_pixels
 
 MOST_VOXELS = 8_000_000
-"""How many voxels are read at a time, 64 MB as float64: boxes with more are divided."""
+"""Number of voxels read at a time, 64 MB as float64; larger boxes are divided."""
 
 _STRIP_PIXELS = 2**18
 
-# Of a voxel: what rounding makes of a pixel that lies on the outermost voxels.
+# Rounding error [voxels] of the place of a pixel that lies on the outermost voxels.
 _ROUNDING = 1e-6
 
 
 def read_oblique_plane(
     volume: Volume, name: SpannedPlaneName, most_voxels: int = MOST_VOXELS
 ) -> MeasuredPlane:
-    """A plane of a volume that two vectors span, on a grid whose pixels are as far apart as voxels are.
+    """Read a plane spanned by two vectors from a volume, on a grid as fine as the voxels.
 
-    Along each vector pixels lie where the coordinate that moves fastest is that of a voxel, out to where the plane
-    leaves the volume: they fall onto voxels wherever the plane runs through them. Interpolation is trilinear; voxels
-    that are NaN or negative take no part, and where what is left weighs less than one half the pixel is NaN. Only the
-    part of the volume around the plane is read, in boxes of at most `most_voxels` or, failing that, two voxels thick.
+    Along each vector, pixels lie where the fastest changing index is that of a voxel centre, as far as the plane stays
+    inside the volume; so pixels coincide with voxels wherever the plane passes through them. Interpolation is
+    trilinear and ignores voxels that are NaN or negative; where the remaining weight is below one half, the pixel is
+    NaN. Only the part of the volume around the plane is read.
+
+    Args:
+        volume: the open volume.
+        name: the plane.
+        most_voxels: largest number of voxels to read at a time; boxes two voxels thick may have more.
 
     Raises:
-        InputError: the volume has no cell, or the plane does not run through it, or has too many pixels.
+        InputError: the volume has no cell, the plane does not pass through it, or the plane has too many pixels.
     """
     if volume.cell is None:
-        raise InputError(
-            f"{volume.cell_trouble}, so plane {name} cannot be placed in reciprocal space: expected a unit cell"
-        )
+        raise volume.make_cell_error()
     axes = volume.axes
     rows, columns = _choose_coordinates(axes, name)
     grid = PlaneGrid(volume.cell, name, rows, columns)
     if len(rows) * len(columns) > MOST_PIXELS:
         raise InputError(
-            f"plane {name}: {len(rows)} x {len(columns)} pixels asked for, expected at most {MOST_PIXELS:,}"
+            f"plane {name}: the plane has {len(rows)} x {len(columns)} pixels; expected at most {MOST_PIXELS:,}"
         )
     shape = grid.shape
     intensity = np.full(shape, np.nan)
     sigma = None if volume.read_sigma is None else np.full(shape, np.nan)
     between = False
-    # Some rows at a time, because the places of all pixels take ten times the room of their intensities.
+    # Some rows at a time, because the coordinates of all pixels take ten times the memory of their intensities.
     height = max(_STRIP_PIXELS // len(columns), 1)
     for begin in range(0, len(rows), height):
         part = slice(begin, begin + height)
         hkl = name.origin + rows[part, None, None] * name.vectors[0] + columns[:, None] * name.vectors[1]
         its_sigma = None if sigma is None else sigma[part].reshape(-1)
-        with np.errstate(all="ignore"):  # numbers near the largest overflow, and are then not finite
+        with np.errstate(all="ignore"):  # the largest numbers overflow and are then not finite
             between |= _fill_pixels(
                 volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma
             )
     notes = [*volume.notes]
     if between:
-        notes.append(f"plane {name}: its pixels lie between voxels, so intensities are interpolated")
+        notes.append(f"plane {name}: the pixels lie between voxels, so intensities are interpolated")
     return MeasuredPlane(
         to_intensities(intensity),
         grid,
@@ -71,12 +74,12 @@ def read_oblique_plane(
 
 
 def _fill_pixels(volume: Volume, hkl: Array, most_voxels: int, intensity: Array, sigma: Array | None) -> bool:
-    """Fill in pixels, flat, at places `hkl` (n, 3) of a volume; returns whether any lies between voxels."""
+    """Fill in the pixels (n,) at indices `hkl` (n, 3) of a volume; return whether any lies between voxels."""
     axes = volume.axes
     places = (hkl - np.array(axes.lower)) / _steps_or_one(axes)
     last = np.array(axes.counts) - 1
     inside = ((places >= -_ROUNDING) & (places <= last + _ROUNDING)).all(axis=1)
-    # To the voxel itself where it is only rounding that parts them: a neighbour of no weight may be missing.
+    # A pixel that differs from a voxel by rounding alone is moved onto it: a neighbour without weight may be missing.
     near = np.round(places)
     places = np.where(np.abs(places - near) < _ROUNDING, near, places)
     order = [int(axis) for axis in np.argsort(axes.dimensions)]
@@ -86,7 +89,7 @@ def _fill_pixels(volume: Volume, hkl: Array, most_voxels: int, intensity: Array,
 
 
 def _choose_coordinates(axes: VolumeAxes, name: SpannedPlaneName) -> tuple[Array, Array]:
-    """Coordinates of rows and columns [r.l.u.], in steps that move one voxel along one axis and less along others."""
+    """Choose the coordinates of rows and columns [r.l.u.]: one voxel per step along one axis, less along the others."""
     corners = _find_corners(axes, name)
     found = []
     for values, vector in zip(corners.T, name.vectors, strict=True):
@@ -102,12 +105,12 @@ def _choose_coordinates(axes: VolumeAxes, name: SpannedPlaneName) -> tuple[Array
 
 
 def _steps_or_one(axes: VolumeAxes) -> Array:
-    """Steps along h, k, l; a single layer has none, and no way to leave it."""
+    """Return the steps along h, k, l; 1 for a single layer, which has no step."""
     return np.array([step if count > 1 else 1.0 for step, count in zip(axes.steps, axes.counts, strict=True)])
 
 
 def _find_corners(axes: VolumeAxes, name: SpannedPlaneName) -> Array:
-    """Corners of the polygon in which the plane cuts the volume, as coordinates along both vectors, shape (k, 2)."""
+    """Find the corners of the polygon where the plane cuts the volume, as coordinates along both vectors, (k, 2)."""
     ends = np.array([[coordinates[0], coordinates[-1]] for coordinates in map(axes.coordinates, range(3))])
     ends.sort(axis=1)
     slack = _ROUNDING * np.abs(_steps_or_one(axes))
@@ -136,11 +139,11 @@ def _make_outside_error(axes: VolumeAxes, name: SpannedPlaneName) -> InputError:
         f"{label} = {min(values):g} to {max(values):g}"
         for label, values in zip("hkl", map(axes.coordinates, range(3)), strict=True)
     )
-    return InputError(f"plane {name}: does not run through the volume, which holds {held}")
+    return InputError(f"plane {name}: the plane does not pass through the volume; the volume holds {held}")
 
 
 def _divide(chosen: Integers, below: Array, order: list[int], most_voxels: int) -> list[Integers]:
-    """Pixels in groups whose voxels fit a box, divided along the axis that varies slowest on disk where they do not."""
+    """Divide pixels into groups whose voxels fit in one box, along the axis that varies slowest on disk."""
     if not len(chosen):
         return []
     low, high = below[chosen].min(axis=0), below[chosen].max(axis=0)
@@ -157,7 +160,7 @@ def _divide(chosen: Integers, below: Array, order: list[int], most_voxels: int) 
 def _interpolate(
     volume: Volume, places: Array, chosen: Integers, last: Integers, intensity: Array, sigma: Array | None
 ) -> None:
-    """Fill in the pixels that are chosen, from one box of voxels."""
+    """Fill in the chosen pixels from one box of voxels."""
     place = places[chosen]
     below = np.clip(np.floor(place).astype(np.int64), 0, last)
     share = place - below
@@ -181,7 +184,7 @@ def _interpolate(
         weight += height
         if uncertain is not None:
             variance += np.square(height * np.where(height > 0, uncertain[at], 0.0))
-    # As `dsfunet.planes.resampling` does: half of the neighbours, or nothing.
+    # As in `dsfunet.planes.resampling`, at least half of the weight must be measured.
     enough = weight >= 0.5 * (1 - 1e-9)
     intensity[chosen] = np.divide(total, weight, out=np.full(len(chosen), np.nan), where=enough)
     if sigma is not None:

@@ -1,4 +1,4 @@
-"""Volumes whose array does not run along h, k and l: interpolated onto a grid that does, box by box."""
+"""Volumes whose array does not run along h, k and l, interpolated box by box onto a grid that does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,20 @@ from dsfunet.io.volume import Box, VolumeAxes
 
 Read = Callable[[Box], Array]
 
-_SNAP = 1e-5  # [voxels]; nearer than this a wished voxel is one of the file's
+_SNAP = 1e-5  # [voxels]; within this distance a target voxel is taken to be a voxel of the file
 
 
 @dataclass(frozen=True, eq=False)
 class ObliqueGrid:
-    """Voxels of an array at hkl = `origin` + `matrix` @ index [r.l.u.]; `counts` are their numbers along its axes.
+    """Voxels of an array that lie at hkl = `origin` + `matrix` @ index.
+
+    Attributes:
+        origin: h, k, l of the first voxel, shape (3,) [r.l.u.].
+        matrix: steps in h, k, l along each axis of the array, as columns, shape (3, 3) [r.l.u.].
+        counts: numbers of voxels along the axes of the array.
 
     Raises:
-        InputError: the steps, columns of the matrix, do not span three dimensions.
+        InputError: the steps do not span three dimensions.
     """
 
     origin: Array
@@ -30,15 +35,20 @@ class ObliqueGrid:
     def __post_init__(self) -> None:
         lengths = np.linalg.norm(self.matrix, axis=0)
         if not (np.isfinite(self.matrix).all() and np.isfinite(self.origin).all() and lengths.all()):
-            raise InputError(f"steps {self.matrix.T.tolist()} in h, k, l: expected three directions")
+            raise InputError(
+                f"the steps in h, k, l are {self.matrix.T.tolist()}; expected three finite directions"
+            )
         if abs(np.linalg.det(self.matrix / lengths)) < 1e-3:
-            raise InputError(f"steps {self.matrix.T.tolist()} in h, k, l do not span three dimensions")
+            raise InputError(
+                f"the steps in h, k, l, {self.matrix.T.tolist()}, do not span three dimensions; expected three"
+                " independent directions"
+            )
 
-    def straight_axes(self) -> VolumeAxes:
-        """A grid along h, k and l, as fine as this one and just wide enough for all of it.
+    def make_straight_axes(self) -> VolumeAxes:
+        """Make a grid along h, k and l, as fine as this one and just wide enough to contain it.
 
-        It goes through the voxel that is nearest to the origin of reciprocal space. An index that changes along one
-        axis of the array alone keeps its own values, so layers of it are not interpolated.
+        The grid contains the voxel nearest to the origin of reciprocal space. An index that changes only along one axis
+        of the array keeps its values, so layers along that axis are not interpolated.
         """
         nearest = np.round(np.linalg.solve(self.matrix, -self.origin))
         through = self.origin + self.matrix @ np.clip(nearest, 0, np.array(self.counts) - 1)
@@ -57,11 +67,15 @@ class ObliqueGrid:
             (lower[0], lower[1], lower[2]), (steps[0], steps[1], steps[2]), (counts[0], counts[1], counts[2])
         )
 
-    def straightened(self, axes: VolumeAxes, read: Read) -> Read:
-        """A reader of boxes of a straight grid, from one of boxes of the array.
+    def straighten_reader(self, axes: VolumeAxes, read: Read) -> Read:
+        """Make a reader of boxes of a grid along h, k, l from a reader of boxes of the array.
 
-        Linear between the voxels around a wished one, over those of them that are measured, and missing where they
-        have less than half the weight; there is nothing beyond the array.
+        Values are interpolated linearly between the measured neighbours, and are missing (NaN) where these have less
+        than half of the weight, and outside the array.
+
+        Args:
+            axes: the grid along h, k, l, from `make_straight_axes`.
+            read: reader of boxes of the array.
         """
         inverse = np.linalg.inv(self.matrix)
 

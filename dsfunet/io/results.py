@@ -1,4 +1,4 @@
-"""The result: one NeXus HDF5 file that opens by itself in any NXdata viewer, and reading it back."""
+"""Results as files: writes one NeXus HDF5 file that any NXdata viewer opens, and reads it back."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dsfunet._version import __version__
 from dsfunet.errors import InputError
-from dsfunet.files import leading_bytes, replacing
+from dsfunet.files import HDF5_SIGNATURE, leading_bytes, replacing
 from dsfunet.io.hdf5 import REAL, get_shape, open_hdf5, read_block, read_small, require_numbers
 from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.physics import Cell
@@ -20,17 +20,34 @@ from dsfunet.planes.names import AXIS_LABELS, PlaneName, SpannedPlaneName
 from dsfunet.planes.result import _OPTIONAL, _SIGMAS, TITLES, Result, Scalar
 
 _SPANNED = ("u_vector", "v_vector", "origin_hkl")
-"""h, k, l of one unit along the axes u and v of a plane that two vectors span, and of their origin."""
+"""Datasets with h, k, l of one unit along the axes u and v of a plane spanned by two vectors, and of its origin."""
 
 
 def write_result(path: Path | str, result: Result, date: str | None = None) -> None:
-    """Write a result as NeXus, whole or not at all.
+    """Write a result as a NeXus file, whole or not at all.
 
-    The root holds one NXentry, with one NXdata for each plane, an NXsample (cell and axes) and an NXprocess.
-    `date` is an ISO 8601 time for the record, now by default; with one given, equal results make equal files.
+    The root holds one NXentry, with one NXdata for each plane, an NXsample (cell and axes) and an NXprocess (the
+    record).
+
+    Args:
+        path: file to write; an existing file is replaced.
+        result: the result.
+        date: time for the record in ISO 8601, now by default. With a given date, equal results make equal files.
 
     Raises:
-        InputError: nothing can be written at the path.
+        InputError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from dsfunet.io import Result, read_result, write_result
+        >>> ones = np.ones((4, 4))
+        >>> result = Result(ones, ones, ones, ones, 0 * ones, ones > 0, process={"seed": 7})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_result(Path(folder) / "plane.nxs", result)
+        ...     print(read_result(Path(folder) / "plane.nxs").process["seed"])
+        7
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "dsfunet"})
@@ -47,42 +64,63 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
         for name, plane in result.planes().items():
             _write_plane(entry, name, plane, axes)
         for name in _SIGMAS:
-            if name in entry:  # the name under which NeXus looks for the uncertainty of a signal
+            if name in entry:  # NeXus expects the uncertainty of a signal under this name
                 entry[f"{name.removeprefix('sigma_')}/data_errors"] = entry[name]["data"]
 
 
 def is_result(path: Path) -> bool:
-    """Whether an HDF5 file is one that `write_result` wrote, or what is left of one."""
+    """Whether an HDF5 file is a result that `write_result` wrote, complete or damaged."""
     try:
         with open_hdf5(path) as file:
             return str(file.attrs.get("creator")) == "dsfunet"
-    except Exception:  # told by who reads the file
+    except Exception:  # whoever reads the file reports the damage
         return False
 
 
 def read_result(path: Path | str) -> Result:
-    """A result that `write_result` wrote.
+    """Read a result that `write_result` wrote.
 
     Raises:
-        InputError: the file is missing, damaged, or no such result.
+        InputError: the file is missing, damaged, or not a result of dsfunet.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from dsfunet.io import PlaneGrid, Result, parse_plane, read_result, write_result
+        >>> from dsfunet.physics import Cell
+        >>> grid = PlaneGrid(Cell(5, 5, 8), parse_plane("hk1"), np.linspace(-1, 1, 5), np.linspace(-1, 1, 5))
+        >>> ones = np.ones((5, 5))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "plane.nxs"
+        ...     write_result(path, Result(ones, ones, ones, ones, 0 * ones, ones > 0, grid))
+        ...     result = read_result(path)
+        >>> str(result.grid.name), result.short_range_order.shape
+        ('hk1', (5, 5))
     """
     path = Path(path)
-    leading_bytes(path)
-    try:
-        # Numbers beyond float32 become infinite, and are shown as they are.
-        with open_hdf5(path) as file, np.errstate(all="ignore"):
-            entry = file["entry"]
-            planes = {
-                name: _read_plane(entry[name], name)
-                for name in TITLES
-                if name not in _OPTIONAL or name in entry
-            }
-            process = {name: _read_scalar_or_text(dataset) for name, dataset in entry["process"].items()}
-            grid = _read_grid(entry)
-            planes["mask"] = planes["mask"].astype(np.bool_)
-            return Result(**planes, grid=grid, process=process)
-    except (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a result of dsfunet, or a damaged one ({error})") from error
+    if not leading_bytes(path).startswith(HDF5_SIGNATURE):
+        raise InputError(
+            f"{path}: the file is not a result of dsfunet; expected a .nxs file of `dsfunet factorize`"
+        )
+    with open_hdf5(path) as file:
+        try:
+            with np.errstate(all="ignore"):  # numbers beyond float32 become infinite and are kept so
+                return _read_entry(file["entry"])
+        except (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: the file is not a result of dsfunet, or it is damaged ({error})"
+            ) from error
+
+
+def _read_entry(entry: h5py.Group) -> Result:
+    planes = {
+        name: _read_plane(entry[name], name) for name in TITLES if name not in _OPTIONAL or name in entry
+    }
+    process = {name: _read_scalar_or_text(dataset) for name, dataset in entry["process"].items()}
+    grid = _read_grid(entry)
+    planes["mask"] = planes["mask"].astype(np.bool_)
+    return Result(**planes, grid=grid, process=process)
 
 
 def _create_group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
@@ -92,7 +130,7 @@ def _create_group(parent: h5py.Group, name: str, nx_class: str, **attributes: An
 
 
 def _write_axes(entry: h5py.Group, result: Result) -> dict[str, h5py.Dataset]:
-    """Axis datasets by name, slow then fast, then what else belongs beside every plane; all in one place."""
+    """Write the axes once and return their datasets by name: slow axis, fast axis, then all others of a plane."""
     grid = result.grid
     if grid is None:
         pixels = _create_group(entry, "pixels", "NXcollection")
@@ -108,7 +146,7 @@ def _write_axes(entry: h5py.Group, result: Result) -> dict[str, h5py.Dataset]:
     unit_cell = _create_dataset(sample, "unit_cell", cell, "angstrom, degree")
     first, second = grid.name.labels
     if isinstance(grid.name, SpannedPlaneName):
-        # Names of NeXus are letters and digits: what u and v mean stands beside them, and on the axis.
+        # NeXus names are letters and digits, so the vectors are stored beside u and v and shown in the long names.
         vectors = dict(zip(_SPANNED, (*grid.name.vectors, grid.name.origin), strict=True))
         return {
             "u": _create_dataset(sample, "u", grid.rows, "r.l.u.", first),
@@ -133,12 +171,12 @@ def _write_plane(
     group = _create_group(entry, name, "NXdata", signal="data", axes=[rows, columns])
     group.attrs.update({f"{rows}_indices": 0, f"{columns}_indices": 1})
     group["title"] = TITLES[name]
-    # Booleans are stored by h5py as an enumeration, which many viewers do not draw.
+    # h5py stores booleans as an enumeration, which many viewers cannot draw.
     if plane.dtype == np.bool_:
         data = group.create_dataset(
             "data", data=plane.astype(np.uint8), compression="gzip", compression_opts=1
         )
-    else:  # compressed, floats would shrink by a third, and take as long as all else that writes a result
+    else:  # compression would save a third of the size and double the time to write a result
         data = group.create_dataset("data", data=plane, chunks=plane.shape, fletcher32=True)
     data.attrs["long_name"] = TITLES[name]
     for label, dataset in axes.items():
@@ -154,11 +192,11 @@ def _create_dataset(
 
 
 def _read_plane(group: h5py.Group, name: str) -> npt.NDArray[Any]:
-    """A plane as it is kept. What damage makes of its shape is judged before anything of that size is made."""
+    """Read a plane; its shape is checked before an array of that size is created, in case the file is damaged."""
     data = require_numbers(group, "data", f"the plane {name} of a result", REAL + "b")
     shape = get_shape(data) or ()
     if len(shape) != 2 or shape[0] * shape[1] > MOST_PIXELS:
-        raise InputError(f"{name} of shape {shape}: expected a plane, two dimensions")
+        raise InputError(f"{name} has shape {shape}; expected a plane with two dimensions")
     return read_block(data, [slice(None)] * 2)
 
 
@@ -179,7 +217,7 @@ def _read_grid(entry: h5py.Group) -> PlaneGrid | None:
 
 def _read_scalar_or_text(dataset: h5py.Dataset) -> Scalar:
     if dataset.shape != ():
-        raise InputError(f"{dataset.name} of shape {dataset.shape}: expected one number or text")
+        raise InputError(f"{dataset.name} has shape {dataset.shape}; expected one number or text")
     value = dataset[()]
     result: Scalar = value.decode() if isinstance(value, bytes) else value.item()
     return result

@@ -1,4 +1,4 @@
-"""A volume in a user's file: where its voxels lie, which layer a plane's name means, and reading that layer alone."""
+"""A volume in a user's file: where its voxels lie, which layer is a given plane, and reading that layer alone."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,40 +13,42 @@ from dsfunet.errors import InputError
 from dsfunet.io.hdf5 import get_shape, read_block
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
-from dsfunet.planes.names import AXIS_LABELS, PlaneName, parse_plane_name
+from dsfunet.planes.names import AXIS_LABELS, PlaneName
 from dsfunet.planes.preprocessing import PIXELS
 
 Box = tuple[slice, slice, slice]
-"""A block of voxels: which along h, k and l; steps of 1."""
-
+"""A block of voxels, as slices along h, k and l with steps of 1."""
 
 _FARTHEST_LAYER = 0.05
-"""How far [r.l.u.] a layer may lie from the plane that was asked for."""
+"""Largest distance of a layer from the requested plane [r.l.u.]."""
 
 _MOST_ALONG = 1_000_000
-"""Voxels along an axis; no detector and no computer makes more."""
+"""Largest number of voxels along an axis; no real file has more."""
 
 MOST_PIXELS = 2**26
-"""Pixels of a plane, 8192 x 8192: more are refused before anything of that size is made."""
+"""Largest number of pixels of a plane, 8192 x 8192; more are refused before an array of that size is created."""
 
 _MOST_READ = 200_000_000
-"""Voxels that are read at a time: 1.6 GB as float64."""
+"""Largest number of voxels read at a time: 1.6 GB as float64."""
 
 _FARTHEST_INDEX = 1e6
-"""Largest h, k or l; beyond it numbers are no Miller indices, and would overflow later."""
+"""Largest h, k or l; larger numbers are not Miller indices and would overflow later."""
 
 
 @dataclass(frozen=True)
 class VolumeAxes:
-    """Where the voxels of a volume lie, everything in the order h, k, l.
+    """The place of the voxels of a volume; all tuples are in the order h, k, l.
 
-    `lower` are the coordinates of the first voxel and `steps` the spacings [r.l.u.], `counts` the numbers of
-    voxels, `dimensions` the dimension of the array that runs along each axis: one beyond its dimensions for an
-    axis that the array does not have. Dimensions that run along none of the three are one voxel thick.
+    Attributes:
+        lower: coordinates of the centre of the first voxel [r.l.u.].
+        steps: spacings of the voxels [r.l.u.]; negative where coordinates decrease.
+        counts: numbers of voxels.
+        dimensions: the dimension of the array that runs along each of h, k, l; a number beyond its dimensions for an
+            axis that the array does not have. All other dimensions of the array are one voxel thick.
 
     Raises:
-        InputError: a number is not finite or no Miller index, an axis of more than one voxel has no step, or it
-            has more than a million.
+        InputError: a number is not finite or not a Miller index, or an axis has no voxels, no step or more than a
+            million voxels.
     """
 
     lower: tuple[float, float, float]
@@ -57,43 +59,42 @@ class VolumeAxes:
     def __post_init__(self) -> None:
         for label, lower, step, count in zip(AXIS_LABELS, self.lower, self.steps, self.counts, strict=True):
             if count < 1:
-                raise InputError(f"volume has no voxels along {label}")
+                raise InputError(f"the volume has no voxels along {label}; expected one or more")
             if count > _MOST_ALONG:
                 raise InputError(
-                    f"volume has {count} voxels along {label}: expected {_MOST_ALONG} at the most"
+                    f"the volume has {count} voxels along {label}; expected at most {_MOST_ALONG:,}"
                 )
             if not (np.isfinite(lower) and np.isfinite(step)) or (count > 1 and step == 0):
                 raise InputError(
-                    f"volume axis {label}: begins at {lower} with step {step}, expected finite numbers"
+                    f"axis {label} of the volume begins at {lower} with step {step}; expected finite numbers and a step"
+                    " that is not zero"
                 )
             if max(abs(lower), abs(step) * count) > _FARTHEST_INDEX or (count > 1 and abs(step) < 1e-9):
                 raise InputError(
-                    f"volume axis {label}: begins at {lower} with {count} steps of {step}, "
-                    "expected Miller indices"
+                    f"axis {label} of the volume begins at {lower} with {count} steps of {step}; expected Miller"
+                    " indices [r.l.u.]"
                 )
 
     def coordinates(self, axis: int) -> Array:
-        """Voxel centres along an axis (0, 1, 2 for h, k, l) [r.l.u.]."""
+        """Return the voxel centres along an axis (0, 1, 2 for h, k, l) [r.l.u.]."""
         return self.lower[axis] + self.steps[axis] * np.arange(self.counts[axis], dtype=np.float64)
 
-    def choose(self, text: str | None) -> PlaneName:
-        """The plane a user means: what the text says or, without one, the only layer there is.
+    def find_only_plane(self) -> PlaneName:
+        """Return the plane of a volume that is a single layer.
 
         Raises:
-            InputError: the text names no plane, or none is given and the volume has many.
+            InputError: the volume has several layers along every axis.
         """
-        if text is not None:
-            return parse_plane_name(text)
         single = [axis for axis in range(3) if self.counts[axis] == 1]
         if len(single) == 1:
             return self._name(single[0], self.lower[single[0]])
-        size, examples = " x ".join(map(str, self.counts)), ", ".join(self.examples())
+        size, examples = " x ".join(map(str, self.counts)), ", ".join(self.list_examples())
         raise InputError(
-            f"volume of {size} voxels along h, k, l: name the plane that is meant, such as {examples}"
+            f"the file is a volume of {size} voxels along h, k, l; name a plane, such as {examples}"
         )
 
-    def examples(self) -> list[str]:
-        """Names of a few planes the volume holds: the layers nearest 0 and 1 along l, k and h."""
+    def list_examples(self) -> list[str]:
+        """List names of a few planes in the volume: the layers nearest 0 and 1 along l, k and h."""
         names = []
         for axis in (2, 1, 0):
             values = self.coordinates(axis)
@@ -103,13 +104,13 @@ class VolumeAxes:
                 names += [str(self._name(axis, value)) for value in sorted(layers)]
         return [f"'{name}'" if " " in name else name for name in names]
 
-    def layer(self, name: PlaneName) -> tuple[int, float]:
-        """Index and coordinate [r.l.u.] of the layer nearest a plane.
+    def find_layer(self, name: PlaneName) -> tuple[int, float]:
+        """Find the index and the coordinate [r.l.u.] of the layer nearest to a plane.
 
-        At most half a step away, and never more than 0.05: another layer is other physics.
+        The layer is at most half a step and at most 0.05 r.l.u. away: farther layers may scatter differently.
 
         Raises:
-            InputError: there is none, or the layer is a mere line of voxels.
+            InputError: there is no such layer, or the layer is only a line of voxels.
         """
         axis, count = name.fixed_axis, self.counts[name.fixed_axis]
         lower, step = self.lower[axis], abs(self.steps[axis])
@@ -117,31 +118,34 @@ class VolumeAxes:
         index = int(np.abs(values - name.offset).argmin())
         distance = abs(values[index] - name.offset)
         if distance > min(0.5 * step * (1 + 1e-6), _FARTHEST_LAYER) + 1e-6:
-            held = (
-                f"{min(values):g} to {max(values):g} in steps of {step:g}"
-                if count > 1
-                else f"{lower:g} alone"
+            held = f"{min(values):g} to {max(values):g} in steps of {step:g}" if count > 1 else f"{lower:g}"
+            raise InputError(
+                f"plane {name}: the volume has no such layer; choose one with {name.fixed_label} = {held}"
             )
-            raise InputError(f"plane {name}: the volume holds {name.fixed_label} = {held}")
         for other in name.axes:
             if self.counts[other] < 2:
+                examples = ", ".join(self.list_examples())
                 raise InputError(
-                    f"plane {name}: the volume is one voxel thick along {AXIS_LABELS[other]}, "
-                    f"expected a plane such as {', '.join(self.examples()) or 'none'}"
+                    f"plane {name}: the volume is one voxel thick along {AXIS_LABELS[other]}; "
+                    + (
+                        f"expected a plane such as {examples}"
+                        if examples
+                        else "expected a volume with planes"
+                    )
                 )
-        # float32 limits give 0.99999998 where 1 is meant.
+        # float32 limits may give 0.99999998 instead of 1.
         return index, name.offset if distance <= 1e-3 * step + 1e-6 else float(values[index])
 
     def read(self, dataset: h5py.Dataset, box: Box) -> npt.NDArray[Any]:
-        """A block of a dataset and nothing else of it, indexed [h, k, l] whatever the order on disk.
+        """Read one block of a dataset, indexed [h, k, l] whatever the order on disk.
 
         Raises:
-            InputError: the block is of more than 200 million voxels, or the file is damaged there.
+            InputError: the block has more than 200 million voxels, or the file is damaged.
         """
         size = tuple(len(range(*part.indices(n))) for part, n in zip(box, self.counts, strict=True))
         if np.prod([float(n) for n in size]) > _MOST_READ:
             raise InputError(
-                f"{' x '.join(map(str, size))} voxels asked for at once: expected {_MOST_READ:,} at the most"
+                f"a block of {' x '.join(map(str, size))} voxels is too large to read; expected at most {_MOST_READ:,}"
             )
         shape = get_shape(dataset) or ()
         selection = [slice(0, 1)] * len(shape)
@@ -161,17 +165,17 @@ class VolumeAxes:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """An open volume, or a single layer, of which nothing but its description has been read yet.
+    """An open volume, or a single layer, of which only the description has been read so far.
 
     Attributes:
-        layout: what kind of file it is, in words.
-        axes: where its voxels lie.
-        read: the intensities of a box, float64 [h, k, l], NaN where nothing was measured.
-        cell: the unit cell, None where the file has none that makes sense.
-        cell_trouble: what is wrong with the cell then, in words.
-        read_sigma: standard uncertainties, likewise; None where the file has none.
-        notes: sentences about what a reader had to assume, for the user to see.
-        details: what else the file says that a user may want to see, by name.
+        layout: kind of file, in words.
+        axes: where the voxels lie.
+        read: function that reads the intensities of a box, float64 [h, k, l], NaN where nothing was measured.
+        cell: the unit cell; None if the file has no valid one.
+        cell_trouble: the reason why there is no valid cell, in words; empty if there is one.
+        read_sigma: function that reads the standard uncertainties likewise; None if the file has none.
+        notes: sentences for the user about what the reader had to assume.
+        details: other information in the file for the user, by name.
     """
 
     layout: str
@@ -183,18 +187,22 @@ class Volume:
     notes: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
 
-    def plane(self, text: str | None = None) -> MeasuredPlane:
-        """The plane of that name, as `parse_plane_name` takes it, or the only one there is; read without the rest.
+    def make_cell_error(self) -> InputError:
+        """Make the error for a request that needs a unit cell when the file has no valid one."""
+        return InputError(f'{self.cell_trouble}; give one with --cell "a b c alpha beta gamma"')
+
+    def read_plane(self, name: PlaneName | None = None) -> MeasuredPlane:
+        """Read one plane, or the only plane of a single layer, and nothing else of the volume.
 
         Raises:
-            InputError: no name is given and there are many planes, there is none of that name, or the volume has no
-                cell and its layers are not 256 x 256.
+            InputError: no name is given and there are several planes, there is no such plane, or the volume has no cell
+                and its layers are not 256 x 256.
         """
-        name = self.axes.choose(text)
-        index, offset = self.axes.layer(name)
+        name = name or self.axes.find_only_plane()
+        index, offset = self.axes.find_layer(name)
         notes = list(self.notes)
         if offset != name.offset:
-            notes.append(f"plane {name}: the nearest layer was taken, {name.fixed_label} = {offset:g}")
+            notes.append(f"plane {name}: the nearest layer, {name.fixed_label} = {offset:g}, is used")
             name = PlaneName(name.axes, offset)
         first, second = name.axes
         shape = self.axes.counts[first], self.axes.counts[second]
@@ -202,12 +210,9 @@ class Volume:
         if self.cell is not None:
             grid = PlaneGrid(self.cell, name, self.axes.coordinates(first), self.axes.coordinates(second))
         elif shape == (PIXELS, PIXELS):
-            notes.append(f"{self.cell_trouble}: the plane is taken pixel by pixel, without axes")
+            notes.append(f"{self.cell_trouble}: the plane is used without axes, pixel by pixel")
         else:
-            raise InputError(
-                f"{self.cell_trouble}, so a plane of {shape} pixels cannot be placed in reciprocal space: "
-                f"expected a unit cell, or {(PIXELS, PIXELS)} pixels"
-            )
+            raise self.make_cell_error()
         parts = [slice(None)] * 3
         parts[name.fixed_axis] = slice(index, index + 1)
         box: Box = (parts[0], parts[1], parts[2])
@@ -219,7 +224,7 @@ class Volume:
 
 
 def to_intensities(values: npt.NDArray[Any]) -> Array:
-    """Numbers as a file has them as float64, NaN where they are not finite: nothing was measured there."""
-    with np.errstate(all="ignore"):  # a longdouble may not fit
+    """Convert numbers of a file to float64, with NaN (not measured) for all values that are not finite."""
+    with np.errstate(all="ignore"):  # a longdouble may overflow
         result = np.asarray(values, dtype=np.float64)
     return result if np.isfinite(result).all() else np.where(np.isfinite(result), result, np.nan)

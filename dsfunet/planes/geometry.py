@@ -1,8 +1,8 @@
-"""Where the pixels of a plane lie in reciprocal space and on which lattice, and what of it I_SRO repeats on.
+"""The position of a plane in reciprocal space, its lattice, and the lattice vectors on which I_SRO repeats in it.
 
-A plane need not run along the axes of the cell: any two reciprocal-lattice vectors span one on which I_SRO repeats.
-The lattice is then described by another basis, of which two reciprocal vectors lie in the plane, as short as can
-be, and the third steps from one layer to the next; `LatticePlane` takes that basis as its cell.
+A plane need not run along the axes of the cell: I_SRO repeats on any plane spanned by two reciprocal-lattice vectors.
+Such a plane is described by another basis of the lattice: two reciprocal vectors lie in the plane and are as short as
+possible, and the third leads to the next layer. `LatticePlane` takes that basis as its cell.
 """
 
 from dataclasses import dataclass
@@ -21,30 +21,40 @@ from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
 
 LARGEST_INDEX = 8
-"""Planes are looked for whose normal is a lattice vector of indices up to this."""
+"""Largest index of the lattice vectors that are tried as the normal of a plane."""
 
 LAYER_TOLERANCE = 0.01
-"""How much the index of the layer may change across a whole plane [layers]: harmonic 5 then drifts by 0.3 radian."""
-
+"""Largest change of the layer index across a plane [layers]; the phase of harmonic 5 then drifts by 0.3 radian."""
 
 HIGHEST_HARMONIC = 10
-"""The most harmonics of either axis of a plane that are fitted: more are more than noisy planes settle."""
+"""Largest number of harmonics fitted along either axis of a plane; noisy planes do not determine more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """The lattice of a crystal, and where the pixels of one of its planes of Q lie.
+    """The lattice of a crystal and the position of a plane of pixels in its reciprocal space.
 
     Attributes:
-        lattice: a `Cell`, in its own Cartesian setting, or a direct lattice [Angstrom], shape (3, 3), rows a, b, c in
-            any Cartesian frame.
-        origin: Q of pixel (n//2, m//2) [1/Angstrom], 2 pi included, in the same frame, shape (3,).
-        step_u: from one row to the next, likewise.
-        step_v: from one column to the next, likewise.
+        lattice: a `Cell`, in its own Cartesian setting; or the direct lattice vectors a, b, c as rows, shape (3, 3), in
+            any Cartesian frame [Angstrom].
+        origin: Q of pixel (n // 2, m // 2), including the factor 2 pi, in the same frame, shape (3,) [1/Angstrom].
+        step_u: change of Q from one row to the next, shape (3,) [1/Angstrom].
+        step_v: change of Q from one column to the next, shape (3,) [1/Angstrom].
         shape: numbers of rows and columns (n, m).
 
     Raises:
-        InputError: the lattice is not three independent vectors, or the plane is none.
+        InputError: the lattice vectors are not independent, the steps do not span a plane, or the plane has fewer than
+            two rows or columns.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet.physics import Cell
+        >>> from dsfunet.planes.geometry import Geometry
+        >>> cell = Cell(5, 5, 8)
+        >>> a, b, c = cell.reciprocal
+        >>> hhl = Geometry(cell, origin=0 * a, step_u=0.05 * (a + b), step_v=0.05 * c, shape=(101, 101))
+        >>> hhl.basis().tolist()
+        [[0, 0, 1], [1, 1, 0], [0, -1, 0]]
     """
 
     lattice: Cell | Array
@@ -58,15 +68,16 @@ class Geometry:
         direct = np.array(direct, dtype=np.float64)
         if direct.shape != (3, 3) or not np.isfinite(direct).all():
             raise InputError(
-                f"lattice of shape {direct.shape}: expected a Cell, or rows a, b, c of three finite numbers [Angstrom]"
+                f"the lattice has shape {direct.shape} or is not finite; expected a Cell, or three rows a, b, c of"
+                " finite numbers [Angstrom]"
             )
-        # As Cell does, which a basis of these vectors has to become.
+        # The same limit as in Cell, because a Cell is made of these vectors later.
         if abs(np.linalg.det(direct)) <= 1e-4 * np.prod(np.linalg.norm(direct, axis=1)):
             raise InputError(
-                f"lattice {direct.tolist()}: expected three independent vectors a, b, c [Angstrom]"
+                f"the lattice vectors {direct.tolist()} are not independent; expected three that span a cell [Angstrom]"
             )
         if len(self.shape) != 2 or min(self.shape) < 2:
-            raise InputError(f"plane of shape {self.shape}: expected two or more rows and columns")
+            raise InputError(f"the plane has shape {self.shape}; expected two or more rows and columns")
         direct.flags.writeable = False
         if not isinstance(self.lattice, Cell):
             object.__setattr__(self, "lattice", direct)
@@ -75,27 +86,31 @@ class Geometry:
 
     @cached_property
     def plane(self) -> Plane:
-        """The pixels, in the frame of the lattice."""
+        """The pixels in the Cartesian frame of the lattice."""
         return Plane(self.origin, self.step_u, self.step_v, self.shape)
 
     @property
     def direct(self) -> Array:
-        """Rows a, b, c [Angstrom], shape (3, 3), in the frame of the plane."""
+        """The direct lattice vectors a, b, c as rows, in the frame of the plane, shape (3, 3) [Angstrom]."""
         return self.lattice.direct if isinstance(self.lattice, Cell) else self.lattice
 
     def square(self, q_max_inv_angstrom: float) -> Plane:
-        """The square Cartesian plane of 256 x 256 pixels about the origin, its rows along the plane's own."""
+        """Return the square Cartesian plane of 256 x 256 pixels with the same centre and the same direction of rows.
+
+        Args:
+            q_max_inv_angstrom: half the side of the square [1/Angstrom].
+        """
         return square_plane(self.origin, self.step_u, self.step_v, q_max_inv_angstrom)
 
-    def on(self, plane: Plane) -> "Geometry":
-        """The same lattice with other pixels, in the same frame."""
+    def with_pixels(self, plane: Plane) -> "Geometry":
+        """Return the same lattice with the pixels of another plane in the same frame."""
         return Geometry(self.lattice, plane.origin, plane.step_u, plane.step_v, plane.shape)
 
     def basis(self) -> Integers:
-        """Three reciprocal-lattice vectors h, k, l, rows of a (3, 3) matrix of determinant 1 or -1.
+        """Return three reciprocal-lattice vectors, the rows h, k, l of a (3, 3) matrix of determinant 1 or -1.
 
-        The first two are a basis of all that lie in the plane's direction: two axes of the cell where these span it, in
-        increasing order, else the shortest. The third leads to the next layer.
+        The first two are a basis of all reciprocal-lattice vectors parallel to the plane: two axes of the cell, in
+        increasing order, if these span the plane, else the two shortest vectors. The third leads to the next layer.
 
         Raises:
             InputError: no two reciprocal-lattice vectors span the plane.
@@ -108,10 +123,10 @@ class Geometry:
         return _find_basis(normal, self._reciprocal)
 
     def lattice_plane(self) -> LatticePlane:
-        """The plane on its lattice, as lattice mode takes it, in the Cartesian setting of another cell.
+        """Return the plane on its lattice for lattice mode, in the Cartesian setting of a cell made for it.
 
-        That cell's reciprocal axes are those of `basis`; its third index counts layers. A plane that leaves its layer
-        by less than LAYER_TOLERANCE is laid into it.
+        The reciprocal axes of that cell are the vectors of `basis`; its third index counts layers. A plane that is
+        tilted against its layer by less than LAYER_TOLERANCE is projected onto the layer.
 
         Raises:
             InputError: no two reciprocal-lattice vectors span the plane, or the cell would be too oblique.
@@ -121,7 +136,7 @@ class Geometry:
         cell = _make_cell(direct)
         across = direct[2] / np.linalg.norm(direct[2])
         step_u, step_v = (step - (step @ across) * across for step in (self.step_u, self.step_v))
-        # Indices on the basis are the same in every frame, and in a mirrored one.
+        # Indices with respect to the basis are the same in every frame, including a mirrored one.
         origin, step_u, step_v = np.array([self.origin, step_u, step_v]) @ direct.T / (2 * np.pi)
         origin, step_u, step_v = (each @ cell.reciprocal for each in (origin, step_u, step_v))
         # Correlations out to MAX_INDEX cells along a, b and c: (5, 5, 0) is harmonic 10 of [1 1 0].
@@ -135,26 +150,29 @@ class Geometry:
         return np.asarray(2 * np.pi * np.linalg.inv(self.direct).T)
 
     def _normal(self) -> Integers:
-        """u, v, w of the shortest lattice vector that is perpendicular to the plane, without a common factor."""
+        """Indices u, v, w, without a common factor, of the shortest lattice vector perpendicular to the plane."""
         change = (
             np.array([self.step_u * self.shape[0], self.step_v * self.shape[1]]) @ self.direct.T / (2 * np.pi)
         )
         candidates = _list_directions()
-        # How many layers h u + k v + l w the plane crosses, were each of them its normal.
+        # Number of layers h u + k v + l w that the plane crosses, for each candidate as its normal.
         crossed = np.abs(candidates @ change.T).sum(axis=1)
         found = candidates[crossed <= LAYER_TOLERANCE]
         if not len(found):
             nearest = candidates[np.argmin(crossed)]
             raise InputError(
-                "plane: found no two reciprocal-lattice vectors that span it; nearest to it is the plane"
-                f" perpendicular to the lattice vector {nearest.tolist()}, of whose layers it crosses"
-                f" {crossed.min():.2g}, expected {LAYER_TOLERANCE:g} or fewer"
+                "the plane is not spanned by two reciprocal-lattice vectors: the best normal, the lattice vector"
+                f" {nearest.tolist()}, crosses {crossed.min():.2g} layers; expected {LAYER_TOLERANCE:g} or fewer"
             )
         return np.asarray(found[0])
 
 
 def make_lattice_plane(grid: PlaneGrid, plane: Plane) -> LatticePlane:
-    """A plane in the Cartesian setting of a grid's cell, such as the networks' square, on the lattice of that cell.
+    """Make the lattice plane of a plane of pixels in the Cartesian setting of the grid's cell.
+
+    Args:
+        grid: the user's grid, which gives the cell and the name of the plane.
+        plane: pixels in the same plane of Q, such as the square that the networks see.
 
     Raises:
         InputError: no two reciprocal-lattice vectors span the plane.
@@ -166,7 +184,7 @@ def make_lattice_plane(grid: PlaneGrid, plane: Plane) -> LatticePlane:
 
 @cache
 def _list_directions() -> Integers:
-    """All u, v, w without a common factor, one of each pair +-, the smallest first; shape (k, 3)."""
+    """List all u, v, w without a common factor, one of each pair +-, the shortest first; shape (k, 3)."""
     numbers = range(-LARGEST_INDEX, LARGEST_INDEX + 1)
     kept = [
         each
@@ -177,10 +195,10 @@ def _list_directions() -> Integers:
 
 
 def _find_basis(normal: Integers, reciprocal: Array) -> Integers:
-    """A basis of the integers with h u + k v + l w = 0, the shortest vectors, and one with h u + k v + l w = 1."""
+    """Find the shortest basis of all h, k, l with h u + k v + l w = 0, and one vector with h u + k v + l w = 1."""
     u, v, w = map(int, normal)
     divisor = gcd(u, v)
-    assert divisor  # u = v = 0 is a plane along two axes of the cell
+    assert divisor  # u = v = 0 would be a plane along two axes of the cell
     x, y = _solve_bezout(u, v)
     first = np.array([v // divisor, -u // divisor, 0])
     second = np.array([x * w, y * w, -divisor])
@@ -188,7 +206,7 @@ def _find_basis(normal: Integers, reciprocal: Array) -> Integers:
     third = np.array([x * s, y * s, t])
     metric = reciprocal @ reciprocal.T
     first, second = _reduce_basis(first, second, metric)
-    # The least oblique of the vectors that lead to the next layer.
+    # Of all vectors that lead to the next layer, take the least oblique.
     shifts = np.linalg.solve(
         np.array([[a @ metric @ b for b in (first, second)] for a in (first, second)]),
         np.array([a @ metric @ third for a in (first, second)]),
@@ -198,7 +216,7 @@ def _find_basis(normal: Integers, reciprocal: Array) -> Integers:
 
 
 def _solve_bezout(a: int, b: int) -> tuple[int, int]:
-    """x, y with a x + b y = gcd(a, b)."""
+    """Solve a x + b y = gcd(a, b) for x and y."""
     x, next_x, y, next_y = 1, 0, 0, 1
     while b:
         quotient = a // b
@@ -209,7 +227,7 @@ def _solve_bezout(a: int, b: int) -> tuple[int, int]:
 
 
 def _reduce_basis(first: Integers, second: Integers, metric: Array) -> tuple[Integers, Integers]:
-    """The shortest basis of the same plane lattice (Gauss), its first positive index first."""
+    """Reduce a basis of a plane lattice to the shortest one (Gauss), with positive first indices."""
 
     def product_of(one: Integers, other: Integers) -> float:
         return float(one @ metric @ other)
@@ -217,7 +235,7 @@ def _reduce_basis(first: Integers, second: Integers, metric: Array) -> tuple[Int
     while True:
         if product_of(second, second) < product_of(first, first) * (1 - 1e-9):
             first, second = second, first
-        # Half a step is none: of two equally short vectors the one at hand stays.
+        # A half step changes nothing: of two equally short vectors the present one is kept.
         turns = product_of(first, second) / product_of(first, first)
         steps = round(turns) if abs(turns) > 0.5 + 1e-9 else 0
         if steps == 0:

@@ -1,4 +1,4 @@
-"""One measured plane as its owner keeps it: intensities, and where in reciprocal space its pixels lie."""
+"""One measured plane on the user's own grid: intensities, and where in reciprocal space its pixels lie."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +15,29 @@ from dsfunet.planes.names import AnyPlaneName
 
 @dataclass(frozen=True, eq=False)
 class PlaneGrid:
-    """The pixels of a plane on its owner's own grid, which may be oblique and need not be square.
+    """The pixels of a plane on the user's own grid, which may be oblique and need not be square.
 
-    `rows` (n,) and `columns` (m,) are the coordinates of the pixel centres [r.l.u.] along the two axes that
-    `name` lets vary, in that order: intensity[i, j] of hk1 lies at h = rows[i], k = columns[j], l = 1, and that of hhl
-    at h = k = rows[i], l = columns[j].
+    In hk1, intensity[i, j] lies at h = rows[i], k = columns[j], l = 1; in hhl, at h = k = rows[i], l = columns[j].
+
+    Attributes:
+        cell: the unit cell.
+        name: the plane, which says along which two axes the rows and columns run.
+        rows: coordinates of the pixel centres along the first axis, shape (n,) [r.l.u.].
+        columns: coordinates of the pixel centres along the second axis, shape (m,) [r.l.u.].
 
     Raises:
-        InputError: the coordinates of an axis are fewer than two, not finite, or not evenly spaced.
+        InputError: an axis has fewer than two coordinates, or they are not finite or not evenly spaced.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet.physics import Cell
+        >>> from dsfunet.planes.measured import PlaneGrid
+        >>> from dsfunet.planes.names import parse_plane
+        >>> grid = PlaneGrid(Cell(5, 5, 8), parse_plane("hk1"), np.linspace(-4, 4, 81), np.linspace(-3, 3, 61))
+        >>> grid.shape, [round(step, 6) for step in grid.steps]
+        ((81, 61), [0.1, 0.1])
+        >>> grid.hkl()[40, 30]
+        array([0., 0., 1.])
     """
 
     cell: Cell
@@ -39,19 +54,19 @@ class PlaneGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, m), the numbers of rows and columns."""
+        """Numbers of rows and columns, (n, m)."""
         return len(self.rows), len(self.columns)
 
     @property
     def steps(self) -> tuple[float, float]:
-        """Spacing of the rows and of the columns [r.l.u.]; negative where an axis runs downwards."""
+        """Spacing of the rows and of the columns [r.l.u.]; negative if the coordinates decrease."""
         return _mean_step(self.rows), _mean_step(self.columns)
 
     @cached_property
     def plane(self) -> Plane:
-        """The same pixels in Cartesian coordinates [1/Angstrom], Q = 2 pi (h a* + k b* + l c*)."""
+        """The same pixels in Cartesian coordinates, Q = 2 pi (h a* + k b* + l c*) [1/Angstrom]."""
         n, m = self.shape
-        # The middle as first + step * index, so that a float32 axis does not tilt the grid.
+        # The middle is first + step * index, so that rounding of a float32 axis does not tilt the grid.
         middle = np.array(
             [self.rows[0] + self.steps[0] * (n // 2), self.columns[0] + self.steps[1] * (m // 2)]
         )
@@ -61,26 +76,29 @@ class PlaneGrid:
 
     @property
     def vectors(self) -> Array:
-        """One unit along the rows' axis and along the columns' axis [1/Angstrom], shape (2, 3)."""
+        """Q of one unit along the first and along the second axis, shape (2, 3) [1/Angstrom]."""
         return np.asarray(self.name.vectors @ self.cell.reciprocal)
 
     def square(self, q_max_inv_angstrom: float) -> Plane:
-        """The square Cartesian plane of 256 x 256 pixels about the point where both coordinates are 0 [1/Angstrom].
+        """Return the square Cartesian plane of 256 x 256 pixels centred where both coordinates are 0 [1/Angstrom].
 
-        Rows run along the first axis, columns perpendicular to it: `plane_through` for two axes of the cell.
+        Rows run along the first axis and columns perpendicular to it, as in `plane_through` for two axes of the cell.
+
+        Args:
+            q_max_inv_angstrom: half the side of the square [1/Angstrom].
         """
         first, second = self.vectors
         return square_plane(self.name.origin @ self.cell.reciprocal, first, second, q_max_inv_angstrom)
 
     def hkl(self) -> Array:
-        """Indices h, k, l of every pixel [r.l.u.], shape (n, m, 3)."""
+        """Return the indices h, k, l of every pixel, shape (n, m, 3) [r.l.u.]."""
         first, second = self.name.vectors
         along_rows, along_columns = np.outer(self.rows, first), np.outer(self.columns, second)
         hkl: Array = self.name.origin + along_rows[:, None] + along_columns[None, :]
         return hkl
 
     def describe(self) -> str:
-        """One line for a person: axis order, ranges, cell and the 2 pi."""
+        """Return one line for the user: axis order, ranges, cell and the factor 2 pi in Q."""
         axes = [
             f"{axis} {label} from {values[0]:g} to {values[-1]:g} ({len(values)} pixels)"
             for axis, label, values in zip(
@@ -93,18 +111,32 @@ class PlaneGrid:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredPlane:
-    """A plane as it was read: `intensity` (n, m), NaN where nothing was measured.
+    """A measured plane: intensities, where its pixels lie, and what had to be assumed when it was read.
 
-    A value that a numpy masked array hides counts as that, too; others are as in the file. `grid` is None when the
-    file does not say where its pixels lie; `notes` are sentences about what a reader had to assume, for the user to
-    see. `sigma` (n, m) are the standard uncertainties of the intensities, in their unit, where the file has them.
-    `from_picture` says that rows and columns are not those of the file, which is a picture as people draw it: masks and
-    backgrounds that belong to it are turned likewise. `interpolated` says that intensities are no voxels' own, so that
-    flags in the file have mixed with their neighbours.
+    Attributes:
+        intensity: intensities in any unit, shape (n, m); NaN where nothing was measured. Values that are hidden in a
+            numpy masked array become NaN; all others are kept as they are.
+        grid: where the pixels lie; None if the file does not say.
+        notes: sentences for the user about what the reader had to assume.
+        sigma: standard uncertainties of the intensities, in the same unit, shape (n, m); None if the file has none.
+        from_picture: whether the file is a picture with its first axis to the right and its second axis up, so that
+            rows and columns differ from those in the file. Masks and backgrounds from such files are rearranged too.
+        interpolated: whether intensities were interpolated between voxels, so that flag values in the file may have
+            mixed with neighbouring intensities.
 
     Raises:
-        InputError: the intensity is not of real numbers or not two-dimensional, its shape is not that of the grid, or
-            sigma's not its own.
+        InputError: the intensity is not a two-dimensional array of real numbers, or its shape differs from that of
+            the grid or of sigma.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet.physics import Cell
+        >>> from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+        >>> from dsfunet.planes.names import parse_plane
+        >>> grid = PlaneGrid(Cell(5, 5, 8), parse_plane("hk0"), np.linspace(-4, 4, 81), np.linspace(-4, 4, 81))
+        >>> plane = MeasuredPlane(np.ones((81, 81)), grid)
+        >>> plane.intensity.shape, plane.cell.a
+        ((81, 81), 5)
     """
 
     intensity: Array
@@ -117,27 +149,33 @@ class MeasuredPlane:
     def __post_init__(self) -> None:
         intensity = _as_real(self.intensity, "intensity")
         if intensity.ndim != 2:
-            raise InputError(f"intensity of shape {intensity.shape}: expected a plane, two dimensions")
+            raise InputError(
+                f"the intensity has shape {intensity.shape}; expected a plane with two dimensions"
+            )
         if self.grid is not None and intensity.shape != self.grid.shape:
-            raise InputError(f"intensity of shape {intensity.shape}: its axes have {self.grid.shape} pixels")
+            raise InputError(
+                f"the intensity has shape {intensity.shape}; expected {self.grid.shape}, the shape of its grid"
+            )
         object.__setattr__(self, "intensity", intensity)
         if self.sigma is not None:
             sigma = _as_real(self.sigma, "sigma")
             if sigma.shape != intensity.shape:
-                raise InputError(f"sigma of shape {sigma.shape}: the intensity has {intensity.shape}")
+                raise InputError(
+                    f"sigma has shape {sigma.shape}; expected {intensity.shape}, the shape of the intensity"
+                )
             object.__setattr__(self, "sigma", sigma)
 
     @property
     def cell(self) -> Cell | None:
-        """The unit cell, None when the file does not say."""
+        """The unit cell; None if the file has none."""
         return None if self.grid is None else self.grid.cell
 
 
 def _as_real(values: npt.ArrayLike, name: str) -> Array:
-    """Numbers as float64, NaN where a masked array hides them."""
+    """Return numbers as float64, NaN where a masked array hides them."""
     found = np.asarray(values)
     if found.dtype.kind not in "fiub":
-        raise InputError(f"{name} of type {found.dtype}: expected real numbers")
+        raise InputError(f"{name} has type {found.dtype}; expected real numbers")
     with np.errstate(over="ignore"):  # a longdouble may not fit
         result = found.astype(np.float64, copy=False)
     hidden = np.ma.getmask(values)
@@ -151,9 +189,13 @@ def _mean_step(values: Array) -> float:
 def _check_even(values: Array, label: str) -> None:
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise InputError(
-            f"axis {label} of shape {values.shape}: expected two or more finite numbers [r.l.u.]"
+            f"axis {label} has shape {values.shape}; expected two or more finite numbers [r.l.u.]"
+            if values.ndim != 1 or len(values) < 2
+            else f"axis {label} has values that are not finite; expected finite numbers [r.l.u.]"
         )
     step = _mean_step(values)
-    # One part in a thousand of a pixel step is more than float32 axes lose and less than anyone can see.
+    # Rounding of float32 axes stays below a thousandth of a step, and a thousandth of a step cannot be seen.
     if step == 0 or np.abs(np.diff(values) - step).max() > 1e-3 * abs(step):
-        raise InputError(f"axis {label} from {values[0]:g} to {values[-1]:g}: expected evenly spaced values")
+        raise InputError(
+            f"axis {label} from {values[0]:g} to {values[-1]:g} is not evenly spaced; expected equal steps"
+        )

@@ -1,4 +1,4 @@
-"""Planes of reciprocal space as users name them: hk1, h0l, -1kl, "h k 1.5", hhl, "[1 1 0] [0 0 1] + [0 0 0.5]"."""
+"""Names of planes in reciprocal space: hk1, h0l, -1kl, "h k 1.5", hhl, "[1 1 0] [0 0 1] + [0 0 0.5]"."""
 
 import re
 from dataclasses import dataclass
@@ -20,18 +20,26 @@ _TERM = re.compile(r"\s*([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)?)([hkl])")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]\s*,?\s*\[([^\[\]]*)\](?:\s*\+\s*\[([^\[\]]*)\])?")
 _SMALLEST = 1e-9
 _LONGEST = 200
-"""Characters of a name: in longer ones, which nobody writes, digits could be parted in too many ways to try."""
+"""Longest name that is parsed [characters]: in a longer one, digits can be grouped in too many ways to try them all."""
 
 
 @dataclass(frozen=True)
 class PlaneName:
-    """A plane in which two of h, k, l vary and the third is fixed.
+    """Name of a plane in which two of h, k, l vary and the third is fixed.
 
-    `axes` are the numbers of the two that vary, in increasing order (0, 1, 2 for h, k, l); `offset` is the
-    value of the third [r.l.u.]. str() gives the shortest name, which `parse_plane_name` reads back.
+    str() gives the shortest name, which `parse_plane_name` reads back.
+
+    Attributes:
+        axes: numbers of the two indices that vary, in increasing order (0, 1, 2 for h, k, l).
+        offset: value of the third index [r.l.u.].
 
     Raises:
-        InputError: the axes are not (0, 1), (0, 2) or (1, 2), or the offset is not a finite number.
+        InputError: the axes are not (0, 1), (0, 2) or (1, 2), or the offset is not finite.
+
+    Example:
+        >>> from dsfunet.planes.names import PlaneName
+        >>> str(PlaneName((0, 2), 0.0)), str(PlaneName((0, 1), 1.5))
+        ('h0l', 'h k 1.5')
     """
 
     axes: tuple[int, int]
@@ -39,44 +47,46 @@ class PlaneName:
 
     def __post_init__(self) -> None:
         if tuple(self.axes) not in {(0, 1), (0, 2), (1, 2)}:
-            raise InputError(f"plane axes {self.axes}: expected (0, 1), (0, 2) or (1, 2), numbers of h, k, l")
+            raise InputError(
+                f"the axes of the plane are {self.axes}; expected (0, 1), (0, 2) or (1, 2), numbers of two of h, k, l"
+            )
         if not np.isfinite(self.offset):
-            raise InputError(f"plane offset {self.offset}: expected a finite number [r.l.u.]")
+            raise InputError(f"the offset of the plane is {self.offset}; expected a finite number [r.l.u.]")
         object.__setattr__(self, "offset", float(self.offset) + 0.0)  # + 0.0 turns -0 into 0
 
     @property
     def fixed_axis(self) -> int:
-        """Number of the axis that does not vary: 0, 1 or 2 for h, k, l."""
+        """Number of the index that is fixed: 0, 1 or 2 for h, k, l."""
         return 3 - self.axes[0] - self.axes[1]
 
     @property
     def labels(self) -> tuple[str, str]:
-        """Labels of the two axes that vary, ('h', 'k') for hk1."""
+        """Labels of the two indices that vary, ('h', 'k') for hk1."""
         return AXIS_LABELS[self.axes[0]], AXIS_LABELS[self.axes[1]]
 
     @property
     def fixed_label(self) -> str:
-        """Label of the axis that does not vary, 'l' for hk1."""
+        """Label of the index that is fixed, 'l' for hk1."""
         return AXIS_LABELS[self.fixed_axis]
 
     @property
     def layer(self) -> "PlaneName":
-        """Itself: see `SpannedPlaneName.layer`."""
+        """This plane; see `SpannedPlaneName.layer`."""
         return self
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """The name to show to a user."""
         return str(self)
 
     @property
     def vectors(self) -> npt.NDArray[np.float64]:
-        """h, k, l of one unit along each of the two axes, shape (2, 3)."""
+        """h, k, l of one unit along each of the two axes, shape (2, 3) [r.l.u.]."""
         return np.asarray(np.eye(3)[list(self.axes)])
 
     @property
     def origin(self) -> npt.NDArray[np.float64]:
-        """h, k, l where both coordinates are 0, shape (3,)."""
+        """h, k, l of the point where both coordinates are 0, shape (3,) [r.l.u.]."""
         return np.asarray(self.offset * np.eye(3)[self.fixed_axis])
 
     def __str__(self) -> str:
@@ -87,16 +97,18 @@ class PlaneName:
 
 @dataclass(frozen=True)
 class SpannedPlaneName:
-    """A plane that two vectors of reciprocal space span: hkl = through + u first + v second [r.l.u.].
+    """Name of a plane spanned by two vectors of reciprocal space: hkl = through + u first + v second [r.l.u.].
 
-    `first` and `second` are the two vectors, and `through` is the point at u = v = 0: 0 wherever
-    the plane goes through 0. str() gives the shortest name, which `parse_plane` reads back.
+    str() gives the shortest name, which `parse_plane` reads back. The attributes that only a `PlaneName` has (two axes
+    of the cell, an index that is fixed) raise an InputError here.
 
-    What a `PlaneName` has beyond that, axes of the cell and the index that does not vary, this plane lacks: who asks
-    for it is told so, in one sentence.
+    Attributes:
+        first: h, k, l of the first vector.
+        second: h, k, l of the second vector.
+        through: h, k, l of the point at u = v = 0; it is set to 0 if the plane contains the origin.
 
     Raises:
-        InputError: the vectors are not six finite numbers, or are zero or parallel.
+        InputError: a vector is not three finite numbers, or the two vectors are zero or parallel.
     """
 
     first: Indices
@@ -107,30 +119,30 @@ class SpannedPlaneName:
         for name in ("first", "second", "through"):
             values = tuple(float(value) + 0.0 for value in getattr(self, name))
             if len(values) != 3 or not np.isfinite(values).all():
-                raise InputError(f"plane vector {list(values)}: expected three finite numbers h, k, l")
+                raise InputError(f"the plane vector is {list(values)}; expected three finite numbers h, k, l")
             object.__setattr__(self, name, values)
         across = np.cross(self.first, self.second)
         if np.linalg.norm(across) <= _SMALLEST * np.linalg.norm(self.first) * np.linalg.norm(self.second):
             raise InputError(
-                f"plane vectors {list(self.first)} and {list(self.second)}: found zero or parallel ones,"
-                " expected two that span a plane"
+                f"the plane vectors {list(self.first)} and {list(self.second)} are zero or parallel; expected two"
+                " vectors that span a plane"
             )
         if abs(across @ np.array(self.through)) <= _SMALLEST * np.linalg.norm(across):
             object.__setattr__(self, "through", (0.0, 0.0, 0.0))
 
     @property
     def vectors(self) -> npt.NDArray[np.float64]:
-        """h, k, l of one unit along each of the two axes, shape (2, 3)."""
+        """h, k, l of one unit along each of the two axes, shape (2, 3) [r.l.u.]."""
         return np.array([self.first, self.second])
 
     @property
     def origin(self) -> npt.NDArray[np.float64]:
-        """h, k, l where both coordinates are 0, shape (3,)."""
+        """h, k, l of the point where both coordinates are 0, shape (3,) [r.l.u.]."""
         return np.array(self.through)
 
     @property
     def labels(self) -> tuple[str, str]:
-        """Labels of the two axes, ('[h h 0]', '[0 0 l]') for hhl and ('[h h 0]', '[k -k 0]') for a turned hk0."""
+        """Labels of the two axes: ('[h h 0]', '[0 0 l]') for hhl, ('[h h 0]', '[k -k 0]') for hk0 along diagonals."""
         used = [next(i for i, value in enumerate(self.first) if value)]
         free = [i for i, value in enumerate(self.second) if value and i not in used]
         used.append(free[0] if free else (used[0] + 1) % 3)
@@ -142,22 +154,22 @@ class SpannedPlaneName:
 
     @property
     def layer(self) -> PlaneName:
-        """The plane along two axes of the cell that this one is, in which the two vectors are a choice of axes.
+        """The plane along two axes of the cell that contains the same points, if there is one.
 
-        Such is hk1 with Cartesian pixels, or with rows along [1 1 0] and columns along [1 -1 0].
+        For example, hk1 with Cartesian pixels, or hk1 with rows along [1 1 0] and columns along [1 -1 0].
 
         Raises:
-            InputError: it is none, as hhl.
+            InputError: the plane does not run along two axes of the cell, such as hhl.
         """
         for fixed in (2, 1, 0):
             if self.first[fixed] == self.second[fixed] == 0:
                 first, second = (axis for axis in range(3) if axis != fixed)
                 return PlaneName((first, second), self.through[fixed])
-        raise self._refusal()
+        raise self._make_axes_error()
 
     @property
     def title(self) -> str:
-        """What a person calls it: hk1 where it is that, whatever its axes, else its shortest name."""
+        """The name to show to a user: hk1 for that plane, whatever its vectors are, else the shortest name."""
         try:
             return str(self.layer)
         except InputError:
@@ -165,37 +177,37 @@ class SpannedPlaneName:
 
     @property
     def axes(self) -> tuple[int, int]:
-        """No such plane has any: always raises InputError."""
-        raise self._refusal()
+        """Not defined for this kind of plane: always raises InputError."""
+        raise self._make_axes_error()
 
     @property
     def offset(self) -> float:
-        """No such plane has one: always raises InputError."""
-        raise self._refusal()
+        """Not defined for this kind of plane: always raises InputError."""
+        raise self._make_axes_error()
 
     @property
     def fixed_axis(self) -> int:
-        """No such plane has one: always raises InputError."""
-        raise self._refusal()
+        """Not defined for this kind of plane: always raises InputError."""
+        raise self._make_axes_error()
 
     @property
     def fixed_label(self) -> str:
-        """No such plane has one: always raises InputError."""
-        raise self._refusal()
+        """Not defined for this kind of plane: always raises InputError."""
+        raise self._make_axes_error()
 
-    def _refusal(self) -> InputError:
+    def _make_axes_error(self) -> InputError:
         return InputError(
-            f"plane {self}: is spanned by {' and '.join(self.labels)}, expected one along two axes of the cell,"
-            " such as hk0"
+            f"plane {self}: this plane is spanned by {' and '.join(self.labels)}; expected a plane along two axes of"
+            " the cell, such as hk0"
         )
 
     def __str__(self) -> str:
-        return self._in_letters() or " ".join(map(_format_vector, (self.first, self.second))) + (
+        return self._format_letters() or " ".join(map(_format_vector, (self.first, self.second))) + (
             f" + {_format_vector(self.through)}" if any(self.through) else ""
         )
 
-    def _in_letters(self) -> str:
-        """The name as hhl or 'h -h l', empty where it has none."""
+    def _format_letters(self) -> str:
+        """The name as letters, such as hhl or 'h -h l'; empty if it cannot be written so."""
         words = []
         for place, values in enumerate(zip(self.first, self.second, strict=True)):
             if any(self.through) or sum(value != 0 for value in values) != 1:
@@ -211,44 +223,56 @@ AnyPlaneName: TypeAlias = PlaneName | SpannedPlaneName
 
 
 def parse_plane_name(text: str) -> PlaneName:
-    """The plane a name means: h, k, l in their own places, and a number in the place of one of them.
+    """Parse the name of a plane along two axes of the cell: h, k, l in this order, one of them replaced by a number.
 
-    Blanks, commas, brackets and capitals do not matter; the number may be negative, decimal or a fraction
-    (hk1/2).
+    Blanks, commas, brackets and capitals are ignored. The number may be negative, a decimal or a fraction (hk1/2).
 
     Raises:
         InputError: the text is anything else.
+
+    Example:
+        >>> from dsfunet.planes.names import parse_plane_name
+        >>> parse_plane_name("h k 1/2")
+        PlaneName(axes=(0, 1), offset=0.5)
     """
     name = _parse_axes_and_offset(text)
     if name is None:
         raise InputError(
-            f"plane {_shorten(text)!r}: expected two of h, k, l and a number, such as hk1, h0l, -1kl or 'h k 1.5'"
+            f"plane {_shorten(text)!r}: this is not the name of a plane along two axes; expected two of h, k, l and a"
+            " number, such as hk1, h0l, -1kl or 'h k 1.5'"
         )
     return name
 
 
 def parse_plane(text: str) -> AnyPlaneName:
-    """The plane a name means: what `parse_plane_name` takes, or a plane spanned by two vectors.
+    """Parse the name of a plane: one that `parse_plane_name` takes, or a plane spanned by two vectors.
 
-    Such a plane is written in letters, one of which stands in its own place and, with a factor if need be, in a
-    second one: hhl, hkk, "h -h l", "h 2h l"; or as two vectors in brackets, and a point to go through:
-    "[1 1 0] [0 0 1]", "[1 1 0] [0 0 1] + [0.5 0 0]". Vectors along two axes of the cell, in their order,
-    make the plane that `parse_plane_name` would.
+    A plane spanned by two vectors is written either in letters, where one letter stands in its own place and, with an
+    optional factor, in a second place: hhl, hkk, "h -h l", "h 2h l"; or as two vectors in brackets, with an optional
+    point that the plane contains: "[1 1 0] [0 0 1]", "[1 1 0] [0 0 1] + [0.5 0 0]". Vectors along two axes of the
+    cell, in increasing order, give the same `PlaneName` as `parse_plane_name`.
 
     Raises:
-        InputError: the text is anything else, or the vectors span no plane.
+        InputError: the text is anything else, or the two vectors do not span a plane.
+
+    Example:
+        >>> from dsfunet.planes.names import parse_plane
+        >>> parse_plane("[1 1 0] [0 0 1]").labels
+        ('[h h 0]', '[0 0 l]')
+        >>> str(parse_plane("[1 0 0] [0 1 0] + [0 0 1]"))
+        'hk1'
     """
     cleaned = text.lower().replace("\N{MINUS SIGN}", "-").strip()
     brackets = _BRACKETS.fullmatch(cleaned) if len(text) <= _LONGEST else None
-    name = (
-        _parse_brackets(text, *brackets.groups())
-        if brackets
-        else _parse_axes_and_offset(text) or _parse_letters(cleaned)
-    )
+    name: AnyPlaneName | None
+    if brackets:
+        name = _parse_brackets(text, *brackets.groups())
+    else:
+        name = _parse_axes_and_offset(text) or _parse_letters(cleaned)
     if name is None:
         raise InputError(
-            f"plane {_shorten(text)!r}: expected two of h, k, l and a number, such as hk1, h0l or 'h k 1.5', or two"
-            " vectors, such as hhl, 'h -h l' or '[1 1 0] [0 0 1] + [0 0 0.5]'"
+            f"plane {_shorten(text)!r}: this is not the name of a plane; expected two of h, k, l and a number, such as"
+            " hk1 or 'h k 1.5', or two vectors, such as hhl or '[1 1 0] [0 0 1] + [0 0 0.5]'"
         )
     return name
 
@@ -296,13 +320,15 @@ def _parse_brackets(text: str, first: str, second: str, origin: str | None) -> A
 
 
 def _parse_vector(text: str, inner: str) -> Indices:
-    """h, k, l between brackets, apart by blanks or commas, or run together as digits: [110], [1-10]."""
+    """Parse h, k, l between brackets, separated by blanks or commas, or written as digits: [110], [1-10]."""
     words = inner.replace(",", " ").split()
     if len(words) == 1:
         digits = re.fullmatch(r"([+-]?\d)([+-]?\d)([+-]?\d)", words[0])
         words = list(digits.groups()) if digits else words
     if len(words) != 3 or not all(re.fullmatch(_NUMBER, word) for word in words):
-        raise InputError(f"plane {text!r}: found [{inner}], expected three numbers, such as [1 -1 0]")
+        raise InputError(
+            f"plane {text!r}: [{inner}] is not a vector; expected three numbers, such as [1 -1 0]"
+        )
     return _as_indices([_parse_number(text, word) for word in words])
 
 
@@ -316,7 +342,9 @@ def _parse_number(text: str, word: str) -> float:
     divisor = float(denominator or 1)
     value = float(numerator) / divisor if divisor else np.inf
     if not np.isfinite(value):
-        raise InputError(f"plane {text!r}: {word} is not a finite number")
+        raise InputError(
+            f"plane {text!r}: {word} is not a finite number; expected a value such as 1.5 or 1/2"
+        )
     return value
 
 

@@ -1,7 +1,8 @@
-"""The noise of a plane, estimated from the plane itself by second differences, which smooth scattering hardly enters.
+"""Estimates of the noise of a plane from second differences, in which smooth scattering almost cancels.
 
-Three estimates share this idea, each for what is known where it is needed: `estimate_noise` needs the intensity alone,
-`estimate_noise_variance_by_level` has a model of the plane, and `estimate_mean_noise_variance` gives one number for weighted pixels.
+There are three estimators, one for each situation: `estimate_noise` needs only the intensity,
+`estimate_noise_variance_by_level` also uses a model of the plane, and `estimate_mean_noise_variance` gives one number
+for weighted pixels.
 """
 
 from dataclasses import dataclass
@@ -11,39 +12,57 @@ from scipy import ndimage
 
 from dsfunet._typing import Array, Mask, Planes
 
-# Immerkaer (Comput. Vis. Image Underst. 64, 300, 1996): blind to planes, slopes and products of slopes, so that what
-# is left of a plane of scattering is noise; the weights' squares add up to 36.
+# Immerkaer (Comput. Vis. Image Underst. 64, 300, 1996): constants, slopes and products of slopes cancel, so that mostly
+# noise is left of a plane of scattering. The squares of the integer weights add up to 36.
 _KERNEL = np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0]) / 6.0
 # The square of a mixed second difference (1, -2, 1 along rows and columns) of independent noise of variance v is
-# 36 v on average; smooth structure hardly counts in it.
+# 36 v on average; smooth structure contributes very little to it.
 _STENCIL_VARIANCE = 36.0
 _NOISE_BINS = 8
 # Mean square of a normal variable of variance 1 without the largest fiftieth of its squares.
 _KEPT_VARIANCE = 0.8735
 _LEVELS = 24
 _FEWEST = 64
-# What no Gaussian reaches in so many draws is structure, a peak or a bad pixel.
+# Values in the upper tail, which Gaussian noise hardly reaches, come from structure, peaks or bad pixels.
 _TRIM_QUANTILE = 0.98
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseModel:
-    """Standard deviation of one pixel as a function of the intensity expected there, both in the plane's unit.
+    """Standard deviation of the noise in one pixel as a function of the intensity expected there.
 
-    Taken to be independent from pixel to pixel: in a plane that was interpolated from another grid it is not, and comes
-    out too small. `levels` (k,) increase, `deviations` (k,) belong to them; between, it is linear.
+    The noise is assumed to be independent from pixel to pixel. In a plane that was interpolated from another grid it is
+    not, and the estimate is too small.
+
+    Attributes:
+        levels: expected intensities in increasing order, shape (k,), in the unit of the plane.
+        deviations: standard deviations at these levels, shape (k,), in the same unit; linear in between.
     """
 
     levels: Array
     deviations: Array
 
     def __call__(self, expected: Array) -> Array:
-        """Standard deviation at an expected intensity, of its shape; beyond the levels that of the outermost."""
+        """Return the standard deviation at expected intensities, same shape; constant beyond the outermost levels."""
         return np.interp(expected, self.levels, self.deviations)
 
 
 def estimate_noise(intensity: Array) -> NoiseModel:
-    """The noise of a plane (n, m), NaN where missing; zero everywhere where too little was measured to say."""
+    """Estimate the noise of a plane as a function of intensity, from the plane alone.
+
+    Args:
+        intensity: intensities, shape (n, m); NaN where missing.
+
+    Returns:
+        the noise model, which is zero everywhere if fewer than 64 pixels can be used.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet.planes.noise import estimate_noise
+        >>> plane = np.random.default_rng(0).poisson(100, (128, 128)).astype(float)
+        >>> bool(abs(estimate_noise(plane)(np.array(100.0)) - 10) < 1)
+        True
+    """
     expected = smooth_measured(intensity, 1.5)
     scatter = np.abs(ndimage.convolve(intensity, _KERNEL, mode="constant", cval=np.nan))
     known = np.isfinite(scatter) & np.isfinite(expected)
@@ -56,10 +75,11 @@ def estimate_noise(intensity: Array) -> NoiseModel:
         values = scatter[known][part]
         values = values[values <= np.quantile(values, _TRIM_QUANTILE)]
         levels.append(expected[known][part].mean())
-        deviations.append(np.sqrt(np.pi / 2) * values.mean())  # of a Gaussian; MAD would be 0 for few counts
+        # The standard deviation of a Gaussian from its mean deviation; the median would be 0 for low counts.
+        deviations.append(np.sqrt(np.pi / 2) * values.mean())
     found = NoiseModel(np.array(levels), np.array(deviations))
-    # Counts scatter by the root of what is expected, and other noise grows no faster: what does, in the brightest
-    # quarter of the plane, is the shape of sharp peaks.
+    # The deviation of counts is the square root of their expectation, and other noise grows no faster. Whatever grows
+    # faster in the brightest quarter of the plane is the shape of sharp peaks.
     usual = slice(parts // 2, max(parts // 2 + 1, 3 * parts // 4))
     if found.levels[usual].min() > 0:
         growth = float((found.deviations[usual] / np.sqrt(found.levels[usual])).max())
@@ -69,7 +89,12 @@ def estimate_noise(intensity: Array) -> NoiseModel:
 
 
 def smooth_measured(intensity: Array, deviation_pixels: float) -> Array:
-    """A plane smoothed by a Gaussian, missing pixels taking no part; NaN where they are."""
+    """Smooth a plane with a Gaussian, ignoring missing pixels (NaN), which stay NaN.
+
+    Args:
+        intensity: intensities, shape (n, m); NaN where missing.
+        deviation_pixels: standard deviation of the Gaussian [pixels].
+    """
     known = np.isfinite(intensity)
     total = ndimage.gaussian_filter(np.where(known, intensity, 0.0), deviation_pixels, mode="constant")
     weight = ndimage.gaussian_filter(known.astype(np.float64), deviation_pixels, mode="constant")
@@ -77,10 +102,18 @@ def smooth_measured(intensity: Array, deviation_pixels: float) -> Array:
 
 
 def estimate_noise_variance_by_level(plane: Array, mask: Mask, product: Array) -> Array:
-    """Variance of each pixel's noise as a rising function of what the product expects there.
+    """Estimate the variance of the noise in each pixel as an increasing function of the intensity the model expects.
 
-    From mixed second differences of the residual in eight classes of equally many pixels, the largest fiftieth of each
-    left out: spots and edges are no noise.
+    The estimate uses mixed second differences of the residual in eight classes with equally many pixels. The largest
+    fiftieth of each class is left out, because spots and edges are not noise.
+
+    Args:
+        plane: measured intensities, shape (n, m).
+        mask: True where measured, shape (n, m).
+        product: intensities that the model expects, shape (n, m).
+
+    Returns:
+        variances, shape (n, m); 0 everywhere if too few pixels were measured.
     """
     inner = ndimage.minimum_filter(mask, 3, mode="constant", cval=False)
     if inner.sum() < 8 * _NOISE_BINS:
@@ -95,12 +128,12 @@ def estimate_noise_variance_by_level(plane: Array, mask: Mask, product: Array) -
         variances.append(float(np.mean(values[: max(int(0.98 * len(values)), 1)])) / _KEPT_VARIANCE)
     rising = np.maximum.accumulate(variances)
     found: Array = np.interp(product, levels, rising)
-    # Brighter than the brightest class: as counts go.
+    # Above the brightest class the variance grows in proportion to the intensity, as for counts.
     return found * np.maximum(product / max(levels[-1], 1e-9), 1.0)
 
 
 def take_second_differences(values: Array) -> Array:
-    """Mixed second differences, 1 -2 1 along rows and along columns."""
+    """Take mixed second differences of an array (n, m): 1, -2, 1 along rows and along columns."""
     along = np.array([1.0, -2.0, 1.0])
     once: Array = ndimage.correlate1d(values, along, axis=0, mode="nearest")
     twice: Array = ndimage.correlate1d(once, along, axis=1, mode="nearest")
@@ -108,10 +141,18 @@ def take_second_differences(values: Array) -> Array:
 
 
 def estimate_mean_noise_variance(residual: Planes, mask: Mask, weight: Planes) -> float:
-    """Variance of a pixel's noise, weighted mean over the plane, from second differences of the residual along rows.
+    """Estimate the variance of the noise in a pixel, a weighted mean over the plane, from the residual of a model.
 
-    What the model misses is smooth beside the noise and hardly counts in these. Independent noise of variance v has
-    second differences x - 2 y + z of variance 6 v.
+    Second differences along rows, x - 2 y + z, have the variance 6 v for independent noise of variance v. The errors of
+    the model are smooth compared with the noise and contribute very little to them.
+
+    Args:
+        residual: measured minus model, shape (n, m).
+        mask: True where measured, shape (n, m).
+        weight: weights of the mean, shape (n, m).
+
+    Returns:
+        the variance; 0 if no three neighbouring pixels in a row were measured.
     """
     three = mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2]
     if not three.any():

@@ -1,9 +1,9 @@
-"""From a user's grid to the square Cartesian grid the networks see, and back.
+"""Resampling from the user's grid to the square Cartesian grid of the networks, and back.
 
-Both grids are affine in their pixel indices, so one grid's indices are an affine function of the other's.
-Where a target pixel is wider than a source pixel, the source is averaged over it, else it is interpolated by cubic
-splines: straight lines between pixels would blur a coarse grid so that no lattice explains it. Missing pixels take
-no part.
+Both grids are affine in their pixel indices, so the indices of one are an affine function of those of the other. Where
+a target pixel is wider than 1.5 source pixels, the source is averaged over it; otherwise it is interpolated by cubic
+splines, because linear interpolation would blur a coarse grid so much that no lattice fits it. Missing pixels are
+ignored.
 """
 
 from functools import lru_cache
@@ -20,14 +20,14 @@ from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import PIXELS, measured_pixels
 
 SMALLEST_SQUARE, LARGEST_SQUARE = 6.0, 8.8
-"""Half sides of the squares that the networks are shown [1/Angstrom]; they were trained on 6 to 8.
+"""Smallest and largest half side of the square that the networks see [1/Angstrom]; they were trained on 6 to 8.
 
-The networks' answer to a plane out to 3 is tens of times as wrong where it fills the square as with missing pixels
-around it out to 6; that to one out to 12 is four to five times as wrong, within 8, as that to its part out to 8
+If a plane out to 3 fills the square, the error is tens of times as large as with missing pixels around it out to 6. If
+a plane out to 12 fills the square, the error within 8 is four to five times that of the part out to 8 alone
 (benchmarks/ranges.md).
 """
 
-# A target pixel wider than this [source pixels] is averaged over; below, interpolation suffices.
+# The source is averaged over target pixels wider than this [source pixels], and interpolated in narrower ones.
 _AVERAGE_ABOVE = 1.5
 _HALF = 0.5 * (1 - 1e-9)
 
@@ -37,18 +37,21 @@ class Grid(Protocol):
 
     @property
     def plane(self) -> Plane:
-        """Where the pixels lie [1/Angstrom]."""
+        """The pixels in Cartesian coordinates [1/Angstrom]."""
         ...
 
     def square(self, q_max_inv_angstrom: float) -> Plane:
-        """A square Cartesian plane of 256 x 256 pixels in the same plane of Q, about the grid's zero."""
+        """Return a square Cartesian plane of 256 x 256 pixels in the same plane of Q, centred on the grid's zero."""
         ...
 
 
 def to_network_grid(measured: MeasuredPlane, whole: bool = False) -> tuple[Array, Plane | None]:
-    """A measured plane on the 256 x 256 grid of the networks, NaN where missing, and where that grid lies.
+    """Resample a measured plane to the 256 x 256 grid of the networks, as `to_network_plane` does.
 
-    As `to_network_plane`; a plane that has no axes keeps its pixels.
+    A plane without axes must have 256 x 256 pixels and keeps them; its place is then None.
+
+    Returns:
+        the intensities, shape (256, 256), NaN where missing; and the place of the grid in reciprocal space.
 
     Raises:
         InputError: nothing was measured, or a plane without axes is not 256 x 256.
@@ -58,18 +61,28 @@ def to_network_grid(measured: MeasuredPlane, whole: bool = False) -> tuple[Array
     mask = measured_pixels(measured.intensity)
     _check_any_measured(mask)
     if mask.shape != (PIXELS, PIXELS):
-        raise InputError(f"plane of shape {mask.shape} without axes: expected {(PIXELS, PIXELS)}")
+        raise InputError(
+            f"the plane has shape {mask.shape} and no axes; expected {(PIXELS, PIXELS)}, or a plane with axes"
+        )
     return np.where(mask, measured.intensity, np.nan), None
 
 
 def to_network_plane(intensity: Array, grid: Grid, whole: bool = False) -> tuple[Array, Plane]:
-    """Intensities (n, m) on a grid, brought to the 256 x 256 grid of the networks, NaN where missing; and its place.
+    """Resample intensities to the 256 x 256 grid of the networks.
 
-    The grid is square and Cartesian, its rows along the plane's first axis, centred as the grid's `square`, and just
-    wide enough to hold every *measured* pixel; corners of an oblique grid that nobody measured do not widen it. It
-    keeps to sizes that the networks were trained on: a smaller plane has missing pixels around it, and of a larger one
-    that part is taken that lies nearest the centre, unless the `whole` is asked for. A plane that lies on such
-    a grid already keeps its pixels. Negative intensities are missing.
+    The grid is square and Cartesian, with its rows along the first axis of the plane and its centre at that of
+    `grid.square`. It is just wide enough for every *measured* pixel; missing corners of an oblique grid do not widen
+    it. Its half side stays between SMALLEST_SQUARE and LARGEST_SQUARE: a smaller plane gets missing pixels around it,
+    and a larger one is cut to the part nearest the centre, unless `whole` is True. A plane that already lies on such a
+    grid keeps its pixels.
+
+    Args:
+        intensity: intensities, shape (n, m); NaN and negative values are missing.
+        grid: where the pixels lie.
+        whole: keep all of a plane that is larger than LARGEST_SQUARE.
+
+    Returns:
+        the intensities, shape (256, 256), NaN where missing; and the place of the grid in reciprocal space.
 
     Raises:
         InputError: nothing was measured.
@@ -85,14 +98,20 @@ def to_network_plane(intensity: Array, grid: Grid, whole: bool = False) -> tuple
 
 def _check_any_measured(mask: npt.NDArray[np.bool_]) -> None:
     if not mask.any():
-        raise InputError("plane has no measured pixel: expected finite, non-negative intensities")
+        raise InputError("the plane has no measured pixel; expected finite, non-negative intensities")
 
 
 def to_user_grid(values: npt.NDArray[np.floating[Any]], plane: Plane | None, grid: Grid | None) -> Array:
-    """Values (256, 256) on the networks' grid, brought to the user's own grid (n, m).
+    """Resample values from the grid of the networks back to the user's grid.
 
-    `plane` is the second result of `to_network_grid`. Pixels of the user's that lie outside the networks'
-    grid become NaN; unless the plane is larger than that may be, none of them was measured.
+    Args:
+        values: values on the networks' grid, shape (256, 256).
+        plane: the place of that grid, the second result of `to_network_grid`.
+        grid: the user's grid; None, like `plane`, for a plane without axes.
+
+    Returns:
+        the values on the user's grid, shape (n, m); NaN outside the networks' grid. Measured pixels lie outside it only
+        if the plane was cut because it was too large.
     """
     copy = np.array(values, dtype=np.float64)
     if plane is None or grid is None or plane is grid.plane:
@@ -101,9 +120,10 @@ def to_user_grid(values: npt.NDArray[np.floating[Any]], plane: Plane | None, gri
 
 
 def interpolate(values: Array, source: Plane, target: Plane) -> Array:
-    """As `resample`, but by cubic splines, within the range of the values, where nothing is missing around.
+    """Resample values as `resample` does, but by cubic splines wherever nothing is missing within two pixels.
 
-    Two pixels around; nearer to what is missing, and where pixels are averaged, it is what `resample` says.
+    Nearer to missing pixels, and where pixels are averaged, the result is that of `resample`. Splines are clipped to
+    the range of the values.
 
     Raises:
         ValueError: as `resample`.
@@ -111,7 +131,7 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
     matrix, offset = _map_indices(source, target)
     measured = np.isfinite(values)
     fine = max(map(_count_samples, matrix.T)) == 1
-    if fine and measured.all() and values.shape == source.shape:  # as components are everywhere
+    if fine and measured.all() and values.shape == source.shape:  # components have no missing pixels
         cubic = ndimage.affine_transform(values, matrix, offset, target.shape, order=3, mode="nearest")
         np.clip(cubic, values.min(), values.max(), out=cubic)
         cubic[~_find_inside(source, target)] = np.nan
@@ -124,7 +144,7 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
         nearest = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
         filled = values[tuple(nearest)]
         surrounded = ndimage.binary_erosion(measured, np.ones((5, 5)), border_value=1).astype(np.float64)
-        # Beyond the last pixel centres there is no more than half a pixel to go: the mask runs on, as the values do.
+        # At most half a pixel lies beyond the outermost pixel centres: the mask is continued there like the values.
         here = ndimage.affine_transform(surrounded, matrix, offset, target.shape, order=1, mode="nearest")
         chosen &= here > 1 - 1e-9
     cubic = ndimage.affine_transform(filled, matrix, offset, target.shape, order=3, mode="nearest")
@@ -134,7 +154,7 @@ def interpolate(values: Array, source: Plane, target: Plane) -> Array:
 
 @lru_cache(maxsize=8)
 def _find_inside(source: Plane, target: Plane) -> npt.NDArray[np.bool_]:
-    """Target pixels of which at least half lies on source pixels: where `resample` finds values if all are there."""
+    """Find the target pixels at least half of which lies on source pixels, where `resample` gives values."""
     matrix, offset = _map_indices(source, target)
     inside: npt.NDArray[np.bool_] = (
         _interpolate_linearly(np.ones(source.shape), matrix, offset, target.shape) >= _HALF
@@ -144,16 +164,21 @@ def _find_inside(source: Plane, target: Plane) -> npt.NDArray[np.bool_]:
 
 
 def resample(values: Array, source: Plane, target: Plane) -> Array:
-    """Values on one grid of pixels, found on another grid in the same plane of Q; NaN is missing on both.
+    """Resample values from one grid of pixels to another in the same plane of Q; NaN is missing in both.
 
-    Bilinear between pixel centres, averaged over target pixels wider than 1.5 source pixels, normalised by
-    the weight of the pixels that were measured, and missing where that weight is below one half.
+    Values are interpolated bilinearly between pixel centres and averaged over target pixels wider than 1.5 source
+    pixels. They are normalised by the weight of the measured pixels, and missing where that weight is below one half.
+
+    Args:
+        values: values on the source grid.
+        source: the grid of the values.
+        target: the grid of the result.
 
     Raises:
-        ValueError: the grids lie in different planes, or the values do not have the source's shape.
+        ValueError: the grids lie in different planes, or the values do not have the shape of the source.
     """
     if values.shape != source.shape:
-        raise ValueError(f"values of shape {values.shape}: expected {source.shape}")
+        raise ValueError(f"the values have shape {values.shape}; expected {source.shape}")
     matrix, offset = _map_indices(source, target)
     measured = np.isfinite(values)
     filled, weights = np.where(measured, values, 0.0), measured.astype(np.float64)
@@ -172,50 +197,55 @@ def resample(values: Array, source: Plane, target: Plane) -> Array:
 
 
 def _interpolate_linearly(values: Array, matrix: Array, offset: Array, shape: tuple[int, int]) -> Array:
-    # Outside the source both values and weights are zero, so interpolation runs on over its edge.
+    # Outside the source both values and weights are zero, so interpolation continues across its edge.
     result: Array = ndimage.affine_transform(values, matrix, offset, shape, order=1, mode="grid-constant")
     return result
 
 
 def _count_samples(step: Array) -> int:
-    """How many samples a target pixel needs along one of its axes, whose step is given in source pixels."""
+    """Count the samples that a target pixel needs along one of its axes, whose step is given in source pixels."""
     width = float(np.abs(step).max())
     return int(np.ceil(width)) if width > _AVERAGE_ABOVE else 1
 
 
 def _map_indices(source: Plane, target: Plane) -> tuple[Array, Array]:
-    """(matrix, offset) with source index = matrix @ target index + offset, indices counted from 0."""
+    """Return (matrix, offset) with source index = matrix @ target index + offset, indices counted from 0."""
     steps: Array = np.stack([source.step_u, source.step_v], axis=1)
     columns = np.stack([target.step_u, target.step_v, target.origin - source.origin], axis=1)
     solution: Array = np.asarray(np.linalg.lstsq(steps, columns, rcond=None)[0], dtype=np.float64)
     if np.abs(steps @ solution - columns).max() > 1e-6 * np.abs(steps).max():
-        raise ValueError("the two grids lie in different planes of Q")
+        raise ValueError("the two grids lie in different planes of Q; expected two grids in one plane")
     matrix: Array = solution[:, :2]
     half_source, half_target = (np.array(plane.shape) // 2 for plane in (source, target))
     return matrix, solution[:, 2] + half_source - matrix @ half_target
 
 
 def find_measured_bounds(grid: Grid, mask: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Lowest and highest coordinate of what was measured, along rows and columns of the grid's `square`, shape (2,).
+    """Find the range of the measured pixels along the rows and the columns of the grid's `square`.
 
-    Counted from its centre [1/Angstrom]; `mask` (n, m) is True somewhere.
+    Args:
+        grid: where the pixels lie.
+        mask: True where measured, shape (n, m), with at least one True.
+
+    Returns:
+        the lowest and the highest coordinates, counted from the centre of the square, each of shape (2,) [1/Angstrom].
     """
     own, unit = grid.plane, grid.square(PIXELS / 2)
     axes = np.stack([unit.step_u, unit.step_v], axis=1)
     matrix = np.stack([own.step_u, own.step_v]) @ axes
-    # An extreme of a linear function over a row is at the row's first or last measured pixel.
+    # A linear function has its extremes over a row at the first or last measured pixel of the row.
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
     i, j = own.index_u[np.tile(rows, 2)], own.index_v[np.concatenate([first, last])]
     places = (own.origin - unit.origin) @ axes + np.outer(i, matrix[0]) + np.outer(j, matrix[1])
-    # Out to the edges of those pixels, not to their centres: on a coarse grid the difference is whole pixels.
+    # The range ends at the edges of those pixels, not at their centres: on a coarse grid this matters.
     half_pixel = 0.5 * np.abs(matrix).sum(axis=0)
     return places.min(axis=0) - half_pixel, places.max(axis=0) + half_pixel
 
 
 def is_network_grid(grid: Grid, whole: bool = False) -> bool:
-    """Whether a grid is one that the networks are shown as it is: square, Cartesian, of a size that they know."""
+    """Whether the networks can use a grid as it is: 256 x 256 square Cartesian pixels, in the range of sizes."""
     own = grid.plane
     if own.shape != (PIXELS, PIXELS):
         return False
@@ -232,7 +262,7 @@ def _step_along_rows(own: Plane, unit: Plane) -> float:
 
 
 def _choose_network_plane(grid: Grid, mask: npt.NDArray[np.bool_], whole: bool) -> Plane:
-    """The networks' grid for the measured pixels of a grid, or the grid's own if it is one already."""
+    """Choose the networks' grid for the measured pixels of a grid, or the grid itself if it is suitable already."""
     if is_network_grid(grid, whole):
         return grid.plane
     unit = grid.square(PIXELS / 2)  # steps of 1/Angstrom
@@ -245,8 +275,8 @@ def _choose_network_plane(grid: Grid, mask: npt.NDArray[np.bool_], whole: bool) 
         return grid.square(q_max)
     if q_max <= LARGEST_SQUARE:
         return grid.square(max(q_max, SMALLEST_SQUARE))
-    # What was measured to one side of the centre is looked at there; of what is wider than the square, the part
-    # nearest the centre.
+    # If everything was measured on one side of the centre, the square moves there. If the measured part is wider than
+    # the square, the part nearest the centre is used.
     reach = LARGEST_SQUARE * (PIXELS // 2 - 1) / (PIXELS // 2)
     middle = (low + high) / 2
     shift = np.where(

@@ -1,4 +1,4 @@
-"""What factorising a plane gives: both components, their uncertainties and the record, on the user's grid."""
+"""The result of factorising a plane: both components, their uncertainties and the record, on the user's grid."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from dsfunet.errors import InputError
 from dsfunet.planes.measured import PlaneGrid
 
 Scalar = str | int | float
-
+"""A value of the record in a result."""
 
 TITLES = {
     "input": "measured scattering",
@@ -28,8 +28,7 @@ TITLES = {
     "form_factor_on_lattice": "form factor, lattice mode",
     "short_range_order_on_lattice": "short-range order, lattice mode",
 }
-"""The planes of a result, in order, and what each is called on a label."""
-
+"""The planes of a result, in order, with their labels."""
 
 _SIGMAS = ("sigma_form_factor", "sigma_short_range_order")
 
@@ -45,19 +44,42 @@ _OPTIONAL = (
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a measured plane came apart into, everything (n, m) on the user's own grid.
+    """The result of factorising a measured plane; all planes have shape (n, m) and lie on the user's own grid.
 
-    `input`, `product` and `residual` = input - product share one scale, that of the measurement;
-    `form_factor` and `short_range_order` are in [0, 1]. Intensities are float32, NaN where there is no value.
-    `mask` is True where measured. `grid` is None when the pixels' place is unknown. `process` says how it was
-    made: seed, digest of the weights, scale numbers, recipe as JSON, whatever belongs on record, under the
-    names it is to have in the file.
+    Intensities are float32, NaN where there is no value. Where a lattice was tried there are two answers:
+    `form_factor` and `short_range_order` are the accepted one, and the other is kept as `..._of_networks` or
+    `..._on_lattice`.
 
-    Where a lattice was tried there are two answers: `form_factor` and `short_range_order` are the one that is believed,
-    and the other stands beside it, `..._of_networks` or `..._on_lattice`.
+    Attributes:
+        input: measured intensities, in the unit of the file.
+        form_factor: I_FF, in [0, 1].
+        short_range_order: I_SRO, in [0, 1].
+        product: I_FF x I_SRO, scaled to the measured intensities, in the unit of the file.
+        residual: input - product, in the unit of the file.
+        mask: True where measured.
+        grid: where the pixels lie; None if the file does not say.
+        process: the record of how the result was made: seed, digest of the weights, scale, recipe as JSON and so on,
+            under the names they have in the file.
+        sigma_form_factor: standard uncertainty of I_FF; None if it was not estimated.
+        sigma_short_range_order: standard uncertainty of I_SRO; None if it was not estimated.
+        form_factor_of_networks: I_FF of the networks alone, where lattice mode was accepted.
+        short_range_order_of_networks: I_SRO of the networks alone, where lattice mode was accepted.
+        form_factor_on_lattice: I_FF of lattice mode, where the networks were accepted.
+        short_range_order_on_lattice: I_SRO of lattice mode, where the networks were accepted.
 
     Raises:
         InputError: the planes differ in shape from one another or from the grid.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet.planes.result import Result
+        >>> form_factor, order = np.full((4, 4), 0.5), np.ones((4, 4))
+        >>> measured = np.full((4, 4), 30.0)
+        >>> result = Result(measured, form_factor, order, measured, 0 * measured, measured > 0)
+        >>> list(result.planes())
+        ['input', 'form_factor', 'short_range_order', 'product', 'residual', 'mask']
+        >>> result.form_factor.dtype
+        dtype('float32')
     """
 
     input: Float32
@@ -80,10 +102,12 @@ class Result:
         for name, values in self.planes().items():
             plane = np.asarray(values, dtype=np.bool_ if name == "mask" else np.float32)
             if plane.shape != shape or plane.ndim != 2:
-                raise InputError(f"result {name} of shape {plane.shape}: expected a plane of shape {shape}")
+                raise InputError(
+                    f"{name} of the result has shape {plane.shape}; expected a plane of shape {shape}"
+                )
             object.__setattr__(self, name, plane)
 
     def planes(self) -> dict[str, npt.NDArray[Any]]:
-        """The planes by name, in the order of `TITLES`, without those that were not given."""
+        """Return the planes by name, in the order of `TITLES`, without those that are None."""
         planes = {name: getattr(self, name) for name in TITLES}
         return {name: plane for name, plane in planes.items() if not (name in _OPTIONAL and plane is None)}

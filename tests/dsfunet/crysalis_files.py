@@ -1,4 +1,4 @@
-"""CrysAlisPro's layers as the program lays them out, written from its header alone."""
+"""Writes layers in the format of CrysAlisPro, from the fields of its header that are known."""
 
 import struct
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from dsfunet.physics import Cell
 
-# A rotation by an angle that is none of a crystal's: UB is never aligned with anything.
+# A rotation unrelated to any crystal axis, because UB is never aligned with anything.
 TURN = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
 
 
@@ -16,7 +16,7 @@ def unpacked(counts: np.ndarray) -> tuple[str, bytes, int, int]:
 
 
 def packed(counts: np.ndarray) -> tuple[str, bytes, int, int]:
-    """TY1, pixel by pixel: one byte a difference, 254 and 255 for what is kept in two or four bytes behind."""
+    """Pack pixels as TY1: one byte for each difference; 254 and 255 mark differences stored in two or four bytes."""
     codes, shorts, longs, last = bytearray(), bytearray(), bytearray(), 0
     for value in counts.ravel().tolist():
         step, last = value - last, value
@@ -42,7 +42,7 @@ def write_layer(
     wavelength: float = 0.71073,
     packing=packed,
 ) -> Path:
-    """A layer of counts (NY, NX), with the detector type that fabio does not know."""
+    """Write a layer of counts (NY, NX), with a detector type that fabio does not know."""
     method, pixels, shorts, longs = packing(counts)
     height, width = counts.shape
     lines = [

@@ -1,4 +1,4 @@
-"""Small valid files of every layout that is read, and what can become of them: bytes and structure, mangled by seed."""
+"""Small valid files of every layout that can be read, and ways to damage their bytes and structure, by seed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +91,7 @@ EVERY: dict[str, Write] = {**HDF5, **PICTURES}
 
 
 def mangle_bytes(content: bytes, random: Random) -> bytes:
-    """One to three accidents: bits that flip, bytes replaced, runs lost, doubled, zeroed, inserted or swapped."""
+    """Damage bytes one to three times: flip bits, replace bytes, or lose, double, zero, insert or swap runs of bytes."""
     for _ in range(random.integers(1, 4)):
         content = _accident(bytearray(content), random)
     return content
@@ -99,7 +99,7 @@ def mangle_bytes(content: bytes, random: Random) -> bytes:
 
 def _accident(content: bytearray, random: Random) -> bytes:
     size = max(len(content), 2)
-    # Half of them where headers are; the other half anywhere, the end of the file included.
+    # Half of the damage is in the headers, the other half anywhere, including the end of the file.
     end = min(size, 3000) if random.random() < 0.5 else size
     at = int(random.integers(0, end))
     length = int(random.integers(1, 64))
@@ -130,7 +130,7 @@ def _accident(content: bytearray, random: Random) -> bytes:
 
 
 def _numbers(values: np.ndarray, random: Random) -> np.ndarray:
-    """The same numbers, one or all of them replaced."""
+    """Replace one or all of the numbers."""
     changed = np.array(values, dtype=np.float64)
     with np.errstate(all="ignore"):
         odd = [
@@ -181,7 +181,7 @@ def _reshaped(values: np.ndarray, random: Random) -> np.ndarray:
 
 
 def mangle_structure(path: Path, random: Random) -> None:
-    """One to three members or attributes of an HDF5 file, of another type, shape or value, or elsewhere, or gone."""
+    """Change, move or delete one to three members or attributes of an HDF5 file: type, shape or value."""
     for _ in range(random.integers(1, 4)):
         _mangle_once(path, random)
 
@@ -219,7 +219,7 @@ def _mangle_once(path: Path, random: Random) -> None:
 
 
 def mangled(content: bytes, hdf5: bool, path: Path, random: Random) -> None:
-    """Write what becomes of a file: of HDF5, its structure in three cases of five, else its bytes."""
+    """Write a damaged copy of a file: of HDF5 files the structure in three cases of five, else the bytes."""
     if hdf5 and random.random() < 0.6:
         path.write_bytes(content)
         mangle_structure(path, random)
@@ -228,7 +228,7 @@ def mangled(content: bytes, hdf5: bool, path: Path, random: Random) -> None:
 
 
 def in_memory(write: Write, folder: Path) -> bytes:
-    """The bytes that a writer makes."""
+    """Return the bytes of the file that a writer writes."""
     path = folder / "original"
     write(path)
     content = path.read_bytes()

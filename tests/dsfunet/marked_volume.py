@@ -1,4 +1,4 @@
-"""A small volume in which every value tells where its voxel lies, and the check that a file of it is read right."""
+"""A small volume in which every value encodes the place of its voxel, and a check that a file of it is read correctly."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ def volume(h: np.ndarray = H, k: np.ndarray = K, l: np.ndarray = L) -> np.ndarra
 
 
 def edges(centres: np.ndarray) -> np.ndarray:
-    """The edges of bins around evenly spaced centres."""
+    """Return the bin edges around evenly spaced centres."""
     step = centres[1] - centres[0]
     return np.append(centres, centres[-1] + step) - step / 2
 
 
 def check(path: Path, cell: tuple[float, ...] | None = CELL) -> MeasuredPlane:
-    """Three planes of a file of `volume` are where their names say, and so is a box of it; returns hk1."""
+    """Check three planes and a box of a file of `volume`, and return the plane hk1."""
     for name, fixed, value in (("hk1", 2, 1.0), ("h0l", 1, 0.0), ("-1kl", 0, -1.0)):
         measured = read_plane(path, name)
         grid = measured.grid

@@ -1,4 +1,4 @@
-"""A command line that is wrong: one sentence, exit code 2, nothing made."""
+"""A wrong command line is reported in one sentence, with exit code 2, and nothing is written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,42 +19,59 @@ Main = Callable[[list[str]], int]
         (
             dsfunet_main,
             ["factorize", "x.h5", "--out", "made", "--negative", "blue"],
-            "dsfunet factorize: --negative: found blue, expected missing or zero",
+            "dsfunet factorize: --negative is 'blue'; expected missing or zero",
         ),
         (
             dsfunet_main,
             ["factorize", "x.h5", "--out", "made", "--workers", "many"],
-            "dsfunet factorize: --workers: found many, expected a whole number",
+            "dsfunet factorize: --workers is 'many'; expected a whole number",
         ),
-        (dsfunet_main, ["factorize", "x.h5", "--out", "made", "--glue"], "unrecognized arguments: --glue"),
-        (dsfunet_main, ["refine"], "dsfunet refine: expected files, --laue as well"),
-        (dsfunet_main, ["inspect", "a.h5", "b.v2.h5"], "dsfunet inspect: unrecognized arguments: b.v2.h5"),
-        (dsfunet_main, ["watch", "x", "--interval=-3"], "--interval: found -3, expected a number above 0"),
+        (
+            dsfunet_main,
+            ["factorize", "x.h5", "--out", "made", "--glue"],
+            "dsfunet factorize: unexpected argument --glue; remove it",
+        ),
+        (
+            dsfunet_main,
+            ["factorize", "x.h5", "--out", "made", "--pases=3"],
+            "dsfunet factorize: there is no option --pases; did you mean --passes?",
+        ),
+        (
+            dsfunet_main,
+            ["refine"],
+            "dsfunet refine: files and --laue are missing; add them to the command",
+        ),
+        (
+            dsfunet_main,
+            ["inspect", "a.h5", "b.v2.h5"],
+            "dsfunet inspect: unexpected argument b.v2.h5; remove it",
+        ),
+        (dsfunet_main, ["watch", "x", "--interval=-3"], "--interval is -3; expected a number above 0"),
         (
             dsfunet_main,
             ["factorize", "x", "--negative="],
-            "--negative: found nothing, expected missing or zero",
+            "--negative is empty; expected missing or zero",
         ),
         (
             dsfunet_main,
             ["scan", "r", "m", "-o", "x", "--range", "a", "1", "2"],
-            "--range: found a, expected a number",
+            "--range is 'a'; expected a number",
         ),
         (
             dsfunet_main,
             ["fit", "--model.squared_weight", "red"],
-            "--model.squared_weight: found red, expected a number",
+            "--model.squared_weight is 'red'; expected a number",
         ),
         (
             simulate_main,
             ["--out", "made", "--seed", "red"],
-            "python -m simulate: --seed: found red, expected",
+            "python -m simulate: --seed is 'red'; expected",
         ),
         (simulate_main, ["--config", "none.yaml", "--out", "made"], "--config: File does not exist"),
         (
             evaluate_main,
             ["--shards", "x", "--out", "made", "--samples", "few"],
-            "--samples: found few, expected",
+            "--samples is 'few'; expected",
         ),
     ],
 )
@@ -73,12 +90,12 @@ def test_one_sentence(
     printed = capsys.readouterr()
     assert said in printed.err
     assert printed.err.count("\n") == 1 and printed.out == ""
-    assert printed.err.endswith("--help` says more)\n")
+    assert printed.err.endswith("--help` for all options)\n")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_setting_of_a_class_that_is_wrong_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """jsonargparse asks parsers of its own, copies of ours, whether a value could be meant: these must not exit."""
+    """jsonargparse uses copies of the parser to try whether a value has some type; these must not exit."""
     smoke = Path(__file__).parents[2] / "configs" / "smoke.yaml"
     with pytest.raises(SystemExit):
         dsfunet_main(
@@ -88,7 +105,7 @@ def test_a_setting_of_a_class_that_is_wrong_is_named(capsys: pytest.CaptureFixtu
     assert "form_factor_generator" in said and "chanels" in said and " fit: --model." in said
 
 
-def test_parsers_within_are_asked_and_may_say_no() -> None:
+def test_nested_parsers_may_refuse_a_value() -> None:
     parser = Parser(prog="p")
     parser.add_argument("--held", type=Settings | dict)
     found = parser.parse_args(["--held", '{"number": "red"}'])

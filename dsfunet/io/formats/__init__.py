@@ -1,1 +1,1 @@
-"""Readers of users' files: one module for each family of formats."""
+"""Readers of file formats: one module for each family of formats."""

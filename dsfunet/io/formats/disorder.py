@@ -1,9 +1,9 @@
-"""Volumes of the disorder programs: "Disorder scattering 1.0", and the unified format of RMCProfile and DISCUS.
+"""Volumes in "Disorder scattering 1.0" and in the unified disorder format of RMCProfile and DISCUS.
 
-The unified format keeps two copies, transposed against each other: /entry/data/data_values [h, k, l] and
-/scattering/data/data [l, k, h], which in "Disorder scattering 1.0" is the only one and [h, k, l]. The copy in
-/entry says plainly how it lies and is preferred; for the other the attributes `h_indices`, ... are trusted, then
-the lengths of its axes.
+"Disorder scattering 1.0" has one array, /scattering/data/data [h, k, l]. The unified format has two copies that are
+transposed against each other: /entry/data/data_values [h, k, l] and /scattering/data/data [l, k, h]. The copy in /entry
+states its axes completely and is preferred. For the other, the order of the axes comes from the attributes
+`h_indices`, `k_indices`, `l_indices`, or else from the lengths of the axes.
 """
 
 import h5py
@@ -30,13 +30,13 @@ from dsfunet.io.volume import Volume, VolumeAxes, to_intensities
 from dsfunet.planes.names import AXIS_LABELS
 
 EXPECTED = "a Disorder scattering 1.0 or unified file (scattering/data/data or entry/data/data_values)"
-"""What this reader looks for, in words."""
+"""What this reader looks for, in words, for messages."""
 
 _ENTRY, _SCATTERING = "entry/data", "scattering/data"
 
 
 def recognises(file: h5py.File) -> bool:
-    """Whether an open file has this layout: its dictionary or format says so, or the datasets are there."""
+    """Whether an open file has this layout: its dictionary or format names it, or it has the datasets."""
     names = (read_attribute_text(file, "format"), read_attribute_text(file, "audit_conform_dict_name"))
     return (
         any(name.startswith("Disorder") for name in names)
@@ -47,10 +47,10 @@ def recognises(file: h5py.File) -> bool:
 
 
 def open_volume(file: h5py.File) -> Volume:
-    """The volume in an open file.
+    """Describe the volume in an open file.
 
     Raises:
-        InputError: the file holds a structure or a map in real space, lacks something or contradicts itself.
+        InputError: the file holds a structure or a map in real space, is incomplete, or contradicts itself.
     """
     entry, scattering = find_group(file, _ENTRY), find_group(file, _SCATTERING)
     if entry is not None and find_member(entry, "data_values") is not None:
@@ -66,7 +66,7 @@ def open_volume(file: h5py.File) -> Volume:
             file, f"{_ENTRY}/audit_conform_dict_name"
         )
         found = dictionary or read_attribute_text(file, "format")
-        raise InputError(f"{found} without scattering in it: expected {EXPECTED}")
+        raise InputError(f"the file is a {found} file without scattering; expected {EXPECTED}")
     _check_reciprocal(group)
     cell, trouble = _read_cell(group)
     return Volume(
@@ -106,15 +106,15 @@ def _check_reciprocal(group: h5py.Group) -> None:
     axes, space = read_text(group, "data_type_axes").lower(), read_attribute_text(group, "space").lower()
     if axes not in ("", "hkl") or space not in ("", "reciprocal"):
         raise InputError(
-            f"data over {axes or space}: expected scattering in reciprocal space, over h, k, l in r.l.u."
+            f"the axes of the data are {axes or space}; expected scattering in reciprocal space, over h, k, l [r.l.u.]"
         )
     kind = read_text(group, "data_type_number").lower()
     if kind not in ("", "real"):
-        raise InputError(f"data are {kind} numbers: expected real intensities")
+        raise InputError(f"the data are {kind} numbers; expected real intensities")
 
 
 def _read_entry_axes(entry: h5py.Group, intensity: h5py.Dataset) -> tuple[VolumeAxes, list[str]]:
-    """Corner and increment vectors; column d of the vectors is the step in h, k, l along dimension d."""
+    """Read the axes from the corner and the increment vectors; column d is the step in h, k, l along dimension d."""
     shape = _require_three_dimensions(intensity)
     corner = read_vector(entry, "data_corner", 3, EXPECTED)
     vectors = read_vector(entry, "data_increment_vector", 9, EXPECTED).reshape(3, 3).T
@@ -125,9 +125,9 @@ def _read_entry_axes(entry: h5py.Group, intensity: h5py.Dataset) -> tuple[Volume
         stated = tuple(read_small(dimensions_of_file, "data_dimension").ravel().tolist())
         reverse = stated != shape and stated == shape[::-1]
         if stated != shape and not reverse:
-            raise InputError(f"data_values of shape {shape}: data_dimension says {stated}")
+            raise InputError(f"data_values has shape {shape}; expected {stated}, as data_dimension states")
         if reverse:
-            notes.append("data_values are transposed against data_dimension, so read as [l, k, h]")
+            notes.append("data_values is transposed against data_dimension, so it is read as [l, k, h]")
     names = tuple(f"column {d} of data_increment_vector" for d in range(3))
     steps, dimensions = find_steps_along_axes(vectors, shape[::-1] if reverse else shape, names)
     along = {}
@@ -153,39 +153,42 @@ def _read_scattering_axes(
 
 
 def _read_coordinates(group: h5py.Group, shape: tuple[int, ...]) -> list[Array]:
-    """Voxel centres along h, k and l, from their own datasets, or else from limits and steps."""
+    """Read the voxel centres along h, k and l from their own datasets, or else from limits and steps."""
     if "h" in group and "k" in group and "l" in group:
         return [read_small(require_numbers(group, label, EXPECTED), label).ravel() for label in AXIS_LABELS]
     lower = read_vector(group, "lower_limits", 3, EXPECTED)
     steps = read_vector(group, "step_vectors", 9, EXPECTED).reshape(3, 3)
     if np.abs(steps - np.diag(np.diag(steps))).max() > 1e-6 * np.abs(steps).max():
-        raise InputError(f"step_vectors are {steps.tolist()}: expected steps along h, k and l alone")
-    # Without axes to compare with, the order is that of the unified format, [l, k, h].
+        raise InputError(f"step_vectors is {steps.tolist()}; expected each step along one of h, k and l")
+    # Without axes to compare with, the order is assumed to be that of the unified format, [l, k, h].
     if max(shape) > 100_000:
-        raise InputError(f"data of shape {shape}: expected datasets h, k, l that describe it")
+        raise InputError(f"data has shape {shape}; expected datasets h, k, l that describe its axes")
     return [lower[n] + steps[n, n] * np.arange(shape[2 - n]) for n in range(3)]
 
 
 def _find_order(
     file: h5py.File, group: h5py.Group, shape: tuple[int, ...], lengths: tuple[int, ...]
 ) -> tuple[tuple[int, ...], list[str]]:
-    """Dimension of the array along h, k and l, and what had to be assumed."""
+    """Find the dimension of the array along each of h, k and l, and what had to be assumed."""
     stated = tuple(read_attribute_number(group, f"{label}_indices") for label in AXIS_LABELS)
     notes = []
     if sorted(n if n is not None else -1 for n in stated) == [0, 1, 2]:
         order = tuple(int(n) for n in stated if n is not None)
         if all(shape[d] == n for d, n in zip(order, lengths, strict=True)):
             return order, []
-        notes.append(f"h_indices, k_indices, l_indices contradict the shape {shape} and were not believed")
+        notes.append(f"h_indices, k_indices, l_indices contradict the shape {shape} and are ignored")
     plain = read_attribute_text(file, "format").startswith("Disorder scattering")
     candidates = [(0, 1, 2), (2, 1, 0)] if plain else [(2, 1, 0), (0, 1, 2)]
     fitting = [order for order in candidates if tuple(shape[d] for d in order) == lengths]
     if not fitting:
-        raise InputError(f"data of shape {shape}: axes h, k, l have {', '.join(map(str, lengths))} values")
+        raise InputError(
+            f"data has shape {shape}; expected {', '.join(map(str, lengths))} voxels along h, k, l, the lengths of the"
+            " axes"
+        )
     if len(fitting) == 2:
         notes.append(
-            "the file does not say which dimension is h: "
-            f"[{', '.join(AXIS_LABELS[n] for n in fitting[0])}] was assumed"
+            "the file does not say which dimension is h; the order"
+            f" [{', '.join(AXIS_LABELS[n] for n in fitting[0])}] is assumed"
         )
     return fitting[0], notes
 
@@ -193,7 +196,7 @@ def _find_order(
 def _require_three_dimensions(intensity: h5py.Dataset) -> tuple[int, ...]:
     shape = get_shape(intensity) or ()
     if len(shape) != 3:
-        raise InputError(f"{intensity.name[1:]} of shape {shape}: expected a volume, three dimensions")
+        raise InputError(f"{intensity.name[1:]} has shape {shape}; expected a volume with three dimensions")
     return shape
 
 

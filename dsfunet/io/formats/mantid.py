@@ -1,9 +1,9 @@
 """MDHisto workspaces of Mantid, as SaveMD writes them.
 
-The array is [D2, D1, D0]: the first dimension comes last. D0, D1, ... hold the edges of bins, and their long
-names, [H,0,0], say along what. A bin is missing where its mask is 1 or its value is not finite (nothing was there
-to normalise by). Unnormalised histograms have zeros there instead: then bins without signal and without events are
-missing too.
+The array is indexed [D2, D1, D0]: the first dimension comes last. D0, D1, ... hold bin edges, one more than there are
+bins, and their long names, such as [H,0,0], give their directions. The UB matrix is stored without the factor 2 pi. A
+bin is missing if its mask is 1 or its value is not finite, which means that there was nothing to normalise by. In
+unnormalised histograms such bins are zero; there, bins without signal and without events are missing too.
 """
 
 import h5py
@@ -37,7 +37,7 @@ from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
 from dsfunet.planes.names import AXIS_LABELS
 
 EXPECTED = "a Mantid MDHistoWorkspace (data/signal with axes D0, D1, D2)"
-"""What this reader looks for, in words."""
+"""What this reader looks for, in words, for messages."""
 
 _LATTICE = "experiment0/sample/oriented_lattice"
 _WANTED = "expected dimensions along [H,0,0], [0,K,0], [0,0,L] in any order"
@@ -49,30 +49,30 @@ def recognises(file: h5py.File) -> bool:
 
 
 def open_volume(file: h5py.File) -> Volume:
-    """The volume in an open file.
+    """Describe the volume in an open file.
 
     Raises:
-        InputError: the workspace is not binned along h, k and l, lacks something or contradicts itself.
+        InputError: the workspace is not binned along h, k and l, is incomplete, or contradicts itself.
     """
     workspace = find_group(file, "MDHistoWorkspace")
     assert workspace is not None
     data = find_group(workspace, "data")
     if data is None:
-        raise InputError(f"MDHistoWorkspace without data: expected {EXPECTED}")
+        raise InputError(f"MDHistoWorkspace has no data; expected {EXPECTED}")
     signal = require_numbers(data, "signal", EXPECTED)
     stored, grid, notes = _make_axes(workspace, data, signal)
     others = {name: find_dataset(data, name, REAL + "b") for name in ("mask", "num_events", "errors_squared")}
     for name, dataset in others.items():
         if dataset is not None and get_shape(dataset) != get_shape(signal):
-            raise InputError(f"{name} of shape {get_shape(dataset)}: expected {get_shape(signal)}")
+            raise InputError(f"{name} has shape {get_shape(dataset)}; expected {get_shape(signal)}")
 
-    def values(name: str, box: Box) -> Array | None:
+    def read_values(name: str, box: Box) -> Array | None:
         dataset = others[name]
         return None if dataset is None else to_intensities(stored.read(dataset, box))
 
-    def measured(box: Box) -> Array:
+    def read_signal(box: Box) -> Array:
         found = to_intensities(stored.read(signal, box))
-        mask, events = values("mask", box), values("num_events", box)
+        mask, events = read_values("mask", box), read_values("num_events", box)
         normalised = np.isnan(found).any()
         if mask is not None:
             found[mask != 0] = np.nan
@@ -80,18 +80,19 @@ def open_volume(file: h5py.File) -> Volume:
             found[(events == 0) & (found == 0)] = np.nan
         return found
 
-    def variance(box: Box) -> Array:
-        squared = values("errors_squared", box)
+    def read_variance(box: Box) -> Array:
+        squared = read_values("errors_squared", box)
         assert squared is not None
-        return np.where(np.isnan(measured(box)) | (squared < 0), np.nan, squared)
+        return np.where(np.isnan(read_signal(box)) | (squared < 0), np.nan, squared)
 
     axes = stored
-    read: Read = measured
-    read_variance: Read = variance
+    read: Read = read_signal
+    read_variances: Read = read_variance
     if grid is not None:
-        axes = grid.straight_axes()
-        # Neighbours that share a bin share its error, so the interpolated variance is the mean one, not less.
-        read, read_variance = grid.straightened(axes, measured), grid.straightened(axes, variance)
+        axes = grid.make_straight_axes()
+        # Neighbouring voxels that share a bin share its error, so variances are averaged and do not shrink.
+        read = grid.straighten_reader(axes, read_signal)
+        read_variances = grid.straighten_reader(axes, read_variance)
     (cell, trouble), more = _read_cell(workspace)
     return Volume(
         "Mantid MDHisto workspace",
@@ -99,8 +100,8 @@ def open_volume(file: h5py.File) -> Volume:
         read,
         cell,
         trouble,
-        (lambda box: np.sqrt(read_variance(box))) if others["errors_squared"] is not None else None,
-        (*notes, "axes are edges of bins, so voxels lie between", *more),
+        (lambda box: np.sqrt(read_variances(box))) if others["errors_squared"] is not None else None,
+        (*notes, "the axes are bin edges, so voxel centres lie half-way between", *more),
         _list_details(workspace),
     )
 
@@ -108,11 +109,11 @@ def open_volume(file: h5py.File) -> Volume:
 def _make_axes(
     workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset
 ) -> tuple[VolumeAxes, ObliqueGrid | None, list[str]]:
-    """Axes of the array, the grid it is on where that does not run along h, k and l, and what there is to say."""
+    """Make the axes of the array, the grid if the array does not run along h, k and l, and notes for the user."""
     shape = get_shape(signal) or ()
     if len(shape) < 2:
         raise InputError(
-            f"signal of shape {shape}: expected a volume; SaveMD version 1 wrote flat arrays, save again"
+            f"signal has shape {shape}; expected a volume, save it again (SaveMD version 1 wrote flat arrays)"
         )
     names = _find_dimension_names(data, signal, len(shape))
     _check_frame(workspace, data, names)
@@ -128,7 +129,7 @@ def _make_axes(
         if direction is not None:
             directions[dimension] = direction
         elif shape[dimension] != 1:
-            raise InputError(f"dimension {name} of the workspace is {long_name!r}: {_WANTED}")
+            raise InputError(f"dimension {name} of the workspace is {long_name!r}; {_WANTED}")
         notes += remark
     along = {
         dimension: make_grid_axis(
@@ -140,20 +141,20 @@ def _make_axes(
         ]
     }
     if all(np.count_nonzero(direction) == 1 for direction in directions.values()):
-        turned = {}
+        aligned = {}
         for dimension, direction in directions.items():
             number, axis = int(np.abs(direction).argmax()), along[dimension]
             factor = float(direction[number])
-            turned[dimension] = GridAxis(number, factor * axis.first, factor * axis.step)
+            aligned[dimension] = GridAxis(number, factor * axis.first, factor * axis.step)
             if factor != 1:
-                notes.append(f"{names[dimension]} counts {AXIS_LABELS[number]} in units of {factor:g}")
-        axes, more = make_volume_axes(shape, turned)
+                notes.append(f"{names[dimension]} is {AXIS_LABELS[number]} in units of {factor:g}")
+        axes, more = make_volume_axes(shape, aligned)
         return axes, None, [f"array order in the file: {describe_stored_order(axes)}", *notes, *more]
     texts = [str(direction.tolist()) for _, direction in sorted(directions.items(), reverse=True)]
     if len(directions) != 3 or any(shape[dimension] == 1 for dimension in directions):
         raise InputError(
-            f"workspace one bin thick, along {' and '.join(texts)} in h, k, l: expected a volume, or a plane "
-            "along two of [H,0,0], [0,K,0], [0,0,L]"
+            f"the workspace is one bin thick and runs along {' and '.join(texts)} in h, k, l; expected a volume, or a"
+            " plane along two of [H,0,0], [0,K,0], [0,0,L]"
         )
     stored, _ = make_volume_axes(shape, along)
     matrix = np.stack([directions[d] for d in stored.dimensions], axis=1)
@@ -161,32 +162,35 @@ def _make_axes(
     return (
         stored,
         grid,
-        [*notes, f"the bins run along {', '.join(texts)} in h, k, l: interpolated onto a grid of h, k, l"],
+        [
+            *notes,
+            f"the bins run along {', '.join(texts)} in h, k, l, so intensities are interpolated onto a grid of h, k, l",
+        ],
     )
 
 
 def _choose_direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]]:
-    """What a dimension runs along in h, k, l, by its name or else by W_MATRIX, and what there is to say about it."""
+    """Choose the direction of a dimension in h, k, l, by its name or else by W_MATRIX; with notes for the user."""
     direction = parse_direction(name)
     if stated is None:
         return direction, []
     if direction is None:
-        return stated, [f"{name} runs along {stated.tolist()}, by W_MATRIX"]
-    # Names keep three digits; but a workspace that was cut anew keeps the matrix of the one that it was cut from.
+        return stated, [f"{name} runs along {stated.tolist()}, according to W_MATRIX"]
+    # Names have three digits only. But a workspace that was cut from another one keeps the matrix of that one.
     if np.allclose(stated, direction, atol=2e-3):
         return stated, []
-    return direction, [f"W_MATRIX has {stated.tolist()} for {name}; the name was believed"]
+    return direction, [f"W_MATRIX gives {stated.tolist()} for {name}; the name is used"]
 
 
 def _find_dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> list[str]:
-    """Names of the datasets that describe the array's dimensions, slowest first."""
+    """Find the names of the datasets that describe the dimensions of the array, slowest first."""
     stated = read_attribute_text(signal, "axes").split(":")
     if len(stated) == rank and all(find_dataset(data, name) is not None for name in stated):
         return stated
     plain = [f"D{rank - 1 - dimension}" for dimension in range(rank)]
     if all(find_dataset(data, name) is not None for name in plain):
         return plain
-    # Named by what they run along; Mantid's first dimension comes last.
+    # Otherwise the datasets are named by their directions; the first dimension of Mantid comes last.
     named = {}
     for name in list_members(data):
         direction = parse_direction(name)
@@ -194,7 +198,7 @@ def _find_dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> 
             named[int(np.abs(direction).argmax())] = name
     if len(named) == rank == 3:
         return [named[number] for number in (2, 1, 0)]
-    raise InputError(f"MDHistoWorkspace/data lacks the axes {', '.join(plain)}: expected {EXPECTED}")
+    raise InputError(f"MDHistoWorkspace/data lacks the axes {', '.join(plain)}; expected {EXPECTED}")
 
 
 def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> None:
@@ -204,10 +208,10 @@ def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> N
     system = read_scalar(workspace, "coordinate_system")
     if frames and frames != {"HKL"}:
         raise InputError(
-            f"workspace in the frame {', '.join(sorted(frames))}: expected HKL, bin it so before saving"
+            f"the workspace is in the frame {', '.join(sorted(frames))}; expected HKL, bin it in HKL before saving"
         )
     if not frames and system in (1.0, 2.0):
-        raise InputError("workspace in a frame of Q: expected HKL, bin it so before saving")
+        raise InputError("the workspace is in a frame of Q; expected HKL, bin it in HKL before saving")
 
 
 def _read_w_matrix(workspace: h5py.Group) -> Array | None:
@@ -235,10 +239,10 @@ def _read_cell(workspace: h5py.Group) -> tuple[FoundCell, list[str]]:
             [value for value in parameters if value is not None], "unit_cell_a, ..."
         )
     if by_numbers[0] is None:
-        notes = ["unit cell from the UB matrix, taken without the 2 pi"] if by_matrix[0] else []
+        notes = ["the unit cell comes from the UB matrix, which has no factor 2 pi"] if by_matrix[0] else []
         return (by_matrix if by_matrix[0] or by_matrix[1] != NO_CELL else by_numbers), notes
     if by_matrix[0] is not None and not cells_agree(by_matrix[0], by_numbers[0]):
-        return by_numbers, ["the UB matrix disagrees with unit_cell_a, ...: the latter were believed"]
+        return by_numbers, ["the UB matrix disagrees with unit_cell_a, ...; the latter are used"]
     return by_numbers, []
 
 

@@ -1,4 +1,4 @@
-"""The unit cell of a NeXus file, which its writers keep in half a dozen places."""
+"""The unit cell of a NeXus file, which programs store in half a dozen different places."""
 
 import h5py
 import numpy as np
@@ -20,10 +20,15 @@ _PREFIXES = ("unitcell_", "unit_cell_", "", "cell_", "lattice_")
 
 
 def find_sample_cell(file: h5py.File, path: str, data: h5py.Group) -> FoundCell:
-    """The cell that belongs to the NXdata at a path: its own, that of a sample in its entry, or of any sample.
+    """Find the cell of an NXdata: in its own group, in a sample of its entry, or in any other sample.
+
+    Args:
+        file: the open file.
+        path: path of the NXdata.
+        data: the group of the NXdata.
 
     Raises:
-        InputError: a dataset that should be six numbers is something else altogether.
+        InputError: a dataset that should hold the cell is damaged or far too large.
     """
     entry = path.split("/")[0]
     places = [data]
@@ -55,7 +60,7 @@ def find_sample_cell(file: h5py.File, path: str, data: h5py.Group) -> FoundCell:
 
 
 def _find_cell(group: h5py.Group) -> FoundCell:
-    """The cell in one group; no cell and no trouble where it says nothing of one."""
+    """Find the cell in one group; returns no cell and no trouble if the group does not mention one."""
     for name in ("unit_cell", "unitcell", "lattice_parameters"):
         found = _read_vector(group, name)
         if found is not None and len(found) == 6:
@@ -75,7 +80,7 @@ def _find_cell(group: h5py.Group) -> FoundCell:
 def _read_vector(group: h5py.Group, name: str) -> list[float] | None:
     found = find_dataset(group, name)
     if found is not None:
-        # A list of cells, one for each temperature, stands for its first.
+        # Of a list of cells, one for each temperature, the first is used.
         values = read_small(found, name)
         return [float(value) for value in (values[0] if values.ndim == 2 and len(values) else values).ravel()]
     try:

@@ -1,7 +1,8 @@
-"""Any NeXus file: the NXdata that `default` leads to, or one that lies where NXRefine, CHESS and dsfunet put it.
+"""NeXus files in general: the NXdata that `default` leads to, or one where NXRefine, CHESS and dsfunet put it.
 
-What runs along a dimension is said by the names of the axes: h, k, l, Qh, Qk, Ql, H, K, L or [H,0,0], .... Axes are
-centres of voxels or edges of bins. The array may be in another file.
+The names of the axes give the index along each dimension: h, k, l, Qh, Qk, Ql, H, K, L or [H,0,0], .... NXRefine
+reverses them, [Ql, Qk, Qh]. Axes are voxel centres or bin edges. The array may be in another file, to which an external
+link leads.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+from dsfunet.files import name_file_in_errors
 from dsfunet.io.formats.nexus_sample import find_sample_cell
 from dsfunet.io.formats.nxdata_names import find_axis_names, find_signal_name
 from dsfunet.io.grid_axes import (
@@ -35,49 +37,48 @@ from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
 from dsfunet.planes.names import AXIS_LABELS
 
 EXPECTED = "a NeXus file with an NXdata over h, k, l (NXRefine's entry/transform, CHESS's entry/data/counts, any other)"
-"""What this reader looks for, in words."""
+"""What this reader looks for, in words, for messages."""
 
-# Of several, the one a user means by the file; masked ones are for 3D-PDFs.
+# In order of preference, if a file has several; masked ones are meant for 3D-PDFs.
 _USUAL_GROUPS = ("transform", "symm_transform", "masked_transform", "symm_masked_transform", "data")
 _DEEPEST, _MOST_GROUPS = 4, 300
 
 
 def recognises(file: h5py.File) -> bool:
-    """Whether an open file has an NXdata anywhere near its root, or says that it is NeXus."""
+    """Whether an open file has an NXdata near its root, or has the attributes of a NeXus file."""
     if read_attribute_text(file, "default") or read_attribute_text(file, "NX_class"):
         return True
     return next(_list_candidates(file), None) is not None
 
 
 def open_volume(file: h5py.File) -> Volume:
-    """The volume, or the single plane, in an open file.
+    """Describe the volume, or the single plane, in an open file.
 
     Raises:
-        InputError: no NXdata is over h, k and l, a file that is linked to is missing, or axes make no sense.
+        InputError: no NXdata has the axes h, k and l, a linked file is missing, or the axes are not valid.
     """
     first: InputError | None = None
     for path, group in _list_candidates(file):
         try:
-            return _make_volume(file, path, group)
+            with name_file_in_errors(path):
+                return _make_volume(file, path, group)
         except InputError as error:
-            error = InputError(f"{path}: {error}")
-            # Something else, a picture or a list of peaks, is passed over; but what is meant is not replaced.
+            # Other data, such as a picture or a list of peaks, are skipped; data over h, k and l must be readable.
             if _is_over_indices(group):
-                raise error from None
+                raise
             first = first or error
     for entry in list_members(file):
         for name in _USUAL_GROUPS:
-            find_group(file, f"{entry}/{name}")  # says so where it is a link to a file that is not there
-    raise first or InputError(
-        f"NeXus file with {', '.join(list_members(file)[:8]) or 'nothing'} at its root and no NXdata: expected {EXPECTED}"
-    )
+            find_group(file, f"{entry}/{name}")  # raises an error if it is a link to a missing file
+    found = ", ".join(list_members(file)[:8]) or "nothing"
+    raise first or InputError(f"the NeXus file has {found} at its root and no NXdata; expected {EXPECTED}")
 
 
 def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
-    """Groups that may be meant, with their paths: what dsfunet measured, the default, the usual names, then any."""
+    """List groups that may hold the data: the input of a result, the default, the usual names, then all others."""
     seen: set[object] = set()
 
-    def fresh(group: h5py.Group | None) -> bool:
+    def is_new(group: h5py.Group | None) -> bool:
         if group is None or group.id in seen or find_signal_name(group) is None:
             return False
         seen.add(group.id)
@@ -85,23 +86,23 @@ def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
 
     if _is_result(file):
         group = find_group(file, "entry/input")
-        if group is not None and fresh(group):
+        if group is not None and is_new(group):
             yield "entry/input", group
     path, group = _follow_default(file)
-    if group is not None and fresh(group):
+    if group is not None and is_new(group):
         yield path, group
     for entry in list_members(file):
         for name in _USUAL_GROUPS:
             group = _try_group(file, f"{entry}/{name}")
-            if group is not None and fresh(group):
+            if group is not None and is_new(group):
                 yield f"{entry}/{name}", group
     for path, group in _walk_groups(file):
-        if read_attribute_text(group, "NX_class") == "NXdata" and fresh(group):
+        if read_attribute_text(group, "NX_class") == "NXdata" and is_new(group):
             yield path, group
 
 
 def _follow_default(file: h5py.File) -> tuple[str, h5py.Group | None]:
-    """Where the attributes `default` lead from the root, as a viewer follows them."""
+    """Follow the attributes `default` from the root, as a viewer does."""
     here, path = file, ""
     for _ in range(8):
         name = read_attribute_text(here, "default").strip("/")
@@ -115,7 +116,7 @@ def _follow_default(file: h5py.File) -> tuple[str, h5py.Group | None]:
 
 
 def _walk_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
-    """Groups near the root, level by level; links may go in circles, so no more than 300 of them."""
+    """Walk through the groups near the root, level by level; at most 300 of them, because links may be circular."""
     level: list[tuple[str, h5py.Group]] = [("", file)]
     count = 0
     for _ in range(_DEEPEST):
@@ -133,7 +134,7 @@ def _walk_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
 def _try_group(group: h5py.Group, path: str) -> h5py.Group | None:
     try:
         return find_group(group, path)
-    except InputError:  # a link to a file that is not there, in a place where nobody has to look
+    except InputError:  # a link to a missing file, which matters only if nothing else is found
         return None
 
 
@@ -155,7 +156,7 @@ def _make_volume(file: h5py.File, path: str, group: h5py.Group) -> Volume:
     )
     kept = _find_result_mask(file, path, shape)
 
-    def weighted(dataset: h5py.Dataset, box: Box) -> Array:
+    def read_weighted(dataset: h5py.Dataset, box: Box) -> Array:
         found = to_intensities(axes.read(dataset, box))
         if weights is not None:
             share = to_intensities(axes.read(weights, box))
@@ -168,15 +169,15 @@ def _make_volume(file: h5py.File, path: str, group: h5py.Group) -> Volume:
         return to_intensities(found)
 
     if weights is not None:
-        notes.append("the signal was divided by its weights; voxels without weight are missing")
+        notes.append("the signal is divided by its weights; voxels with zero weight are missing")
     cell, trouble = find_sample_cell(file, path, group)
     return Volume(
         f"{_describe_kind(file, path, name)}, {path}/{name}",
         axes,
-        lambda box: weighted(signal, box),
+        lambda box: read_weighted(signal, box),
         cell,
         trouble,
-        None if errors is None else lambda box: weighted(errors, box),
+        None if errors is None else lambda box: read_weighted(errors, box),
         tuple(notes),
         _list_details(file, path, group),
     )
@@ -195,7 +196,7 @@ def _describe_kind(file: h5py.File, path: str, signal: str) -> str:
 
 
 def _find_result_mask(file: h5py.File, path: str, shape: tuple[int, ...] | None) -> h5py.Dataset | None:
-    """The mask, 1 measured, that dsfunet keeps beside the plane that it was given."""
+    """Find the mask (1 measured) that a result of dsfunet stores beside the input."""
     if not _is_result(file) or path != "entry/input":
         return None
     found = find_dataset(file, "entry/mask/data", "iub")
@@ -210,7 +211,7 @@ def _find_same_shape(group: h5py.Group, name: str, shape: tuple[int, ...] | None
 def _make_axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[VolumeAxes, list[str]]:
     shape = get_shape(signal) or ()
     names, notes = find_axis_names(group, signal, shape)
-    if result and names == ["y", "x"]:  # a plane of dsfunet's that came without axes
+    if result and names == ["y", "x"]:  # the result of a plane without axes
         return VolumeAxes((0.0, 0.0, 0.0), (1.0, 1.0, 0.0), (shape[0], shape[1], 1)), []
     along: dict[int, GridAxis] = {}
     for dimension, name in enumerate(names):
@@ -220,7 +221,7 @@ def _make_axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[V
             continue
         units = read_attribute_text(dataset, "units").lower()
         if any(word in units for word in ("ang", "nm", "\N{LATIN SMALL LETTER A WITH RING ABOVE}")):
-            raise InputError(f"axis {name} in {units}: expected reciprocal-lattice units")
+            raise InputError(f"axis {name} is in {units}; expected reciprocal-lattice units")
         along[dimension] = make_grid_axis(number, read_small(dataset, name), shape[dimension], name)
     layers = {
         number: value
@@ -229,12 +230,12 @@ def _make_axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[V
     }
     axes, more = make_volume_axes(shape, along, layers)
     if any(axis.edges for axis in along.values()):
-        notes.append("axes are edges of bins, so voxels lie between")
+        notes.append("the axes are bin edges, so voxel centres lie half-way between")
     return axes, [f"array order in the file: {describe_stored_order(axes)}", *notes, *more]
 
 
 def _find_index(name: str, dataset: h5py.Dataset | None) -> int | None:
-    """Which of h, k, l runs along an axis, by its name or else its long name."""
+    """Find which of h, k, l an axis is, by its name or else its long name."""
     number = find_index_axis(name)
     return (
         number
@@ -244,7 +245,7 @@ def _find_index(name: str, dataset: h5py.Dataset | None) -> int | None:
 
 
 def _is_over_indices(group: h5py.Group) -> bool:
-    """Whether an NXdata is meant to be over h, k and l, whatever is wrong with it."""
+    """Whether an NXdata has at least two axes named h, k or l, even if they are not valid."""
     found = set()
     for name in list_members(group)[:200]:
         try:
@@ -255,7 +256,7 @@ def _is_over_indices(group: h5py.Group) -> bool:
 
 
 def _read_layer(group: h5py.Group, label: str) -> float | None:
-    """Where along an axis that the array does not have a plane lies."""
+    """Read the coordinate of a plane along an axis that its array does not have."""
     for name in (label, label.upper(), f"Q{label}"):
         value = read_scalar(group, name)
         if value is not None:

@@ -1,4 +1,4 @@
-"""Which dataset of an NXdata is the signal, and which runs along which of its dimensions: NeXus old and new."""
+"""The signal of an NXdata and the axis along each of its dimensions, in old and new NeXus conventions."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _USUAL_SIGNALS = ("data", "counts", "v", "signal")
 
 
 def find_signal_name(group: h5py.Group) -> str | None:
-    """Name of the array that a group is about: by its attribute, the array's, or a usual name; None without one."""
+    """Find the name of the signal of a group: by its attribute, by the dataset's, or a usual name; None without one."""
     stated = read_attribute_text(group, "signal")
     names = set(list_members(group))
     if stated in names:
@@ -31,7 +31,7 @@ def find_signal_name(group: h5py.Group) -> str | None:
         found = _try_dataset(group, name)
         if found is not None and read_attribute_number(found, "signal") == 1:
             return name
-    # Without an attribute a group is data only if its class or its axes say so.
+    # Without an attribute, a group counts as data only by its class or by its axes.
     if read_attribute_text(group, "NX_class") != "NXdata" and not _has_index_axes(names):
         return None
     return next((name for name in _USUAL_SIGNALS if name in names), None)
@@ -40,7 +40,7 @@ def find_signal_name(group: h5py.Group) -> str | None:
 def find_axis_names(
     group: h5py.Group, signal: h5py.Dataset, shape: Sequence[int]
 ) -> tuple[list[str], list[str]]:
-    """Name of the axis along each dimension of the signal, empty where there is none, and what was assumed."""
+    """Find the name of the axis along each dimension of the signal, empty if there is none, and what was assumed."""
     names = [""] * len(shape)
     stated = _read_axes_attribute(group) or _read_axes_attribute(signal)
     for position, name in enumerate(stated):
@@ -50,7 +50,7 @@ def find_axis_names(
                 names[dimension] = name
     if any(names):
         return names, []
-    # NeXus before 2010: each axis says which dimension it is, counted from 1.
+    # NeXus before 2010: each axis has the number of its dimension as an attribute, counted from 1.
     for name in list_members(group)[:200]:
         found = _try_dataset(group, name)
         number = read_attribute_number(found, "axis") if found is not None else None
@@ -60,7 +60,7 @@ def find_axis_names(
 
 
 def _match_by_length(group: h5py.Group, shape: Sequence[int]) -> tuple[list[str], list[str]]:
-    """Axes of a group without attributes: h, k, l in that order, or in the only order their lengths allow."""
+    """Match axes of a group without attributes to dimensions: h, k, l, or l, k, h if only that fits the lengths."""
     lengths: dict[int, tuple[str, int]] = {}
     for name in list_members(group)[:200]:
         number = find_index_axis(name)
@@ -73,12 +73,12 @@ def _match_by_length(group: h5py.Group, shape: Sequence[int]) -> tuple[list[str]
     for order in (numbers, numbers[::-1]):
         if all(lengths[n][1] in (count, count + 1) for n, count in zip(order, shape, strict=True)):
             names = [lengths[n][0] for n in order]
-            return names, [f"the file does not say what runs along its dimensions: {names} was assumed"]
+            return names, [f"the file does not say which axis runs along which dimension; {names} is assumed"]
     return [""] * len(shape), []
 
 
 def _read_axes_attribute(thing: h5py.Group | h5py.Dataset) -> list[str]:
-    """Names in the attribute `axes`: a list, or one text such as Ql:Qk:Qh or [Ql,Qk,Qh]."""
+    """Read the names in the attribute `axes`: a list, or one text such as Ql:Qk:Qh or [Ql,Qk,Qh]."""
     names = read_attribute_texts(thing, "axes")
     if len(names) != 1:
         return names
@@ -111,5 +111,5 @@ def _try_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
         return (
             find_dataset(group, name, "iufb") if isinstance(find_member(group, name), h5py.Dataset) else None
         )
-    except Exception:  # links to files that are not there, objects that are damaged
+    except Exception:  # links to missing files, damaged objects
         return None

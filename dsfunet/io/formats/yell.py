@@ -1,7 +1,8 @@
-"""Volumes in the layout of Yell: from Yell, Meerkat and DISCUS.
+"""Volumes in the layout of Yell, as Yell, Meerkat and DISCUS write them.
 
-Intensities are indexed [h, k, l], voxel centres lie at lower_limits + step_sizes * index in r.l.u. Meerkat's
-raw files ("Yell 0.9") keep the sum of intensities and the number of pixels that went into it.
+Intensities are indexed [h, k, l], and voxel centres lie at lower_limits + step_sizes * index [r.l.u.]; NaN is missing.
+Raw files of Meerkat ("Yell 0.9") store the sum of intensities and the number of pixels in each voxel instead. DISCUS
+writes its steps as three vectors, and flags and cells that need care.
 """
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.cell_parameters import FoundCell, cell_from_metric, cell_from_parameters, cells_agree
+from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_metric, cell_from_parameters, cells_agree
 from dsfunet.io.hdf5 import (
     REAL,
     find_dataset,
@@ -24,13 +25,13 @@ from dsfunet.io.hdf5 import (
 from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
 
 EXPECTED = "a Yell 1.0 volume (datasets format, data, lower_limits, step_sizes, unit_cell)"
-"""What this reader looks for, in words."""
+"""What this reader looks for, in words, for messages."""
 
 _DISCUS_STEPS = ("step_sizes_abs", "step_sizes_ord", "step_sizes_top")
 
 
 def recognises(file: h5py.File) -> bool:
-    """Whether an open file has this layout: `format` says so, or the datasets are an older writer's."""
+    """Whether an open file has this layout: `format` names it, or it has the datasets of an older program."""
     return (
         read_text(file, "format").startswith("Yell")
         or "rebinned_data" in file
@@ -39,10 +40,10 @@ def recognises(file: h5py.File) -> bool:
 
 
 def open_volume(file: h5py.File) -> Volume:
-    """The volume in an open file.
+    """Describe the volume in an open file.
 
     Raises:
-        InputError: the file holds a real-space map, lacks something or contradicts itself.
+        InputError: the file holds a real-space map, is incomplete, or contradicts itself.
     """
     _check_reciprocal(file)
     raw = "data" not in file
@@ -63,29 +64,29 @@ def open_volume(file: h5py.File) -> Volume:
     pixels = require_numbers(file, "number_of_pixels_rebinned", EXPECTED)
     if get_shape(pixels) != get_shape(intensity):
         raise InputError(
-            f"number_of_pixels_rebinned of shape {get_shape(pixels)}: expected {get_shape(intensity)}"
+            f"number_of_pixels_rebinned has shape {get_shape(pixels)}; expected {get_shape(intensity)}"
         )
 
-    def over_pixels(total: Array, box: Box) -> Array:
+    def divide_by_pixels(total: Array, box: Box) -> Array:
         counts = to_intensities(axes.read(pixels, box))
         with np.errstate(all="ignore"):
             return to_intensities(
                 np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
             )
 
-    def mean_of_pixels(box: Box) -> Array:
-        return over_pixels(to_intensities(axes.read(intensity, box)), box)
+    def read_mean(box: Box) -> Array:
+        return divide_by_pixels(to_intensities(axes.read(intensity, box)), box)
 
-    def sigma(box: Box) -> Array:
+    def read_sigma(box: Box) -> Array:
         total = to_intensities(axes.read(intensity, box))
-        # Not less than one count: no photon in a voxel is not certainty about it.
-        return over_pixels(np.sqrt(np.maximum(total, 1.0)), box)
+        # At least one count: a voxel without photons has an uncertainty, too.
+        return divide_by_pixels(np.sqrt(np.maximum(total, 1.0)), box)
 
     notes.append(
-        "uncertainties are the square root of the summed intensities, over the pixels that went into them: "
-        "counting statistics, as far as the corrections for polarisation and solid angle are near 1"
+        "uncertainties are the square root of the summed intensities divided by the number of pixels: counting"
+        " statistics, valid while the corrections for polarisation and solid angle are near 1"
     )
-    return Volume("Meerkat raw (Yell 0.9)", axes, mean_of_pixels, cell, trouble, sigma, tuple(notes), details)
+    return Volume("Meerkat raw (Yell 0.9)", axes, read_mean, cell, trouble, read_sigma, tuple(notes), details)
 
 
 def _describe_layout(file: h5py.File) -> str:
@@ -112,23 +113,23 @@ def _list_details(file: h5py.File) -> dict[str, str]:
 def _check_reciprocal(file: h5py.File) -> None:
     if "is_direct" not in file:
         return
-    # DISCUS writes the flag into part of an integer and leaves the rest to chance (256 is common): as when it
-    # reads its own files, only the lowest bit counts.
+    # DISCUS writes the flag into part of an integer and leaves the rest undefined (256 is common). Only the lowest bit
+    # counts, as when DISCUS reads its own files.
     flag = read_small(require_numbers(file, "is_direct", EXPECTED, REAL + "b"), "is_direct").ravel()
     if len(flag) and np.isfinite(flag[0]) and int(flag[0]) % 2:
         raise InputError(
-            "is_direct is true, a map in real space (3D-PDF): expected scattering in reciprocal space"
+            "is_direct is true, so the file is a map in real space (3D-PDF); expected scattering in reciprocal space"
         )
 
 
 def _read_axes(file: h5py.File, intensity: h5py.Dataset) -> VolumeAxes:
     stored = get_shape(intensity) or ()
     if len(stored) not in (2, 3):
-        raise InputError(f"{intensity.name[1:]} of shape {stored}: expected a volume, three dimensions")
+        raise InputError(f"{intensity.name[1:]} has shape {stored}; expected a volume with three dimensions")
     shape = (*stored, 1)[:3]
     if "lower_limits" in file or "maxind" not in file:
         lower = read_vector(file, "lower_limits", 3, EXPECTED)
-    else:  # Meerkat before it named its format: a grid centred on the origin
+    else:  # files of Meerkat before it wrote `format`: a grid centred on the origin
         lower = -read_vector(file, "maxind", 3, EXPECTED)
     if all(name in file for name in _DISCUS_STEPS):
         vectors = np.array([read_vector(file, name, 3, EXPECTED) for name in _DISCUS_STEPS])
@@ -148,13 +149,16 @@ def _read_axes(file: h5py.File, intensity: h5py.Dataset) -> VolumeAxes:
 def find_steps_along_axes(
     vectors: Array, shape: tuple[int, ...], names: tuple[str, ...]
 ) -> tuple[Array, list[int]]:
-    """Steps along h, k, l, and the dimension of the array along each, from three step vectors.
+    """Find the steps along h, k, l and the dimension of the array along each, from three step vectors.
 
-    Row d of `vectors` is the step in h, k, l of the array's dimension d: a section of DISCUS need not keep the
-    order h, k, l. `names` is what the file calls the rows.
+    Args:
+        vectors: row d is the step in h, k, l along dimension d of the array; sections of DISCUS need not keep the order
+            h, k, l. Shape (3, 3).
+        shape: shape of the array.
+        names: names of the rows in the file, for messages.
 
     Raises:
-        InputError: a row steps along none of h, k and l alone.
+        InputError: a row is not a step along exactly one of h, k and l.
     """
     axis_of: list[int | None] = [None] * 3
     for d, row in enumerate(vectors):
@@ -162,8 +166,8 @@ def find_steps_along_axes(
         if len(along) == 1 and int(along[0]) not in axis_of:
             axis_of[d] = int(along[0])
         elif shape[d] > 1:
-            raise InputError(f"{names[d]} is {row.tolist()}: expected steps along h, k and l alone")
-    # A dimension one voxel thick may have any step, none included: it takes an axis that is left over.
+            raise InputError(f"{names[d]} is {row.tolist()}; expected a step along one of h, k and l")
+    # A dimension one voxel thick may have any step, including zero, and gets one of the axes that are left.
     left = [axis for axis in range(3) if axis not in axis_of]
     order = [left.pop(0) if axis is None else axis for axis in axis_of]
     steps = np.zeros(3)
@@ -173,27 +177,25 @@ def find_steps_along_axes(
 
 
 def _read_cell(file: h5py.File) -> tuple[FoundCell, list[str]]:
-    """The unit cell that the axes refer to, and what there is to say about it."""
-    stated: FoundCell = None, "the file has no unit_cell"
+    """Read the unit cell that the axes refer to, with notes for the user."""
+    stated: FoundCell = None, NO_CELL
     if "unit_cell" in file:
         stated = cell_from_parameters(read_vector(file, "unit_cell", 6, EXPECTED, finite=False), "unit_cell")
     metric = _read_metric(file)
     if metric is None:
         return stated, []
     if np.allclose(metric, np.eye(3), atol=1e-6):
-        # Meerkat's reconstruct_in_orthonormal_basis: unit_cell is the crystal's all the same.
-        return (None, "metric_tensor is the identity: the axes count 1/Angstrom and are not h, k, l"), []
+        # Meerkat with reconstruct_in_orthonormal_basis; unit_cell is still that of the crystal.
+        return (None, "metric_tensor is the identity, so the axes are in 1/Angstrom and not h, k, l of a cell"), []
     measured = cell_from_metric(metric, "metric_tensor")
     if measured[0] is None:
         return stated, []
     if stated[0] is None:
-        return measured, ["the unit cell is that of metric_tensor"]
+        return measured, ["the unit cell comes from metric_tensor"]
     if cells_agree(stated[0], measured[0]):
         return stated, []
-    # Meerkat transforms the axes of a reconstruction but writes the cell it began with.
-    return measured, [
-        "unit_cell is not the cell of metric_tensor, to which h, k, l refer: the latter was taken"
-    ]
+    # Meerkat transforms the axes of a reconstruction but writes the original cell.
+    return measured, ["unit_cell disagrees with metric_tensor, to which h, k, l refer; metric_tensor is used"]
 
 
 def _read_metric(file: h5py.File) -> Array | None:

@@ -175,20 +175,20 @@ def truncated_volume(path: Path) -> None:
 
 BAD_FILES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "missing": (lambda path: None, [], "no such file"),
-    "folder": (lambda path: path.mkdir(), [], "found a directory"),
-    "empty": (lambda path: path.touch(), [], "empty file"),
-    "text": (lambda path: path.write_text("0 0 1 12.5\n"), [], "expected a .npy plane or an HDF5 volume"),
+    "folder": (lambda path: path.mkdir(), [], "this is a directory"),
+    "empty": (lambda path: path.touch(), [], "the file is empty"),
+    "text": (lambda path: path.write_text("0 0 1 12.5\n"), [], "expected a .npy plane, an HDF5 volume"),
     "truncated": (truncated, [], "truncated"),
     "truncated volume": (truncated_volume, [], "truncated"),
-    "wrong shape": (save(np.ones((255, 256))), [], "found shape (255, 256), expected (256, 256)"),
-    "stack": (save(np.ones((2, 256, 256))), [], "found a stack of 2 planes"),
+    "wrong shape": (save(np.ones((255, 256))), [], "the plane has shape (255, 256) and no axes; expected (256, 256)"),
+    "stack": (save(np.ones((2, 256, 256))), [], "holds a stack of 2 planes"),
     "complex": (save(np.ones((256, 256), complex)), [], "complex128"),
-    "objects": (save(np.full((256, 256), None)), [], "not numbers"),
+    "objects": (save(np.full((256, 256), None)), [], "does not hold numbers"),
     "all NaN": (save(np.full((256, 256), np.nan)), [], "no measured pixel"),
     "all zero": (save(np.zeros((256, 256))), [], "plane is 0.0 in every measured pixel"),
     "constant": (save(np.full((256, 256), 3)), [], "plane is 3.0 in every measured pixel"),
     "negative everywhere": (save(np.full((256, 256), -2.0)), [], "no measured pixel"),
-    "plane of a plane": (save(smooth_plane()), ["--plane", "hk1"], "'hk1'"),
+    "plane of a plane": (save(smooth_plane()), ["--plane", "hk1"], "plane hk1"),
     "plane not named": (write_volume, [], "hk"),
     "plane not in the volume": (write_volume, ["--plane", "hk7"], "l"),
     "no name of a plane": (write_volume, ["--plane", "hh1"], "hh1"),
@@ -245,8 +245,8 @@ def test_bad_weights(
     ("output", "message"),
     [
         ("nowhere/r.nxs", "does not exist"),
-        ("folder", "found a directory"),
-        (".", "found a directory"),
+        ("folder", "this is a directory"),
+        (".", "this is a directory"),
         ("plane.npy", "plane.npy"),  # the measurement itself
         ("r.png", "r.png"),  # the picture would take the result's place
     ],

@@ -148,4 +148,4 @@ def test_output_that_cannot_be_written_is_found_before_any_work(
 ) -> None:
     (folder / "out" / "c.png").mkdir()
     assert main(["compare", "nothing.nxs", "right.cif", "-o", "out/c"]) == 2
-    assert "c.png: found a directory" in capsys.readouterr().err
+    assert "c.png: this is a directory" in capsys.readouterr().err

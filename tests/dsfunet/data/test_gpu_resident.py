@@ -81,7 +81,7 @@ def test_a_plane_with_nothing_measured_is_refused_at_the_start(
         return plane._replace(form_factor=ones, short_range_order=ones, packed_mask=mask)
 
     monkeypatch.setattr(dataset.source, "stored", flat)
-    with pytest.raises(InputError, match="in every measured pixel: expected intensities that vary"):
+    with pytest.raises(InputError, match="in every measured pixel; expected intensities that vary"):
         ResidentPlanes(dataset, CPU, progress=False)
 
 

@@ -164,10 +164,10 @@ def test_description(factorizer: Factorizer) -> None:
         (np.full((256, 256), None), "type object: expected real numbers"),
         (np.ones((256, 256), complex), "type complex128: expected real numbers"),
         (np.full((256, 256), "1"), "expected real numbers"),
-        (np.full((256, 256), np.nan), "plane number 0: plane has no measured pixel"),
-        (np.full((256, 256), -3.0), "plane number 0: plane has no measured pixel"),
-        (np.zeros((256, 256)), r"plane number 0: plane is 0\.0 in every measured pixel"),
-        (np.full((256, 256), 7), r"plane number 0: plane is 7\.0 in every measured pixel"),
+        (np.full((256, 256), np.nan), "plane number 0: the plane has no measured pixel"),
+        (np.full((256, 256), -3.0), "plane number 0: the plane has no measured pixel"),
+        (np.zeros((256, 256)), r"plane number 0: the plane is 0\.0 in every measured pixel"),
+        (np.full((256, 256), 7), r"plane number 0: the plane is 7\.0 in every measured pixel"),
     ],
 )
 def test_bad_planes(factorizer: Factorizer, planes: Array, message: str) -> None:
@@ -179,7 +179,7 @@ def test_bad_planes(factorizer: Factorizer, planes: Array, message: str) -> None
 def test_bad_plane_is_named_by_its_number(factorizer: Factorizer) -> None:
     planes = random_planes(4)
     planes[3] = np.nan
-    with pytest.raises(InputError, match="plane number 3: plane has no measured pixel"):
+    with pytest.raises(InputError, match="plane number 3: the plane has no measured pixel"):
         factorizer(planes)
 
 
@@ -214,7 +214,7 @@ def test_a_geometry_is_resampled_unless_its_pixels_are_those_of_the_networks(fac
     # Along a* and b*, at 60 degrees: as many pixels, but the networks know right angles alone.
     oblique = Geometry(cell, np.zeros(3), *(0.06 * cell.reciprocal[:2]))
     shown, place = to_network_plane(plane, oblique)
-    expected = factorizer(shown, lattice=oblique.on(place).lattice_plane())
+    expected = factorizer(shown, lattice=oblique.with_pixels(place).lattice_plane())
     components = factorizer(plane, geometry=oblique)
     for name in ("form_factor", "short_range_order"):
         there = to_user_grid(getattr(expected, name), place, oblique).astype(np.float32)

@@ -123,7 +123,7 @@ def test_a_picture_with_ranges() -> None:
         (["--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
         (["--q-max-inv-angstrom", "7", "--cell", HEXAGONAL_TEXT], "also need --cell and --plane"),
         (["--cell", HEXAGONAL_TEXT, "--planes", "hk1", "--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
-        (["--cell", HEXAGONAL_TEXT, "--plane", "hk1"], "plane without axes"),
+        (["--cell", HEXAGONAL_TEXT, "--plane", "hk1"], "the file has no axes"),
         (
             ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5"],
             "expected either both ranges",
@@ -134,10 +134,10 @@ def test_a_picture_with_ranges() -> None:
         ),
         (
             ["--cell", "8.4 8.4", "--plane", "hk1", "--q-max-inv-angstrom", "7"],
-            "cell '8.4 8.4': expected six",
+            "cell '8.4 8.4': this is not six numbers; expected",
         ),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hhl", "--q-max-inv-angstrom", "7"], "hhl"),
-        (["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--q-max-inv-angstrom", "-7"], "q_max -7"),
+        (["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--q-max-inv-angstrom", "-7"], "q_max is -7"),
         (["--plane", "hk1", "--planes", "hk0"], "use one of the two"),
         (["--passes", "9"], "passes"),
     ],

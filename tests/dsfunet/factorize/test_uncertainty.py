@@ -52,9 +52,9 @@ def test_turns_are_the_plane_as_it_is_and_others_by_seed() -> None:
     assert choose_turns(4, 7) == choose_turns(8, 7)[:4] == choose_turns(4, 7)
     assert len({choose_turns(4, seed) for seed in range(20)}) > 10
     for passes, seed, said in (
-        (9, 0, "9 passes: expected 1 to 8"),
+        (9, 0, "passes is 9; expected 1 to 8"),
         (-1, 0, "expected 1"),
-        (2, -1, "seed -1"),
+        (2, -1, "seed is -1; expected 0 or more"),
     ):
         with pytest.raises(InputError, match=said):
             choose_turns(passes, seed)

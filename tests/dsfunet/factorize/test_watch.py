@@ -77,8 +77,8 @@ def test_a_file_that_does_not_open_is_tried_again_and_then_given_up(
     assert bench.look(after=30.0) == [] and not bench.watcher.pending
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "empty file; gave up 60 s after the last change" in said[0]
-    assert "scan.h5: HDF5 file that cannot be read, truncated or damaged" in said[1]
+    assert "the file is empty; gave up 60 s after the last change" in said[0]
+    assert "scan.h5: the HDF5 file cannot be read; it is truncated or damaged" in said[1]
     assert bench.summary.counts["failed"] == 2
     assert bench.look(after=30.0) == []
     path.write_bytes(content)  # the rest came after all

@@ -1,6 +1,6 @@
-"""Thousands of mangled files, texts and planes: whatever they are, an answer or one sentence, and nothing left behind.
+"""Thousands of mangled files, texts and planes: each is read, or refused in one sentence, and no file is left behind.
 
-Everything is seeded, so that what fails once fails again: (layout, number) is in the message of the assertion.
+Everything is seeded, so failures can be repeated: (layout, number) is in the message of the assertion.
 """
 
 import json
@@ -24,7 +24,7 @@ from dsfunet.inspection.describe import inspect
 from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result
 from dsfunet.io import hdf5_heaps as heaps
 from dsfunet.io.cell_parameters import cell_from_text
-from dsfunet.io.plane_lists import planes_of
+from dsfunet.io.plane_lists import parse_plane_selection
 from dsfunet.io.volume import VolumeAxes
 from dsfunet.physics import Cell
 from dsfunet.planes.names import parse_plane, parse_plane_name
@@ -32,9 +32,9 @@ from tests.dsfunet.batches import save_tiny_weights, write_volume
 from tests.dsfunet.mangled_files import EVERY, HDF5, in_memory, mangled
 
 _CASES = 60
-"""Of each of 20 layouts, in four calls each: 4,800 reads; five times as many were tried by hand."""
+"""Files for each of 20 layouts, with four calls each: 4,800 reads; five times as many were tried by hand."""
 _MOST_SECONDS = 60.0
-"""For one call, on a machine as busy as it may be; all but a few take milliseconds."""
+"""Time limit for one call on a busy machine; almost all calls take milliseconds."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def factorizer(weights: Path) -> Factorizer:
 
 
 def refusal(call: Callable[[], object]) -> str | None:
-    """The sentence with which a call refuses, None where it answers; anything else fails, and so does dawdling."""
+    """The sentence with which a call refuses, None if it succeeds; any other error or a timeout fails the test."""
     start = time.perf_counter()
     try:
         call()
@@ -87,7 +87,7 @@ def test_mangled_files_are_read_or_refused(tmp_path: Path, layout: str) -> None:
 def test_mangled_files_on_the_command_line(
     tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 2, one line and no file; what is still good gets its result, whole."""
+    """Bad files give exit code 2, one line and no output; files that are still readable give a complete result."""
     loaded = Factorizer.from_checkpoint(weights, "cpu")
     monkeypatch.setattr("dsfunet.factorize.loading.load_factorizer", lambda *_: loaded)
     path, output = tmp_path / "mangled", tmp_path / "out.nxs"
@@ -136,7 +136,7 @@ def test_a_batch_of_mangled_and_good_files(tmp_path: Path, weights: Path) -> Non
         assert np.isfinite(read_result(out / name).form_factor).any()
 
 
-# What texts are made of: parts of the grammars, digits of other scripts, numbers beyond any, and rubbish.
+# Parts of the random texts: parts of the grammars, digits of other scripts, huge numbers, and rubbish.
 _PARTS = (
     "h", "k", "l", "hk", "hk1", "hhl", "-", "+", "1", "0", "2", "1/2", "1/0", "1e400", "9" * 400, ".", "..", ":",
     "all", "half", ";", ",", "[", "]", "(", ")", " ", "nan", "inf", "\u2212", "\u00b2", "\u0661", "\0", "\n", "*", "/",
@@ -165,7 +165,7 @@ def test_settings_of_random_texts_and_numbers() -> None:
 
     calls: list[Callable[[], object]] = [
         lambda: parse_plane_name(text()),
-        lambda: planes_of(_AXES, text()),
+        lambda: parse_plane_selection(text()).list_planes(_AXES),
         lambda: cell_from_text(text()).reciprocal,
         lambda: CleanUpOptions(
             **{n: value() for n in chance.sample(["mask_value", "bragg_radius", "background", "laue"], 2)}
@@ -193,7 +193,7 @@ def test_settings_of_random_texts_and_numbers() -> None:
 
 
 def odd_planes() -> dict[str, Any]:
-    """Planes that nobody measures, but that files and programs hold."""
+    """Planes that no measurement gives, but that occur in files and programs."""
     x = np.linspace(-4, 4, 256)
     plane = np.exp(-np.add.outer(x**2, x**2) / 9) * (1.5 + np.cos(2 * np.pi * x))
     single = np.zeros((256, 256))
@@ -255,7 +255,7 @@ def test_hidden_values_are_missing() -> None:
 
 
 def test_a_heap_that_never_ends_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HDF5 steps over free space of size 0 for ever, in C, where no signal reaches it."""
+    """HDF5 would step over free space of size 0 for ever, in C, where it ignores signals."""
     path = tmp_path / "v.h5"
     write_volume(path)
     with h5py.File(path, "a") as file:
@@ -267,7 +267,7 @@ def test_a_heap_that_never_ends_is_not_begun(tmp_path: Path, monkeypatch: pytest
         here += 16 + (int.from_bytes(content[here + 8 : here + 16], "little") + 7) // 8 * 8
     assert int.from_bytes(content[here + 8 : here + 16], "little") == heap + 4096 - here
     read_plane(path, "hk0")
-    # Old enough to be looked through once, until it is written again.
+    # The file counts as settled, so it is checked once until it is written again.
     monkeypatch.setattr("dsfunet.io.hdf5_heaps._SETTLED_SECONDS", -1.0)
     looks = []
     is_endless = heaps._is_endless
@@ -278,7 +278,7 @@ def test_a_heap_that_never_ends_is_not_begun(tmp_path: Path, monkeypatch: pytest
     content[here + 8 : here + 16] = bytes(8)
     path.write_bytes(content)
     for call in (lambda: read_plane(path, "hk0"), lambda: inspect(path), lambda: read_result(path)):
-        assert "free space of no size in a heap of texts" in str(refusal(call))
+        assert "the free space in a text heap has size 0" in str(refusal(call))
 
 
 def test_long_names_do_not_take_for_ever() -> None:

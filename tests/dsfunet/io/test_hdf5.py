@@ -1,4 +1,4 @@
-"""HDF5 files that mean harm or are merely damaged, and volumes far larger than memory."""
+"""Malicious and damaged HDF5 files, and volumes far larger than memory."""
 
 import os
 import random
@@ -62,7 +62,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 
 
 def never_written(file: h5py.File, name: str) -> None:
-    """10^15 numbers that take no room."""
+    """10^15 numbers that take no space in the file."""
     file.create_dataset(name, shape=(10**5,) * 3, chunks=(64,) * 3, dtype="f4")
 
 
@@ -112,7 +112,7 @@ def everything(path: Path) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def read_or_refuse(path: Path) -> None:
-    """Anything but InputError fails the test."""
+    """Read a plane; any error other than InputError fails the test."""
     for name in ("hk0", None):
         try:
             read_plane(path, name)
@@ -123,7 +123,7 @@ def read_or_refuse(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.15, 1.0])
 @pytest.mark.parametrize("layout", WRITERS)
-def test_hostile_things_in_the_place_of_everything(tmp_path: Path, layout: str, share: float) -> None:
+def test_hostile_members_in_every_place(tmp_path: Path, layout: str, share: float) -> None:
     chance = random.Random(layout)
     original = WRITERS[layout](tmp_path / "original.h5")
     content = original.read_bytes()
@@ -169,7 +169,7 @@ def test_files_of_other_layouts_are_not_taken_for_it(tmp_path: Path, layout: str
         assert words[layout] in found.layout
 
 
-def test_what_is_nothing_of_all_this(tmp_path: Path) -> None:
+def test_other_hdf5_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "v.h5"
     with h5py.File(path, "w") as file:
         file["measurement/images"] = np.zeros((3, 3))
@@ -179,7 +179,7 @@ def test_what_is_nothing_of_all_this(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_plane(path)
     message = str(error.value)
-    assert "HDF5 file with circle, measurement, x at its root" in message
+    assert "the HDF5 file has circle, measurement, x at its root" in message
     for word in ("MDHistoWorkspace", "Disorder scattering", "Yell 1.0", "rspace3d", "NXdata"):
         assert word in message
 
@@ -248,9 +248,9 @@ def test_a_volume_larger_than_any_memory_is_described_and_refused(tmp_path: Path
         never_written(file, "data")
         file["step_sizes"][...] = 1e-4
     with open_volume(path) as found:
-        assert found.axes.counts == (100_000,) * 3 and found.axes.examples()[0] == "hk0"
+        assert found.axes.counts == (100_000,) * 3 and found.axes.list_examples()[0] == "hk0"
     with pytest.raises(
-        InputError, match=r"100000 x 100000 x 1 voxels asked for at once: expected 200,000,000"
+        InputError, match=r"100000 x 100000 x 1 voxels is too large to read; expected at most 200,000,000"
     ):
         read_plane(path, "hk0")
 
@@ -265,7 +265,7 @@ def test_chunks_too_large_to_unpack(tmp_path: Path) -> None:
 
 
 def test_parts_of_a_virtual_dataset_that_are_missing(tmp_path: Path) -> None:
-    """HDF5 would make them zeros, which is an intensity."""
+    """HDF5 would return zeros for them, which look like intensities."""
     path = yell(tmp_path / "v.h5")
     with h5py.File(tmp_path / "part.h5", "w") as part:
         part["data"] = volume()
@@ -277,7 +277,7 @@ def test_parts_of_a_virtual_dataset_that_are_missing(tmp_path: Path) -> None:
         file.create_virtual_dataset("data", layout)
     np.testing.assert_array_equal(read_plane(path, "hk0").intensity, volume()[:, :, 2])
     (tmp_path / "part.h5").unlink()
-    with pytest.raises(InputError, match=r"/data is put together from other files, of which part.h5 is not"):
+    with pytest.raises(InputError, match=r"/data is assembled from other files, and part.h5 is missing"):
         read_plane(path, "hk0")
 
 

@@ -29,7 +29,7 @@ def linear(h: Array, k: Array, l: Array) -> Array:  # noqa: E741
 def volume_of(
     function: Callable[[Array, Array, Array], Array] = linear, axes: VolumeAxes = AXES
 ) -> tuple[Volume, list[int]]:
-    """A volume and the list that will have the number of voxels of each box that was read."""
+    """Make a volume, and a list to which each read appends the number of its voxels."""
     values = function(*np.meshgrid(*(axes.coordinates(axis) for axis in range(3)), indexing="ij"))
     sizes: list[int] = []
 
@@ -81,7 +81,7 @@ def test_pixels_of_hhl_are_voxels() -> None:
     np.testing.assert_array_equal(measured.intensity, random[np.arange(41), np.arange(41)])
     assert measured.grid.steps == pytest.approx((0.1, 0.125))
     diagonal = read_oblique_plane(volume, name_of("[1 1 0] [0 0 1] + [0.05 0 0]"))
-    assert diagonal.notes == ("plane [1 1 0] [0 0 1] + [0.05 0 0]: its pixels lie between voxels, so intensities are"
+    assert diagonal.notes == ("plane [1 1 0] [0 0 1] + [0.05 0 0]: the pixels lie between voxels, so intensities are"
                               " interpolated",)  # fmt: skip
 
 
@@ -98,11 +98,11 @@ def test_memory_is_bounded(most: int) -> None:
     measured = read_oblique_plane(volume, name_of("h 2h l"), most)
     np.testing.assert_array_equal(measured.intensity, whole.intensity)
     assert max(sizes) <= most
-    # The plane is not the volume: what is read shrinks with the boxes, from all within its bounds to voxels around it.
+    # Smaller boxes read less: only the voxels around the plane instead of all voxels within its bounds.
     assert sum(sizes) < {200: 0.6, 2_000: 0.4, 20_000: 0.5}[most] * 41 * 41 * 49
 
 
-def test_missing_voxels_take_no_part() -> None:
+def test_missing_voxels_are_ignored() -> None:
     def with_holes(h: Array, k: Array, l: Array) -> Array:  # noqa: E741
         values = np.full(h.shape, 7.0)
         values[20, 20, 10] = np.nan
@@ -114,7 +114,7 @@ def test_missing_voxels_take_no_part() -> None:
     on_voxels = read_oblique_plane(volume, name_of("hhl")).intensity
     assert np.isnan(on_voxels[20, [10, 20, 21, 22, 23]]).all() and np.isnan(on_voxels[10:12, 30:34]).all()
     assert np.isnan(on_voxels).sum() == 13 and (on_voxels[np.isfinite(on_voxels)] == 7).all()
-    # Half-way between voxels the one that is missing has a weight of 1/2 or less: the others speak for it.
+    # Half-way between voxels a missing one has a weight of 1/2 or less, so the others are used.
     between = read_oblique_plane(volume, name_of("[1 1 0] [0 0 1] + [0.05 0 0]")).intensity
     assert (between[np.isfinite(between)] == 7).all()
     inner = between[2:-2, 2:-2]
@@ -141,7 +141,7 @@ def test_a_single_layer_has_planes_within_itself() -> None:
         0.5, abs=0.02
     )
     with pytest.raises(
-        InputError, match="does not run through the volume, which holds h = -2 to 2, k = -2 to 2, l = 1"
+        InputError, match="the plane does not pass through the volume; the volume holds h = -2 to 2, k = -2 to 2, l = 1"
     ):
         read_oblique_plane(volume, name_of("hhl"))
 
@@ -149,11 +149,11 @@ def test_a_single_layer_has_planes_within_itself() -> None:
 def test_what_cannot_be_read() -> None:
     volume, _ = volume_of()
     with pytest.raises(
-        InputError, match=r"plane \[1 1 0\] \[1 -1 0\] \+ \[0 0 9\]: does not run through the volume"
+        InputError, match=r"plane \[1 1 0\] \[1 -1 0\] \+ \[0 0 9\]: the plane does not pass through the volume"
     ):
         read_oblique_plane(volume, name_of("[1 1 0] [1 -1 0] + [0 0 9]"))
     without = Volume("made here", AXES, volume.read, None, "the file has no unit_cell")
-    with pytest.raises(InputError, match="the file has no unit_cell, so plane hhl cannot be placed"):
+    with pytest.raises(InputError, match='the file has no unit_cell; give one with --cell "a b c'):
         read_oblique_plane(without, name_of("hhl"))
 
 
@@ -171,11 +171,11 @@ def test_results_on_such_planes_are_measurements_again(tmp_path: Path, cartesian
         assert np.array_equal(measured.intensity, values, equal_nan=True)
         assert measured.grid is not None and measured.grid.name == grid.name
         assert np.array_equal(measured.grid.plane.q_points(), grid.plane.q_points())
-    with pytest.raises(InputError, match="plane 'hk0': found the plane"):
+    with pytest.raises(InputError, match="the file holds plane .*, not hk0; request that plane or none"):
         read_plane(tmp_path / "r.nxs", "hk0")
 
 
-def test_flags_of_an_interpolated_plane_are_warned_of() -> None:
+def test_flags_in_an_interpolated_plane_give_a_warning() -> None:
     volume, _ = volume_of()
     for text, mixed in (("[1 1 0] [1 -1 0]", False), ("[1 1 0] [0 0.3 1]", True)):
         name = parse_plane(text)

@@ -88,7 +88,7 @@ def check_nxdata(group: h5py.Group, shape: tuple[int, int], units: str) -> dict[
 
 
 def walk_as_a_viewer(path: Path, grid: PlaneGrid | None, shape: tuple[int, int]) -> list[str]:
-    """Follow @default from the root, then look at all there is; returns the names of the planes."""
+    """Follow @default from the root, check everything in the file, and return the names of the planes."""
     units = "pixel" if grid is None else "r.l.u."
     with h5py.File(path) as file:
         here, classes = file, []
@@ -128,7 +128,7 @@ def walk_as_a_viewer(path: Path, grid: PlaneGrid | None, shape: tuple[int, int])
 
 @pytest.mark.parametrize("kind", ["layer", "hhl", "Cartesian picture", "no axes"])
 def test_results_open_as_a_viewer_opens_them(tmp_path: Path, kind: str) -> None:
-    """Made by the whole way, of two networks that nobody trained: what is in a file, and where, is what counts."""
+    """The file of a complete run with two untrained networks: this checks its layout, not its numbers."""
     from dsfunet.factorize.factorizer import Factorizer
     from dsfunet.factorize.pipeline import factorize_plane
     from dsfunet.factorize.settings import FactorizeSettings
@@ -146,7 +146,7 @@ def test_results_open_as_a_viewer_opens_them(tmp_path: Path, kind: str) -> None:
     }[kind]
     factorizer = Factorizer.from_checkpoint(save_tiny_weights(tmp_path / "weights"), "cpu")
     found = factorize_plane(MeasuredPlane(plane, grid), FactorizeSettings(passes=1), factorizer, "plane.npy")
-    # These networks were not calibrated, so uncertainties of any size stand in for theirs.
+    # These networks are not calibrated, so arbitrary uncertainties are used.
     sigmas = {f"sigma_{name}": found.result.form_factor + 1 for name in ("form_factor", "short_range_order")}
     result = dataclasses.replace(found.result, **sigmas)
     write_result(tmp_path / "r.nxs", result)
@@ -205,7 +205,7 @@ def test_results_come_back(tmp_path: Path, grid: bool, sigma: bool) -> None:
         assert back.grid is None
 
 
-def test_a_plane_that_vectors_span_keeps_them(tmp_path: Path) -> None:
+def test_a_spanned_plane_keeps_its_vectors(tmp_path: Path) -> None:
     name = parse_plane("[1 1 0] [1 -1 0] + [0 0 0.5]")
     grid = PlaneGrid(CELL, name, np.linspace(-3, 3, 30), np.linspace(-2, 2, 20))
     result = dataclasses.replace(make_result(), grid=grid)
@@ -214,7 +214,7 @@ def test_a_plane_that_vectors_span_keeps_them(tmp_path: Path) -> None:
         group = file["entry/form_factor"]
         assert list(group.attrs["axes"]) == ["u", "v"] and group.attrs["v_indices"] == 1
         np.testing.assert_array_equal(group["u"][()], grid.rows)
-        # What a viewer writes on the axes.
+        # The labels that a viewer writes on the axes.
         assert group["u"].attrs["long_name"] == "[h h 0] (r.l.u.)"
         assert group["v"].attrs["long_name"] == "[k -k 0] (r.l.u.)"
         np.testing.assert_array_equal(group["u_vector"][()], [1, 1, 0])
@@ -243,11 +243,11 @@ def test_same_result_and_date_make_the_same_bytes(tmp_path: Path) -> None:
 
 def test_planes_of_different_shape_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"result mask of shape \(3, 3\): expected a plane of shape \(30, 20\)"
+        InputError, match=r"mask of the result has shape \(3, 3\); expected a plane of shape \(30, 20\)"
     ):
         dataclasses.replace(make_result(), mask=np.ones((3, 3), bool))
     flat: Any = np.ones(5)
-    with pytest.raises(InputError, match=r"result input of shape \(5,\)"):
+    with pytest.raises(InputError, match=r"input of the result has shape \(5,\)"):
         Result(flat, flat, flat, flat, flat, flat)
 
 
@@ -275,12 +275,12 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "target").read_text() == "new" and (tmp_path / "link").is_symlink()
 
 
-def test_places_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found a directory, expected the name of a file"):
+def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this is a directory; expected the name of a file"):
         check_writable(tmp_path)
-    with pytest.raises(InputError, match=r"its directory .*nowhere does not exist"):
+    with pytest.raises(InputError, match=r"the directory .*nowhere does not exist; create it first"):
         check_writable(tmp_path / "nowhere" / "r.nxs")
-    with pytest.raises(InputError, match="found no regular file"):
+    with pytest.raises(InputError, match="this is not a regular file"):
         check_writable(os.devnull)
     with pytest.raises(InputError, match="cannot be written"):
         check_writable(tmp_path / ("r" * 300))
@@ -303,7 +303,7 @@ def test_truncated_results_are_refused(tmp_path: Path, fraction: float) -> None:
     write_result(path, make_result())
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])
-    with pytest.raises(InputError, match="not a result of dsfunet, or a damaged one"):
+    with pytest.raises(InputError, match="the HDF5 file cannot be read; it is truncated or damaged|not a result of dsfunet, or it is damaged"):
         read_result(path)
 
 
@@ -318,10 +318,10 @@ def test_a_number_that_was_damaged_is_noticed(tmp_path: Path) -> None:
         read_result(tmp_path / "r.nxs")
 
 
-def test_other_files_are_no_results(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_result(tmp_path / "r.nxs")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["entry"] = 1.0
-    with pytest.raises(InputError, match="not a result of dsfunet"):
+    with pytest.raises(InputError, match="the file is not a result of dsfunet, or it is damaged"):
         read_result(tmp_path / "other.h5")

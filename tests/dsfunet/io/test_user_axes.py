@@ -1,4 +1,4 @@
-"""Pictures put onto axes that a person gives: Q of named pixels, for oblique cells too."""
+"""Pictures put onto axes that a user gives: Q of some pixels, for oblique cells too."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_a_square_picture_is_the_cartesian_plane_of_the_physics(cell: Cell, name
 
 
 def test_indices_of_named_pixels_of_a_hexagonal_crystal() -> None:
-    grid = by_q(HEXAGONAL, "hk1").grid((256, 256))
+    grid = by_q(HEXAGONAL, "hk1").make_grid((256, 256))
     assert isinstance(grid.name, SpannedPlaneName) and grid.name.layer == parse_plane_name("hk1")
     length = float(np.linalg.norm(HEXAGONAL.reciprocal[0]))  # 0.8637 1/Angstrom
     step = 14 / 256
@@ -78,7 +78,7 @@ def test_indices_of_named_pixels_of_a_hexagonal_crystal() -> None:
     ("cell", "name"), [(HEXAGONAL, "hk1"), (TRICLINIC, "hk1"), (TRICLINIC, "h-2l"), (TRICLINIC, "0.5kl")]
 )
 def test_rows_and_columns_make_up_the_indices(cell: Cell, name: str) -> None:
-    grid = by_q(cell, name).grid((40, 40))
+    grid = by_q(cell, name).make_grid((40, 40))
     assert isinstance(grid.name, SpannedPlaneName)
     layer = parse_plane_name(name)
     assert grid.name.layer == layer and grid.name.title == str(layer)
@@ -96,16 +96,16 @@ def test_rows_and_columns_make_up_the_indices(cell: Cell, name: str) -> None:
 
 def test_an_oblique_third_axis_leaves_the_plane_ordinary() -> None:
     # In h k 1 of a monoclinic crystal a* and b* are perpendicular, and the point 0 0 1 lies off the plane's normal.
-    grid = by_q(MONOCLINIC, "hk1").grid((256, 256))
+    grid = by_q(MONOCLINIC, "hk1").make_grid((256, 256))
     assert isinstance(grid.name, PlaneName)
     np.testing.assert_allclose(grid.plane.q_points()[128, 128], MONOCLINIC.reciprocal[2], atol=1e-12)
-    assert isinstance(by_q(MONOCLINIC, "h1l").grid((256, 256)).name, SpannedPlaneName)
+    assert isinstance(by_q(MONOCLINIC, "h1l").make_grid((256, 256)).name, SpannedPlaneName)
 
 
 def test_angles_off_by_less_than_a_quarter_pixel_are_right_angles() -> None:
     # Over 128 pixels 0.05 degrees are 0.11 pixels, 0.3 degrees 0.67.
-    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.05), "hk0").grid((256, 256)).name, PlaneName)
-    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.3), "hk0").grid((256, 256)).name, SpannedPlaneName)
+    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.05), "hk0").make_grid((256, 256)).name, PlaneName)
+    assert isinstance(by_q(Cell(5, 5, 5, 90, 90, 90.3), "hk0").make_grid((256, 256)).name, SpannedPlaneName)
 
 
 def test_pictures_have_their_first_axis_to_the_right_and_the_second_up() -> None:
@@ -136,7 +136,7 @@ def test_an_oblique_picture_shows_what_an_oblique_volume_shows() -> None:
     def intensity(hkl: np.ndarray) -> np.ndarray:
         return 2 + np.cos(2 * np.pi * hkl[..., 0] / 3) + 0.5 * np.sin(2 * np.pi * hkl[..., 1] / 4)
 
-    grid = by_q(TRICLINIC, "hk1").grid((300, 300))
+    grid = by_q(TRICLINIC, "hk1").make_grid((300, 300))
     assert isinstance(grid.name, SpannedPlaneName)
     oblique = PlaneGrid(TRICLINIC, parse_plane_name("hk1"), np.linspace(-3, 3, 121), np.linspace(-3, 3, 121))
     hkl = np.stack([*np.meshgrid(oblique.rows, oblique.columns, indexing="ij"), np.ones((121, 121))], -1)
@@ -146,9 +146,9 @@ def test_an_oblique_picture_shows_what_an_oblique_volume_shows() -> None:
 
 
 def test_descriptions_name_the_axes_and_the_two_pi() -> None:
-    words = by_q(HEXAGONAL, "0kl").grid((64, 64)).describe()
+    words = by_q(HEXAGONAL, "0kl").make_grid((64, 64)).describe()
     assert words.startswith("plane 0kl: rows k from")  # b* and c* are perpendicular
-    words = by_q(HEXAGONAL, "hk0").grid((64, 64)).describe()
+    words = by_q(HEXAGONAL, "hk0").make_grid((64, 64)).describe()
     assert words.startswith("plane hk0: rows [h 0 0] from -8.10453 to 7.85127 (64 pixels)")
     assert "columns [-0.5k k 0] from -9.35831 to 9.06586" in words
     assert words.endswith("Q = 2 pi (h a* + k b* + l c*)")
@@ -165,29 +165,29 @@ def test_descriptions_name_the_axes_and_the_two_pi() -> None:
         ),
         (
             {"first_range": (1, 1), "second_range": (0, 1)},
-            r"axis h from \(1, 1\): expected two different finite",
+            r"the range of axis h is \(1, 1\); expected two different finite",
         ),
         (
             {"first_range": (0, np.nan), "second_range": (0, 1)},
-            "axis h from .*: expected two different finite",
+            "the range of axis h is .*; expected two different finite",
         ),
-        ({"q_max_inv_angstrom": 0.0}, "q_max 0.0 1/Angstrom: expected a positive"),
-        ({"q_max_inv_angstrom": np.inf}, "q_max inf 1/Angstrom: expected a positive"),
-        ({"q_max_inv_angstrom": 7.0, "orientation": "upright"}, "orientation 'upright': expected"),
+        ({"q_max_inv_angstrom": 0.0}, "q_max is 0.0; expected a positive"),
+        ({"q_max_inv_angstrom": np.inf}, "q_max is inf; expected a positive"),
+        ({"q_max_inv_angstrom": 7.0, "orientation": "upright"}, "orientation is 'upright'; expected"),
     ],
 )
-def test_axes_that_make_no_sense(options: dict, message: str) -> None:
+def test_invalid_axes_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         UserAxes(CUBIC, parse_plane_name("hk0"), **options)
 
 
 def test_shapes_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match=r"picture of \(30, 40\) pixels: expected a square one for q_max"):
+    with pytest.raises(InputError, match=r"the picture has \(30, 40\) pixels; expected a square picture with q_max"):
         put_on_axes(MeasuredPlane(np.zeros((30, 40))), by_q(CUBIC, "hk0"))
-    with pytest.raises(InputError, match=r"picture of \(1, 40\) pixels: expected two or more"):
+    with pytest.raises(InputError, match=r"the picture has \(1, 40\) pixels; expected two or more"):
         put_on_axes(
             MeasuredPlane(np.zeros((1, 40))), UserAxes(CUBIC, parse_plane_name("hk0"), (0, 1), (0, 1))
         )
     placed = put_on_axes(MeasuredPlane(np.zeros((8, 8))), by_q(CUBIC, "hk0"))
-    with pytest.raises(InputError, match="plane hk0 has axes of its own"):
+    with pytest.raises(InputError, match="this file already defines its axes; remove the axis options"):
         put_on_axes(placed, by_q(CUBIC, "hk0"))

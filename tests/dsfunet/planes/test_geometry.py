@@ -145,7 +145,7 @@ def test_lattice_mode_recovers_the_order_of_an_hhl_plane() -> None:
     assert answer.residual < 0.4 * split_on_lattice(shown, mask, fewer, rough, blurred).residual
 
 
-def test_a_plane_that_leaves_its_layer_a_little_is_laid_into_it() -> None:
+def test_a_slightly_tilted_plane_is_projected_onto_its_layer() -> None:
     exact = geometry(CUBIC, "hhl")
     out = np.cross(exact.step_u, exact.step_v)
     out *= np.linalg.norm(exact.step_u) / np.linalg.norm(out)
@@ -155,13 +155,13 @@ def test_a_plane_that_leaves_its_layer_a_little_is_laid_into_it() -> None:
         tilted.lattice_plane().plane.step_u, exact.lattice_plane().plane.step_u, atol=1e-9
     )
     with pytest.raises(
-        InputError, match="no two reciprocal-lattice vectors that span it; nearest to it is the plane"
+        InputError, match="the plane is not spanned by two reciprocal-lattice vectors: the best normal, the lattice vector"
     ):
         Geometry(CUBIC, exact.origin, exact.step_u + 1e-2 * out, exact.step_v).lattice_plane()
 
 
-def test_a_plane_that_no_lattice_vectors_span() -> None:
-    with pytest.raises(InputError, match="found no two reciprocal-lattice vectors that span it"):
+def test_a_plane_not_spanned_by_lattice_vectors_is_refused() -> None:
+    with pytest.raises(InputError, match="the plane is not spanned by two reciprocal-lattice vectors"):
         geometry(TRICLINIC, "[1 0.37 0.1] [0 0.21 1]").lattice_plane()
 
 
@@ -178,17 +178,17 @@ def test_other_shapes_and_squares() -> None:
     where = Geometry(CUBIC, np.zeros(3), np.array([0.1, 0, 0]), np.array([0.02, 0.2, 0]), (61, 41))
     square = where.square(5.0)
     assert square.shape == (256, 256) and square.step_v @ square.step_u == pytest.approx(0)
-    assert where.on(square).lattice_plane().plane.shape == (256, 256)
+    assert where.with_pixels(square).lattice_plane().plane.shape == (256, 256)
     assert where.lattice_plane().plane.shape == (61, 41)
 
 
-def test_what_is_no_geometry() -> None:
+def test_invalid_geometries_are_refused() -> None:
     u, v = np.array([0.1, 0, 0]), np.array([0, 0.1, 0])
-    with pytest.raises(InputError, match=r"lattice of shape \(2, 3\): expected a Cell"):
+    with pytest.raises(InputError, match=r"the lattice has shape \(2, 3\) or is not finite; expected a Cell"):
         Geometry(np.eye(3)[:2], np.zeros(3), u, v)
-    with pytest.raises(InputError, match="expected three independent vectors a, b, c"):
+    with pytest.raises(InputError, match="are not independent; expected three that span a cell"):
         Geometry(np.ones((3, 3)), np.zeros(3), u, v)
     with pytest.raises(InputError, match="plane steps are parallel or zero"):
         Geometry(CUBIC, np.zeros(3), u, u)
-    with pytest.raises(InputError, match=r"plane of shape \(1, 5\): expected two or more"):
+    with pytest.raises(InputError, match=r"the plane has shape \(1, 5\); expected two or more"):
         Geometry(CUBIC, np.zeros(3), u, v, (1, 5))

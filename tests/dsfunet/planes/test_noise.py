@@ -1,4 +1,4 @@
-"""Noise of a plane from the plane itself."""
+"""Estimates of the noise of a plane from the plane itself."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_counts_and_constant_noise_are_found_at_every_level_and_peaks_are_not_no
     assert estimate_noise(spiky)(np.array([1000.0])) < 1.3 * np.sqrt(1000)
 
 
-def test_missing_pixels_take_no_part_and_too_few_say_nothing() -> None:
+def test_missing_pixels_are_ignored_and_too_few_give_zero() -> None:
     plane = np.full((40, 40), 5.0)
     plane[:, 20:] = np.nan
     assert smooth_measured(plane, 2.0)[:, :20] == pytest.approx(5)

@@ -45,7 +45,7 @@ def test_normalise_by_hand() -> None:
     assert (low, extent) == (2.0, 8.0)
 
 
-def test_normalise_sees_measured_pixels_only() -> None:
+def test_normalise_uses_measured_pixels_only() -> None:
     plane = np.array([[2.0, 4.0, 1e6], [10.0, np.nan, -50.0]])
     mask = np.array([[True, True, False], [True, False, False]])
     normalised, low, extent = normalise(plane, mask)
@@ -71,7 +71,7 @@ def test_normalise_never_leaves_the_unit_interval(dtype: npt.DTypeLike) -> None:
 
 
 def test_normalise_refuses_a_plane_without_measured_pixels() -> None:
-    with pytest.raises(InputError, match=r"^plane has no measured pixel"):
+    with pytest.raises(InputError, match=r"^the plane has no measured pixel"):
         normalise(np.ones((2, 2)), np.zeros((2, 2), dtype=bool))
 
 
@@ -79,7 +79,7 @@ def test_normalise_refuses_a_plane_without_measured_pixels() -> None:
 def test_normalise_refuses_a_plane_that_does_not_vary(mask: npt.NDArray[np.bool_] | None) -> None:
     plane = np.array([[3.0, 3.0], [3.0, 3.0 if mask is None else 9.0]])
     with pytest.raises(
-        InputError, match=r"^plane is 3\.0 in every measured pixel: expected intensities that vary$"
+        InputError, match=r"^the plane is 3\.0 in every measured pixel; expected intensities that vary$"
     ):
         normalise(plane, mask)
 
@@ -107,7 +107,7 @@ def test_missing_pixels_do_not_reach_the_network() -> None:
     np.testing.assert_array_equal(network_input(plane, mask), network_input(changed, mask))
 
 
-def test_a_plane_is_shown_alike_on_any_scale() -> None:
+def test_the_network_input_does_not_depend_on_scale() -> None:
     plane = np.random.default_rng(3).random((16, 16))
     mask = np.ones((16, 16), dtype=bool)
     np.testing.assert_allclose(network_input(1000 * plane + 7, mask), network_input(plane, mask), atol=2e-6)
@@ -117,5 +117,5 @@ def test_a_plane_is_shown_alike_on_any_scale() -> None:
 def test_network_input_refuses_what_cannot_be_normalised(
     plane: npt.NDArray[np.float64], mask: npt.NDArray[np.bool_]
 ) -> None:
-    with pytest.raises(InputError, match=r"^plane "):
+    with pytest.raises(InputError, match=r"^the plane (is|has) "):
         network_input(plane, mask)

@@ -1,4 +1,4 @@
-"""Users' grids to the networks' grid and back."""
+"""Resampling from the user's grid to the grid of the networks, and back."""
 
 import numpy as np
 import pytest
@@ -189,15 +189,15 @@ def test_an_axis_may_run_downwards() -> None:
 def test_errors() -> None:
     with pytest.raises(InputError, match="no measured pixel"):
         to_network_grid(MeasuredPlane(np.full((256, 256), np.nan)))
-    with pytest.raises(InputError, match=r"shape \(10, 12\) without axes: expected \(256, 256\)"):
+    with pytest.raises(InputError, match=r"shape \(10, 12\) and no axes; expected \(256, 256\)"):
         to_network_grid(MeasuredPlane(np.ones((10, 12))))
-    with pytest.raises(InputError, match="expected a plane, two dimensions"):
+    with pytest.raises(InputError, match="expected a plane with two dimensions"):
         MeasuredPlane(np.ones(5))
-    with pytest.raises(InputError, match=r"shape \(5, 5\): its axes have \(301, 251\) pixels"):
+    with pytest.raises(InputError, match=r"shape \(5, 5\); expected \(301, 251\), the shape of its grid"):
         MeasuredPlane(np.ones((5, 5)), hexagonal_grid())
-    with pytest.raises(InputError, match="axis h from 0 to 5: expected evenly spaced values"):
+    with pytest.raises(InputError, match="axis h from 0 to 5 is not evenly spaced; expected equal steps"):
         PlaneGrid(HEXAGONAL, parse_plane_name("hk1"), np.array([0.0, 1.0, 5.0]), np.arange(3.0))
-    with pytest.raises(InputError, match=r"axis k of shape \(1,\): expected two or more"):
+    with pytest.raises(InputError, match=r"axis k has shape \(1,\); expected two or more"):
         PlaneGrid(HEXAGONAL, parse_plane_name("hk1"), np.arange(3.0), np.zeros(1))
     plane = plane_through(HEXAGONAL, (0, 1), 0.0, 4.0)
     with pytest.raises(ValueError, match="different planes of Q"):
@@ -264,7 +264,7 @@ def reach(plane: Plane) -> float:
     return 128 * float(np.linalg.norm(plane.step_u))
 
 
-def test_a_wide_plane_is_cut_down_to_what_the_networks_know() -> None:
+def test_a_wide_plane_is_cut_to_the_largest_square() -> None:
     grid = cartesian_grid(-12, 12)
     values = smooth(grid.plane)
     there, plane = to_network_grid(MeasuredPlane(values, grid))
@@ -281,7 +281,7 @@ def test_a_wide_plane_is_cut_down_to_what_the_networks_know() -> None:
     assert np.isfinite(to_user_grid(whole, wide, grid)).all()
 
 
-def test_what_lies_to_one_side_is_looked_at_there() -> None:
+def test_the_square_moves_to_a_plane_measured_on_one_side() -> None:
     # One quadrant out to 12: all of it fits a square about its own centre.
     quadrant = cartesian_grid(0, 12)
     there, plane = to_network_grid(MeasuredPlane(smooth(quadrant.plane), quadrant))
@@ -317,4 +317,4 @@ def test_any_geometry_is_resampled() -> None:
     inside = np.isfinite(there)
     np.testing.assert_allclose(there[inside], (2 + np.cos(q[..., 0]) * np.cos(q[..., 2]))[inside], atol=0.05)
     assert np.abs(to_user_grid(there, plane, where) - values)[3:-3, 3:-3].max() < 0.02
-    assert where.on(plane).lattice_plane().third_index == pytest.approx(0.0)
+    assert where.with_pixels(plane).lattice_plane().third_index == pytest.approx(0.0)

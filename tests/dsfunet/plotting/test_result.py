@@ -120,7 +120,7 @@ def test_nothing_measured_can_still_be_drawn(tmp_path: Path) -> None:
 def test_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         save_png(Figure(), tmp_path / "nowhere" / "p.png")
-    with pytest.raises(InputError, match="found a directory"):
+    with pytest.raises(InputError, match="this is a directory"):
         save_png(Figure(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -68,7 +68,7 @@ def test_the_histogram_counts_every_mask(tiny_store: Path, monkeypatch: pytest.M
     ("store", "out", "sentence"),
     [
         ("none.zarr", "sheet.png", "none.zarr: no such store"),
-        ("train.zarr", "", "found a directory, expected the name of a file to write"),
+        ("train.zarr", "", "this is a directory; expected the name of a file to write"),
         ("train.zarr", "none/sheet.png", "does not exist"),
     ],
 )

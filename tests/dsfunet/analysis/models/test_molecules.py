@@ -193,7 +193,7 @@ def test_axes_are_cartesian_or_lattice_directions() -> None:
         ("1\n\nC 0 0\n", "line 3 is 'C 0 0', expected an element and three numbers"),
         ("1\n\nC 0 0 nan\n", "line 3 is"),
         ("hello\n", "begins with 'hello', expected an XYZ file or a CIF"),
-        ("", "empty file"),
+        ("", "the file is empty"),
         ("data_a\nloop_\n_atom_site_label\nC1\n", "has no atoms of positive occupancy"),
         ("data_a\nloop_\n_atom_site_label 'C1\n", "not a readable CIF"),
         (

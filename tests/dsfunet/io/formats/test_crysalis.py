@@ -103,7 +103,7 @@ def test_the_header_names_the_layer(tmp_path: Path, name: str, centre, x_axis, y
     grid = read_plane(path).grid
     assert grid is not None and grid.name.title.replace(" ", "") == name
     assert read_plane(path, name).grid is not None
-    with pytest.raises(InputError, match=rf"layer.img: holds plane {grid.name.title}, expected hk7"):
+    with pytest.raises(InputError, match=rf"layer.img: the file holds plane {grid.name.title}, not hk7; request"):
         read_plane(path, "hk7")
 
 
@@ -115,13 +115,13 @@ def test_a_layer_whose_x_axis_is_the_second(tmp_path: Path) -> None:
     assert measured.grid is not None
     np.testing.assert_allclose(measured.grid.steps, [2 * 6.1 / (0.8 * 60)] * 2)
     oblique = write_layer(tmp_path / "b.img", counts, HEXAGONAL, x_axis=(0, 1, 0), y_axis=(1, 0, 0))
-    with pytest.raises(InputError, match="layer with k to the right, oblique: expected h, then k"):
+    with pytest.raises(InputError, match="the oblique layer has k to the right; expected h to the right and k up"):
         read_plane(oblique)
 
 
 def test_a_header_without_directions_needs_a_name(tmp_path: Path) -> None:
     path = write_layer(tmp_path / "layer.img", some_counts(), CUBIC, x_axis=(0, 0, 0), y_axis=(0, 0, 0))
-    with pytest.raises(InputError, match=r"layer along \(0 0 0\) and \(0 0 0\), .*: name the plane"):
+    with pytest.raises(InputError, match=r"the header does not say which layer this is; name the plane"):
         read_plane(path)
     grid = read_plane(path, "h2l").grid
     assert grid is not None and grid.name.title == "h2l"
@@ -151,17 +151,17 @@ def test_narrow_gaps_among_bright_pixels_are_missing(tmp_path: Path) -> None:
 def test_frames_of_the_detector_are_refused(tmp_path: Path) -> None:
     path = write_layer(tmp_path / "frame.img", some_counts(), CUBIC, d_min=0.0)
     with pytest.raises(
-        InputError, match=r"found d_min 0 and .*expected a layer .* not a frame of the detector"
+        InputError, match=r"has d_min 0 and .*; expected a layer .* not a frame of the detector"
     ):
         read_plane(path)
 
 
 def test_general_layers_are_refused(tmp_path: Path) -> None:
     path = write_layer(tmp_path / "layer.img", some_counts(), CUBIC, x_axis=(1, 1, 0), y_axis=(0, 0, 1))
-    with pytest.raises(InputError, match=r"layer along \(1 1 0\) and \(0 0 1\), expected two of h, k, l"):
+    with pytest.raises(InputError, match=r"the layer runs along \(1 1 0\) and \(0 0 1\); expected two of h, k, l"):
         read_plane(path)
     path = write_layer(tmp_path / "layer.img", some_counts(), CUBIC, centre=(0.5, 0, 0))
-    with pytest.raises(InputError, match=r"layer about \(0.5 0 0\), expected its centre on l\*"):
+    with pytest.raises(InputError, match=r"the centre of the layer is \(0.5 0 0\); expected a point on l\*"):
         read_plane(path)
 
 
@@ -169,7 +169,7 @@ def test_other_packings_are_refused(tmp_path: Path) -> None:
     path = write_layer(
         tmp_path / "layer.img", some_counts(), CUBIC, packing=lambda counts: ("TY6", packed(counts)[1], 0, 0)
     )
-    with pytest.raises(InputError, match="packed as TY6, expected TY1 or none"):
+    with pytest.raises(InputError, match="packed as TY6; expected TY1 or no packing"):
         read_plane(path)
 
 

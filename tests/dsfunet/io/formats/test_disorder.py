@@ -95,15 +95,15 @@ def cube(path: Path, **attributes: str) -> Path:
 
 
 def test_a_cube_without_indices(tmp_path: Path) -> None:
-    """The plain format is [h, k, l], the copy of the unified one [l, k, h]; that this was assumed is told."""
+    """The plain format is [h, k, l], the copy of the unified one [l, k, h]; a note says which was assumed."""
     path = cube(tmp_path / "d.nx5", format="Disorder scattering 1.0")
     measured = read_plane(path, "hk0")
     np.testing.assert_allclose(measured.intensity, volume(*CUBE)[:, :, 2])
-    assert any("[h, k, l] was assumed" in note for note in measured.notes)
+    assert any("[h, k, l] is assumed" in note for note in measured.notes)
     path = cube(tmp_path / "u.h5", audit_conform_dict_name="Disorder scattering")
     measured = read_plane(path, "hk0")
     np.testing.assert_allclose(measured.intensity, volume(*CUBE)[2].T)
-    assert any("[l, k, h] was assumed" in note for note in measured.notes)
+    assert any("[l, k, h] is assumed" in note for note in measured.notes)
 
 
 def test_limits_and_steps_instead_of_axes(tmp_path: Path) -> None:
@@ -148,15 +148,15 @@ def setting(path: str, value: object) -> Callable[[h5py.File], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (setting("entry/data/data_type_axes", "uvw"), "data over uvw: expected scattering in reciprocal"),
-        (setting("entry/data/data_type_number", "complex"), "data are complex numbers"),
-        (setting("entry/data/data_dimension", [9, 9, 9]), r"of shape \(9, 11, 5\): data_dimension says"),
-        (setting("entry/data/data_corner", [0.0]), "data_corner is .*: expected 3 finite numbers"),
+        (setting("entry/data/data_type_axes", "uvw"), "the axes of the data are uvw; expected scattering in reciprocal"),
+        (setting("entry/data/data_type_number", "complex"), "the data are complex numbers; expected real"),
+        (setting("entry/data/data_dimension", [9, 9, 9]), r"data_values has shape \(9, 11, 5\); expected .*, as data_dimension states"),
+        (setting("entry/data/data_corner", [0.0]), "data_corner is .*; expected 3 finite numbers"),
         (
             setting("entry/data/data_increment_vector", np.ones((3, 3))),
-            "column 0 of data_increment_vector is .*: expected steps along h, k and l alone",
+            "column 0 of data_increment_vector is .*; expected a step along one of h, k and l",
         ),
-        (setting("entry/data/data_values", np.zeros((9, 11))), r"of shape \(9, 11\): expected a volume"),
+        (setting("entry/data/data_values", np.zeros((9, 11))), r"has shape \(9, 11\); expected a volume"),
     ],
 )
 def test_contradictions_are_refused(
@@ -169,9 +169,9 @@ def test_contradictions_are_refused(
         read_plane(path, "hk0")
 
 
-def test_a_structure_is_no_scattering(tmp_path: Path) -> None:
+def test_a_structure_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file.attrs["audit_conform_dict_name"] = "Disorder structure"
         file["entry/data/atom_position"] = np.zeros((4, 3))
-    with pytest.raises(InputError, match="Disorder structure without scattering in it"):
+    with pytest.raises(InputError, match="the file is a Disorder structure file without scattering; expected"):
         read_plane(tmp_path / "s.h5", "hk0")

@@ -46,14 +46,14 @@ def test_fortran_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((100, 120)), r"found shape \(100, 120\), expected \(256, 256\)"),
-        (np.zeros(65536), r"found shape \(65536,\), expected \(256, 256\)"),
-        (np.zeros((3, 256, 256), np.uint8), "found a stack of 3 planes, expected one"),
-        (np.zeros((256, 256), np.complex64), "found numbers of type complex64, expected real"),
-        (np.zeros((256, 256), bool), "found numbers of type bool, expected real"),
-        (np.full((256, 256), "1"), "found numbers of type <U1, expected real"),
+        (np.zeros((100, 120)), r"the plane has shape \(100, 120\) and no axes; expected \(256, 256\)"),
+        (np.zeros(65536), r"the array has shape \(65536,\); expected \(256, 256\)"),
+        (np.zeros((3, 256, 256), np.uint8), "holds a stack of 3 planes; expected one"),
+        (np.zeros((256, 256), np.complex64), "the numbers have type complex64; expected real"),
+        (np.zeros((256, 256), bool), "the numbers have type bool; expected real"),
+        (np.full((256, 256), "1"), "the numbers have type <U1; expected real"),
         (np.zeros((256, 256), [("a", "f4")]), "expected real"),
-        (np.float64(3), r"found shape \(\), expected \(256, 256\)"),
+        (np.float64(3), r"the array has shape \(\); expected \(256, 256\)"),
         (np.zeros((0, 256)), "plane.npy: "),
     ],
 )
@@ -64,7 +64,7 @@ def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray, message: st
 
 def test_pickles_are_not_opened(tmp_path: Path) -> None:
     path = saved(tmp_path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"cannot be read as .npy"):
+    with pytest.raises(InputError, match=r"the .npy file cannot be read"):
         read_plane(path)
 
 
@@ -74,7 +74,7 @@ def test_truncated_files_are_refused(tmp_path: Path, length: int) -> None:
     content = path.read_bytes()
     assert len(content) == 524_416
     path.write_bytes(content[:length])
-    with pytest.raises(InputError, match="truncated, damaged"):
+    with pytest.raises(InputError, match="it is truncated, damaged"):
         read_plane(path)
 
 
@@ -97,20 +97,20 @@ def test_damaged_headers_are_refused_or_harmless(tmp_path: Path) -> None:
 def test_missing_empty_and_odd_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.npy: no such file"):
         read_plane(tmp_path / "nowhere.npy")
-    with pytest.raises(InputError, match="found a directory, expected a file"):
+    with pytest.raises(InputError, match="this is a directory; expected a file"):
         read_plane(tmp_path)
     empty = tmp_path / "empty.npy"
     empty.touch()
-    with pytest.raises(InputError, match="empty file"):
+    with pytest.raises(InputError, match="the file is empty"):
         read_plane(empty)
     text = tmp_path / "plane.npy"
     text.write_text("1 2 3\n")
-    with pytest.raises(InputError, match=r"begins with b'1 2 3\\n', expected a .npy plane or an HDF5 volume"):
+    with pytest.raises(InputError, match=r"begins with b'1 2 3\\n'; expected a .npy plane, an HDF5 volume"):
         read_plane(text)
     with pytest.raises(InputError, match=r"expected a .npy file"):
         read_npy(text)
 
 
-def test_a_plane_name_means_nothing_in_npy(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="plane without axes, so plane 'hk0' means nothing"):
+def test_npy_files_have_no_named_planes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the .npy file has no axes, so it has no plane hk0; remove the plane"):
         read_plane(saved(tmp_path, np.ones((256, 256))), "hk0")

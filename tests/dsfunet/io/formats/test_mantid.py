@@ -66,10 +66,10 @@ def in_data(name: str, values: Any, **attributes: Any) -> Callable[[h5py.Group],
 def test_planes_lie_where_their_names_say(tmp_path: Path, order: tuple[int, ...]) -> None:
     measured = check(write(tmp_path / "w.nxs", order))
     assert measured.sigma is not None and (measured.sigma == 3.0).all()
-    assert "UB matrix, taken without the 2 pi" in " ".join(measured.notes)
+    assert "UB matrix, which has no factor 2 pi" in " ".join(measured.notes)
     stored = ", ".join("hkl"[axis] for axis in order[::-1])
     assert f"array order in the file: [{stored}]" in measured.notes
-    assert "axes are edges of bins, so voxels lie between" in measured.notes
+    assert "the axes are bin edges, so voxel centres lie half-way between" in measured.notes
 
 
 def test_axes_named_by_what_they_run_along(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_scaled_and_turned_projection(tmp_path: Path) -> None:
     """[0,-2K,0] counts k in units of -2: bins at K / -2 are at K."""
     name = in_data("D1", edges(K / -2.0), long_name="[0,-2K,0]")
     measured = check(write(tmp_path / "w.nxs", change=name))
-    assert "D1 counts k in units of -2" in measured.notes
+    assert "D1 is k in units of -2" in measured.notes
 
 
 def projected(path: Path, matrix: np.ndarray, names: tuple[str, ...], half: int = 8) -> Path:
@@ -174,7 +174,7 @@ def test_a_projected_plane_is_refused(tmp_path: Path) -> None:
         in_data("D1", edges(K), long_name="[H,H,0]")(workspace)
 
     message = (
-        r"one bin thick, along \[1.0, -1.0, 0.0\] and \[1.0, 1.0, 0.0\] and \[0.0, 0.0, 1.0\] in h, k, l"
+        r"the workspace is one bin thick and runs along \[1.0, -1.0, 0.0\] and \[1.0, 1.0, 0.0\] and \[0.0, 0.0, 1.0\] in h, k, l"
     )
     with pytest.raises(InputError, match=message):
         read_plane(write(tmp_path / "w.nxs", change=change), "hk0")
@@ -190,7 +190,7 @@ def test_directions_in_one_plane_are_refused(tmp_path: Path) -> None:
         read_plane(path, "hk0")
 
 
-def test_w_matrix_where_names_say_nothing(tmp_path: Path) -> None:
+def test_w_matrix_is_used_if_names_give_no_direction(tmp_path: Path) -> None:
     def change(workspace: h5py.Group) -> None:
         for number in range(3):
             workspace[f"data/D{number}"].attrs["long_name"] = f"axis {number}"
@@ -212,7 +212,7 @@ def test_integrated_energy_is_left_out(tmp_path: Path) -> None:
     check(write(tmp_path / "w.nxs", change=change))
 
 
-def test_what_was_not_measured(tmp_path: Path) -> None:
+def test_missing_bins(tmp_path: Path) -> None:
     """Arrays are [l, k, h]; l = 1 is the last layer."""
 
     def change(workspace: h5py.Group) -> None:
@@ -260,13 +260,13 @@ def test_details_for_inspect(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (in_data("D0", edges(H)[:-2]), r"axis D0 \[H,0,0\] has 8 values: expected 9, or 10 edges of bins"),
-        (in_data("D2", edges(L) ** 3), r"axis D2 \[0,0,L\] from .*: expected evenly spaced values"),
-        (in_data("D1", edges(K), frame="QSample"), "workspace in the frame HKL, QSample: expected HKL"),
-        (in_data("D1", edges(K), long_name="[H,0,0]"), "axes l, h, h: expected each of h, k, l once"),
-        (in_data("mask", np.zeros(3, np.int8)), r"mask of shape \(3,\): expected \(5, 11, 9\)"),
-        (in_data("signal", np.zeros(7)), r"signal of shape \(7,\): expected a volume; SaveMD version 1"),
-        (in_data("signal", np.zeros((5, 11, 9), complex)), "dataset signal is of type complex128"),
+        (in_data("D0", edges(H)[:-2]), r"axis D0 \[H,0,0\] has 8 values; expected 9 centres or 10 bin edges"),
+        (in_data("D2", edges(L) ** 3), r"axis D2 \[0,0,L\] from .* is not evenly spaced; expected equal steps"),
+        (in_data("D1", edges(K), frame="QSample"), "the workspace is in the frame HKL, QSample; expected HKL"),
+        (in_data("D1", edges(K), long_name="[H,0,0]"), "the axes are l, h, h; expected each of h, k, l once"),
+        (in_data("mask", np.zeros(3, np.int8)), r"mask has shape \(3,\); expected \(5, 11, 9\)"),
+        (in_data("signal", np.zeros(7)), r"signal has shape \(7,\); expected a volume, save it again \(SaveMD version 1"),
+        (in_data("signal", np.zeros((5, 11, 9), complex)), "dataset signal has type complex128"),
         (in_data("D0", "edges"), r"MDHistoWorkspace/data lacks the axes D2, D1, D0"),
     ],
 )
@@ -277,9 +277,9 @@ def test_contradictions_are_refused(
         read_plane(write(tmp_path / "w.nxs", change=change), "hk0")
 
 
-def test_no_lattice_no_place(tmp_path: Path) -> None:
+def test_a_plane_without_a_unit_cell_is_refused(tmp_path: Path) -> None:
     def change(workspace: h5py.Group) -> None:
         del workspace["experiment0"]
 
-    with pytest.raises(InputError, match="the file has no unit cell, so a plane"):
+    with pytest.raises(InputError, match='the file has no unit cell; give one with --cell "a b c'):
         read_plane(write(tmp_path / "w.nxs", change=change), "hk0")

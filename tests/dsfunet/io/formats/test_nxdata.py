@@ -94,13 +94,13 @@ def test_a_default_that_is_no_volume_is_passed_over(tmp_path: Path) -> None:
     check(path)
 
 
-def test_a_default_that_makes_no_sense_is_not_replaced(tmp_path: Path) -> None:
+def test_an_invalid_default_is_not_replaced(tmp_path: Path) -> None:
     path = nxrefine(tmp_path / "a.nxs", "symm_transform")
     with h5py.File(path, "a") as file:
         file.copy("entry/symm_transform", "entry/transform")
         file["entry/symm_transform/Qh"][0] = -7.0
     with pytest.raises(
-        InputError, match="entry/symm_transform: axis Qh from -7 to 2: expected evenly spaced"
+        InputError, match="entry/symm_transform: axis Qh from -7 to 2 is not evenly spaced; expected equal"
     ):
         read_plane(path, "hk0")
 
@@ -118,7 +118,7 @@ def chess(path: Path, **attributes: Any) -> Path:
 def test_chess_with_and_without_attributes(tmp_path: Path) -> None:
     check(chess(tmp_path / "a.nxs", NX_class="NXdata", signal="counts", axes=["H", "K", "L"]))
     measured = check(chess(tmp_path / "b.nxs"))
-    assert any("does not say what runs along" in note for note in measured.notes)
+    assert any("does not say which axis runs along" in note for note in measured.notes)
 
 
 OLD_SPELLINGS = ("Ql:Qk:Qh", "[Ql,Qk,Qh]", "Ql,Qk,Qh", "Ql Qk Qh")
@@ -158,7 +158,7 @@ def simple(path: Path, signal: np.ndarray, axes: dict[str, np.ndarray], **attrib
 
 def test_edges_of_bins_are_told_from_centres(tmp_path: Path) -> None:
     simple(tmp_path / "a.nxs", volume(), {"h": edges(H), "k": K, "l": edges(L)}).close()
-    assert "axes are edges of bins, so voxels lie between" in check(tmp_path / "a.nxs").notes
+    assert "the axes are bin edges, so voxel centres lie half-way between" in check(tmp_path / "a.nxs").notes
 
 
 def test_axes_that_run_downwards(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_single_plane(tmp_path: Path, fixed: float | None) -> None:
     measured = read_plane(tmp_path / "a.nxs")
     assert measured.grid is not None and measured.grid.name.offset == (fixed or 0.0)
     np.testing.assert_array_equal(measured.intensity, volume()[:, :, 4])
-    assumed = any("does not say at which l the plane lies: l = 0 was assumed" in n for n in measured.notes)
+    assumed = any("does not give the l of the plane; l = 0 is assumed" in n for n in measured.notes)
     assert assumed == (fixed is None)
 
 
@@ -241,14 +241,14 @@ def test_where_a_unit_cell_may_be(tmp_path: Path, place: Callable[[h5py.Group], 
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"h": H**3, "k": K, "l": L}, "axis h from -8 to 8: expected evenly spaced values"),
-        ({"h": H[:5], "k": K, "l": L}, "axis h has 5 values: expected 9, or 10 edges of bins"),
+        ({"h": H**3, "k": K, "l": L}, "axis h from -8 to 8 is not evenly spaced; expected equal steps"),
+        ({"h": H[:5], "k": K, "l": L}, "axis h has 5 values; expected 9 centres or 10 bin edges"),
         ({"h": H, "q": K, "l": L}, "dimension 1 of the array of shape .* is none of h, k, l"),
-        ({"h": H, "k": K * np.nan, "l": L}, "axis k: expected finite numbers"),
-        ({"h": H, "Qh": K, "l": L}, "axes h, h, l: expected each of h, k, l once"),
+        ({"h": H, "k": K * np.nan, "l": L}, "axis k is empty or not finite; expected finite numbers"),
+        ({"h": H, "Qh": K, "l": L}, "the axes are h, h, l; expected each of h, k, l once"),
     ],
 )
-def test_axes_that_make_no_sense(tmp_path: Path, axes: dict[str, np.ndarray], message: str) -> None:
+def test_invalid_axes_are_refused(tmp_path: Path, axes: dict[str, np.ndarray], message: str) -> None:
     simple(tmp_path / "a.nxs", volume(), axes).close()
     with pytest.raises(InputError, match=f"e/d: {message}"):
         read_plane(tmp_path / "a.nxs", "hk0")
@@ -257,7 +257,7 @@ def test_axes_that_make_no_sense(tmp_path: Path, axes: dict[str, np.ndarray], me
 def test_axes_in_other_units(tmp_path: Path) -> None:
     with simple(tmp_path / "a.nxs", volume(), {"Qh": H, "Qk": K, "Ql": L}) as file:
         file["e/d/Qh"].attrs["units"] = "1/angstrom"
-    with pytest.raises(InputError, match="axis Qh in 1/angstrom: expected reciprocal-lattice units"):
+    with pytest.raises(InputError, match="axis Qh is in 1/angstrom; expected reciprocal-lattice units"):
         read_plane(tmp_path / "a.nxs", "hk0")
 
 
@@ -301,7 +301,7 @@ def result(shape: tuple[int, int], grid: PlaneGrid | None) -> Result:
 
 
 def test_a_result_can_be_factorised_again(tmp_path: Path) -> None:
-    """Its default plot is the form factor; what is read is the plane that was measured, where it was."""
+    """The default plot of a result is the form factor, but reading it gives the measured plane with its axes."""
     cell = Cell(*CELL)
     grid = PlaneGrid(cell, parse_plane_name("h 1.5 l"), np.linspace(-3, 3, 30), np.linspace(2, -2, 21))
     written = result((30, 21), grid)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.io import open_volume, read_plane
+from dsfunet.io import open_volume, parse_plane, read_plane
 from dsfunet.physics import Cell
 
 SHAPE = (9, 11, 5)
@@ -18,7 +18,7 @@ CELL = (6.0, 7.0, 8.0, 90.0, 100.0, 90.0)
 
 
 def volume() -> np.ndarray:
-    """data[h, k, l] = 100 h + 10 k + l, a value that tells every voxel's place."""
+    """data[h, k, l] = 100 h + 10 k + l, a value that encodes the place of every voxel."""
     h, k, l = (low + step * np.arange(n) for low, step, n in zip(LOWER, STEPS, SHAPE, strict=True))  # noqa: E741
     return 100 * h[:, None, None] + 10 * k[:, None] + l
 
@@ -71,11 +71,11 @@ def test_cartesian_plane_of_an_oblique_grid(tmp_path: Path) -> None:
     assert "rows h from -2 to 2 (9 pixels)" in grid.describe() and "2 pi" in grid.describe()
 
 
-def test_nearest_layer_is_taken_and_told(tmp_path: Path) -> None:
+def test_the_nearest_layer_is_used_with_a_note(tmp_path: Path) -> None:
     measured = read_plane(write(tmp_path / "v.h5"), "h k 0.96")
     assert measured.grid is not None and measured.grid.name.offset == 1.0
     assert measured.intensity[4, 5] == 1.0
-    assert measured.notes == ("plane h k 0.96: the nearest layer was taken, l = 1",)
+    assert measured.notes == ("plane h k 0.96: the nearest layer, l = 1, is used",)
 
 
 def test_float32_limits_do_not_blur_the_name(tmp_path: Path) -> None:
@@ -90,9 +90,19 @@ def test_float32_limits_do_not_blur_the_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["hk2", "hk-1.3", "hk100", "h k 0.94"])
-def test_planes_outside_say_what_there_is(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"v.h5: plane .*: the volume holds l = -1 to 1 in steps of 0.5"):
+def test_planes_outside_are_refused_with_the_layers_there_are(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"v.h5: plane .*: the volume has no such layer; choose one with l = -1 to 1 in steps of 0.5"):
         read_plane(write(tmp_path / "v.h5"), name)
+
+
+def test_planes_may_be_given_as_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.h5")
+    for text in ("hk1", "hhl"):
+        by_text, by_name = read_plane(path, text), read_plane(path, parse_plane(text))
+        np.testing.assert_array_equal(by_text.intensity, by_name.intensity)
+        assert by_text.grid is not None and by_name.grid is not None and by_text.grid.name == by_name.grid.name
+    with pytest.raises(InputError, match="^plane 'kh1': this is not the name of a plane"):
+        read_plane(path, "kh1")
 
 
 def test_without_a_name_examples_are_given(tmp_path: Path) -> None:
@@ -106,9 +116,9 @@ def test_a_single_layer_needs_no_name(tmp_path: Path, data: np.ndarray) -> None:
     measured = read_plane(path)
     assert measured.grid is not None and str(measured.grid.name) == "h k 0.5"
     np.testing.assert_array_equal(measured.intensity, volume()[:, :, 3])
-    with pytest.raises(InputError, match=r"one voxel thick along l, expected a plane such as 'h k 0.5'"):
+    with pytest.raises(InputError, match=r"one voxel thick along l; expected a plane such as 'h k 0.5'"):
         read_plane(path, "h0l")
-    with pytest.raises(InputError, match=r"the volume holds l = 0.5 alone"):
+    with pytest.raises(InputError, match=r"the volume has no such layer; choose one with l = 0.5$"):
         read_plane(path, "hk2")
 
 
@@ -146,7 +156,7 @@ def test_raw_counts_of_another_shape(tmp_path: Path) -> None:
         tmp_path / "raw.h5", ("data",), rebinned_data=volume(), number_of_pixels_rebinned=np.ones((2, 2, 2))
     )
     with pytest.raises(
-        InputError, match=r"number_of_pixels_rebinned of shape \(2, 2, 2\): expected \(9, 11, 5\)"
+        InputError, match=r"number_of_pixels_rebinned has shape \(2, 2, 2\); expected \(9, 11, 5\)"
     ):
         read_plane(path, "hk1")
 
@@ -184,7 +194,7 @@ def test_discus_transposed_section(tmp_path: Path) -> None:
 def test_discus_oblique_section_is_refused(tmp_path: Path) -> None:
     path = discus_section(tmp_path / "d.h5", step_sizes_abs=np.array([0.5, 0.5, 0]))
     with pytest.raises(
-        InputError, match=r"step_sizes_abs is \[0.5, 0.5, 0.0\]: expected steps along h, k and l"
+        InputError, match=r"step_sizes_abs is \[0.5, 0.5, 0.0\]; expected a step along one of h, k and l"
     ):
         read_plane(path)
 
@@ -192,14 +202,14 @@ def test_discus_oblique_section_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ((1, 1, 1, 90, 90, 90), "stands for no cell"),
-        ((0, 0, 0, 0, 0, 0), "makes no sense"),
+        ((1, 1, 1, 90, 90, 90), "which is a placeholder"),
+        ((0, 0, 0, 0, 0, 0), "is not a valid cell"),
         ((5, 5, 5, 10, 10, 100), "do not close a cell"),
-        ((5, np.nan, 5, 90, 90, 90), "makes no sense"),
+        ((5, np.nan, 5, 90, 90, 90), "is not a valid cell"),
     ],
 )
-def test_cells_that_make_no_sense(tmp_path: Path, cell: tuple[float, ...], message: str) -> None:
-    with pytest.raises(InputError, match=f"{message}.*cannot be placed in reciprocal space"):
+def test_invalid_cells_are_refused(tmp_path: Path, cell: tuple[float, ...], message: str) -> None:
+    with pytest.raises(InputError, match=f'{message}.*; give one with --cell "a b c'):
         read_plane(write(tmp_path / "v.h5", unit_cell=np.array(cell, float)), "hk0")
     path = write(tmp_path / "w.h5", unit_cell=np.array(cell, float), data=np.full((256, 256, 3), 2.0))
     measured = read_plane(path, "hk-1")
@@ -210,21 +220,21 @@ def test_cells_that_make_no_sense(tmp_path: Path, cell: tuple[float, ...], messa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"is_direct": True}, "is_direct is true, a map in real space"),
+        ({"is_direct": True}, "is_direct is true, so the file is a map in real space"),
         ({"is_direct": np.int32(257)}, "is_direct is true"),
-        ({"data": np.zeros((2, 3, 4, 5))}, r"data of shape \(2, 3, 4, 5\): expected a volume"),
-        ({"data": np.zeros(7)}, r"data of shape \(7,\): expected a volume"),
-        ({"data": np.zeros(SHAPE, complex)}, "dataset data is of type complex128: expected real numbers"),
+        ({"data": np.zeros((2, 3, 4, 5))}, r"data has shape \(2, 3, 4, 5\); expected a volume"),
+        ({"data": np.zeros(7)}, r"data has shape \(7,\); expected a volume"),
+        ({"data": np.zeros(SHAPE, complex)}, "dataset data has type complex128; expected real numbers"),
         ({"data": np.zeros((0, 3, 4))}, "no voxels along h"),
-        ({"data": h5py.Empty("f8")}, "dataset data is of type float64"),
-        ({"lower_limits": np.zeros(2)}, r"dataset lower_limits is \[0.0, 0.0\]: expected 3 finite numbers"),
+        ({"data": h5py.Empty("f8")}, "dataset data has type float64"),
+        ({"lower_limits": np.zeros(2)}, r"dataset lower_limits is \[0.0, 0.0\]; expected 3 finite numbers"),
         ({"lower_limits": np.array([0, 0, np.nan])}, "lower_limits .*expected 3 finite numbers"),
-        ({"step_sizes": np.zeros(3)}, "volume axis h: begins at -2.0 with step 0.0"),
-        ({"step_sizes": "fine"}, "dataset step_sizes is of type object: expected real numbers"),
-        ({"unit_cell": np.ones(5)}, "dataset unit_cell is .*: expected 6"),
-        ({"drop": ("step_sizes",)}, "dataset step_sizes is missing: expected a Yell 1.0 volume"),
+        ({"step_sizes": np.zeros(3)}, "axis h of the volume begins at -2.0 with step 0.0"),
+        ({"step_sizes": "fine"}, "dataset step_sizes has type object; expected real numbers"),
+        ({"unit_cell": np.ones(5)}, "dataset unit_cell is .*; expected 6"),
+        ({"drop": ("step_sizes",)}, "dataset step_sizes is missing; expected a Yell 1.0 volume"),
         ({"drop": ("lower_limits",)}, "dataset lower_limits is missing"),
-        ({"drop": ("unit_cell",)}, "the file has no unit_cell"),
+        ({"drop": ("unit_cell",)}, "the file has no unit cell; give one with --cell"),
         ({"drop": ("data",)}, "dataset rebinned_data is missing"),
     ],
 )
@@ -244,7 +254,7 @@ def test_other_hdf5_files_are_named(tmp_path: Path) -> None:
         file["notes"] = "x"
     with pytest.raises(
         InputError,
-        match=r"HDF5 file with entry, notes at its root, expected a .*, or a Yell 1.0 volume .*NXdata",
+        match=r"the HDF5 file has entry, notes at its root; expected a .*, or a Yell 1.0 volume .*NXdata",
     ):
         read_plane(path, "hk0")
 
@@ -275,7 +285,7 @@ def test_truncated_files_are_refused(tmp_path: Path, fraction: float) -> None:
     path = write(tmp_path / "v.h5", data=np.zeros((40, 40, 40)))
     content = path.read_bytes()
     path.write_bytes(content[: max(8, int(len(content) * fraction))])
-    with pytest.raises(InputError, match=r"v.h5: HDF5 file that cannot be read, truncated or damaged"):
+    with pytest.raises(InputError, match=r"v.h5: the HDF5 file cannot be read; it is truncated or damaged"):
         read_plane(path, "hk0")
 
 
@@ -321,7 +331,7 @@ def test_metric_tensor_where_there_is_no_cell(tmp_path: Path) -> None:
     np.testing.assert_allclose(measured.cell.parameters, CELL, rtol=1e-9)
 
 
-def test_metric_tensor_that_agrees_says_nothing(tmp_path: Path) -> None:
+def test_metric_tensor_that_agrees_gives_no_note(tmp_path: Path) -> None:
     measured = read_plane(write(tmp_path / "v.h5", metric_tensor=metric(*CELL)), "hk0")
     assert measured.cell == Cell(*CELL) and measured.notes == ()
 
@@ -330,11 +340,11 @@ def test_axes_of_a_transformed_cell(tmp_path: Path) -> None:
     """Meerkat's unit_cell_transform_matrix: the axes and metric_tensor are transformed, unit_cell is not."""
     measured = read_plane(write(tmp_path / "v.h5", metric_tensor=metric(12, 7, 8, 90, 100, 90)), "hk0")
     assert measured.cell is not None and measured.cell.a == pytest.approx(12)
-    assert "unit_cell is not the cell of metric_tensor" in measured.notes[0]
+    assert "unit_cell disagrees with metric_tensor" in measured.notes[0]
 
 
-def test_axes_on_an_orthonormal_basis_are_no_indices(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the axes count 1/Angstrom and are not h, k, l, so a plane"):
+def test_axes_on_an_orthonormal_basis_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="so the axes are in 1/Angstrom and not h, k, l of a cell; give one with --cell"):
         read_plane(write(tmp_path / "v.h5", metric_tensor=np.eye(3)), "hk0")
 
 
