@@ -236,9 +236,9 @@ def table(results: dict[str, dict[str, dict[str, list[float]]]], planes: int) ->
         "",
         f"`python -m benchmarks.ranges`: every row has the same {planes} layers of simulated crystals, of species not"
         f" in the training data, without gaps or noise, on {describe_machine()}. Errors are mean squared errors in"
-        " spread space: median, mean over the planes. True and predicted component are both normalised over the pixels that"
-        " count. *Flat* is the median error of the best constant prediction; a prediction is useless unless its error"
-        " is well below that. *Accepted* is the share of planes whose lattice-mode result was accepted.",
+        " spread space: median, mean over the planes. True and predicted component are both normalised over the pixels"
+        " that count. *Flat* is the median error of the best constant prediction; a prediction is useless unless its"
+        " error is well below that. *Accepted* is the share of planes whose lattice-mode result was accepted.",
     ]
     for group, group_results in results.items():
         lines += [

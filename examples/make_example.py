@@ -130,7 +130,7 @@ def write_nexus(path: Path, layers: npt.NDArray[np.float32]) -> None:
 
 
 def write_molecules(folder: Path) -> list[Path]:
-    """Write both molecules as XYZ in the crystal's axes (a along x, b in the xy plane), for compare, scan and refine."""
+    """Write both molecules as XYZ files for compare, scan and refine, with a along x and b in the xy plane."""
     paths = []
     for name, molecule in zip(("p_cresol", "benzene"), example_molecules(), strict=True):
         atoms = [

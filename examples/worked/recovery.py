@@ -31,8 +31,8 @@ from examples.worked.crystals import Crystal, all_crystals
 from examples.worked.torsion import near_minimum
 
 ComponentSource = Literal["shown", "networks", "lattice", "truth"]
-"""Source of the components: the result as `dsfunet factorize` gives it (shown), the networks alone, lattice mode whether
-accepted or not, or the true I_FF as a control."""
+"""Source of the components: the result as `dsfunet factorize` gives it (shown), the networks alone, lattice mode
+whether accepted or not, or the true I_FF as a control."""
 
 SPECIES_KNOWN = "species known"
 """Name of the method of `dsfunet refine --model`: divide the measured plane by the species' I_FF and refine B."""
@@ -45,8 +45,8 @@ METHODS: dict[str, tuple[ComponentSource, FitTo]] = {
     SPECIES_KNOWN: ("shown", "measured"),
 }
 """Methods to obtain Warren-Cowley parameters: source of the components, and value of `dsfunet refine --fit-to`. The
-default divides the plane by the networks' I_FF, "lattice, measured" by the I_FF that lattice mode has corrected, and the
-last method by the I_FF of the species."""
+default divides the plane by the networks' I_FF, "lattice, measured" by the I_FF that lattice mode has corrected, and
+the last method by the I_FF of the species."""
 
 EXCLUDE_BELOW = 0.05
 
