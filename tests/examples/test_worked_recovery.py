@@ -1,4 +1,4 @@
-"""Pulls, the torsion, and the command: two seeds of everything."""
+"""Pulls, the torsion and the command, with two seeds each."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from examples.worked.torsion import near_minimum
 
 
 def plane_of(crystal: Crystal) -> Result:
-    """A result whose components say nothing."""
+    """Return a result with meaningless components."""
     empty = np.full(crystal.grid.shape, 0.5, np.float32)
     counts = crystal.expected_counts.astype(np.float32)
     return Result(counts, empty, empty, empty, empty, crystal.mask, crystal.grid)
