@@ -105,8 +105,8 @@ CONCLUSIONS = (
     f" around a smaller plane, and of at most {LARGEST_SQUARE:g}; the rest of a larger plane is left out unless you ask"
     f" for all of it. Planes with a half side below {SMALLEST_REACH:g} or with fewer than {FEWEST_PIXELS} measured"
     " pixels are refused. A square off the centre costs little, so one quadrant of a wide plane can be factorised"
-    " alone. With larger cells the networks' own short-range order fails first and lattice mode last. These planes are sampled"
-    " at points, however, while the pixels of a detector and of a resampled grid have a width.",
+    " alone. With larger cells the networks' own short-range order fails first and lattice mode last. These planes are"
+    " sampled at points, however, while the pixels of a detector and of a resampled grid have a width.",
 )
 
 
@@ -235,10 +235,10 @@ def table(results: dict[str, dict[str, dict[str, list[float]]]], planes: int) ->
         "# On which planes the shipped networks are reliable",
         "",
         f"`python -m benchmarks.ranges`: every row has the same {planes} layers of simulated crystals, of species not"
-        f" in the training data, without gaps or noise, on {describe_machine()}. Errors are mean squared errors in spread"
-        " space: median, mean over the planes. True and predicted component are both normalised over the pixels that"
-        " count. *Flat* is the median error of the best constant prediction; a prediction is useless unless its error"
-        " is well below that. *Accepted* is the share of planes whose lattice-mode result was accepted.",
+        f" in the training data, without gaps or noise, on {describe_machine()}. Errors are mean squared errors in"
+        " spread space: median, mean over the planes. True and predicted component are both normalised over the pixels"
+        " that count. *Flat* is the median error of the best constant prediction; a prediction is useless unless its"
+        " error is well below that. *Accepted* is the share of planes whose lattice-mode result was accepted.",
     ]
     for group, group_results in results.items():
         lines += [

@@ -1,7 +1,7 @@
-"""Draws docs/screen.png: what two commands say of the example volume, as it stands on a terminal.
+"""Draw docs/screen.png: the output of two commands on the example volume, as on a terminal.
 
-The commands are run, in a folder of their own, and what they print is drawn as it is, wrapped at the width of the
-window. Run it, on a machine that does nothing else, as `python -m examples.draw_screen`.
+The commands run in a temporary folder, and their output is drawn unchanged, wrapped at the width of the window. Run
+`python -m examples.draw_screen` on an otherwise idle machine, because the output includes times.
 """
 
 import os
@@ -27,18 +27,18 @@ COMMANDS = (
 )
 COLUMNS = 118
 LABEL_COLUMNS = 11
-"""Width of what stands before the text of a line, such as `lattice`."""
+"""Number of columns for the label at the start of a line, such as `lattice`."""
 
 BACKGROUND, TEXT, LABEL, PROMPT = "#16181d", "#d8dbe2", "#7fb4e6", "#8fcf8a"
 FONT_PIXELS, MARGIN, LINE_PIXELS = 15, 18, 21
-"""Font, margin and distance of lines [pixels]."""
+"""Font size, margin and line spacing [pixels]."""
 
 
 def run_command(command: str, folder: Path) -> list[str]:
-    """What a command prints when it is run in a folder.
+    """Run a command in a folder and return the lines it prints.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the command failed.
     """
     program, *words = command.split()
     assert program == "dsfunet"
@@ -57,13 +57,13 @@ def run_command(command: str, folder: Path) -> list[str]:
 
 
 def wrap_line(line: str) -> list[str]:
-    """A line of output in pieces that the window holds, its text below its text."""
+    """Wrap a line of output at the width of the window, with the continuation aligned to the text."""
     return textwrap.wrap(line, COLUMNS, subsequent_indent=" " * LABEL_COLUMNS) or [""]
 
 
 def draw(screen: Sequence[str]) -> Image.Image:
-    """Lines on a dark window; what begins with $ is a command, and labels stand out."""
-    # The font that comes with matplotlib, so that the picture is the same wherever it is made.
+    """Draw lines of text on a dark window; lines that begin with $ are commands, and labels have their own colour."""
+    # Use the font that comes with matplotlib, so that the picture is the same on every machine.
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     font = ImageFont.truetype(str(folder / "DejaVuSansMono.ttf"), FONT_PIXELS)
     column = font.getlength("m")
@@ -80,7 +80,7 @@ def draw(screen: Sequence[str]) -> Image.Image:
 
 
 def main() -> None:
-    """Run the commands and write the picture, whole or not at all."""
+    """Run the commands and write the picture, completely or not at all."""
     screen: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

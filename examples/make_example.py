@@ -1,16 +1,15 @@
-"""Makes the volume that `make demo` factorises, from the checkout's own simulator, in two layouts that users have.
+"""Simulate the volume that `make demo` factorises, and write it in two file formats.
 
-A crystal of p-cresol and benzene (species no shipped weights were trained on) half and half on a hexagonal lattice,
-c unique. Unlike neighbours are preferred in the ab plane and columns along c know nothing of one another, so diffuse
-honeycombs surround the Bragg positions. Layers l = 0, 1/2 and 1 on a grid along the crystal's axes, oblique as such
-grids are, with counting noise and with what a Pilatus 2M did not see as NaN.
+The crystal has equal amounts of p-cresol and benzene on a hexagonal lattice with c unique. Neither species is in the
+training data of the shipped weights. In the ab plane unlike neighbours are preferred, and there is no correlation
+along c, so diffuse honeycombs surround the Bragg positions. The volume has the layers l = 0, 1/2 and 1 on a grid along
+the crystal's axes, which is oblique, with counting noise. Pixels that a Pilatus 2M does not measure are NaN.
 
-cresol_benzene.h5 is Yell 1.0, kept as [h, k, l]; cresol_benzene.nxs is NeXus as NXRefine writes a transform, kept as
-[Ql, Qk, Qh] with an array of coordinates along each axis. Both hold the same numbers, and give the same planes.
+cresol_benzene.h5 is in the format Yell 1.0, stored as [h, k, l]. cresol_benzene.nxs is NeXus, as NXRefine writes a
+transform, stored as [Ql, Qk, Qh] with an array of coordinates along each axis. Both have the same numbers and give the
+same planes. p_cresol.xyz and benzene.xyz are the two species in their orientation in the crystal.
 
-p_cresol.xyz and benzene.xyz are the two species as they lie in it.
-
-Run it as `python -m examples.make_example`; the same seed gives the same files.
+Run `python -m examples.make_example`; the same seed gives the same files.
 """
 
 from pathlib import Path
@@ -43,11 +42,11 @@ LARGEST_Q_INV_ANGSTROM = 6.9
 SEED = 7
 
 ALPHA_OF_SHELL = {1: -0.2, 3: 0.1, 4: -0.03}
-"""Warren-Cowley parameters by squared length of the in-plane vector [a^2]: neighbours at a, sqrt(3) a, 2 a."""
+"""Warren-Cowley parameters by squared length of the in-plane vector [a^2], for neighbours at a, sqrt(3) a and 2 a."""
 
 
 def example_alphas() -> npt.NDArray[np.float64]:
-    """The alphas of the example, (11, 11, 11), six-fold about c and zero out of the ab plane."""
+    """Return the alphas of the example (11, 11, 11), six-fold about c and zero outside the ab plane."""
     alphas = np.zeros(ALPHA_SHAPE)
     i, j = np.indices(ALPHA_SHAPE[:2]) - MAX_INDEX
     squared_length = i**2 + j**2 - i * j  # gamma = 120 degrees
@@ -57,8 +56,8 @@ def example_alphas() -> npt.NDArray[np.float64]:
 
 
 def example_molecules() -> tuple[Molecule, Molecule]:
-    """p-Cresol and benzene lying flat in the ab plane (the catalogue has them flat on b)."""
-    # A quarter turn about x: y to z, z to -y.
+    """Return p-cresol and benzene lying flat in the ab plane; in the catalogue their normal is b."""
+    # A quarter turn about x takes y to z and z to -y.
     turn = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
     catalogue = {species.name: species for species in load_catalogue()}
     first, second = catalogue["p_cresol"], catalogue["benzene"]
@@ -69,7 +68,7 @@ def example_molecules() -> tuple[Molecule, Molecule]:
 
 
 def layer_plane(offset: float) -> Plane:
-    """The pixels of one layer h k `offset` on the file's oblique grid."""
+    """Return the pixel positions of the layer h k `offset` on the oblique grid of the file."""
     step = 2 * LARGEST_INDEX / (PIXELS_ALONG_AXIS - 1)
     reciprocal = CELL.reciprocal
     shape = (PIXELS_ALONG_AXIS, PIXELS_ALONG_AXIS)
@@ -77,7 +76,7 @@ def layer_plane(offset: float) -> Plane:
 
 
 def simulate_layers() -> npt.NDArray[np.float32]:
-    """Counts of all layers, (h, k, l), NaN where nothing was measured."""
+    """Simulate the counts of all layers, (h, k, l), with NaN where nothing is measured."""
     rng = np.random.default_rng(SEED)
     layers = []
     for offset in LAYERS:
@@ -95,7 +94,7 @@ def simulate_layers() -> npt.NDArray[np.float32]:
 
 
 def write_yell(path: Path, layers: npt.NDArray[np.float32]) -> None:
-    """The volume as Yell 1.0 and Meerkat have it: limits and steps, [h, k, l]."""
+    """Write the volume in the format of Yell 1.0 and Meerkat: limits, steps and data [h, k, l]."""
     step = 2 * LARGEST_INDEX / (PIXELS_ALONG_AXIS - 1)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file["format"] = "Yell 1.0"
@@ -107,7 +106,7 @@ def write_yell(path: Path, layers: npt.NDArray[np.float32]) -> None:
 
 
 def write_nexus(path: Path, layers: npt.NDArray[np.float32]) -> None:
-    """The volume as NXRefine has a transform: NXdata over [Ql, Qk, Qh], the cell with the sample; no other file."""
+    """Write the volume as an NXRefine transform: NXdata over [Ql, Qk, Qh] in one file, with the cell in the sample."""
     in_plane = np.linspace(-LARGEST_INDEX, LARGEST_INDEX, PIXELS_ALONG_AXIS)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry"})
@@ -131,7 +130,7 @@ def write_nexus(path: Path, layers: npt.NDArray[np.float32]) -> None:
 
 
 def write_molecules(folder: Path) -> list[Path]:
-    """Both molecules as XYZ, in the crystal's axes (a along x, b in the xy plane), for compare, scan and refine."""
+    """Write both molecules as XYZ files for compare, scan and refine, with a along x and b in the xy plane."""
     paths = []
     for name, molecule in zip(("p_cresol", "benzene"), example_molecules(), strict=True):
         atoms = [
@@ -146,7 +145,7 @@ def write_molecules(folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Simulate the volume and write it twice, and both molecules, each file whole or not at all."""
+    """Simulate the volume, and write it in both formats together with both molecules."""
     layers = simulate_layers()
     for path, write in ((YELL, write_yell), (NEXUS, write_nexus)):
         write(path, layers)

@@ -23,8 +23,10 @@ def build_parser() -> Parser:
         prog="python -m simulate",
         description="Simulate planes of diffuse scattering with known components. Other commands, each with its own"
         " --help: "
-        + "; ".join(f"`python -m simulate {name}`: {_first_line(COMMANDS[name])}" for name in COMMANDS)
-        + f"; `python -m simulate {VIOLATIONS}`: {_first_line(make_violations)}",
+        + "; ".join(
+            f"`python -m simulate {name}`: {_first_line(function).rstrip('.')}"
+            for name, function in (*COMMANDS.items(), (VIOLATIONS, make_violations))
+        ),
     )
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
     parser.add_class_arguments(Recipe)

@@ -1,4 +1,4 @@
-"""Data that tests of all three packages share, made on the spot: nothing is downloaded or checked in."""
+"""Data shared by the tests of all three packages. It is made when needed; nothing is downloaded or checked in."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def tiny_recipe() -> "Recipe":
-    """Few planes, but real ones: all the recipe's ways of drawing, small Monte Carlo lattices, no Debye-Waller."""
+    """A few full-size planes that use most options of the recipe, with small Monte Carlo lattices and B = 0."""
     from simulate.correlations.monte_carlo import MonteCarloRecipe
     from simulate.recipe import Counts, Recipe
 
@@ -33,7 +33,7 @@ def tiny_recipe() -> "Recipe":
 
 @pytest.fixture(scope="session")
 def tiny_store(tiny_recipe: "Recipe", tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two finished stores, train.zarr of 12 planes and validation.zarr of 8: not to be written to."""
+    """A folder with two finished stores, train.zarr of 12 planes and validation.zarr of 8. Do not write to it."""
     from simulate.stores.writer import simulate
 
     folder = tmp_path_factory.mktemp("tiny_store")

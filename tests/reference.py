@@ -1,4 +1,4 @@
-"""Slow, obvious float64 twins of `dsfunet.physics`: every atom, every lattice vector, one point of Q at a time.
+"""Slow and simple float64 references for `dsfunet.physics`: every atom, every lattice vector, one point of Q at a time.
 
 Nothing here knows that a plane is affine or that a phase separates. Cells come from gemmi, scattering factors
 from gemmi's IT92 coefficients at the very |Q| of each point. At the end are the planes, pixels and alphas on
@@ -38,7 +38,7 @@ def reference_q(
 
 
 def reference_scattering_factor(element: str, q: Array) -> Array:
-    """IT92 factor [electrons] of one element at every point of Q (points, 3), one call a point."""
+    """IT92 factor [electrons] of one element at every point of Q (points, 3), with one call per point."""
     coefficients = gemmi.Element(element).it92
     assert coefficients is not None
     return np.array(
@@ -77,7 +77,7 @@ def reference_short_range_order(alphas: npt.NDArray[np.floating], direct: Array,
 
 
 def random_alphas(seed: int) -> Array:
-    """A full set (11, 11, 11) without any symmetry but inversion, none of it zero, some of it negative."""
+    """A full set (11, 11, 11) with inversion symmetry only; no value is zero, and some are negative."""
     rng = np.random.default_rng(seed)
     index = np.indices((11, 11, 11)) - 5
     alphas = rng.normal(size=(11, 11, 11)) * np.exp(-0.6 * np.linalg.norm(index, axis=0))
@@ -93,7 +93,7 @@ def oblique_plane(seed: int = 0, shape: tuple[int, int] = (256, 256)) -> Plane:
 
 
 def some_pixels(shape: tuple[int, int], count: int = 200, seed: int = 1) -> list[tuple[int, int]]:
-    """Pixels at random, with the corners and the centre."""
+    """Random pixels, plus the corners and the centre."""
     n, m = shape
     rng = np.random.default_rng(seed)
     drawn = zip(rng.integers(n, size=count).tolist(), rng.integers(m, size=count).tolist(), strict=True)
@@ -101,5 +101,5 @@ def some_pixels(shape: tuple[int, int], count: int = 200, seed: int = 1) -> list
 
 
 def at(picture: Array, pixels: list[tuple[int, int]]) -> Array:
-    """Values of a picture at some pixels."""
+    """Values of an image at some pixels."""
     return np.array([picture[pixel] for pixel in pixels])

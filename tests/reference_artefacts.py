@@ -1,4 +1,4 @@
-"""The slow twin of `simulate.artefacts.rotation_scan.measured_mask`: turn the crystal in small steps."""
+"""Slow reference for `simulate.artefacts.rotation_scan.measured_mask`: rotate the crystal in small steps."""
 
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ def excess(q_start: Array, omega: Array, wave_number: float) -> Array:
 
 
 def lands(diffracted: Array, geometry: ScanGeometry) -> bool:
-    """Whether one diffracted beam, shape (3,), is recorded: every shadow and module looked at in turn."""
+    """Return whether one diffracted beam, shape (3,), is recorded: test every shadow and module in turn."""
     if diffracted[2] > 0:
         x, y = diffracted[:2] / diffracted[2]
         radius, azimuth = np.hypot(x, y), np.arctan2(y, x)
@@ -65,7 +65,7 @@ def lands(diffracted: Array, geometry: ScanGeometry) -> bool:
 def measured_mask(
     origin: Array, step_u: Array, step_v: Array, shape: tuple[int, int], geometry: ScanGeometry
 ) -> Mask:
-    """As the compiled one: True where measured, shape `shape`."""
+    """Return the same as the compiled function: True where measured, shape `shape`."""
     wave_number = 2 * np.pi / geometry.wavelength_angstrom
     measured = np.zeros(shape[0] * shape[1], dtype=np.bool_)
     i, j = (index.reshape(-1, 1) for index in np.indices(shape))

@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the short-range-order parts of the simulator."""
+"""Slow and simple references for the short-range-order parts of the simulator."""
 
 from itertools import product
 
@@ -9,7 +9,7 @@ _WORD = 1 << 64
 
 
 def reference_alphas(occupation: npt.NDArray[np.int8], reach: int = 5) -> npt.NDArray[np.float64]:
-    """Warren-Cowley parameters by counting: P_v^{AB} is the share of A that have B at v (equation 4)."""
+    """Count Warren-Cowley parameters: P_v^{AB} is the share of A that have B at v (equation 4)."""
     edge = 2 * reach + 1
     alphas = np.empty((edge, edge, edge))
     share_b = 1.0 - occupation.mean()
@@ -21,14 +21,14 @@ def reference_alphas(occupation: npt.NDArray[np.int8], reach: int = 5) -> npt.ND
 
 
 class ReferenceSplitMix64:
-    """SplitMix64 (Steele, Lea & Flood 2014) in whole numbers of any size."""
+    """SplitMix64 (Steele, Lea & Flood 2014) with Python's unlimited integers."""
 
     def __init__(self, seed: int) -> None:
         """Start from a seed below 2^64."""
         self.state = seed
 
     def draw_below(self, bound: int) -> int:
-        """Next integer in [0, bound): the upper half of the next word, scaled."""
+        """Return the next integer in [0, bound): the scaled upper half of the next word."""
         self.state = (self.state + 0x9E3779B97F4A7C15) % _WORD
         mixed = self.state
         mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % _WORD
@@ -39,7 +39,7 @@ class ReferenceSplitMix64:
 def reference_pairs(
     occupation: npt.NDArray[np.int8], vectors: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Number of AA pairs along each of some vectors (k, 3) of a periodic lattice (k,)."""
+    """Count the AA pairs (k,) along each of the vectors (k, 3) of a periodic lattice."""
     wide = occupation.astype(np.int64)
     return np.array([np.sum(wide * np.roll(wide, vector, axis=(0, 1, 2))) for vector in vectors.tolist()])
 
@@ -53,7 +53,7 @@ def reference_order(
     max_attempts: int,
     seed: int,
 ) -> tuple[npt.NDArray[np.int8], bool]:
-    """The swaps of `simulate.correlations.monte_carlo_kernel`, counting every pair of the lattice at each attempt."""
+    """Run the swaps of `simulate.correlations.monte_carlo_kernel`, counting all pairs at each attempt."""
     random = ReferenceSplitMix64(seed)
     sites = list(range(n**3))
     for last in range(n**3 - 1, 0, -1):

@@ -1,1 +1,1 @@
-"""Worked examples: three crystals whose truth is known, from the measured plane to numbers with error bars."""
+"""Worked examples: three simulated crystals, from the measured plane to parameters with error bars."""

@@ -1,7 +1,7 @@
-"""`python -m examples.worked --out example`: three crystals, measured, taken apart, refined and held against the truth.
+"""`python -m examples.worked --out example`: simulate, factorise and refine three crystals, and compare with the truth.
 
-Writes tables.md, numbers.json, the figures and, for use with `dsfunet refine`, `compare` and `scan`, the three results
-of seed 0 and the two columns of the tricarboxamide: whole or not at all.
+It writes tables.md, numbers.json and the figures. For use with `dsfunet refine`, `compare` and `scan` it also writes
+the three results of seed 0 and the two columns of the tricarboxamide. The folder is written completely or not at all.
 """
 
 import json
@@ -33,23 +33,30 @@ _SHOWN_SEED = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Do as the command line says; a user's mistake is one sentence and exit status 1."""
-    parser = Parser(prog="python -m examples.worked", description="The worked examples of docs/examples.md.")
-    parser.add_argument(
-        "--out", type=str, required=True, help="folder to write: new, empty, or an earlier one"
+    """Run the command line; invalid input ends it with one error line and exit status 1."""
+    parser = Parser(
+        prog="python -m examples.worked", description="Compute the worked examples of docs/examples.md."
     )
-    parser.add_argument("--seeds", type=PositiveInt, default=100, help="seeds of counting noise, 2 or more")
     parser.add_argument(
-        "--torsion-seeds", type=PositiveInt, default=20, help="of these in the torsion, 2 or more"
+        "--out", type=str, required=True, help="output folder: new, empty, or from an earlier run"
+    )
+    parser.add_argument(
+        "--seeds", type=PositiveInt, default=100, help="number of seeds of the counting noise, 2 or more"
+    )
+    parser.add_argument(
+        "--torsion-seeds",
+        type=PositiveInt,
+        default=20,
+        help="number of these seeds for the torsion scan, 2 or more",
     )
     parser.add_argument(
         "--processes",
         type=PositiveInt,
         default=os.cpu_count() or 1,
-        help="that work at once; numbers are the same",
+        help="number of worker processes; it does not change the numbers",
     )
     parser.add_argument(
-        "--page", type=str | None, help="a page to put the tables into, and the pictures beside"
+        "--page", type=str | None, help="page to update with the tables; the pictures go next to it"
     )
     settings = parser.parse_args(arguments)
     try:
@@ -60,25 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_examples(out, settings.seeds, settings.torsion_seeds, settings.processes)
         if page:
             update_page(page, out, json.loads((out / NUMBERS).read_text(encoding="utf-8"))["tables"])
-            print(f"filled {page}")
+            print(f"updated {page}")
     except InputError as error:
         sys.exit(f"error: {error}")
 
 
 def write_examples(out: Path, seeds: int, torsion_seeds: int, processes: int) -> None:
-    """Compute everything and put it at `out`.
+    """Compute everything and write it to the folder `out`.
 
     Raises:
-        InputError: fewer than two seeds, more seeds in the torsion than at all, or `out` holds something else.
+        InputError: a number of seeds is below 2, `torsion_seeds` exceeds `seeds`, or `out` has other contents.
     """
     if not 2 <= torsion_seeds <= seeds:
         raise InputError(
-            f"{seeds} seeds, {torsion_seeds} in the torsion: expected 2 or more, and no more than all"
+            f"--seeds is {seeds} and --torsion-seeds is {torsion_seeds}; expected 2 or more of each, and no more"
+            " torsion seeds than seeds"
         )
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / NUMBERS).is_file())):
-        raise InputError(
-            f"{out}: found something else than worked examples, expected a new or an empty folder"
-        )
+        raise InputError(f"{out}: this is not a folder of worked examples; choose a new or an empty folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         folder = Path(temporary) / "done"

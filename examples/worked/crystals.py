@@ -1,7 +1,8 @@
-"""Three crystals whose truth is known, and planes of them as an experiment would bring them.
+"""Three crystals with known parameters, and planes of them as an experiment would measure them.
 
-Each plane is a layer of a reconstruction, oblique where the cell is: I_FF I_SRO with a Debye-Waller factor, scaled to
-so many counts in its brightest pixel, Poisson noise, and NaN where the detector of a rotation scan saw nothing.
+Each plane is a layer of a reconstruction, oblique if the cell is: I_FF I_SRO with a Debye-Waller factor, scaled to a
+number of counts in the brightest pixel, with Poisson noise, and NaN where the detector of a rotation scan measures
+nothing.
 """
 
 from collections.abc import Mapping
@@ -23,33 +24,34 @@ from simulate.artefacts.masks import MaskRecipe, draw_mask
 Vector = tuple[int, int, int]
 
 UNDETERMINED_IN_COPPER_GOLD: Vector = (2, 2, 2)
-"""On hk0 its cosine is that of 2 2 0, of which 2 0 0 and the scale in turn make up the rest."""
+"""Vector that hk0 cannot determine: its cosine there equals that of 2 2 0, which 2 0 0 and the scale can reproduce."""
 
 TERT_BUTYL_DEG = -7.0
-"""What the published structure has, as the paper's section 3.2 quotes it."""
+"""Torsion angle of the published structure, as quoted in the paper's section 3.2 [degrees]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crystal:
-    """A crystal, one plane of it, how that was measured, and what is refined.
+    """A crystal, one plane of it, the measurement of that plane, and the parameters to refine.
 
     Attributes:
-        name: short, for files and tables.
-        title: a line for a person.
-        cell: of the lattice on which the correlations live.
+        name: short name for files and tables.
+        title: title for figures.
+        cell: cell of the lattice of the correlations.
         pair: species A and B.
         concentration_first: m_A.
-        alphas_put_in: one lattice vector of each orbit and its Warren-Cowley parameter; all others are 0.
-        columns: whether alphas are the same for every component along c, as where whole columns are one or the other.
+        alphas_put_in: one lattice vector of each orbit and its true Warren-Cowley parameter; all others are 0.
         laue: Laue class.
-        plane: which layer.
-        largest_index: of the two axes of the reconstruction [r.l.u.].
-        step: of them [r.l.u.].
+        plane: layer that is measured.
+        largest_index: largest index along both axes of the reconstruction [r.l.u.].
+        step: step of the index along both axes [r.l.u.].
         q_max_inv_angstrom: resolution of the experiment [1/Angstrom].
-        debye_waller_b_angstrom2: B of I_FF.
+        debye_waller_b_angstrom2: B of I_FF [Angstrom^2].
         brightest_counts: expected counts in the brightest measured pixel.
-        shells: how many shells are refined, in the plane alone; None refines the vectors put in, out of the plane too.
-        mask_seed: of the detector's shadows.
+        mask_seed: seed of the detector's shadows.
+        shells: number of shells to refine, in the plane only; None refines the vectors of `alphas_put_in`, including
+            those out of the plane.
+        columns: whether alphas are the same for every component along c, because whole columns are A or B.
     """
 
     name: str
@@ -71,12 +73,12 @@ class Crystal:
 
     @cached_property
     def rotations(self) -> Integers:
-        """Operations of the Laue class."""
+        """Operations of the Laue class, as matrices on lattice vectors."""
         return laue_rotations(self.laue)
 
     @cached_property
     def grid(self) -> PlaneGrid:
-        """Where the pixels lie."""
+        """Grid of the measured plane."""
         count = round(self.largest_index / self.step)
         axis = self.step * np.arange(-count, count + 1, dtype=np.float64)
         return PlaneGrid(self.cell, self.plane, axis, axis)
@@ -95,7 +97,7 @@ class Crystal:
 
     @cached_property
     def orbits(self) -> list[Orbit]:
-        """What is refined."""
+        """Orbits of the refined parameters."""
         metric = symmetric_metric(self.cell, self.laue)
         if self.shells is None:
             return orbits_of(list(self.alphas_put_in), self.rotations, metric)
@@ -103,10 +105,10 @@ class Crystal:
 
     @cached_property
     def refined_truth(self) -> Array:
-        """What a refinement should find, shape (k,): the alphas put in, or the sums of them that the plane sees.
+        """True values of the refined parameters, shape (k,): the true alphas, or their sums along the plane's normal.
 
-        In the plane alone a parameter is sum_k alpha_ijk cos 2 pi k l over sum_k alpha_00k cos 2 pi k l, with k along
-        the plane's normal.
+        A refinement in the plane only gives sum_k alpha_ijk cos 2 pi k l over sum_k alpha_00k cos 2 pi k l, with k
+        along the plane's normal.
         """
         if self.shells is None:
             return np.array(list(self.alphas_put_in.values()))
@@ -136,7 +138,7 @@ class Crystal:
 
     @cached_property
     def short_range_order(self) -> Array:
-        """I_SRO on the grid, not clipped: the crystals here need none."""
+        """I_SRO on the grid, not clipped, because it is positive for these crystals."""
         return short_range_order_intensity(self.alphas, self.cell, self.grid.plane, clip=False)
 
     @cached_property
@@ -154,19 +156,19 @@ class Crystal:
 
     @cached_property
     def expected_counts(self) -> Array:
-        """The plane without noise, shape of the grid."""
+        """Expected counts without noise, shape of the grid."""
         intensity = self.form_factor * self.short_range_order
         counts: Array = intensity * (self.brightest_counts / intensity[self.mask].max())
         return counts
 
     def measured(self, seed: int) -> MeasuredPlane:
-        """The plane with the counting noise of a seed."""
+        """Return the plane with counting noise from a seed."""
         counts = np.random.default_rng(seed).poisson(self.expected_counts)
         return MeasuredPlane(np.where(self.mask, counts, np.nan), self.grid)
 
 
 def tricarboxamide() -> Crystal:
-    """Columns of the tricarboxamide, up or down, each constant along c; neighbours prefer to differ."""
+    """Return the tricarboxamide: columns up or down, constant along c; neighbours prefer opposite directions."""
     cell, azimuth_deg = Cell(14.12, 14.12, 6.934, 90.0, 90.0, 120.0), 50.0
     pair = ModelPair(
         "up+down",
@@ -200,11 +202,12 @@ def tricarboxamide() -> Crystal:
 
 
 def copper_gold() -> Crystal:
-    """Cu3Au above its ordering temperature, with alphas of about 0.85 times what Cowley (1950) found at 405 Celsius.
+    """Return Cu3Au above its ordering temperature, with alphas about 0.85 times those of Cowley (1950) at 405 Celsius.
 
-    Sites are face-centred cubic. They are all integer vectors of even sum on a simple cubic lattice of half the edge,
-    on which equation 3 holds with all other alphas zero; so indices here are half of the usual ones. That of (2 2 2),
-    small there, is 0 here: beside the others hk0 cannot settle it (`UNDETERMINED_IN_COPPER_GOLD`).
+    The sites are face-centred cubic. They form all integer vectors of even sum on a simple cubic lattice with half the
+    edge, where equation 3 holds with all other alphas zero. Indices are therefore half of the usual ones. The alpha of
+    (2 2 2), which Cowley found to be small, is 0, because hk0 cannot determine it together with the others
+    (`UNDETERMINED_IN_COPPER_GOLD`).
     """
     gold, copper = (LabelledMolecule((name,), np.zeros((1, 3)), (f"{name}1",)) for name in ("Au", "Cu"))
     return Crystal(
@@ -234,9 +237,10 @@ def copper_gold() -> Crystal:
 
 
 def perovskite() -> Crystal:
-    """A perovskite with Mg and Nb on its B site, one to two, alternating as in rock salt over short distances.
+    """Return a perovskite with Mg and Nb 1:2 on its B site, with short-range rock-salt order.
 
-    Each B atom brings its octahedron: oxygen goes where its two neighbours push it, to first order in the shifts.
+    Each B atom comes with its octahedron; an oxygen shifts by the sum of what its two neighbours demand, to first
+    order in the shifts.
     """
     magnesium, niobium = (
         LabelledMolecule(
@@ -266,5 +270,5 @@ def perovskite() -> Crystal:
 
 
 def all_crystals() -> tuple[Crystal, ...]:
-    """The three, in the order of the page."""
+    """Return the three crystals in the order of the page."""
     return tricarboxamide(), copper_gold(), perovskite()

@@ -1,4 +1,4 @@
-"""The pictures of the page: planes, correlations found and put in, pulls, and the torsion."""
+"""Draw the figures of the page: planes, errors of the correlations, pulls and the torsion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ _LABELS = {
 
 
 def draw_planes(crystal: Crystal, result: Result) -> Figure:
-    """Measured plane, I_FF put in, and I_FF of the networks alone and of lattice mode, on one scale."""
+    """Draw the measured plane, the true I_FF, and I_FF from the networks alone and from lattice mode, on one scale."""
     true = normalise_truth(crystal.form_factor, result)
     scale = intensity_scale(true)
     panels = [
@@ -39,7 +39,7 @@ def draw_planes(crystal: Crystal, result: Result) -> Figure:
 
 
 def draw_alphas(crystals: Sequence[Crystal], pulls: Mapping[str, Mapping[str, Pulls]]) -> Figure:
-    """Found less put in, averaged over seeds, a panel for each crystal; bars are the mean standard uncertainty."""
+    """Draw the errors of the refined alphas, averaged over seeds, for each crystal; bars are mean uncertainties."""
     figure, panels = _row(crystals)
     for crystal, axes in zip(crystals, panels, strict=True):
         for number, method in enumerate(_DRAWN):
@@ -60,7 +60,7 @@ def draw_alphas(crystals: Sequence[Crystal], pulls: Mapping[str, Mapping[str, Pu
 
 
 def draw_pulls(crystals: Sequence[Crystal], trials: Mapping[str, Sequence[Trial]]) -> Figure:
-    """Pulls of all seeds, a panel for each crystal; grey is where two standard uncertainties reach."""
+    """Draw the pulls of all seeds for each crystal; the grey band covers two standard uncertainties."""
     figure, panels = _row(crystals)
     for crystal, axes in zip(crystals, panels, strict=True):
         axes.axhspan(-2, 2, color="0.9", zorder=0)
@@ -86,7 +86,7 @@ def draw_pulls(crystals: Sequence[Crystal], trials: Mapping[str, Sequence[Trial]
 
 
 def draw_torsion(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Figure:
-    """Misfit against the tert-butyl angle, and the minima of many seeds."""
+    """Draw the misfit against the tert-butyl angle, and the minima of all seeds."""
     figure = Figure(figsize=(11.0, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(1, 2, 1)

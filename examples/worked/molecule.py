@@ -1,9 +1,10 @@
-"""Tris-tert-butyl-1,3,5-benzene tricarboxamide, C21 H33 N3 O3, from standard bond lengths and angles.
+"""Build tris-tert-butyl-1,3,5-benzene tricarboxamide, C21 H33 N3 O3, from standard bond lengths and angles.
 
-The coordinates are of our own making: a flat benzene ring in the xy plane with three equal arms about z, each a flat
-trans amide, turned out of the plane of the ring, and a staggered tert-butyl group. What a hexagonal crystal repeats is
-a column: two molecules, c/2 and 60 degrees apart (a 6_3 axis), whose carbonyls all point up c, so that the N-H of one
-points to the oxygen of the one below. The mirror across c makes the column that points down. Positions in Angstrom.
+The molecule has a flat benzene ring in the xy plane and three equal arms about z. Each arm is a flat trans amide,
+rotated out of the plane of the ring, with a staggered tert-butyl group. A hexagonal crystal consists of columns of two
+molecules per cell, which are c/2 and 60 degrees apart (a 6_3 axis). All carbonyls of a column point along +c, so that
+the N-H of one molecule points to the oxygen of the molecule below. A mirror perpendicular to c gives the column that
+points down. Positions are in Angstrom.
 """
 
 import numpy as np
@@ -12,9 +13,9 @@ from dsfunet._typing import Array
 from dsfunet.analysis.models.molecules import LabelledMolecule, Torsion
 
 AMIDE_TILT_DEG = 40.0
-"""Between the plane of an amide and that of the ring; at a stack of 3.47 Angstrom it makes N...O 2.9 Angstrom."""
+"""Angle between amide and ring [degrees]; with a stacking distance of 3.47 Angstrom N...O is 2.9 Angstrom."""
 
-# Bonds [Angstrom] and angles [degrees] as tables of mean values give them; C-H and N-H as neutrons see them.
+# Mean bond lengths [Angstrom] and angles [degrees] from tables; C-H and N-H are neutron values.
 _RING, _RING_H, _RING_CARBONYL = 1.39, 1.08, 1.50
 _CARBONYL_O, _CARBONYL_N, _N_H, _N_QUATERNARY = 1.23, 1.34, 1.01, 1.48
 _QUATERNARY_METHYL, _METHYL_H = 1.53, 1.09
@@ -26,7 +27,7 @@ STOREYS = ("a", "b")
 
 
 def place_atom(i: Array, j: Array, k: Array, bond: float, angle_deg: float, torsion_deg: float) -> Array:
-    """The atom l bonded to k with angle j-k-l and torsion i-j-k-l (IUPAC's sign), a Cartesian position (3,)."""
+    """Return the position (3,) of an atom l bonded to k, from angle j-k-l and torsion i-j-k-l (IUPAC sign)."""
     back = (k - j) / np.linalg.norm(k - j)
     normal = np.cross(j - i, back)
     normal /= np.linalg.norm(normal)
@@ -39,11 +40,11 @@ def place_atom(i: Array, j: Array, k: Array, bond: float, angle_deg: float, tors
 def build_molecule(
     tert_butyl_deg: float = 0.0, tilt_deg: float = AMIDE_TILT_DEG, storey: str = "a"
 ) -> LabelledMolecule:
-    """One molecule about the origin, its 3-fold axis along z, carbonyls up.
+    """Build one molecule about the origin, with its 3-fold axis along z and carbonyls up.
 
-    `tert_butyl_deg` is how far all three tert-butyl groups are turned about N-C from where one methyl is anti to the
-    carbonyl carbon: the torsion C-N-C-C less 180 degrees. At 60 degrees a methyl eclipses the oxygen. Labels end in
-    the storey and the number of the arm, as in Cq.a1.
+    `tert_butyl_deg` is the rotation of all three tert-butyl groups about N-C, which is the torsion C-N-C-C minus 180
+    degrees. At 0 degrees a methyl is anti to the carbonyl carbon; at 60 degrees a methyl eclipses the oxygen. Labels
+    end in the storey and the number of the arm, as in Cq.a1.
     """
     names, elements, positions = zip(*_arm(tert_butyl_deg, tilt_deg), strict=True)
     one = np.array(positions)
@@ -55,10 +56,10 @@ def build_molecule(
 def build_column(
     c_angstrom: float, azimuth_deg: float, tert_butyl_deg: float = 0.0, up: bool = True
 ) -> LabelledMolecule:
-    """What one cell holds of a column: a molecule at z = 0 and, turned by 60 degrees, at c/2; carbonyls up or down.
+    """Build one cell of a column: a molecule at z = 0 and one at c/2, rotated by 60 degrees; carbonyls up or down.
 
-    `azimuth_deg` turns the column about z: from the a axis to the arm of the lower molecule, seen from above. Down is
-    the mirror image across z = 0, so that its torsions have the other sign.
+    `azimuth_deg` rotates the column about z: it is the angle from the a axis to an arm of the lower molecule, seen
+    from above. The column that points down is the mirror image across z = 0, so its torsions have opposite signs.
     """
     storeys = []
     for number, storey in enumerate(STOREYS):
@@ -72,7 +73,7 @@ def build_column(
 
 
 def tert_butyl_torsions() -> tuple[Torsion, ...]:
-    """The six torsions of a column, one an arm, all alike by symmetry."""
+    """Return the six torsions of a column, one for each arm; they are equal by symmetry."""
     return tuple(
         Torsion((f"Co.{arm}", f"N.{arm}", f"Cq.{arm}", f"Cm1.{arm}"))
         for arm in (f"{storey}{number}" for storey in STOREYS for number in ARMS)
@@ -80,11 +81,11 @@ def tert_butyl_torsions() -> tuple[Torsion, ...]:
 
 
 def _arm(tert_butyl_deg: float, tilt_deg: float) -> list[tuple[str, str, Array]]:
-    """A third of the molecule: name, element and position of each atom, the arm along x."""
+    """Build a third of the molecule, with its arm along x: name, element and position of each atom."""
     up = np.array([0.0, np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))])
     ring, carbonyl = np.array([_RING, 0.0, 0.0]), np.array([_RING + _RING_CARBONYL, 0.0, 0.0])
     half_turn = _about_z(60.0)
-    # In the plane of the amide a torsion is 0 or 180 degrees; `up` stands for a fourth atom there.
+    # In the plane of the amide a torsion is 0 or 180 degrees; `up` defines that plane in place of a fourth atom.
     oxygen = place_atom(ring + up, ring, carbonyl, _CARBONYL_O, _RING_C_O, 0.0)
     nitrogen = place_atom(ring + up, ring, carbonyl, _CARBONYL_N, _RING_C_N, 180.0)
     quaternary = place_atom(oxygen, carbonyl, nitrogen, _N_QUATERNARY, _C_N_QUATERNARY, 0.0)

@@ -1,4 +1,4 @@
-"""Puts tables into a page of prose, so that no number on it is typed by hand."""
+"""Insert tables into a page of prose, so that no number on it is typed by hand."""
 
 import re
 from collections.abc import Mapping
@@ -11,22 +11,22 @@ _PLACE = re.compile(r"(?<=<!-- table: )([^>]+?)( -->\n).*?(?=<!-- end of table -
 
 
 def fill_tables(text: str, parts: Mapping[str, str]) -> str:
-    """The page with each table between `<!-- table: NAME -->` and `<!-- end of table -->` put in anew.
+    """Return the page with a new table between each `<!-- table: NAME -->` and `<!-- end of table -->`.
 
     Raises:
-        InputError: the page names a table that there is not.
+        InputError: the page names an unknown table.
     """
 
     def table(match: re.Match[str]) -> str:
         if match[1] not in parts:
-            raise InputError(f"table {match[1]!r}: found on the page, expected one of {', '.join(parts)}")
+            raise InputError(f"the page has a table {match[1]!r}; expected one of {', '.join(parts)}")
         return f"{match[1]}{match[2]}\n{parts[match[1]]}\n\n"
 
     return _PLACE.sub(table, text)
 
 
 def update_page(page: Path, folder: Path, parts: Mapping[str, str]) -> None:
-    """Put tables into a page, and the pictures of a folder beside it.
+    """Insert tables into a page, and copy the pictures of a folder next to it.
 
     Raises:
         InputError: as `fill_tables`, or the page cannot be read or written.

@@ -1,8 +1,8 @@
-"""Are the error bars right? The same plane with many seeds of counting noise, factorised and refined each time.
+"""Test the error bars: factorise and refine the same plane with many seeds of counting noise.
 
-Over seeds what the networks get wrong about a crystal stays the same, so that a pull (found - true) / s.u. has two
-sides: its mean, which is that constant error, and its standard deviation, which is counting noise. Uncertainties that
-hold both are right when the root mean square is about 1, and too small when it is far above.
+The networks' error for a crystal is the same for all seeds. A pull (found - true) / s.u. therefore has a mean, due to
+that constant error, and a standard deviation, due to counting noise. Uncertainties that cover both give pulls with a
+root mean square of about 1; a much larger value means that the uncertainties are too small.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ from examples.worked.crystals import Crystal, all_crystals
 from examples.worked.torsion import near_minimum
 
 ComponentSource = Literal["shown", "networks", "lattice", "truth"]
-"""Whose I_FF: what `dsfunet factorize` shows, with all it keeps beside it; that of the networks alone; of lattice mode,
-believed or not; or the one put in, as a control."""
+"""Source of the components: the result as `dsfunet factorize` gives it (shown), the networks alone, lattice mode
+whether accepted or not, or the true I_FF as a control."""
 
 SPECIES_KNOWN = "species known"
-"""The way of `dsfunet refine --model`: the measured plane divided by the species' I_FF, its B refined."""
+"""Name of the method of `dsfunet refine --model`: divide the measured plane by the species' I_FF and refine B."""
 
 METHODS: dict[str, tuple[ComponentSource, FitTo]] = {
     "default": ("shown", "measured"),
@@ -44,18 +44,23 @@ METHODS: dict[str, tuple[ComponentSource, FitTo]] = {
     "lattice, measured": ("lattice", "measured"),
     SPECIES_KNOWN: ("shown", "measured"),
 }
-"""Ways to Warren-Cowley parameters: whose components, and `dsfunet refine --fit-to`. The default divides the plane by
-the networks' I_FF; "lattice, measured" by that which lattice mode has corrected; the last by no answer's."""
+"""Methods to obtain Warren-Cowley parameters: source of the components, and value of `dsfunet refine --fit-to`. The
+default divides the plane by the networks' I_FF, "lattice, measured" by the I_FF that lattice mode has corrected, and
+the last method by the I_FF of the species."""
 
 EXCLUDE_BELOW = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One seed: alphas and standard uncertainties by way, each (k,), NaN where the refinement found no answer.
+    """Results of one seed.
 
-    `lattice_mode_accepted` says whether lattice mode's answer is the one shown; `torsion_deg` and its uncertainty are NaN where the
-    crystal has none or the seed was not asked for it.
+    Attributes:
+        lattice_mode_accepted: whether the result of lattice mode was accepted.
+        alphas: alphas by method, each (k,), NaN if the refinement failed.
+        uncertainties: standard uncertainties by method, each (k,).
+        torsion_deg: torsion angle at the minimum [degrees], NaN if there is none or it was not scanned.
+        torsion_su_deg: its standard uncertainty [degrees].
     """
 
     lattice_mode_accepted: bool
@@ -67,11 +72,18 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Pulls:
-    """What many seeds say about one way: all (k,), one entry a parameter; over seeds that gave an answer.
+    """Statistics of one method over all successful seeds; arrays are (k,), one entry per parameter.
 
-    `mean` and `scatter` of the alphas, `uncertainty` their mean s.u., `pull_mean` and `pull_deviation` (standard
-    deviation) of (found - true) / s.u., `pull_rms`; `within_two` the share of all pulls between -2 and 2; `failed` the
-    number of seeds without an answer.
+    Attributes:
+        truth: true values.
+        mean: mean of the alphas.
+        scatter: standard deviation of the alphas.
+        uncertainty: mean standard uncertainty.
+        pull_mean: mean of the pulls (found - true) / s.u.
+        pull_deviation: standard deviation of the pulls.
+        pull_rms: root mean square of the pulls.
+        within_two: share of all pulls between -2 and 2.
+        failed: number of seeds for which the refinement failed.
     """
 
     truth: Array
@@ -86,9 +98,9 @@ class Pulls:
 
 
 def select_components(result: Result, crystal: Crystal, source: ComponentSource) -> Result:
-    """A result with the components of one answer as the believed ones; floors are then fitted anew.
+    """Return a result whose components come from one source; the refinement then fits the floors again.
 
-    `dsfunet` shows lattice mode's answer only where it accepts it, and keeps the other one beside it.
+    `dsfunet` uses the result of lattice mode only if it accepts it, and keeps the other result as well.
     """
     if source == "shown":
         return result
@@ -97,9 +109,9 @@ def select_components(result: Result, crystal: Crystal, source: ComponentSource)
         return replace(result, form_factor=true.astype(np.float32), form_factor_of_networks=None, process={})
     kept = {"networks": "of_networks", "lattice": "on_lattice"}[source]
     form_factor, order = (getattr(result, f"{name}_{kept}") for name in COMPONENTS)
-    if form_factor is None:  # it is the one that is shown
+    if form_factor is None:  # this source is already the one in use
         form_factor, order = result.form_factor, result.short_range_order
-    # Without the networks' beside it, which `dsfunet refine` would take for a fit to the measured plane.
+    # Remove the networks' I_FF, which `dsfunet refine` would use to fit the measured plane.
     return replace(
         result,
         form_factor=form_factor,
@@ -110,7 +122,7 @@ def select_components(result: Result, crystal: Crystal, source: ComponentSource)
 
 
 def normalise_truth(true: Array, result: Result) -> Array:
-    """A true component brought to [0, 1] over the pixels that the networks saw, as answers are; NaN elsewhere."""
+    """Normalise a true component to [0, 1] over the networks' pixels, as in a result; NaN elsewhere."""
     seen = np.where(np.isfinite(result.form_factor), true, np.nan)
     unit: Array = (seen - np.nanmin(seen)) / (np.nanmax(seen) - np.nanmin(seen))
     return unit
@@ -119,7 +131,7 @@ def normalise_truth(true: Array, result: Result) -> Array:
 def refine_result(
     crystal: Crystal, result: Result, zones: Zones, fit_to: FitTo, orbits: Sequence[Orbit] | None = None
 ) -> Refinement:
-    """What `dsfunet refine` does with a result, less the files; the crystal's own orbits unless others are given.
+    """Refine a result as `dsfunet refine` does, without files; by default the orbits are those of the crystal.
 
     Raises:
         InputError: as `refine` and `prepare_data`.
@@ -131,7 +143,7 @@ def refine_result(
 def refine_species_known(
     planes: Sequence[tuple[Crystal, Result, Zones]], orbits: Sequence[Orbit]
 ) -> Refinement:
-    """What `dsfunet refine --model` does with planes of one crystal and the species put in, less the files.
+    """Refine planes of one crystal as `dsfunet refine --model` does with the true species, without files.
 
     Raises:
         InputError: as `refine` and `prepare_data`.
@@ -158,7 +170,7 @@ def refine_species_known(
 def run_trial(
     crystal: Crystal, zones: Zones, factorizer: Factorizer, seed: int, with_torsion: bool = False
 ) -> Trial:
-    """Measure with one seed, factorise, and refine in every way."""
+    """Measure the plane with one seed, factorise it, and refine it by every method."""
     result = factorize_plane(crystal.measured(seed), factorizer=factorizer).result
     alphas, uncertainties = {}, {}
     nothing = np.full(len(crystal.orbits), np.nan)
@@ -185,9 +197,9 @@ def run_trial(
 def run_trials(
     crystals: Sequence[Crystal], seeds: int, torsion_seeds: int, processes: int, progress: bool = True
 ) -> dict[str, list[Trial]]:
-    """Trials of all seeds from 0, by the crystal's name; the torsion is looked for in the first `torsion_seeds`.
+    """Run the trials of all seeds from 0 and return them by crystal; the first `torsion_seeds` include the torsion.
 
-    Each process computes with one thread, so that the numbers do not depend on how many there are.
+    Each process uses one thread, so that the numbers do not depend on the number of processes.
     """
     jobs = [
         (crystal.name, seed, crystal.name == crystals[0].name and seed < torsion_seeds)
@@ -195,7 +207,7 @@ def run_trials(
         for seed in range(seeds)
     ]
     trials: dict[str, list[Trial]] = {crystal.name: [] for crystal in crystals}
-    # torch keeps threads, which do not survive a fork
+    # Spawn, do not fork: torch has threads that do not survive a fork.
     with ProcessPoolExecutor(processes, get_context("spawn"), _start_process) as pool:
         done = pool.map(_run_job, jobs)
         for (name, _, _), trial in zip(
@@ -206,7 +218,7 @@ def run_trials(
 
 
 def summarise_pulls(trials: Sequence[Trial], method: str, truth: Array) -> Pulls:
-    """Mean, scatter and pulls of one way over seeds."""
+    """Compute mean, scatter and pulls of one method over all seeds."""
     alphas = np.array([trial.alphas[method] for trial in trials])
     uncertainties = np.array([trial.uncertainties[method] for trial in trials])
     answered = np.isfinite(alphas).all(axis=1)
@@ -226,7 +238,7 @@ def summarise_pulls(trials: Sequence[Trial], method: str, truth: Array) -> Pulls
 
 
 class _TrialWorker:
-    """What a process keeps between its jobs."""
+    """The crystals, zones and networks that a worker process keeps between its trials."""
 
     def __init__(self) -> None:
         self.crystals = {crystal.name: crystal for crystal in all_crystals()}

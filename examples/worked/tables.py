@@ -1,4 +1,4 @@
-"""The numbers of the page: everything as a record for JSON, and the tables as Markdown."""
+"""The numbers of the page: records for JSON, and tables in Markdown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ PullsOf = Mapping[str, Mapping[str, Pulls]]
 
 
 def component_errors(crystal: Crystal, result: Result) -> dict[str, dict[str, float]]:
-    """Mean squared error in spread space, by answer and component, over the measured pixels."""
+    """Return the mean squared errors in spread space over the measured pixels, by source and component."""
     errors = {}
     for source in ("networks", "lattice"):
         found = select_components(result, crystal, source)
@@ -54,7 +54,7 @@ def component_errors(crystal: Crystal, result: Result) -> dict[str, dict[str, fl
 
 
 def pulls_record(pulls: PullsOf, crystals: Sequence[Crystal]) -> Record:
-    """Everything about pulls, by crystal, way and parameter."""
+    """Return all statistics of the pulls, by crystal, method and parameter."""
     return {
         crystal.name: {
             method: {
@@ -83,7 +83,7 @@ def pulls_record(pulls: PullsOf, crystals: Sequence[Crystal]) -> Record:
 
 
 def alphas_table(crystal: Crystal, pulls: Mapping[str, Pulls]) -> str:
-    """Put in, and found with mean uncertainty in each way."""
+    """Format the true alphas, and those found by each method with their mean uncertainty."""
     lines = [f"| vector | put in | {' | '.join(METHODS)} |", f"|---|---|{'---|' * len(METHODS)}"]
     for index, orbit in enumerate(crystal.orbits):
         found = [
@@ -95,9 +95,9 @@ def alphas_table(crystal: Crystal, pulls: Mapping[str, Pulls]) -> str:
 
 
 def pulls_table(crystals: Sequence[Crystal], pulls: PullsOf) -> str:
-    """Over all parameters of a crystal: mean size of the mean pull, mean deviation, rms, and share within two s.u."""
+    """Format, over all parameters of a crystal, the largest mean pull, deviation, rms and share within two s.u."""
     lines = [
-        "| crystal | way | mean pull (largest) | standard deviation over seeds | rms | within 2 s.u. |",
+        "| crystal | method | mean pull (largest) | standard deviation over seeds | rms | within 2 s.u. |",
         "|---|---|---|---|---|---|",
     ]
     for crystal in crystals:
@@ -115,9 +115,9 @@ def pulls_table(crystals: Sequence[Crystal], pulls: PullsOf) -> str:
 def components_table(
     crystals: Sequence[Crystal], errors: Mapping[str, Any], trials: Mapping[str, Any]
 ) -> str:
-    """Errors of both components in seed 0, and how often lattice mode was believed."""
+    """Format the errors of both components for seed 0, and how often lattice mode was accepted."""
     lines = [
-        "| crystal | missing | lattice mode believed | networks: I_FF | I_SRO | lattice: I_FF | I_SRO |",
+        "| crystal | missing | lattice mode accepted | networks: I_FF | I_SRO | lattice: I_FF | I_SRO |",
         "|---|---|---|---|---|---|---|",
     ]
     for crystal in crystals:
@@ -133,7 +133,7 @@ def components_table(
 
 
 def torsion_table(curves: Mapping[str, Scan], record: Record) -> str:
-    """Minima of each curve, B at the best angle, and a line on the minima over seeds."""
+    """Format the minima of each curve, B at the best angle, and a line on the minima over seeds."""
     lines = ["| I_FF | minimum (°) | misfit | B (Å²) |", "|---|---|---|---|"]
     for name, scan in curves.items():
         best = scan.best
@@ -151,7 +151,7 @@ def torsion_table(curves: Mapping[str, Scan], record: Record) -> str:
 
 
 def torsion_record(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Record:
-    """Curves with their minima, and the minima over seeds with their pulls."""
+    """Return the curves with their minima, and the minima over seeds with their pulls."""
     angles = np.array([trial.torsion_deg for trial in trials])
     errors = np.array([trial.torsion_su_deg for trial in trials])
     found = np.isfinite(angles)
@@ -187,19 +187,18 @@ def torsion_record(curves: Mapping[str, Scan], trials: Sequence[Trial]) -> Recor
 
 
 def single_plane_record(crystal: Crystal, result: Result, factorizer: Factorizer) -> Record:
-    """What one plane of this crystal cannot settle, and what two together do.
+    """Return what one plane of this crystal cannot determine, and what two planes together give.
 
-    `refused` is the sentence that refining too many vectors out of the plane gives; `in_plane` has, for vectors in
-    the plane, alpha itself and what a refinement without any vector out of the plane takes for it; `joint` what
-    the refinement of this plane and another one finds, by default and with the species known, with standard
-    uncertainties.
+    `refused` is the error message for too many vectors out of the plane. `in_plane` has, for vectors in the plane, the
+    true alpha and the value that a refinement in the plane gives. `joint` has the results of refining this plane
+    together with another one, by the default method and with the species known, with standard uncertainties.
     """
     rotations, metric = crystal.rotations, symmetric_metric(crystal.cell, crystal.laue)
     vectors = list(crystal.alphas_put_in)
     if crystal.shells is None:
         vectors.append(UNDETERMINED_IN_COPPER_GOLD)
     orbits = orbits_of(vectors, rotations, metric)
-    # A quarter: with zeros and halves alone, steps of two along the normal look like none.
+    # Use l = 1/4: with l = 0 and 1/2 alone, steps of two along the normal look like no step.
     other = replace(crystal, plane=PlaneName(crystal.plane.axes, 0.25))
     given = [
         (one, each, zones_of(one.grid, rotations))
@@ -241,8 +240,8 @@ def single_plane_record(crystal: Crystal, result: Result, factorizer: Factorizer
 
 
 def single_plane_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
-    """alpha beside the ratio of sums that one plane gives for it."""
-    lines = ["| crystal | vector | alpha | what the plane alone gives |", "|---|---|---|---|"]
+    """Format the true alpha, and the ratio of sums that one plane gives instead."""
+    lines = ["| crystal | vector | alpha | value from one plane |", "|---|---|---|---|"]
     for crystal in crystals:
         for vector, one in records[crystal.name]["in_plane"].items():
             lines.append(f"| {crystal.name} | {vector} | {one['alpha']:.4g} | {one['of_the_plane']:.4g} |")
@@ -251,7 +250,7 @@ def single_plane_table(crystals: Sequence[Crystal], records: Mapping[str, Record
 
 
 def joint_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
-    """alpha put in and found from two planes together, in seed 0, by the default way and with the species known."""
+    """Format alphas from two planes together, for seed 0, by the default method and with the species known."""
     lines = [
         "| crystal | planes | vector | put in | default | pull | species known | pull |",
         "|---|---|---|---|---|---|---|---|",
@@ -271,7 +270,7 @@ def joint_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> s
 
 
 def debye_waller_record(crystal: Crystal, result: Result) -> Record:
-    """The right pair of species held against I_FF of both answers: misfit, B and scale, with uncertainties."""
+    """Fit the true pair of species to I_FF from both sources; return misfit and B with its uncertainty."""
     records = {}
     for source in ("networks", "lattice"):
         pair = ModelPair(crystal.pair.name, crystal.pair.first, crystal.pair.second)
@@ -287,7 +286,7 @@ def debye_waller_record(crystal: Crystal, result: Result) -> Record:
 
 
 def debye_waller_table(crystals: Sequence[Crystal], records: Mapping[str, Record]) -> str:
-    """Debye-Waller B put in and refined with the right model against I_FF of both answers."""
+    """Format the true Debye-Waller B, and B refined with the true species against I_FF from both sources."""
     lines = ["| crystal | B put in (Å²) | networks alone | lattice mode |", "|---|---|---|---|"]
     for crystal in crystals:
         one = records[crystal.name]
@@ -302,7 +301,7 @@ def debye_waller_table(crystals: Sequence[Crystal], records: Mapping[str, Record
 
 
 def _with_minus(text: str) -> str:
-    """Numbers with a true minus sign, but no rule of a table."""
+    """Replace hyphens in front of numbers by minus signs, except in the rules of tables."""
     return "\n".join(
         line if line.startswith("|---") else line.replace(" -", " \N{MINUS SIGN}")
         for line in text.splitlines()

@@ -1,8 +1,8 @@
 """The tert-butyl torsion from I_FF: misfit against angle, as in the paper's figure 5b.
 
-All groups turn together, and in opposite senses in the two species, which are mirror images. `dsfunet scan --torsion`
-turns both species in one sense, so the turn is put together here and handed to the same machinery; what the command
-would find is among the curves.
+All groups rotate together. The two species are mirror images, so their groups rotate in opposite senses. `dsfunet scan
+--torsion` rotates both species in the same sense, so this module combines the rotations itself and passes them to the
+library's `scan_model`. One of the curves shows the result of the command.
 """
 
 import numpy as np
@@ -15,14 +15,14 @@ from examples.worked.crystals import TERT_BUTYL_DEG, Crystal
 from examples.worked.molecule import tert_butyl_torsions
 
 WIDE_DEG = (-60.0, 60.0, 4.0)
-"""A tert-butyl group is the same after 120 degrees: this is all there is."""
+"""Range and step of the wide scan [degrees]; a tert-butyl group repeats after 120 degrees."""
 
 _NEAR_DEG = 4.0 * np.arange(-6, 7)
 _RESAMPLES = 500
 
 
 def mirrored_turn(model: ModelPair) -> Turn:
-    """Turns the torsions of species A by an angle and those of its mirror image B by its opposite."""
+    """Return a function that rotates the torsions of species A by an angle and those of B by the opposite angle."""
     torsions = tert_butyl_torsions()
     of_first, of_second = torsion_turn(torsions, model, "A"), torsion_turn(torsions, model, "B")
 
@@ -33,22 +33,22 @@ def mirrored_turn(model: ModelPair) -> Turn:
 
 
 def scan_torsion(crystal: Crystal, result: Result, same_sense: bool = False) -> Scan:
-    """Misfit over all torsion angles; 0 degrees is a methyl anti to the carbonyl carbon.
+    """Scan the misfit over all torsion angles; at 0 degrees a methyl is anti to the carbonyl carbon.
 
-    `same_sense` turns both species in one sense, as the command does.
+    `same_sense` rotates both species in the same sense, as the command does.
     """
     return _scan(crystal, result, angles_of_range(*WIDE_DEG), same_sense)
 
 
 def near_minimum(crystal: Crystal, result: Result) -> Minimum | None:
-    """The deepest minimum of the misfit within 24 degrees of the angle put in, None where there is none."""
-    # The step of the wide scan, about the angle put in so that it lies between two points as any angle would.
+    """Return the deepest minimum of the misfit within 24 degrees of the true angle, or None if there is none."""
+    # Use the step of the wide scan; the offset puts the true angle between two points.
     minima = _scan(crystal, result, _NEAR_DEG + TERT_BUTYL_DEG + 1.0, same_sense=False).minima
     return minima[0] if minima else None
 
 
 def _scan(crystal: Crystal, result: Result, angles_deg: np.ndarray, same_sense: bool) -> Scan:
-    # The model starts where a user would, at the staggered angle, which is 7 degrees off.
+    # Start from the staggered angle, as a user would; it is 7 degrees off.
     turned = mirrored_turn(crystal.pair)(crystal.pair, -TERT_BUTYL_DEG)
     start = ModelPair(crystal.pair.name, turned.first, turned.second)
     turn = torsion_turn(tert_butyl_torsions(), start, "both") if same_sense else mirrored_turn(start)

@@ -1,4 +1,4 @@
-"""The loop that benchmarks/training.py times us by does what DSFUNet does: same batches, same weights after them."""
+"""The published loop of benchmarks/training.py and DSFUNet give the same weights after the same batches."""
 
 import copy
 from functools import partial
@@ -60,9 +60,12 @@ def test_same_weights_after_two_iterations(
     trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(batches))  # type: ignore[arg-type]
     for batch in batches:
         loop.iterate(batch)
-    for parts, twins in ((module.generators, loop.generators), (module.discriminators, loop.discriminators)):
-        for name in twins:
-            expected = twins[name].state_dict()
+    for parts, expected_networks in (
+        (module.generators, loop.generators),
+        (module.discriminators, loop.discriminators),
+    ):
+        for name in expected_networks:
+            expected = expected_networks[name].state_dict()
             for key, value in parts[name].state_dict().items():
                 # A hundredth of a step of Adam.
                 torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""The study of ranges: its planes are what its lines say, finished lines are kept, and the table has them all."""
+"""The study of ranges: planes match their cases, finished cases are kept, and the table lists all cases."""
 
 import json
 from pathlib import Path

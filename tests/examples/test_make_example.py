@@ -1,4 +1,4 @@
-"""The example volume in two layouts: what the script makes, and the same planes and components from either."""
+"""The example volume in two formats: the script makes both, and both give the same planes and components."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_the_files_are_what_the_script_makes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hk0", "h k 0.5", "hk1", "h0l", "-2kl", "hhl"])
 def test_both_layouts_read_to_the_same_plane(name: str) -> None:
-    """Along and across the axes that are kept the other way round."""
+    """Read planes along and across the axes, which one format stores in reverse order."""
     yell, nexus = (read_plane(path, name) for path in (YELL, NEXUS))
     assert yell.grid is not None and nexus.grid is not None
     assert nexus.grid.name == yell.grid.name and nexus.grid.cell == yell.grid.cell == CELL
@@ -66,7 +66,7 @@ def test_both_layouts_give_the_same_components() -> None:
 def test_the_screen_is_drawn_as_the_commands_speak(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is drawn is what is said, line by line; the committed picture is of these commands and not large."""
+    """Every line of output is drawn; the committed picture shows these commands and is not large."""
     assert wrap_line("lattice    " + "word " * 60)[1].startswith(" " * 11 + "word ")
     picture = draw(["$ dsfunet inspect a.nxs", "file       a.nxs"])
     # Prompt, command, label and text have a colour each.

@@ -1,4 +1,4 @@
-"""The crystals: orders that can exist, whose parameters come out exactly where nothing is in the way."""
+"""The crystals have possible orders, and without errors the refinement gives their exact parameters."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The tricarboxamide: a molecule that could exist, with the symmetry it should have, in a cell it fits into."""
+"""The tricarboxamide: a plausible molecule with the right symmetry, in a cell that it fits into."""
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ def distances(one: LabelledMolecule, other: LabelledMolecule, shift: Array | Non
 
 
 def same_atoms(one: LabelledMolecule, elements: tuple[str, ...], positions: Array) -> bool:
-    """Whether every atom has one of its element at the same place."""
+    """Return whether every atom has one of its element at the same position."""
     nearest = np.linalg.norm(one.positions_angstrom[:, None] - positions, axis=2).argmin(axis=1)
     close = np.abs(positions[nearest] - one.positions_angstrom).max() < 1e-9
     return bool(

@@ -1,4 +1,4 @@
-"""Tables on a page of prose."""
+"""Tables are inserted into a page of prose."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_unknown_tables_are_named_and_nothing_is_touched(tmp_path: Path) -> None
     page.write_text(PAGE, encoding="utf-8")
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "example_one.png").write_bytes(b"png")
-    with pytest.raises(InputError, match="table 'Two': found on the page, expected one of One"):
+    with pytest.raises(InputError, match="the page has a table 'Two'; expected one of One"):
         update_page(page, tmp_path / "made", {"One": "| 1 |"})
     assert page.read_text(encoding="utf-8") == PAGE
     assert not (tmp_path / "example_one.png").exists()

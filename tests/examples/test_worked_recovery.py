@@ -1,4 +1,4 @@
-"""Pulls, the torsion, and the command: two seeds of everything."""
+"""Pulls, the torsion and the command, with two seeds each."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from examples.worked.torsion import near_minimum
 
 
 def plane_of(crystal: Crystal) -> Result:
-    """A result whose components say nothing."""
+    """Return a result with meaningless components."""
     empty = np.full(crystal.grid.shape, 0.5, np.float32)
     counts = crystal.expected_counts.astype(np.float32)
     return Result(counts, empty, empty, empty, empty, crystal.mask, crystal.grid)
@@ -71,7 +71,7 @@ def test_command_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_command_leaves_alone_what_it_did_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
-    with pytest.raises(SystemExit, match="something else than worked examples"):
+    with pytest.raises(SystemExit, match="this is not a folder of worked examples"):
         command.main(["--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="expected 2 or more"):
         command.main(["--out", str(tmp_path / "new"), "--seeds", "1"])

@@ -1,4 +1,4 @@
-"""A recipe that is made in a second, its store as an undisturbed run leaves it, and every byte of a folder."""
+"""A recipe that takes a second, its store from an undisturbed run, and a function that reads a whole folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ Content = dict[str, bytes | None]
 
 
 def content(folder: Path) -> Content:
-    """Every file below a folder, hidden ones too, by its path in it; folders count as None."""
+    """Return every file below a folder, including hidden ones, by its relative path; folders are None."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -21,19 +21,19 @@ def content(folder: Path) -> Content:
 
 @pytest.fixture(scope="session")
 def every_byte() -> Callable[[Path], Content]:
-    """Reads all that is in a folder, to compare it with another."""
+    """A function that reads all files of a folder, to compare it with another."""
     return content
 
 
 @pytest.fixture(scope="session")
 def oscillators() -> Recipe:
-    """Six planes in three shards, nothing but oscillators: no Monte Carlo has to run."""
+    """Six planes in three shards, with oscillators only, so that no Monte Carlo run is needed."""
     return Recipe(samples=Counts(6, 0), seed=3, samples_per_shard=2, monte_carlo_share=0.0)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(oscillators: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the store of `oscillators`, made by one run that nothing stopped: not to be written to."""
+    """Folder with the store of `oscillators`, made by one run without interruption. Do not write to it."""
     folder = tmp_path_factory.mktemp("undisturbed")
     simulate(oscillators, folder, workers=1, progress=False)
     return folder

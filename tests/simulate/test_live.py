@@ -1,4 +1,4 @@
-"""Planes made in memory are those that a store of the same recipe holds, bit for bit, for whoever makes them."""
+"""Planes made in memory equal those in a store of the same recipe, bit for bit."""
 
 import dataclasses
 import pickle

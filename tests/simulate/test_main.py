@@ -1,4 +1,4 @@
-"""`python -m simulate` in process: from a config file to stores, and one sentence when the input is at fault."""
+"""`python -m simulate` in process: it makes stores from a config file, and prints one line for invalid input."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def run(config: Path, out: Path, *more: str) -> int:
-    """The command line, quiet and in this process."""
+    """Run the command line in this process, without progress bars."""
     return main(["--config", str(config), "--out", str(out), "--workers", "1", "--progress", "false", *more])
 
 

@@ -1,4 +1,4 @@
-"""The recipe: the paper's numbers, what is refused, and a digest that sees every field."""
+"""The recipe: the paper's numbers, refused values, and a digest that depends on every field."""
 
 import dataclasses
 import json
@@ -56,7 +56,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_random_streams_of_the_splits_keep_their_numbers() -> None:
-    """Another order would make other planes of every recipe there is."""
+    """Another order would change the planes of every recipe."""
     assert SPLITS == ("train", "validation")
 
 
@@ -103,13 +103,13 @@ def test_degraded_planes_are_stored(name: str) -> None:
 
 
 def test_the_digest_sees_that_there_is_a_species_folder_but_not_where() -> None:
-    """What is in it is in the store's digest of species."""
+    """The store's digest of species depends on the contents of the folder."""
     assert Recipe(COUNTS, species_folder="here").digest == Recipe(COUNTS, species_folder="there").digest
     assert Recipe(COUNTS, species_folder="here").digest != Recipe(COUNTS).digest
 
 
 def test_the_recipe_in_the_attributes_is_the_recipe_again() -> None:
-    """Fed to the command line as a config file, what a store holds makes the same recipe."""
+    """The recipe stored with a data set can be used as a config file and gives the same recipe."""
     recipe = dataclasses.replace(
         Recipe(COUNTS), **{key: OTHER[key] for key in OTHER if key != "species_folder"}
     )

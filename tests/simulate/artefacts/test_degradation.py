@@ -1,4 +1,4 @@
-"""Degraded planes: Poisson counts, the background that was added, spots where Bragg peaks are, and nothing when off."""
+"""Degraded planes: Poisson counts, background, spots at Bragg positions, and no change when all are off."""
 
 import dataclasses
 from itertools import product
@@ -37,7 +37,7 @@ def reference_spots(
     strengths: npt.NDArray[np.float64],
     width: float,
 ) -> npt.NDArray[np.float64]:
-    """Every Gaussian on every pixel."""
+    """Evaluate every Gaussian at every pixel."""
     rows, columns = np.indices(intensity.shape)
     for (row, column), strength in zip(pixels, strengths, strict=True):
         spot = strength * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
@@ -130,7 +130,7 @@ def test_nothing_cannot_be_counted() -> None:
 
 
 def test_the_background_is_what_was_asked_for() -> None:
-    """With all ranges closed, what is on the plane less the scattering is the constant and the bump, by hand."""
+    """With ranges of zero width, plane minus scattering equals the constant plus the bump, computed by hand."""
     recipe = SignalRecipe(
         share_background=1.0,
         background_constant=(0.1, 0.1),
@@ -160,7 +160,7 @@ def test_a_constant_background_without_noise_is_normalised_away() -> None:
 
 @pytest.mark.parametrize(("axes", "offset"), [((0, 2), 1.0), ((1, 0), 0.0), ((2, 1), -3.0)])
 def test_bragg_positions_of_an_oblique_cell(axes: tuple[int, int], offset: float) -> None:
-    """Every position has whole indices, no two are alike, and none that lies in the plane is left out."""
+    """Every position has integer indices, no two are equal, and none in the plane is missing."""
     plane = plane_through(TRICLINIC, axes, offset, 6.0)
     pixels = bragg_pixels(plane, TRICLINIC, 0.0)
     at = plane.origin + (pixels[:, :1] - 128) * plane.step_u + (pixels[:, 1:] - 128) * plane.step_v
@@ -180,7 +180,7 @@ def test_bragg_positions_of_an_oblique_cell(axes: tuple[int, int], offset: float
 
 
 def test_rows_of_an_orthogonal_cell_by_hand() -> None:
-    """Peaks 2 pi / 8 1/Angstrom apart on pixels of 1/32 of that: every 32nd pixel from the middle."""
+    """Peaks are 2 pi / 8 1/Angstrom apart and pixels 1/32 of that, so peaks lie at every 32nd pixel from the middle."""
     cell = Cell(8.0, 8.0, 8.0)
     pixels = bragg_pixels(plane_through(cell, (0, 1), 2.0, np.pi), cell, 0.02)
     grid = np.arange(0, 256, 32)
@@ -207,8 +207,8 @@ def test_a_plane_across_all_axes_is_refused() -> None:
         bragg_pixels(PLANE, other, 0.02)
 
 
-def test_spots_agree_with_their_twin() -> None:
-    """Up to the cut at four widths, also over the edge, and where holes and spots overlap."""
+def test_spots_agree_with_the_reference() -> None:
+    """They agree up to the cut at four widths, at the edge of the plane, and where holes and spots overlap."""
     rng = np.random.default_rng(5)
     pixels = np.concatenate([rng.uniform(0, 63, (30, 2)), [[0.0, 0.0], [63.0, 63.0], [20.2, 63.0]]])
     strengths = rng.uniform(-1, 2, len(pixels))

@@ -1,4 +1,4 @@
-"""Detector layouts, the scan kernel against its twin and against formulas, and the drawing of masks."""
+"""Detector layouts, the scan kernel compared with its reference and with formulas, and random masks."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def test_modules_and_gaps_add_up_to_the_published_image(name: str, pixels: tuple
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_kernel_agrees_with_its_twin(seed: int) -> None:
+def test_kernel_agrees_with_the_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)
     recipe = MaskRecipe(
         laue_symmetries=("none", "-1", "2/m"),
@@ -54,7 +54,7 @@ def test_kernel_agrees_with_its_twin(seed: int) -> None:
     geometry = draw_geometry(rng, 7.0, recipe)
     fast = measured_mask(*where, geometry)
     slow = reference_artefacts.measured_mask(*where, geometry)
-    # Only a crossing at the very edge of the blind region, which the twin's steps jump over, may differ.
+    # Only a crossing at the very edge of the blind region, which the steps of the reference miss, may differ.
     assert np.mean(fast != slow) < 0.01
     assert 0.05 < fast.mean() < 1.0
 

@@ -9,7 +9,7 @@ from simulate.correlations.monte_carlo import MonteCarloRecipe
 
 
 def test_sets_depend_on_seed_and_index_alone() -> None:
-    """One worker or three, few sets or many: set j is the same, and equal to the set made on its own."""
+    """Set j is the same for any number of workers and sets, and equal to the set made alone."""
     recipe = MonteCarloRecipe(lattice_sites=12, tolerance=0.02, max_sweeps=20)
     one = draw_monte_carlo_sets(5, 42, recipe, workers=1, progress=False)
     three = draw_monte_carlo_sets(9, 42, recipe, workers=3, progress=False)
@@ -22,7 +22,7 @@ def test_sets_depend_on_seed_and_index_alone() -> None:
 
 
 def test_sets_are_the_ones_they_have_always_been() -> None:
-    """Numbers noted before targets could be tied: without symmetric sets no draw and no swap has changed."""
+    """Numbers from before symmetric sets were added: without them no draw and no swap has changed."""
     recipe = MonteCarloRecipe(lattice_sites=12, tolerance=0.02, max_sweeps=20)
     sets = draw_monte_carlo_sets(3, 42, recipe, progress=False)
     sites = 12**3
@@ -37,7 +37,7 @@ def test_sets_are_the_ones_they_have_always_been() -> None:
 
 
 def test_sets_say_what_they_asked_for_and_got() -> None:
-    """`converged` is nothing but the comparison of the two, and m_A is a whole number of molecules."""
+    """`converged` compares targets with results, and m_A corresponds to a whole number of molecules."""
     recipe = MonteCarloRecipe(lattice_sites=16, tolerance=0.01, max_sweeps=5)
     sets = draw_monte_carlo_sets(40, 1, recipe, workers=2, progress=False)
     assert {name: values.shape for name, values in sets.items()} == {
@@ -60,6 +60,6 @@ def test_sets_say_what_they_asked_for_and_got() -> None:
 
 @pytest.mark.parametrize(("count", "workers"), [(0, 1), (1, 0)])
 def test_sets_need_a_count_and_a_worker(count: int, workers: int) -> None:
-    """Neither is silently raised to one."""
+    """A count or a number of workers of 0 is not silently raised to 1."""
     with pytest.raises(InputError, match="at least 1"):
         draw_monte_carlo_sets(count, 0, MonteCarloRecipe(), workers, progress=False)

@@ -22,8 +22,8 @@ VECTORS = [[], [[1, 0, 1]], [[-1, 1, 0], [1, -2, 1]]]
 @pytest.mark.parametrize("n", [3, 4, 5])
 @pytest.mark.parametrize("share", [0.3, 0.6])
 @pytest.mark.parametrize("more", VECTORS, ids=len)
-def test_swaps_agree_with_the_twin(n: int, share: float, more: list[list[int]]) -> None:
-    """Same random numbers, every pair counted again: same result. Small lattices swap neighbours often."""
+def test_swaps_agree_with_the_reference(n: int, share: float, more: list[list[int]]) -> None:
+    """The same random numbers and a count of all pairs give the same result. Small lattices often swap neighbours."""
     rng = np.random.default_rng(n)
     vectors = np.array([*NEAREST.tolist(), *more])
     count_a = round(share * n**3)
@@ -59,7 +59,7 @@ def test_ordered_lattice_meets_targets_and_keeps_its_composition(
 
 
 def test_infeasible_requests_are_refused() -> None:
-    """A parameter below -min / max of the concentrations is no crystal; nor is one species alone."""
+    """No crystal has a parameter below -min / max of the concentrations, or one species alone."""
     recipe = MonteCarloRecipe(lattice_sites=11)
     with pytest.raises(InputError, match=r"expected -0\.2"):
         order_lattice(0.2, np.array([0.0, -0.4, 0.0]), recipe, seed=0)
@@ -68,7 +68,7 @@ def test_infeasible_requests_are_refused() -> None:
 
 
 def test_missed_targets_are_flagged() -> None:
-    """A run that is too short reports what it reached and that it is not what was asked for."""
+    """A run that is too short reports its parameters and that they miss the targets."""
     recipe = MonteCarloRecipe(lattice_sites=16, max_sweeps=1, tolerance=1e-3)
     occupation, converged = order_lattice(0.5, np.array([0.9, 0.9, 0.9]), recipe, seed=1)
     assert not converged
@@ -77,7 +77,7 @@ def test_missed_targets_are_flagged() -> None:
 
 @pytest.mark.parametrize(("m_a", "bound"), [(0.5, -1.0), (0.2, -0.25), (0.8, -0.25), (0.1, -1.0 / 9.0)])
 def test_targets_are_feasible_and_cover_their_range(m_a: float, bound: float) -> None:
-    """Bound worked out by hand for either species in the minority."""
+    """The bound is computed by hand, for either species in the minority."""
     assert lowest_alpha(m_a) == pytest.approx(bound, abs=1e-12)
     recipe = MonteCarloRecipe()
     rng = np.random.default_rng(0)

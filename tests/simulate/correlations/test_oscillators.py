@@ -1,4 +1,4 @@
-"""Damped-oscillator short-range order: shells, symmetry, the equation, and what counts as physical."""
+"""Damped-oscillator short-range order: shells, symmetry, equation 7, and the test for physical sets."""
 
 from math import cos, exp
 
@@ -35,7 +35,7 @@ CASES: list[tuple[Lattice, Arrangement, int, int]] = [
 
 
 def along(arrangement: Arrangement) -> DampedOscillator | None:
-    """The second oscillator, where there is one."""
+    """Return the second oscillator for layered order, None otherwise."""
     return ALONG if arrangement == "layered" else None
 
 
@@ -60,7 +60,7 @@ def test_point_groups_have_their_order_and_are_closed(
 def test_symmetry_is_exact_under_every_operation(
     lattice: Lattice, arrangement: Arrangement, unique_axis: int, order: int
 ) -> None:
-    """Vector by vector: the image has the same parameter, and where it leaves the box the parameter is 0."""
+    """Every image of a vector has the same parameter, and the parameter is 0 if an image is outside the box."""
     alphas = oscillator_alphas(lattice, arrangement, unique_axis, OSCILLATOR, along(arrangement))
     operations = point_group(integer_metric(lattice, arrangement, unique_axis))
     vectors = np.argwhere(np.ones((11, 11, 11), dtype=bool)) - 5
@@ -86,7 +86,7 @@ def test_square_shells_by_hand() -> None:
 
 
 def test_unique_axis_turns_the_plane() -> None:
-    """Planar order normal to a is that normal to c with the axes renamed."""
+    """Planar order normal to a equals that normal to c with the axes exchanged."""
     normal_to_a = oscillator_alphas("orthogonal", "planar", 0, OSCILLATOR)
     normal_to_c = oscillator_alphas("orthogonal", "planar", 2, OSCILLATOR)
     np.testing.assert_array_equal(normal_to_a, normal_to_c.transpose(2, 0, 1))
@@ -95,7 +95,7 @@ def test_unique_axis_turns_the_plane() -> None:
 
 
 def test_cubic_shells_by_hand() -> None:
-    """Squared lengths 1 to 6, 8, 9: there is none of 7, so (2, 2, 0) is shell 7."""
+    """Squared lengths are 1 to 6, 8 and 9, so (2, 2, 0) is in shell 7."""
     alphas = oscillator_alphas("orthogonal", "cubic", 0, OSCILLATOR)
     shells = {(1, 0, 0): 1, (0, -1, 1): 2, (1, 1, 1): 3, (0, 2, 0): 4, (2, 2, 0): 7, (2, 1, 2): 8}
     for vector, shell in shells.items():
@@ -125,7 +125,7 @@ def test_hexagonal_shells_follow_real_lengths() -> None:
 
 
 def test_layered_order_is_a_product() -> None:
-    """In the plane the first oscillator, along the axis the second, elsewhere both."""
+    """The first oscillator applies in the plane, the second along the axis, and their product elsewhere."""
     alphas = oscillator_alphas("hexagonal", "layered", 1, OSCILLATOR, ALONG)
     layer_2 = 0.8 * exp(-0.9 * 2) * cos(0.5 * 2)
     assert alphas[6, 5, 5] == pytest.approx(eq7(1), abs=1e-15)
@@ -134,7 +134,7 @@ def test_layered_order_is_a_product() -> None:
 
 
 def test_negative_share_agrees_with_the_series() -> None:
-    """The FFT is equation 3 on a grid over the zone; the twin adds it up term by term on a coarser one."""
+    """The FFT evaluates equation 3 on a grid over the zone; the reference sums it term by term on a coarser grid."""
     alphas = oscillator_alphas("orthogonal", "planar", 2, DampedOscillator(1.4, 0.15, 1.0))
     steps = np.arange(32) / 32.0
     grid = np.stack(np.meshgrid(steps, steps, [0.0], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -145,7 +145,7 @@ def test_negative_share_agrees_with_the_series() -> None:
 
 
 def test_negative_share_by_hand() -> None:
-    """No order: 0. One pair of neighbours at alpha: 1 + 2 alpha cos is negative for large alpha only."""
+    """Without order the share is 0. With one pair of neighbours, 1 + 2 alpha cos is negative for large alpha only."""
     alphas = np.zeros((11, 11, 11))
     alphas[5, 5, 5] = 1.0
     assert negative_share(alphas) == 0.0
@@ -167,7 +167,7 @@ def test_parameters_above_one_are_not_physical() -> None:
 
 @pytest.mark.parametrize("lattice", list(ARRANGEMENTS))
 def test_drawn_sets_are_physical_varied_and_reproducible(lattice: Lattice) -> None:
-    """Every arrangement comes up; the same generator gives the same sets."""
+    """Every arrangement occurs, and the same generator gives the same sets."""
     recipe = OscillatorRecipe()
     rng = np.random.default_rng(3)
     sets = [draw_oscillator_set(rng, lattice, recipe) for _ in range(40)]
@@ -186,7 +186,7 @@ def test_drawn_sets_are_physical_varied_and_reproducible(lattice: Lattice) -> No
 
 
 def test_impossible_requests_are_refused() -> None:
-    """Unknown lattices and arrangements, and a second oscillator missing or out of place."""
+    """Unknown lattices and arrangements, and a second oscillator that is missing or not allowed."""
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="monoclinic"):
         draw_oscillator_set(rng, "monoclinic", OscillatorRecipe())  # type: ignore[arg-type]
@@ -199,7 +199,7 @@ def test_impossible_requests_are_refused() -> None:
 
 
 def test_hopeless_recipe_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranges that hold no physical set end in a message, not in an endless loop."""
+    """Ranges without a physical set give an error, not an endless loop."""
     monkeypatch.setattr("simulate.correlations.oscillators._MAX_DRAWS", 20)
     recipe = OscillatorRecipe(amplitude_range=(3.0, 4.0), damping_range=(0.0, 0.1), frequency_range=(0, 0.1))
     with pytest.raises(InputError, match=r"^no physical set in 20 draws"):

@@ -11,7 +11,7 @@ from tests.reference_correlations import reference_alphas
 
 
 def random_occupation(seed: int, shape: tuple[int, int, int], share: float) -> npt.NDArray[np.int8]:
-    """Uncorrelated configuration with the concentration exact by count."""
+    """Return an uncorrelated configuration with the exact concentration."""
     occupation = np.zeros(shape, dtype=np.int8).reshape(-1)
     occupation[: round(share * occupation.size)] = 1
     return np.random.default_rng(seed).permutation(occupation).reshape(shape)
@@ -19,13 +19,13 @@ def random_occupation(seed: int, shape: tuple[int, int, int], share: float) -> n
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.77])
 def test_measured_alphas_agree_with_counted_pairs(share: float) -> None:
-    """The FFT gives what counting gives, also on edges of unequal and odd length."""
+    """The FFT agrees with counting, also for edges of unequal and odd length."""
     occupation = random_occupation(1, (12, 11, 14), share)
     np.testing.assert_allclose(measure_alphas(occupation), reference_alphas(occupation), rtol=0, atol=1e-12)
 
 
 def test_alphas_are_inversion_symmetric_and_one_at_the_origin_exactly() -> None:
-    """No rounding is left in the symmetry, nor at the origin."""
+    """Symmetry and origin are exact, without rounding errors."""
     alphas = measure_alphas(random_occupation(2, (16, 16, 16), 0.3))
     assert alphas.shape == (11, 11, 11)
     assert alphas.dtype == np.float64
@@ -34,7 +34,7 @@ def test_alphas_are_inversion_symmetric_and_one_at_the_origin_exactly() -> None:
 
 
 def test_alphas_of_known_configurations() -> None:
-    """Alternating layers: +1 within a layer, -1 between neighbours. Stripes of two: 0, then -1."""
+    """Alternating layers give +1 within a layer and -1 between neighbours; stripes of two give 0, then -1."""
     alternating = np.zeros((12, 12, 12), dtype=np.int8)
     alternating[::2] = 1
     alphas = measure_alphas(alternating)
@@ -75,6 +75,6 @@ def test_alphas_of_a_random_configuration_are_sampling_noise() -> None:
     ],
 )
 def test_configurations_that_have_no_alphas(occupation: npt.NDArray[np.int8], expected: str) -> None:
-    """One species alone has no order, and a small lattice no vectors of equation 6."""
+    """One species alone has no order, and a small lattice lacks vectors of equation 6."""
     with pytest.raises(InputError, match=expected):
         measure_alphas(occupation)

@@ -1,4 +1,4 @@
-"""Sets tied by symmetry: targets met along every equivalent vector, exact symmetry, and what frustration allows."""
+"""Symmetric sets: targets are met along equivalent vectors, the symmetry is exact, and frustration limits targets."""
 
 from itertools import product
 
@@ -66,7 +66,7 @@ def test_tied_vectors_are_the_shortest_of_their_lattice() -> None:
 def test_every_equivalent_vector_meets_the_target(
     symmetry: Symmetry, unique_axis: int, operations: int
 ) -> None:
-    """Counted on the configuration, before any average."""
+    """The parameters are counted on the configuration, before averaging."""
     alphas = reference_alphas(ordered(symmetry, unique_axis))
     vectors, targets = symmetric_targets(symmetry, unique_axis, 0.4, 0.35, -0.2)
     found = alphas[tuple(vectors.T + 5)]
@@ -109,7 +109,7 @@ def test_measured_parameters_are_averages_of_counted_pairs_over_orbits(
 @every_case
 @pytest.mark.parametrize("n", [11, 16])
 def test_symmetry_is_exact(symmetry: Symmetry, unique_axis: int, operations: int, n: int) -> None:
-    """To the last bit, and a vector whose image leaves the box is zero; also where the lattice is least."""
+    """Parameters are equal to the last bit, and 0 if an image is outside the box; also on the smallest lattice."""
     occupation = np.random.default_rng(n).permutation(np.arange(n**3) % 3 == 0).astype(np.int8)
     alphas = measure_alphas(occupation.reshape(n, n, n), operations_of(symmetry, unique_axis))
     vectors = np.indices((11, 11, 11)).reshape(3, -1).T - 5
@@ -127,7 +127,7 @@ def test_symmetry_is_exact(symmetry: Symmetry, unique_axis: int, operations: int
 def test_parameters_of_the_whole_lattice_add_up_to_zero(
     symmetry: Symmetry, unique_axis: int, operations: int
 ) -> None:
-    """The composition is fixed; and the average over the group keeps that, for it only sorts the vectors anew."""
+    """At fixed composition the sum is zero, and averaging over the group, which permutes vectors, keeps it."""
     full = full_alphas(ordered(symmetry, unique_axis))
     assert abs(full.sum()) < 1e-9
     grid = np.indices(full.shape)
@@ -146,7 +146,7 @@ def test_parameters_of_the_whole_lattice_add_up_to_zero(
 
 
 def triangular_alphas(n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """m_A, and the mean parameter of the three neighbours, of every two-species crystal on n x n triangular sites."""
+    """Return m_A and the mean parameter of the three neighbours for every crystal of n x n triangular sites."""
     crystals = np.array(list(product((0, 1), repeat=n * n)), dtype=np.int8).reshape(-1, n, n)[1:-1]
     m_a = crystals.mean(axis=(1, 2))
     pairs = [
@@ -158,7 +158,7 @@ def triangular_alphas(n: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
 
 
 def test_no_crystal_on_a_triangular_lattice_is_below_the_bound_and_some_reach_it() -> None:
-    """All 2^16 crystals of 4 x 4 sites, and all of 3 x 3, where the sqrt(3) x sqrt(3) order of m_A = 1/3 fits."""
+    """The bound holds for all crystals of 4 x 4 sites and of 3 x 3, where the sqrt(3) x sqrt(3) order fits."""
     for n, reached in ((4, (0.25, 0.5, 0.75)), (3, (1 / 9, 1 / 3, 2 / 3))):
         m_a, alphas = triangular_alphas(n)
         for share in np.unique(m_a):

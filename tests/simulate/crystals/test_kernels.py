@@ -1,4 +1,4 @@
-"""The simulator's fast kernels against the direct sums of tests/reference.py, and against `dsfunet.physics`."""
+"""The simulator's kernels agree with the direct sums of tests/reference.py and with `dsfunet.physics`."""
 
 from itertools import permutations
 
@@ -34,7 +34,7 @@ def pixels_of(plane: Plane) -> npt.NDArray[np.float64]:
 
 
 def planes() -> list[Plane]:
-    """Planes in general position, one with Q = 0 in it, one oblong."""
+    """Planes in general position; one contains Q = 0, and one is not square."""
     return [
         oblique_plane(3),
         oblique_plane(4, (96, 160)),

@@ -1,4 +1,4 @@
-"""One plane from its random stream: what is drawn, how often, and that the same seed draws the same."""
+"""One plane from its random stream: what is drawn and how often; the same seed gives the same plane."""
 
 import dataclasses
 from typing import Any
@@ -35,7 +35,7 @@ DRAWN = 24
 
 
 def alphas_of(pairs: dict[tuple[int, int, int], float]) -> npt.NDArray[np.float64]:
-    """A full set with some correlated vectors, their opposites with them."""
+    """Return a full set with some correlated vectors and their opposites."""
     alphas = np.zeros((11, 11, 11))
     alphas[5, 5, 5] = 1.0
     for (i, j, k), value in pairs.items():
@@ -59,7 +59,7 @@ def samples(worlds: dict[str, Population]) -> list[dict[str, npt.NDArray[Any]]]:
 
 
 def random_set(kind: str, converged: bool) -> CorrelationSet:
-    """A Monte Carlo set as it comes back from a run."""
+    """Return a Monte Carlo set like one from a run."""
     nearest = np.array([-0.3, 0.0, 0.0])
     return CorrelationSet(alphas_of({(1, 0, 0): -0.3}), 0.4, kind, converged, nearest, nearest)
 
@@ -222,7 +222,7 @@ def test_two_orientations_of_one_species() -> None:
 
 
 def test_balanced_groups_are_drawn_alike() -> None:
-    """The perovskites are few: in proportion to pairs they are rare, balanced they are a fifth."""
+    """There are few perovskites: they are rare in proportion to pairs, but a fifth of balanced groups."""
     counts = {}
     unmasked = dataclasses.replace(RECIPE, mask=dataclasses.replace(RECIPE.mask, share_unmasked=1.0))
     for balance in (False, True):
@@ -362,7 +362,7 @@ def product_of(sample: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
 def test_layers_that_symmetry_makes_alike_are_shown_once(
     dropped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two atoms in a cube, ordered alike along all axes: h0l is hk0 is 0kl."""
+    """Two atoms in a cubic cell with the same order along all axes, so that h0l, hk0 and 0kl are equal."""
     alphas = alphas_of({vector: -0.3 for vector in ((1, 0, 0), (0, 1, 0), (0, 0, 1))})
     nearest = np.full(3, -0.3)
     order = CorrelationSet(alphas, 0.5, "monte_carlo", True, nearest, nearest)

@@ -1,4 +1,4 @@
-"""Sheared cells: the same edges, angles in their range, and a volume that is never small."""
+"""Sheared cells have the same edges, angles within their range, and a volume that is never small."""
 
 from itertools import product
 
@@ -33,7 +33,7 @@ def test_edges_stay_and_angles_keep_to_their_range(cell: Cell, least: float) -> 
 
 @pytest.mark.parametrize(("cell", "least"), CASES)
 def test_the_bound_is_that_of_the_most_sheared_cell(cell: Cell, least: float) -> None:
-    """The least of the ends of the three ranges, which is where the volume is least."""
+    """The smallest volume lies at the ends of the three ranges."""
     ends = [np.add(cell.parameters[3:], shear).tolist() for shear in product((-15.0, 0.0, 15.0), repeat=3)]
     found = min(volume_share(Cell(*cell.parameters[:3], *angles)) for angles in ends)
     assert least <= found < least + 1e-3

@@ -1,4 +1,4 @@
-"""The species library: counts, splits, geometries, cells, the user's folder, and what is refused."""
+"""The species library: counts, splits, geometries, cells, the user's folder, and refused values."""
 
 import dataclasses
 from collections import Counter
@@ -232,7 +232,7 @@ def test_random_rotation_is_uniform_and_proper() -> None:
 
 
 def test_standard_frame_forgets_the_orientation() -> None:
-    """A lopsided set, where no two moments are equal, comes back the same from any orientation and place."""
+    """A set without equal moments gives the same result from any orientation and position."""
     rng = np.random.default_rng(2)
     points = rng.normal(size=(7, 3)) * [1.0, 0.4, 3.0]
     expected = standard_frame(points)

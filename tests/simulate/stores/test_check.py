@@ -1,4 +1,4 @@
-"""`python -m simulate check`: a finished store is what was written, or the sentence says which shard is not."""
+"""`python -m simulate check`: a finished store has no damage, or the message names the damaged shards."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def test_a_store_as_it_was_written(undisturbed: Path, capfd: pytest.CaptureFixtu
 
 
 def test_both_splits_of_a_recipe_with_everything(tiny_store: Path) -> None:
-    """Twelve and eight planes in shards of five: the last one is shorter."""
+    """Twelve and eight planes in shards of five, so the last shard is shorter."""
     for split, planes in (("train", 12), ("validation", 8)):
         assert f"{planes} planes in" in check_store(tiny_store / f"{split}.zarr", progress=False)
 

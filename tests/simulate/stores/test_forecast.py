@@ -1,4 +1,4 @@
-"""`--dry-run`: nothing is written, and the size it predicts is the size a store has."""
+"""`--dry-run` writes nothing, and predicts the size of the store."""
 
 import dataclasses
 import shutil
@@ -40,7 +40,7 @@ def disk_bytes(path: Path) -> int:
 
 
 def test_the_size_is_the_size_of_the_store(oscillators: Recipe, undisturbed: Path) -> None:
-    """Six planes are forecast from the same six, in one shard instead of three."""
+    """The forecast for six planes uses the same six, in one shard instead of three."""
     (found,) = forecast(oscillators, 1)
     assert found.size_bytes == pytest.approx(disk_bytes(undisturbed / "train.zarr"), rel=0.02)
     arrays = draw_arrays(build_population(oscillators, "train", ()), 0, 2)

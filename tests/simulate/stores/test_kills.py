@@ -1,4 +1,4 @@
-"""Killed at any moment and started again, or stopped by a full disk: the same bytes as of an undisturbed run."""
+"""Runs that are killed and restarted, or stopped by a full disk, give the same bytes as an undisturbed run."""
 
 import dataclasses
 import errno
@@ -52,20 +52,20 @@ raise SystemExit(main(["--out", out, *sys.argv[3:]]))
 
 
 def make(recipe: Recipe, out: Path, **more: Any) -> Path:
-    """The training store of a recipe, by one worker unless told otherwise."""
+    """Make the training store of a recipe, by default with one worker."""
     return simulate.stores.writer.simulate(recipe, out, **{"workers": 1, "progress": False, **more})["train"]
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory, every_byte: Bytes) -> dict[str, bytes | None]:
-    """All that an undisturbed run of OPTIONS leaves."""
+    """All files of an undisturbed run of OPTIONS."""
     out = tmp_path_factory.mktemp("expected")
     assert main(["--out", str(out), *OPTIONS, "--workers", "1"]) == 0
     return every_byte(out)
 
 
 def start(*command: str) -> subprocess.Popen[str]:
-    """A Python process at the head of a process group of its own."""
+    """Start a Python process in its own process group."""
     return subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
@@ -80,7 +80,7 @@ def start(*command: str) -> subprocess.Popen[str]:
 def test_killed_between_any_two_steps_it_goes_on(
     tmp_path: Path, expected: dict[str, bytes | None], every_byte: Bytes
 ) -> None:
-    """Steps of one process are counted, so that every kind of file is caught half-way in some run."""
+    """The steps of one process are counted, so that every kind of file is incomplete in some run."""
     rng = np.random.default_rng(7)
     killed = 0
     for step in (*rng.integers(2, 165, size=2), *rng.integers(5, 250, size=6)):
@@ -97,7 +97,7 @@ def test_killed_between_any_two_steps_it_goes_on(
 def test_killed_with_all_its_workers_it_goes_on(
     tmp_path: Path, expected: dict[str, bytes | None], every_byte: Bytes
 ) -> None:
-    """SIGKILL to the process group when a shard is there, at a random moment, and to the parent alone."""
+    """SIGKILL goes to the process group when a shard exists and at a random moment, and to the parent alone."""
     rng = np.random.default_rng(11)
     manifests = f"*.zarr/{MANIFEST_FOLDER}/0*.json"
     for moment in ("a shard", "any", "parent"):
@@ -133,7 +133,7 @@ def _wait_for_end_of_group(group: int) -> None:
 def test_tasks_at_once_make_one_store(
     tmp_path: Path, expected: dict[str, bytes | None], every_byte: Bytes
 ) -> None:
-    """Creation, Monte Carlo sets and finishing are raced for; nobody fails and nothing differs."""
+    """Processes race for creation, Monte Carlo sets and finishing; none fails, and the result is the same."""
     tasks = [
         start("-m", "simulate", "--out", str(tmp_path), *OPTIONS, "--workers", "1", *task)
         for task in (("--task-index", str(index), "--task-count", "3") for index in range(3))
@@ -195,7 +195,7 @@ def test_all_that_killed_runs_can_leave_is_cleared_away(
 
 @contextmanager
 def largest_file(size_bytes: int) -> Iterator[None]:
-    """Let the system refuse every write beyond a size, as a full disk does."""
+    """Make the system refuse writes beyond a size, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -295,7 +295,7 @@ def test_a_manifest_folder_that_is_none_is_one_sentence(oscillators: Recipe, tmp
 
 
 def end_at_once(*arguments: Any) -> None:
-    """A worker that dies as if the system had killed it for want of memory."""
+    """A worker dies as if the system had killed it for lack of memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""Array jobs, and several processes at one store: whole shards each, one writer each, the same bytes in the end."""
+"""Array jobs, and several processes on one store: each shard has one writer, and the bytes are the same."""
 
 import re
 import resource
@@ -27,7 +27,7 @@ SCRIPT = ROOT / "configs" / "slurm" / "simulate.sbatch"
 
 
 def make(recipe: Recipe, out: Path, task: Task | None = None) -> Path:
-    """The training store of a recipe, or a task's share of it."""
+    """Make the training store of a recipe, or a task's share of it."""
     return simulate.stores.writer.simulate(recipe, out, workers=1, progress=False, task=task)["train"]
 
 
@@ -100,7 +100,7 @@ def test_a_second_writer_is_refused_and_harms_nothing(
 def test_a_run_claims_all_its_shards_before_it_makes_one(
     oscillators: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that of two runs it is the second that is refused, wherever the first one is."""
+    """The second of two runs is refused, however far the first one is."""
     seen = []
 
     def second_run(*arguments: Any) -> Any:
@@ -122,7 +122,7 @@ def test_a_run_claims_all_its_shards_before_it_makes_one(
 
 
 def test_more_shards_can_be_claimed_than_files_may_be_open(tmp_path: Path) -> None:
-    """By raising the soft limit; beyond the hard one it is a sentence, and every claim is given back."""
+    """The soft limit is raised; beyond the hard limit there is an error, and every claim is released."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     now = max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 10
     try:
@@ -168,7 +168,7 @@ def test_a_shard_that_another_process_finished_meanwhile_is_left(
 def test_a_store_that_another_task_created_first_is_used_or_refused(
     oscillators: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even where locks do not hold: of two that create a store the second finds it there, under its own name."""
+    """Even without reliable locks, the second of two processes finds the store that the first has created."""
     path = make(oscillators, tmp_path, Task(0, 3))
     simulate.stores.writer._create(oscillators, path, 6, {})
     assert missing_shards(path) == [1, 2]
@@ -178,7 +178,7 @@ def test_a_store_that_another_task_created_first_is_used_or_refused(
 def test_monte_carlo_sets_are_made_by_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who comes second waits, and reads what the first one made."""
+    """The second process waits, and reads the file that the first one made."""
     recipe = Recipe(
         samples=Counts(2, 0),
         samples_per_shard=2,
@@ -237,7 +237,7 @@ QUIET = ("--workers", "1", "--progress", "false")
 
 
 def run(out: Path, *more: str) -> int:
-    """The command line, quiet and in this process."""
+    """Run the command line in this process, without progress bars."""
     return main([*OPTIONS, *MORE, *QUIET, "--out", str(out), *more])
 
 

@@ -1,4 +1,4 @@
-"""Stores: the same for any number of workers, after a kill, and never mixed with another recipe's."""
+"""Stores are the same for any number of workers and after a kill, and never mix two recipes."""
 
 import dataclasses
 import json
@@ -44,7 +44,7 @@ def content(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def assert_same(first: Path, second: Path) -> None:
-    """Two stores hold the same planes, bit for bit."""
+    """Check that two stores have the same planes, bit for bit."""
     for name, values in content(first).items():
         assert values.tobytes() == content(second)[name].tobytes(), name
     assert open_store(first).digest == open_store(second).digest
@@ -63,7 +63,7 @@ def test_two_processes_make_the_same_planes_as_one(made: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_shards_may_be_of_any_size(made: Path, tmp_path: Path) -> None:
-    """Digests are over shards; the planes in them are the same."""
+    """Digests depend on the shards, but the planes are the same."""
     other = make(dataclasses.replace(RECIPE, samples_per_shard=4), tmp_path)
     for name, values in content(made).items():
         np.testing.assert_array_equal(content(other)[name], values, err_msg=name)

@@ -1,4 +1,4 @@
-"""Planes that break the assumptions: each does what its name says, and a store of them is reproducible."""
+"""Planes that break an assumption: each kind does what its name says, and a store of them is reproducible."""
 
 from functools import cache
 from pathlib import Path
