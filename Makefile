@@ -66,7 +66,7 @@ demo: $(BIN)/.core ## factorise the example plane: demo/example.nxs and demo/exa
 test: $(BIN)/.dev ## all tests, in parallel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-test-fast: $(BIN)/.dev ## the tests that take under a second or two each, in under two minutes on two cores
+test-fast: $(BIN)/.dev ## the tests of up to about a second each; under two minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 lint: $(BIN)/.dev ## ruff and mypy
