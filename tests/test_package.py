@@ -17,7 +17,7 @@ import dsfunet
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("dsfunet", "simulate", "evaluate")
-FOLDERS = (*PACKAGES, "tests", "configs", "benchmarks", "examples", ".ci")
+FOLDERS = (*PACKAGES, "tests", "configs", "benchmarks", "examples", "docs", ".ci")
 TEXT = {"", ".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".sh", ".xyz", ".cif", ".json", ".sbatch"}
 MOST_LINES = 350
 WEIGHTS = (
@@ -135,11 +135,3 @@ def test_the_wheel_ships_the_library_alone(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         sizes = [archive.getinfo(name).file_size for name in weights]
     assert sum(sizes) <= 25e6
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
-def test_what_a_page_points_to_is_there(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    targets = [each for each in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in each]
-    missing = [each for each in targets if not (ROOT / page).parent.joinpath(each).exists()]
-    assert targets and not missing

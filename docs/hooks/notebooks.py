@@ -34,7 +34,8 @@ def as_markdown(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, byt
         if cell["cell_type"] == "markdown":
             parts.append(source)
         elif cell["cell_type"] == "code" and source.strip():
-            parts.append(f"```python\n{source}\n```")
+            shell = source.startswith("%%bash\n")
+            parts.append(f"```{'sh' if shell else 'python'}\n{source.removeprefix('%%bash').lstrip()}\n```")
             parts += [_output(each, name, pictures) for each in cell["outputs"]]
     title, *rest = parts
     note = f"*This page is a notebook: [download it]({name}.ipynb){{download}} and run it from the repository.*"
