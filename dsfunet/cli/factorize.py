@@ -72,10 +72,11 @@ def factorize_one(file: Path, output: Path, request: "FactorizeRequest") -> "Fac
     from dsfunet.files import check_writable
 
     plane = None if request.planes is None else request.planes.list_planes()[0]
+    check_writable(output)
     picture = output.with_suffix(".png") if request.png else None
+    if picture is not None:
+        check_writable(picture)
     job = Job(file, plane, output, picture, requested=None if plane is None else str(plane))
-    for target in filter(None, (output, picture)):
-        check_writable(target)
     check_targets([job], [file])
     factorizer = load_factorizer(request.weights, request.device)
     factorization = PlaneWorker(factorizer, request).factorize(job)

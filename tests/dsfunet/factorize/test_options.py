@@ -123,14 +123,14 @@ def test_a_picture_with_ranges() -> None:
         (["--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
         (["--q-max-inv-angstrom", "7", "--cell", HEXAGONAL_TEXT], "also need --cell and --plane"),
         (["--cell", HEXAGONAL_TEXT, "--planes", "hk1", "--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
-        (["--cell", HEXAGONAL_TEXT, "--plane", "hk1"], "the file has no axes"),
+        (["--cell", HEXAGONAL_TEXT, "--plane", "hk1"], "a.npy: the .npy file has no axes"),
         (
             ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5"],
             "expected either both ranges",
         ),
         (
             ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5", "--second-range", "-5"],
-            "--first-range '-5'; expected two numbers",
+            "--second-range '-5'; expected two numbers",
         ),
         (
             ["--cell", "8.4 8.4", "--plane", "hk1", "--q-max-inv-angstrom", "7"],

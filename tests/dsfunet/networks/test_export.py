@@ -185,14 +185,16 @@ def test_onnx_without_its_extra_says_what_to_install(
     assert said.count("\n") == 1 and not (tmp_path / "exported").exists()
 
 
-def readme_example() -> str:
-    """The lines of the README that load exported files."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def example_of_the_docs() -> str:
+    """The lines of the page about export that load exported files."""
+    page = ROOT / "docs" / "how-to" / "export.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     [block] = [block for block in blocks if "onnxruntime" in block]
     return str(block)
 
 
-def test_shipped_weights_answer_as_the_factorizer_by_the_lines_of_the_readme(
+@pytest.mark.slow
+def test_shipped_weights_answer_as_the_factorizer_by_the_lines_of_the_docs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -209,7 +211,7 @@ def test_shipped_weights_answer_as_the_factorizer_by_the_lines_of_the_readme(
     assert all(f"wrote exported/{name}: " in captured.out for name in names)
 
     values: dict[str, Any] = {"plane": plane}
-    exec(readme_example(), values)
+    exec(example_of_the_docs(), values)
     expected = Factorizer.from_pretrained("cpu")(plane)
     for component in COMPONENTS:
         found = np.clip(np.asarray(values[component]), 0, 1)[0, 0]
