@@ -27,7 +27,7 @@ class CleanUpOptions:
         bragg_radius: punch out the pixels within this radius of integer hkl: a number [1/Angstrom], three numbers
             along h, k and l [r.l.u.], or "auto"
         bragg_radius_unit: unit of the radius: inv-angstrom for a sphere in Q, rlu for an ellipsoid along h, k and l
-        bragg_centring: lattice type: P, A, B, C, I, F or R (obverse); reflections that it forbids are not punched
+        bragg_centring: lattice centring, P, A, B, C, I, F or R (obverse); reflections that it forbids are not punched
         bragg_fill: leave punched pixels missing, which the networks can handle, or fill them from their surroundings
             with matching noise
         background: background to subtract: a constant, "radial" for the plane's lower envelope over |Q|, or a file
