@@ -268,7 +268,9 @@ class Factorizer:
     ) -> npt.NDArray[np.float32]:
         """What each network answers, spread (networks, n, 256, 256), to planes (n, 2, 256, 256) and their I_SRO."""
         outputs = [
-            network(select_inputs(network, shown, order).to(self.device, memory_format=torch.channels_last))[:, 0]
+            network(select_inputs(network, shown, order).to(self.device, memory_format=torch.channels_last))[
+                :, 0
+            ]
             for network in networks
         ]
         result: npt.NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
