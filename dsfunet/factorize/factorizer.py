@@ -326,7 +326,9 @@ class Factorizer:
     ) -> npt.NDArray[np.float32]:
         """Outputs of each network, (networks, n, 256, 256) in spread space, for inputs (n, 2, 256, 256) and I_SRO."""
         outputs = [
-            network(select_inputs(network, shown, order).to(self.device, memory_format=torch.channels_last))[:, 0]
+            network(select_inputs(network, shown, order).to(self.device, memory_format=torch.channels_last))[
+                :, 0
+            ]
             for network in networks
         ]
         result: npt.NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
