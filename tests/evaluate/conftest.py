@@ -35,7 +35,7 @@ RECIPE = {"rotated_share": 0.5, "seed": 3, "signal": {"share_counts": 0.0}}
 
 
 def _alphas(index: int) -> npt.NDArray[np.float64]:
-    """Nearest neighbours along a and c alone: no dips below zero, so that the series is exact."""
+    """Correlations of nearest neighbours along a and c only: the series stays positive and is therefore exact."""
     alphas = np.zeros(ALPHA_SHAPE)
     alphas[5, 5, 5] = 1.0
     for neighbour, value in (((1, 0, 0), 0.2 - 0.03 * index), ((0, 0, 1), -0.15)):
@@ -102,7 +102,7 @@ def store(store_path: Path) -> Store:
 
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights folder of two tiny networks that never learnt a thing, trained on species the store does not show."""
+    """A weights folder of two tiny untrained networks; its card names species that are not in the store."""
     torch.manual_seed(1)
     networks = [
         SpectralUNet(channels=[8, 8], blocks=[1, 1], fourier_channels=[2, 2]).eval() for _ in range(2)
@@ -114,7 +114,7 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class KnownFactorizer:
-    """Stands for the networks: answers the truth of a store off by 0.01 k (I_FF) and 0.02 k (I_SRO) in s for plane k.
+    """A stand-in for the networks with known errors: 0.01 k (I_FF) and 0.02 k (I_SRO) in s for plane k.
 
     The step goes towards 0, so that the answer stays in [-1, 1]: the MSE is 1e-4 k^2 and 4e-4 k^2 exactly.
     """
@@ -135,7 +135,7 @@ class KnownFactorizer:
     split_on_lattice = staticmethod(split_on_lattice)
 
     def _answer(self, plane: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        # Planes come turned as well: whichever turn of whichever sample it is.
+        # Planes may be rotated copies, so all samples and rotations are tried.
         for index, sample in enumerate(self._known):
             for turn in range(8):
                 first, second = (
@@ -164,7 +164,7 @@ def _off(truth: npt.NDArray[np.float32], offset: float) -> npt.NDArray[np.float3
 
 @pytest.fixture
 def known_networks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a `KnownFactorizer` in place of any weights that are asked for, in this process."""
+    """Replace the networks of any weights by a `KnownFactorizer`, in this process."""
 
     def put(card: dict[str, Any] | None = None) -> None:
         factorizer = KnownFactorizer(store, card)
@@ -175,7 +175,7 @@ def known_networks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
 @pytest.fixture(scope="session")
 def measured(store: Store, store_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """A report on the known errors, with the cosine series beside them."""
+    """A report on networks with known errors and on the cosine series."""
     request = EvaluationRequest(
         weights="release",
         shards=str(store_path),

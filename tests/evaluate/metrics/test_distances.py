@@ -1,4 +1,4 @@
-"""Distances between distributions against closed forms, plain twins, and what must hold of any distance."""
+"""Distances between distributions against closed forms, slow reference code, and properties of any distance."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_frechet_distance_equals_a_plain_twin(samples: int, others: int, dimensi
 
 
 def test_kernel_distance_of_two_samples_equals_a_plain_twin() -> None:
-    # With two samples each there is one subset, the whole: every draw gives the same number.
+    # With two samples each, the only subset is the whole set, so every draw gives the same number.
     rng = np.random.default_rng(4)
     first, second = rng.standard_normal((2, 6)), rng.standard_normal((2, 6)) + 0.5
     mean, std, size = kernel_distance(first, second, 0)

@@ -1,4 +1,4 @@
-"""Features of planes: what each part of them answers to, and weights that come from anywhere."""
+"""Features of planes: what each part responds to, and weights from untrusted files."""
 
 import pickle
 import socket
@@ -42,7 +42,7 @@ def _noise(samples: int, seed: int) -> Planes:
 
 
 def _grating(rows: float, columns: float) -> Planes:
-    """One plane whose s is a cosine of amplitude 1/2 with so many periods along each axis."""
+    """One plane whose s is a cosine of amplitude 1/2 with the given numbers of periods along each axis."""
     i, j = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
     return unspread(0.5 * np.cos(2 * np.pi * (rows * i + columns * j) / 256))[None]
 
@@ -135,7 +135,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.fixture(scope="module")
 def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Weights drawn at random for Inception V3, 95 MB, in a file."""
+    """A file (95 MB) with random weights of Inception V3."""
     from torch_fidelity import feature_extractor_inceptionv3 as library
 
     path = tmp_path_factory.mktemp("inception") / "weights.pth"
@@ -146,7 +146,7 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
         network = library.FeatureExtractorInceptionV3("inception", ["2048"])
         for parameter in network.parameters():
             if parameter.ndim == 4:
-                torch.nn.init.kaiming_normal_(parameter)  # torch's own start fades away over so many layers
+                torch.nn.init.kaiming_normal_(parameter)  # torch's default makes the signal fade
     torch.save(network.state_dict(), path)
     yield path
     path.unlink()
@@ -173,7 +173,7 @@ def test_inception_sees_bytes_of_spread_space(inception_weights: Path) -> None:
     space, seen = InceptionSpace(inception_weights), []
     space._network.forward = lambda image: (seen.append(image.clone()), (torch.zeros(1, 2048),))[1]  # type: ignore[method-assign,assignment]
     plane = np.zeros((1, 256, 256))
-    plane[0, 0, :4] = [1.0, 0.25, (100.4 / 255) ** 2, (100.6 / 255) ** 2]  # 255 sqrt(x), 127.5 to the even
+    plane[0, 0, :4] = [1.0, 0.25, (100.4 / 255) ** 2, (100.6 / 255) ** 2]  # 255 sqrt(x), 127.5 rounds to even
     space(plane)
     assert seen[0].dtype == torch.uint8
     assert seen[0].shape == (1, 3, 256, 256)

@@ -106,7 +106,7 @@ def test_the_error_of_the_correlations_is_the_difference_of_alphas() -> None:
     case, truth = case_and_truth(alphas_with(a=0.2, c=-0.1))
     other = short_range_order_intensity(alphas_with(a=0.25, c=-0.1), CELL, PLANE)
     true = short_range_order_intensity(alphas_with(a=0.2, c=-0.1), CELL, PLANE)
-    # Brought to the truth's scale and floor, so that nothing but the correlation differs.
+    # With the scale and floor of the truth, so that only the correlation differs.
     output = (other - true.min()) / np.ptp(true)
     found = measure_correlations(output, truth, case)
     assert found["correlation_rms"] == pytest.approx(0.05 * np.sqrt(2 / 120), rel=2e-3)

@@ -1,4 +1,4 @@
-"""Methods without a network on planes made from the physics: near exact where they should be, and finite always."""
+"""Methods without a network on planes made from the physics: nearly exact where they should be, and always finite."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -61,12 +61,12 @@ def gap_mask() -> npt.NDArray[np.bool_]:
 
 
 def made(layer: str, mask: npt.NDArray[np.bool_] | None = None, seed: int = 0) -> tuple[Case, Plane, Plane]:
-    """A case with its true I_FF, a smooth function of Q that is nowhere near 0, and its true I_SRO."""
+    """A case with its true I_FF, a smooth function of Q well above 0, and its true I_SRO."""
     cell, axes, offset = LAYERS[layer]
     plane = plane_through(cell, axes, offset, 8.0)
     x, y = np.meshgrid(np.linspace(-1, 1, 256), np.linspace(-1, 1, 256), indexing="ij")
     form_factor = np.exp(-(x**2) - y**2 + 0.2 * x * y)
-    # Correlations so weak that the series stays positive: then clipping takes nothing away.
+    # Correlations so weak that the series stays positive, so that clipping changes nothing.
     series = short_range_order_intensity(random_alphas(seed), cell, plane, clip=False)
     order = 1 + 0.9 * (series - 1) / (1 - series.min())
     mask = np.ones((256, 256), bool) if mask is None else mask
@@ -133,7 +133,7 @@ def test_what_stands_under_the_mask_is_not_used(predictor: Predictor) -> None:
 
 
 def extreme_cases() -> dict[str, Case]:
-    """Few pixels, far away or alone; planes that are nearly constant, nearly empty, or dark all over but once."""
+    """Few pixels, far away or alone; planes that are nearly constant, nearly empty, or dark except for one pixel."""
     case = made("hexagonal")[0]
     scattering = case.scattering
     block, corner, two, half = (np.zeros((256, 256), bool) for _ in range(4))

@@ -1,4 +1,4 @@
-"""The networks as a predictor: modes, seeds, and answers that do not depend on company."""
+"""The networks as a predictor: modes, seeds, and answers that do not depend on the other planes of a call."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def factorizer(small_weights: Path) -> Factorizer:
 
 @pytest.fixture(scope="module")
 def noisy() -> Factorizer:
-    """Generators with the paper's dropout, as narrow as they go."""
+    """Generators with the paper's dropout and few channels."""
     torch.manual_seed(5)
     networks = [Pix2PixGenerator(channels=(4, 4, 8, 8, 8, 8)).eval() for _ in range(2)]
     return Factorizer(Generators(networks[0], networks[1], "noisy", "d" * 64, {}), device="cpu")
@@ -84,7 +84,7 @@ def test_dropout_is_seeded_by_plane_and_not_by_company(noisy: Factorizer, store:
     assert together.form_factor_deviation is not None and together.form_factor_deviation.max() > 0
     other = NetworkPredictor(noisy, Mode.parse("dropout:3"), seed=8)(cases[1:])
     assert not np.array_equal(other.form_factor, alone.form_factor)
-    # Afterwards the networks are as they were.
+    # The networks are unchanged afterwards.
     once = [NetworkPredictor(noisy)(cases[:1]).form_factor for _ in range(2)]
     np.testing.assert_array_equal(*once)
 
@@ -113,6 +113,6 @@ def test_a_plane_measured_anew_is_seeded_by_its_number(store: Store) -> None:
     np.testing.assert_array_equal(once.scattering, again.scattering)
     assert not np.array_equal(once.scattering, other.scattering)
     exact = store.sample(1).clean[once.mask]
-    # Whole counts, on the scale of the brightest, which came out near 100.
+    # Integer counts divided by the brightest, which is near 100.
     assert len(np.unique(once.scattering)) < 150
     assert np.corrcoef(once.scattering[once.mask], exact)[0, 1] > 0.9

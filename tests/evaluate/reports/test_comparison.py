@@ -1,4 +1,4 @@
-"""Comparing reports: the pairing, the coverage of the intervals, and who is called better."""
+"""The comparison of reports: the pairing, the coverage of the intervals, and which report is better."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_the_same_scores_show_no_difference(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say(tmp_path: Path) -> None:
-    """Paired differences of known mean 0.2: of 60 intervals of 90 %, nine in ten hold it, but for chance."""
+    """Paired differences of known mean 0.2: about nine in ten of 60 intervals of 90 % contain it."""
     held = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)

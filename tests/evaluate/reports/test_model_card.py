@@ -1,4 +1,4 @@
-"""The model card says what the training log, the store and the report say, and nothing is written on bad input."""
+"""The model card agrees with the training log, the store and the report; bad input writes nothing."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report folder: its bytes, and never half of it; its tables; and the whole command."""
+"""The report folder: its bytes, its replacement as a whole, its tables, and the whole command."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def folder(measured: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take seconds to draw: tests of how the folder gets in its place do without."""
+    """Blank pictures for the tests of replacing the folder, because pictures take seconds to draw."""
     for name in ("distribution", "curves", "gallery", "calibration"):
         monkeypatch.setattr(pictures, name, lambda *_: Figure())
 
@@ -157,7 +157,7 @@ def test_the_command(
     printed = capsys.readouterr()
     assert "| I_SRO | 0.0014 |" in printed.out
     assert "4/4" in printed.err
-    # What was kept on the way is gone, and a report compares with itself.
+    # The intermediate results are gone, and a report can be compared with itself.
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
     assert command.main(["compare", str(out), str(out), "--second-method", "series_levelled"]) == 0
 

@@ -1,4 +1,4 @@
-"""The picture of a training run: what is drawn is what was logged."""
+"""The picture of a training run shows the logged values."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from evaluate.reports.training_log import read_log
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A run of 20 batches that was taken up again at its tenth."""
+    """A run of 20 batches that was resumed at the tenth."""
     folder = tmp_path / "csv"
     columns = "epoch,step,train/form_factor_l1,validation/form_factor_mse,validation/form_factor_mse_90"
     starts = {

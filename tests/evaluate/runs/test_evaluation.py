@@ -1,4 +1,4 @@
-"""The numbers of a report, with networks whose errors are known; and evaluations that are refused."""
+"""The numbers of a report for networks with known errors, and wrong requests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -75,10 +75,10 @@ def test_classes_of_planes(report: Report) -> None:
 def test_distances_tell_the_networks_from_noise(report: Report) -> None:
     for rows in report.plain["table"]["validation"].values():
         assert 0 <= rows["score"]["fid"] < 0.1 * rows["noise_against_truth"]["fid"]
-        # Twelve planes make subsets of six: little for a kernel distance, but noise is farther still.
+        # Twelve planes make subsets of six, few for a kernel distance, but noise is still farther away.
         assert abs(rows["score"]["kid"]) < 0.5 * rows["noise_against_truth"]["kid"]
     limits = {each["name"]: each["kept"] for each in report.plain["limits"]}
-    # The paper's distances are Inception's: these are held against none of them.
+    # The paper's distances are in Inception's space, so distances in this space are not compared with them.
     assert not any("FID" in name or "KID" in name for name in limits)
     assert limits["form_factor: 90th percentile of the MSE"]
     assert not limits["short_range_order: 90th percentile of the MSE"]  # 4e-4 * 98.1 = 0.039
@@ -89,7 +89,7 @@ def test_the_mean_plane_and_the_series_are_what_they_are(report: Report) -> None
     # The mean of the truths has the smallest mean error of all constants: the variance.
     assert planes["mean_plane/form_factor/mse"].mean() > 1e-4
     assert np.median(planes["series_levelled/short_range_order/mse"]) < 5e-3
-    # In lattice mode the order follows from the plane itself, whatever the networks answered.
+    # In lattice mode I_SRO follows from the plane itself, not from the networks.
     assert np.median(planes["lattice_mode/short_range_order/mse"]) < 1e-3
     assert "lattice_mode/short_range_order/correlation_rms" in planes and "network/form_factor/ssim" in planes
     assert "mean_plane/short_range_order/correlation_rms" not in planes
@@ -105,11 +105,11 @@ def test_curves_and_uncertainty(
     store_path: Path, tmp_path: Path, known_networks: Callable[..., None]
 ) -> None:
     known_networks()
-    # Noise makes planes that the stand-in does not know, so the turns are asked alone.
+    # The stand-in does not know planes with new noise, so only the rotated copies are tested.
     report = run(store_path, tmp_path / "parts", samples=3, uncertainty_samples=3, uncertainty_mode="turns:2")
     found = report.plain["uncertainty"]
     assert found["planes"] == 3 and found["mode"] == "turns:2"
-    # Both passes answer alike: no spread, the same error, and no factor that would mend it.
+    # Both passes give the same answer: no spread, the same error, and no factor that corrects it.
     assert found["mse"]["form_factor"] == pytest.approx(5e-4 / 3, rel=1e-3)
     calibration = found["calibration"]["short_range_order"]
     assert sum(each["share_of_pixels"] for each in calibration["bins"]) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""Units of work: the same numbers whoever does them, kept when a run stops, and never mixed with other runs'."""
+"""Work units: equal results in any process, kept if a run stops, and never mixed with those of other runs."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What planes may judge which weights."""
+"""Checks that planes are a fair test of the weights."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_another_recipe_is_named_entry_by_entry(tmp_path: Path, store: Store) ->
     other = {"rotated_share": 0.7, "seed": 4, "signal": {"share_counts": 0.3}, "new": 1}
     changed = open_store(make_store(tmp_path / "other.zarr", recipe=other))
     [warning] = recipe_warnings({"recipe": RECIPE}, changed)
-    # Not the seed; what the first recipe did not know yet is named as such.
+    # The seed is not named; an entry that the first recipe lacks is marked.
     assert "they differ in new (not on record for both), rotated_share, signal.share_counts." in warning
     assert recipe_warnings({"recipe": RECIPE}, store) == []
     assert recipe_warnings({}, store) == []

@@ -1,4 +1,4 @@
-"""The calibration of the uncertainty: coefficients that are known come out, halves share no pair, reports repeat."""
+"""The calibration: known coefficients are recovered, the halves share no pair of molecules, reports repeat."""
 
 import json
 from pathlib import Path
@@ -16,14 +16,14 @@ from evaluate.studies.calibration_report import REPORT_FILES, calibration_tables
 
 
 def test_coefficients_that_made_the_errors_come_out() -> None:
-    """Of 40,000 Gaussian errors, coefficients are known to about 0.01, and the scale to 0.5 %."""
+    """With 40,000 Gaussian errors, coefficients are precise to about 0.01, and the scale to 0.5 %."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(len(FEATURES), 40_000))
     features[0], features[3] = 1, 7.0
     true = np.array([-3.0, 0.5, 0.2, 0.0, -0.3, 0.1, 0.0, 0.05])
     found = fit_coefficients(features, np.exp(true @ features) * rng.normal(size=40_000))
     np.testing.assert_allclose(found, true, atol=0.03)
-    assert found[3] == 0  # does not vary: it says nothing
+    assert found[3] == 0  # this feature does not vary
 
 
 def test_a_few_planes_that_are_all_wrong_do_not_decide() -> None:

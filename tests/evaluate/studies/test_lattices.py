@@ -1,4 +1,4 @@
-"""The report on lattices found: what counts as right, rates that add up, and refusals of the command."""
+"""The study of lattices: which lattices count as right, rates that add up, and wrong input."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_the_report_is_whole_and_its_rates_add_up(store: Store, small_weights: P
     for table in plain["rates"].values():
         for each in table.values():
             assert sum(each[name] for name in OUTCOMES) == pytest.approx(1)
-    # The exact axis given is the lattice known.
+    # A factor of 1 on the axis is the true lattice.
     known = plain["errors"]["as stored"]["known"]["short_range_order"]["median"]
     if plain["given"]["exact"]["accepted"] == 1:
         assert plain["given"]["exact"]["median_mse"] == pytest.approx(known, rel=1e-3)

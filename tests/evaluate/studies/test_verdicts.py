@@ -1,4 +1,4 @@
-"""Limits of the verdict from numbers made up, and the counting of flags."""
+"""Limits of the verdict fitted to synthetic numbers, and the counting of flagged planes."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ LIKE = [*likeness(np.random.default_rng(0).random((64, 64)), np.ones((64, 64), n
 
 
 def numbers(rng: np.random.Generator, **changes: float) -> dict[Regime, dict[str, float]]:
-    """What a good plane might have: all tests lognormal, or normal where they are compared as they are."""
+    """Synthetic numbers of a good plane: lognormal for tests, normal for numbers that are compared directly."""
     made = {name: float(np.exp(rng.normal(-3, 0.3))) for name in TESTS if name != "unlike"}
     made |= {name: float(rng.normal()) for name in LIKE} | {"noise": 0.001} | changes
     return {"lattice": made, "none": made}
@@ -33,7 +33,7 @@ def test_the_threshold_flags_the_share_aimed_at_of_other_planes(fitted: dict[str
     rng = np.random.default_rng(2)
     for regime in ("lattice", "none"):
         flags = [not verdict_on(numbers(rng)[regime], regime, fitted).trustworthy for _ in range(2000)]
-        # 400 planes set it: the share of others scatters by 1 %.
+        # With limits from 400 planes, the share of other planes scatters by 1 %.
         assert np.mean(flags) == pytest.approx(TARGET, abs=0.02)
 
 
@@ -56,7 +56,7 @@ def test_flags_are_counted_by_kind_level_and_class(fitted: dict[str, Any]) -> No
     assert max(report["flagged_bad"]["lattice"]["Bragg"]["reasons"]) == "Bragg"
     assert [*report["flagged_good"]["none"]["noise"]] == ["as stored", "1000 counts"]
     assert [*report["flagged_good"]["none"]["missing pixels"]] == ["some"]
-    # No lattice was found on any: it is as if none had been looked for.
+    # No lattice was found on any plane, so the result equals that of the networks alone.
     assert report["flagged_good"]["found"] == report["flagged_good"]["none"]
     assert report["lattices_found"] == 0
     about = {"name": "x.zarr", "planes": 20}
