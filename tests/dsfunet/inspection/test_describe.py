@@ -119,9 +119,13 @@ def test_a_volume_without_a_cell_is_shown_all_the_same(tmp_path: Path, plane: st
 
 def test_planes_that_are_not_there(tmp_path: Path) -> None:
     path = volume(tmp_path / "v.h5")
-    with pytest.raises(InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"):
+    with pytest.raises(
+        InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"
+    ):
         inspect(path, "hk7")
-    with pytest.raises(InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"):
+    with pytest.raises(
+        InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"
+    ):
         inspect(volume(tmp_path / "w.h5", None), "hk7")
     np.save(tmp_path / "p.npy", np.ones((5, 5)))
     with pytest.raises(InputError, match="without axes, so plane 'hk0' means nothing"):
