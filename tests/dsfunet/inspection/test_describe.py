@@ -110,7 +110,7 @@ def test_only_the_plane_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("plane", [None, "hk1"])
 def test_a_volume_without_a_cell_is_shown_all_the_same(tmp_path: Path, plane: str | None) -> None:
     found = inspect(volume(tmp_path / "v.h5", None), plane)
-    assert said(found, "cell") == "none: the file has no unit_cell"
+    assert said(found, "cell") == "none: the file has no unit cell"
     assert said(found, "plane").startswith(f"plane {plane or 'hk0'}: rows h from -2.5 to 2.5")
     axes = found.draw().axes[0]
     assert {"h (r.l.u.)", "k (r.l.u.)"} <= {text.get_text() for text in axes.texts}
