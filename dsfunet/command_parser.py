@@ -25,11 +25,15 @@ _EXPECTED = re.compile(r"(?:Expected an? |Not of type )([^\n:]+?)(?:\. Got value
 _GIVEN = re.compile(r"^ *Given value: (.*)$", re.MULTILINE)
 _NOT_OF_TYPE = re.compile(r"Not of type \w+: (\S+) does not conform")
 _REQUIRED = re.compile(r"the following arguments are required: (.*)")
+_NO_COMMAND = re.compile(r'expected "\w+" to be one of \{.*\}, but it was not provided')
+_UNKNOWN_COMMAND = re.compile(
+    r"argument [a-z]\w*: invalid choice: '?(.*?)'? \(choose from (.*)\)$", re.DOTALL
+)
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
 
 
 class ErrorSentences:
-    """Mix-in for parsers that prints one sentence about a wrong command line to standard error and exits with code 2."""
+    """Mix-in for parsers that prints one sentence about a wrong command line and exits with code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what was found and what is expected, and exit."""
@@ -55,25 +59,36 @@ class Parser(ErrorSentences, ArgumentParser):
 
 def _report_missing(names: list[str]) -> str:
     if len(names) == 1:
-        return f"{names[0]} is missing; add it to the command"
-    return f"{', '.join(names[:-1])} and {names[-1]} are missing; add them to the command"
+        return f"the argument {names[0]} is missing; add it to the command"
+    return f"the arguments {', '.join(names[:-1])} and {names[-1]} are missing; add them to the command"
+
+
+def _report_unknown_command(name: str, commands: list[str]) -> str:
+    similar = get_close_matches(name, commands, 1)
+    return f"there is no command '{name}'; " + (
+        f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(commands)}"
+    )
 
 
 def _report_unknown(arguments: str, parser: Any) -> str:
     """Report arguments that no option takes, with the most similar option where there is one."""
     words = arguments.split()
-    options = [_name_option(action.dest, parser) for action in parser._actions if action.option_strings]
-    for word in words:
-        similar = (
-            get_close_matches(word.partition("=")[0].replace("_", "-"), options, 1, 0.8) if word[:1] == "-" else []
-        )
+    names = [_name_option(action.dest, parser) for action in parser._actions if action.option_strings]
+    options = {name.lstrip("-"): name for name in names}
+    for word in (each.partition("=")[0] for each in words if each.startswith("-")):
+        similar = get_close_matches(word.lstrip("-").replace("_", "-"), options, 1, 0.8)
         if similar:
-            return f"there is no option {word.partition('=')[0]}; did you mean {similar[0]}?"
+            return f"there is no option {word}; did you mean {options[similar[0]]}?"
     return f"unexpected argument{'s' * (len(words) > 1)} {' '.join(words)}; remove {'them' if len(words) > 1 else 'it'}"
 
 
 def _make_sentence(message: str, parser: Any) -> str:
     """Rewrite a message of jsonargparse in one line, with options as they are typed and types in words."""
+    if _NO_COMMAND.match(message):
+        return f"no command is given; expected one of {', '.join(_list_commands(parser))}"
+    command = _UNKNOWN_COMMAND.match(message)
+    if command is not None:
+        return _report_unknown_command(command[1], command[2].replace("'", "").split(", "))
     unknown = _UNKNOWN.match(message)
     if unknown is not None:
         return _report_unknown(unknown[1], parser)
@@ -105,6 +120,11 @@ def _name_option(key: str, parser: Any) -> str:
     names = [each.option_strings[-1] for each in parser._actions if each.dest == key and each.option_strings]
     name = names[0] if names else f"--{key}"
     return name.replace("_", "-") if parser.formatter_class is ReadableHelp else name
+
+
+def _list_commands(parser: Any) -> list[str]:
+    """List the names of the commands of a parser."""
+    return [name for action in parser._actions for name in getattr(action, "_name_parser_map", None) or ()]
 
 
 def _find_command_parser(parser: Any, name: str) -> Any:

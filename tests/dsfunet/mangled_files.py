@@ -91,7 +91,7 @@ EVERY: dict[str, Write] = {**HDF5, **PICTURES}
 
 
 def mangle_bytes(content: bytes, random: Random) -> bytes:
-    """Damage bytes one to three times: flip bits, replace bytes, or lose, double, zero, insert or swap runs of bytes."""
+    """Damage bytes one to three times: flip bits, replace bytes, or lose, double, zero, insert or swap runs."""
     for _ in range(random.integers(1, 4)):
         content = _accident(bytearray(content), random)
     return content

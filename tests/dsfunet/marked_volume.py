@@ -1,4 +1,4 @@
-"""A small volume in which every value encodes the place of its voxel, and a check that a file of it is read correctly."""
+"""A small volume in which every value encodes the place of its voxel, and a check of files of it."""
 
 from pathlib import Path
 

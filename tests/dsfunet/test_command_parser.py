@@ -39,8 +39,20 @@ Main = Callable[[list[str]], int]
         (
             dsfunet_main,
             ["refine"],
-            "dsfunet refine: files and --laue are missing; add them to the command",
+            "dsfunet refine: the arguments files and --laue are missing; add them to the command",
         ),
+        (
+            dsfunet_main,
+            ["factorize"],
+            "dsfunet factorize: the argument files is missing; add it to the command",
+        ),
+        (dsfunet_main, [], "dsfunet: no command is given; expected one of factorize, watch, inspect"),
+        (
+            dsfunet_main,
+            ["improve"],
+            "dsfunet: there is no command 'improve'; expected one of factorize, watch, inspect",
+        ),
+        (dsfunet_main, ["factorise"], "dsfunet: there is no command 'factorise'; did you mean factorize?"),
         (
             dsfunet_main,
             ["inspect", "a.h5", "b.v2.h5"],

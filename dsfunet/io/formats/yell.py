@@ -186,7 +186,10 @@ def _read_cell(file: h5py.File) -> tuple[FoundCell, list[str]]:
         return stated, []
     if np.allclose(metric, np.eye(3), atol=1e-6):
         # Meerkat with reconstruct_in_orthonormal_basis; unit_cell is still that of the crystal.
-        return (None, "metric_tensor is the identity, so the axes are in 1/Angstrom and not h, k, l of a cell"), []
+        return (
+            None,
+            "metric_tensor is the identity, so the axes are in 1/Angstrom and not h, k, l of a cell",
+        ), []
     measured = cell_from_metric(metric, "metric_tensor")
     if measured[0] is None:
         return stated, []

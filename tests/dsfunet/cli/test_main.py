@@ -180,7 +180,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "text": (lambda path: path.write_text("0 0 1 12.5\n"), [], "expected a .npy plane, an HDF5 volume"),
     "truncated": (truncated, [], "truncated"),
     "truncated volume": (truncated_volume, [], "truncated"),
-    "wrong shape": (save(np.ones((255, 256))), [], "the plane has shape (255, 256) and no axes; expected (256, 256)"),
+    "wrong shape": (
+        save(np.ones((255, 256))),
+        [],
+        "the plane has shape (255, 256) and no axes; expected (256, 256)",
+    ),
     "stack": (save(np.ones((2, 256, 256))), [], "holds a stack of 2 planes"),
     "complex": (save(np.ones((256, 256), complex)), [], "complex128"),
     "objects": (save(np.full((256, 256), None)), [], "does not hold numbers"),

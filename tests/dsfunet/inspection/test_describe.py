@@ -110,7 +110,7 @@ def test_only_the_plane_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("plane", [None, "hk1"])
 def test_a_volume_without_a_cell_is_shown_all_the_same(tmp_path: Path, plane: str | None) -> None:
     found = inspect(volume(tmp_path / "v.h5", None), plane)
-    assert said(found, "cell") == "none: the file has no unit_cell"
+    assert said(found, "cell") == "none: the file has no unit cell"
     assert said(found, "plane").startswith(f"plane {plane or 'hk0'}: rows h from -2.5 to 2.5")
     axes = found.draw().axes[0]
     assert {"h (r.l.u.)", "k (r.l.u.)"} <= {text.get_text() for text in axes.texts}
@@ -119,9 +119,13 @@ def test_a_volume_without_a_cell_is_shown_all_the_same(tmp_path: Path, plane: st
 
 def test_planes_that_are_not_there(tmp_path: Path) -> None:
     path = volume(tmp_path / "v.h5")
-    with pytest.raises(InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"):
+    with pytest.raises(
+        InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"
+    ):
         inspect(path, "hk7")
-    with pytest.raises(InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"):
+    with pytest.raises(
+        InputError, match="plane hk7: the volume has no such layer; choose one with l = 0 to 2"
+    ):
         inspect(volume(tmp_path / "w.h5", None), "hk7")
     np.save(tmp_path / "p.npy", np.ones((5, 5)))
     with pytest.raises(InputError, match="without axes, so plane 'hk0' means nothing"):

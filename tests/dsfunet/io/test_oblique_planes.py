@@ -141,7 +141,8 @@ def test_a_single_layer_has_planes_within_itself() -> None:
         0.5, abs=0.02
     )
     with pytest.raises(
-        InputError, match="the plane does not pass through the volume; the volume holds h = -2 to 2, k = -2 to 2, l = 1"
+        InputError,
+        match="the plane does not pass through the volume; the volume holds h = -2 to 2, k = -2 to 2, l = 1",
     ):
         read_oblique_plane(volume, name_of("hhl"))
 
@@ -149,7 +150,8 @@ def test_a_single_layer_has_planes_within_itself() -> None:
 def test_what_cannot_be_read() -> None:
     volume, _ = volume_of()
     with pytest.raises(
-        InputError, match=r"plane \[1 1 0\] \[1 -1 0\] \+ \[0 0 9\]: the plane does not pass through the volume"
+        InputError,
+        match=r"plane \[1 1 0\] \[1 -1 0\] \+ \[0 0 9\]: the plane does not pass through the volume",
     ):
         read_oblique_plane(volume, name_of("[1 1 0] [1 -1 0] + [0 0 9]"))
     without = Volume("made here", AXES, volume.read, None, "the file has no unit_cell")
@@ -171,7 +173,7 @@ def test_results_on_such_planes_are_measurements_again(tmp_path: Path, cartesian
         assert np.array_equal(measured.intensity, values, equal_nan=True)
         assert measured.grid is not None and measured.grid.name == grid.name
         assert np.array_equal(measured.grid.plane.q_points(), grid.plane.q_points())
-    with pytest.raises(InputError, match="the file holds plane .*, not hk0; request that plane or none"):
+    with pytest.raises(InputError, match=r"the file holds plane .*, not hk0; request that plane or none"):
         read_plane(tmp_path / "r.nxs", "hk0")
 
 

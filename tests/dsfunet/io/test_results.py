@@ -303,7 +303,10 @@ def test_truncated_results_are_refused(tmp_path: Path, fraction: float) -> None:
     write_result(path, make_result())
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])
-    with pytest.raises(InputError, match="the HDF5 file cannot be read; it is truncated or damaged|not a result of dsfunet, or it is damaged"):
+    with pytest.raises(
+        InputError,
+        match=r"the HDF5 file cannot be read; it is truncated or damaged|not a result of dsfunet, or it is damaged",
+    ):
         read_result(path)
 
 

@@ -182,7 +182,9 @@ def test_invalid_axes_are_refused(options: dict, message: str) -> None:
 
 
 def test_shapes_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match=r"the picture has \(30, 40\) pixels; expected a square picture with q_max"):
+    with pytest.raises(
+        InputError, match=r"the picture has \(30, 40\) pixels; expected a square picture with q_max"
+    ):
         put_on_axes(MeasuredPlane(np.zeros((30, 40))), by_q(CUBIC, "hk0"))
     with pytest.raises(InputError, match=r"the picture has \(1, 40\) pixels; expected two or more"):
         put_on_axes(

@@ -155,7 +155,8 @@ def test_a_slightly_tilted_plane_is_projected_onto_its_layer() -> None:
         tilted.lattice_plane().plane.step_u, exact.lattice_plane().plane.step_u, atol=1e-9
     )
     with pytest.raises(
-        InputError, match="the plane is not spanned by two reciprocal-lattice vectors: the best normal, the lattice vector"
+        InputError,
+        match="the plane is not spanned by two reciprocal-lattice vectors: the best normal, the lattice vector",
     ):
         Geometry(CUBIC, exact.origin, exact.step_u + 1e-2 * out, exact.step_v).lattice_plane()
 

@@ -51,7 +51,9 @@ def test_names_are_understood(text: str, axes: tuple[int, int], offset: float) -
     ],
 )
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="not the name of a plane along two axes; expected two of h, k, l and a number"):
+    with pytest.raises(
+        InputError, match="not the name of a plane along two axes; expected two of h, k, l and a number"
+    ):
         parse_plane_name(text)
 
 
@@ -170,6 +172,7 @@ def test_spanned_planes_have_no_axes_of_the_cell() -> None:
     name = parse_plane("hhl")
     for ask in ("axes", "offset", "fixed_axis", "fixed_label"):
         with pytest.raises(
-            InputError, match=r"plane hhl: this plane is spanned by \[h h 0\] and \[0 0 l\]; expected a plane along"
+            InputError,
+            match=r"plane hhl: this plane is spanned by \[h h 0\] and \[0 0 l\]; expected a plane along",
         ):
             getattr(name, ask)

@@ -103,7 +103,9 @@ def test_the_header_names_the_layer(tmp_path: Path, name: str, centre, x_axis, y
     grid = read_plane(path).grid
     assert grid is not None and grid.name.title.replace(" ", "") == name
     assert read_plane(path, name).grid is not None
-    with pytest.raises(InputError, match=rf"layer.img: the file holds plane {grid.name.title}, not hk7; request"):
+    with pytest.raises(
+        InputError, match=rf"layer.img: the file holds plane {grid.name.title}, not hk7; request"
+    ):
         read_plane(path, "hk7")
 
 
@@ -115,7 +117,9 @@ def test_a_layer_whose_x_axis_is_the_second(tmp_path: Path) -> None:
     assert measured.grid is not None
     np.testing.assert_allclose(measured.grid.steps, [2 * 6.1 / (0.8 * 60)] * 2)
     oblique = write_layer(tmp_path / "b.img", counts, HEXAGONAL, x_axis=(0, 1, 0), y_axis=(1, 0, 0))
-    with pytest.raises(InputError, match="the oblique layer has k to the right; expected h to the right and k up"):
+    with pytest.raises(
+        InputError, match="the oblique layer has k to the right; expected h to the right and k up"
+    ):
         read_plane(oblique)
 
 
@@ -158,7 +162,9 @@ def test_frames_of_the_detector_are_refused(tmp_path: Path) -> None:
 
 def test_general_layers_are_refused(tmp_path: Path) -> None:
     path = write_layer(tmp_path / "layer.img", some_counts(), CUBIC, x_axis=(1, 1, 0), y_axis=(0, 0, 1))
-    with pytest.raises(InputError, match=r"the layer runs along \(1 1 0\) and \(0 0 1\); expected two of h, k, l"):
+    with pytest.raises(
+        InputError, match=r"the layer runs along \(1 1 0\) and \(0 0 1\); expected two of h, k, l"
+    ):
         read_plane(path)
     path = write_layer(tmp_path / "layer.img", some_counts(), CUBIC, centre=(0.5, 0, 0))
     with pytest.raises(InputError, match=r"the centre of the layer is \(0.5 0 0\); expected a point on l\*"):

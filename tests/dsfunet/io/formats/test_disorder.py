@@ -148,9 +148,15 @@ def setting(path: str, value: object) -> Callable[[h5py.File], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (setting("entry/data/data_type_axes", "uvw"), "the axes of the data are uvw; expected scattering in reciprocal"),
+        (
+            setting("entry/data/data_type_axes", "uvw"),
+            "the axes of the data are uvw; expected scattering in reciprocal",
+        ),
         (setting("entry/data/data_type_number", "complex"), "the data are complex numbers; expected real"),
-        (setting("entry/data/data_dimension", [9, 9, 9]), r"data_values has shape \(9, 11, 5\); expected .*, as data_dimension states"),
+        (
+            setting("entry/data/data_dimension", [9, 9, 9]),
+            r"data_values has shape \(9, 11, 5\); expected .*, as data_dimension states",
+        ),
         (setting("entry/data/data_corner", [0.0]), "data_corner is .*; expected 3 finite numbers"),
         (
             setting("entry/data/data_increment_vector", np.ones((3, 3))),
@@ -173,5 +179,7 @@ def test_a_structure_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file.attrs["audit_conform_dict_name"] = "Disorder structure"
         file["entry/data/atom_position"] = np.zeros((4, 3))
-    with pytest.raises(InputError, match="the file is a Disorder structure file without scattering; expected"):
+    with pytest.raises(
+        InputError, match="the file is a Disorder structure file without scattering; expected"
+    ):
         read_plane(tmp_path / "s.h5", "hk0")

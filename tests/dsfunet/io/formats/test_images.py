@@ -112,5 +112,7 @@ def test_missing_empty_and_odd_files(tmp_path: Path) -> None:
 
 
 def test_npy_files_have_no_named_planes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the .npy file has no axes, so it has no plane hk0; remove the plane"):
+    with pytest.raises(
+        InputError, match=r"the .npy file has no axes, so it has no plane hk0; remove the plane"
+    ):
         read_plane(saved(tmp_path, np.ones((256, 256))), "hk0")

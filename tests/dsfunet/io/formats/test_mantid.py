@@ -174,7 +174,8 @@ def test_a_projected_plane_is_refused(tmp_path: Path) -> None:
         in_data("D1", edges(K), long_name="[H,H,0]")(workspace)
 
     message = (
-        r"the workspace is one bin thick and runs along \[1.0, -1.0, 0.0\] and \[1.0, 1.0, 0.0\] and \[0.0, 0.0, 1.0\] in h, k, l"
+        r"the workspace is one bin thick and runs along \[1.0, -1.0, 0.0\] and \[1.0, 1.0, 0.0\] and"
+        r" \[0.0, 0.0, 1.0\] in h, k, l"
     )
     with pytest.raises(InputError, match=message):
         read_plane(write(tmp_path / "w.nxs", change=change), "hk0")
@@ -261,11 +262,20 @@ def test_details_for_inspect(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (in_data("D0", edges(H)[:-2]), r"axis D0 \[H,0,0\] has 8 values; expected 9 centres or 10 bin edges"),
-        (in_data("D2", edges(L) ** 3), r"axis D2 \[0,0,L\] from .* is not evenly spaced; expected equal steps"),
-        (in_data("D1", edges(K), frame="QSample"), "the workspace is in the frame HKL, QSample; expected HKL"),
+        (
+            in_data("D2", edges(L) ** 3),
+            r"axis D2 \[0,0,L\] from .* is not evenly spaced; expected equal steps",
+        ),
+        (
+            in_data("D1", edges(K), frame="QSample"),
+            "the workspace is in the frame HKL, QSample; expected HKL",
+        ),
         (in_data("D1", edges(K), long_name="[H,0,0]"), "the axes are l, h, h; expected each of h, k, l once"),
         (in_data("mask", np.zeros(3, np.int8)), r"mask has shape \(3,\); expected \(5, 11, 9\)"),
-        (in_data("signal", np.zeros(7)), r"signal has shape \(7,\); expected a volume, save it again \(SaveMD version 1"),
+        (
+            in_data("signal", np.zeros(7)),
+            r"signal has shape \(7,\); expected a volume, save it again \(SaveMD version 1",
+        ),
         (in_data("signal", np.zeros((5, 11, 9), complex)), "dataset signal has type complex128"),
         (in_data("D0", "edges"), r"MDHistoWorkspace/data lacks the axes D2, D1, D0"),
     ],

@@ -98,7 +98,9 @@ def test_negatives_are_refused(tmp_path: Path) -> None:
 def test_colours_are_refused(tmp_path: Path, mode: str, found: str, kind: str) -> None:
     path = tmp_path / "plane.dat"
     Image.fromarray(ramp("u1")).convert(mode).save(path, format=kind)
-    with pytest.raises(InputError, match=f"plane.dat: the picture has {found}; expected one channel of grey levels"):
+    with pytest.raises(
+        InputError, match=f"plane.dat: the picture has {found}; expected one channel of grey levels"
+    ):
         read_plane(path)
 
 
@@ -112,7 +114,8 @@ def test_several_pages_are_refused(tmp_path: Path) -> None:
 def test_other_shapes_need_axes(tmp_path: Path) -> None:
     path = saved(ramp("f4", (101, 81)), tmp_path / "plane.tif")
     with pytest.raises(
-        InputError, match=r"the plane has shape \(101, 81\) and no axes; expected \(256, 256\), or give the axes with"
+        InputError,
+        match=r"the plane has shape \(101, 81\) and no axes; expected \(256, 256\), or give the axes with",
     ):
         read_plane(path)
     measured = read_plane(path, axes=AXES)
@@ -132,7 +135,9 @@ def test_npy_of_other_shapes_with_axes(tmp_path: Path) -> None:
 
 def test_pictures_have_no_named_planes(tmp_path: Path) -> None:
     path = saved(ramp("f4"), tmp_path / "plane.tif")
-    with pytest.raises(InputError, match="the TIFF file has no axes, so it has no plane hk0; remove the plane"):
+    with pytest.raises(
+        InputError, match="the TIFF file has no axes, so it has no plane hk0; remove the plane"
+    ):
         read_plane(path, "hk0")
 
 
@@ -185,7 +190,9 @@ def test_archives_of_too_many_pixels(tmp_path: Path) -> None:
         stream.write(header.ljust(127) + b"\n")
         for _ in range(8200):
             stream.write(bytes(8300))
-    with pytest.raises(InputError, match=r"the plane has shape \(8200, 8300\); expected at most 67108864 pixels"):
+    with pytest.raises(
+        InputError, match=r"the plane has shape \(8200, 8300\); expected at most 67108864 pixels"
+    ):
         read_plane(tmp_path / "plane.npz")
 
 
@@ -253,5 +260,7 @@ def test_damaged_pictures_are_refused_or_harmless(
 
 def test_a_cell_without_axes_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "plane.npy", np.ones((256, 256)))
-    with pytest.raises(InputError, match="the file has no axes, and a cell alone does not place its pixels; also give"):
+    with pytest.raises(
+        InputError, match="the file has no axes, and a cell alone does not place its pixels; also give"
+    ):
         read_plane(tmp_path / "plane.npy", cell=Cell(5, 5, 5))

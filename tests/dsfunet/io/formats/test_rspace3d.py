@@ -70,7 +70,9 @@ def test_a_sheared_raster_of_a_hexagonal_cell(tmp_path: Path, by: str) -> None:
     path = write(tmp_path / "v.h5", sheared, HEXAGONAL, **changes)
     measured = read_plane(path, "hk1")
     grid = measured.grid
-    assert grid is not None and any("h = H -0.5 k, so intensities are interpolated along h" in n for n in measured.notes)
+    assert grid is not None and any(
+        "h = H -0.5 k, so intensities are interpolated along h" in n for n in measured.notes
+    )
     # K from -2.5 to 2.5 moves rows by 1.25 at the most, 2.5 steps: 3 more rows on either side.
     np.testing.assert_allclose(grid.rows, -3.5 + 0.5 * np.arange(15))
     expected = 100 * grid.rows[:, None] + 10 * grid.columns + 1
@@ -125,7 +127,10 @@ def test_coordinates_of_every_voxel(tmp_path: Path) -> None:
         ({"H": H[:4]}, "axis H has 4 values; expected 9 centres or 10 bin edges"),
         ({"K": K**3}, "axis K from .* is not evenly spaced; expected equal steps"),
         ({"counts": np.ones(3)}, r"counts has shape \(3,\); expected \(9, 11, 5\)"),
-        ({"M_inv": np.array([[1.0, 1e9], [0, 1]])}, "M_inv or UB gives a shear of 1000000000.0; expected a finite shear"),
+        (
+            {"M_inv": np.array([[1.0, 1e9], [0, 1]])},
+            "M_inv or UB gives a shear of 1000000000.0; expected a finite shear",
+        ),
         ({"M_inv": np.zeros((2, 2))}, "M_inv or UB gives a shear of nan; expected a finite shear"),
     ],
 )

@@ -91,7 +91,10 @@ def test_float32_limits_do_not_blur_the_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hk2", "hk-1.3", "hk100", "h k 0.94"])
 def test_planes_outside_are_refused_with_the_layers_there_are(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"v.h5: plane .*: the volume has no such layer; choose one with l = -1 to 1 in steps of 0.5"):
+    with pytest.raises(
+        InputError,
+        match=r"v.h5: plane .*: the volume has no such layer; choose one with l = -1 to 1 in steps of 0.5",
+    ):
         read_plane(write(tmp_path / "v.h5"), name)
 
 
@@ -100,8 +103,10 @@ def test_planes_may_be_given_as_names(tmp_path: Path) -> None:
     for text in ("hk1", "hhl"):
         by_text, by_name = read_plane(path, text), read_plane(path, parse_plane(text))
         np.testing.assert_array_equal(by_text.intensity, by_name.intensity)
-        assert by_text.grid is not None and by_name.grid is not None and by_text.grid.name == by_name.grid.name
-    with pytest.raises(InputError, match="^plane 'kh1': this is not the name of a plane"):
+        assert (
+            by_text.grid is not None and by_name.grid is not None and by_text.grid.name == by_name.grid.name
+        )
+    with pytest.raises(InputError, match=r"^plane 'kh1': this is not the name of a plane"):
         read_plane(path, "kh1")
 
 
@@ -344,7 +349,9 @@ def test_axes_of_a_transformed_cell(tmp_path: Path) -> None:
 
 
 def test_axes_on_an_orthonormal_basis_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="so the axes are in 1/Angstrom and not h, k, l of a cell; give one with --cell"):
+    with pytest.raises(
+        InputError, match="so the axes are in 1/Angstrom and not h, k, l of a cell; give one with --cell"
+    ):
         read_plane(write(tmp_path / "v.h5", metric_tensor=np.eye(3)), "hk0")
 
 
