@@ -13,6 +13,8 @@ from evaluate.runs.evaluation import Report, evaluate
 from evaluate.runs.planning import Request
 from tests.evaluate.conftest import RECIPE, KnownFactorizer, make_store
 
+pytestmark = pytest.mark.slow
+
 FEW = {
     "baselines": ("series_levelled", "mean_plane", "noise"),
     "features": "statistics",
