@@ -71,6 +71,7 @@ def test_one_plane_does_not_settle_everything() -> None:
         refine([PlaneData(alloy.grid, zones, alloy.short_range_order, np.ones(alloy.grid.shape))], orbits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crystal", [copper_gold(), perovskite()], ids=lambda crystal: crystal.name)
 def test_two_planes_settle_what_one_does_not(crystal: Crystal) -> None:
     other = replace(crystal, plane=PlaneName((0, 1), 0.25))

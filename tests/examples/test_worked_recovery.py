@@ -34,6 +34,7 @@ def test_pulls_by_hand() -> None:
     assert pulls.failed == 1
 
 
+@pytest.mark.slow
 def test_torsion_comes_back_from_the_true_form_factor() -> None:
     crystal = tricarboxamide()
     minimum = near_minimum(crystal, select_components(plane_of(crystal), crystal, "truth"))

@@ -144,6 +144,7 @@ def test_chosen_vectors_bounds_and_other_options(tmp_path: Path, result_file: Pa
     assert fewer["quality"]["pixels"] < 0.6 * fixed["quality"]["pixels"]
 
 
+@pytest.mark.slow
 def test_uncertainties_of_pixels_are_used(tmp_path: Path) -> None:
     sigma = np.full((73, 73), 0.01)
     sigma[40:] = np.inf

@@ -135,6 +135,7 @@ def test_nothing_hidden_in_a_checkpoint_is_run(
     assert_nothing_written(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_bombs_are_live(tmp_path: Path) -> None:
     """Without this, the test above would prove nothing."""
     for number, hide in enumerate(BOMBS):

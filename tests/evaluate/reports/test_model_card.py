@@ -84,6 +84,7 @@ def test_curve_counts_batches_from_one_and_keeps_validations_only(log: Path) -> 
     ]
 
 
+@pytest.mark.slow
 def test_card_says_what_its_sources_say(
     tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:
@@ -104,6 +105,7 @@ def test_card_says_what_its_sources_say(
     assert all(f"| {name} " in fails for name in ("missing pixels", "order kind", "lattice", "species group"))
 
 
+@pytest.mark.slow
 def test_a_card_without_the_training_store_says_of_it_what_the_checkpoint_does(
     tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_card_without_the_training_store_says_of_it_what_the_checkpoint_does(
     assert "Trained on 2 simulated planes" in (tmp_path / "weights" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_say_its_planes_needs_the_store(
     tmp_path: Path, log: Path, training_store: Path, measured: Report, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_checkpoint_that_does_not_say_its_planes_needs_the_store(
     )
 
 
+@pytest.mark.slow
 def test_samples_of_all_ranks_are_counted(
     tmp_path: Path, log: Path, training_store: Path, measured: Report
 ) -> None:

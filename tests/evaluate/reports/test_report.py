@@ -40,6 +40,7 @@ def test_the_folder_holds_the_report_and_nothing_else(folder: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["report"]
 
 
+@pytest.mark.slow
 def test_writing_again_gives_the_same_bytes(measured: Report, folder: Path, tmp_path: Path) -> None:
     write_report(measured, tmp_path / "again")
     for name in REPORT_FILES:
@@ -135,6 +136,7 @@ def test_a_destination_that_is_no_report_is_left_alone(tmp_path: Path) -> None:
         check_destination(tmp_path / "thesis.tex")
 
 
+@pytest.mark.slow
 def test_the_command(
     store_path: Path,
     tmp_path: Path,

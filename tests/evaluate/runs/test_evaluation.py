@@ -13,6 +13,8 @@ from evaluate.runs.evaluation import Report, evaluate
 from evaluate.runs.request import EvaluationRequest
 from tests.evaluate.conftest import RECIPE, KnownFactorizer, make_store
 
+pytestmark = pytest.mark.slow
+
 FEW = {
     "baselines": ("series_levelled", "mean_plane", "noise"),
     "features": "statistics",

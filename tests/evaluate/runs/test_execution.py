@@ -48,6 +48,7 @@ def test_any_number_of_processes_gives_the_same_bytes(
     assert shared.timing["processes"] == 2
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_ends_the_same(
     store_path: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
         np.testing.assert_array_equal(resumed.planes[name], values)
 
 
+@pytest.mark.slow
 def test_parts_of_another_evaluation_are_neither_used_nor_removed(
     store_path: Path, small_weights: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_folder_of_other_things_is_left_alone(
     assert (parts / "thesis.tex").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_named(store_path: Path, small_weights: Path, tmp_path: Path) -> None:
     few = request(store_path, small_weights, curve_samples=0, uncertainty_samples=0, samples=2)
     evaluate(few, tmp_path / "parts", "cpu", 1, progress=False)

@@ -47,6 +47,7 @@ def test_halves_share_no_pair_of_molecules(store: Store) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_report_repeats_and_its_calibration_can_be_read(
     store: Store, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def test_another_basis_of_the_same_lattice_is_right_and_a_sublattice_is_not() ->
     assert not spans_same_lattice(np.array([[1.3, 0.0], [0.0, 1.0]]) @ vectors, vectors)
 
 
+@pytest.mark.slow
 def test_the_report_is_whole_and_its_rates_add_up(store: Store, small_weights: Path, tmp_path: Path) -> None:
     request = LatticeRequest(
         str(small_weights), str(store.path), 2, allow_trained_species=True, progress=False

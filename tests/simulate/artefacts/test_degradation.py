@@ -70,6 +70,7 @@ def test_a_share_is_how_often_it_happens(name: str) -> None:
     assert 12 < sum(changed) < 36
 
 
+@pytest.mark.slow
 def test_the_same_stream_gives_the_same_plane_and_all_of_it_stays_in_range() -> None:
     recipe = SignalRecipe(share_background=1.0, share_bragg=1.0, share_counts=1.0)
     scattering = some_scattering()
