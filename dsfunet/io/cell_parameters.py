@@ -8,6 +8,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell
+from dsfunet.physics.lattice import parameters_of_metric
 
 FoundCell = tuple[Cell | None, str]
 """A cell or, where there is none that makes sense, None and what is wrong with it, in words."""
@@ -50,13 +51,11 @@ def cell_from_text(text: str) -> Cell:
 def cell_from_metric(metric: Array, name: str) -> FoundCell:
     """The cell whose metric tensor (3, 3) is the table of a.a, a.b, ... [Angstrom^2]."""
     with np.errstate(all="ignore"):
-        lengths = np.sqrt(np.diag(metric))
-        cosines = metric / np.outer(lengths, lengths)
-        angles = np.degrees(np.arccos([cosines[1, 2], cosines[0, 2], cosines[0, 1]]))
-    if not (np.isfinite(lengths).all() and np.isfinite(angles).all()):
+        parameters = parameters_of_metric(metric)
+    if not np.isfinite(parameters).all():
         return None, f"{name} makes no sense (it is the metric of no cell)"
     # Rounded far below what anyone measures, so that a right angle is 90 and not 90 - 1e-14.
-    return cell_from_parameters([*lengths, *np.round(angles, 9)], name)
+    return cell_from_parameters([*parameters[:3], *np.round(parameters[3:], 9)], name)
 
 
 def cell_from_ub(ub: Array, name: str) -> FoundCell:

@@ -188,7 +188,7 @@ def test_what_is_no_geometry() -> None:
         Geometry(np.eye(3)[:2], np.zeros(3), u, v)
     with pytest.raises(InputError, match="expected three independent vectors a, b, c"):
         Geometry(np.ones((3, 3)), np.zeros(3), u, v)
-    with pytest.raises(InputError, match="plane steps are parallel or zero"):
+    with pytest.raises(InputError, match="plane: its steps are parallel or zero"):
         Geometry(CUBIC, np.zeros(3), u, u)
     with pytest.raises(InputError, match=r"plane of shape \(1, 5\): expected two or more"):
         Geometry(CUBIC, np.zeros(3), u, v, (1, 5))

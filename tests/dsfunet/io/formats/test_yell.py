@@ -194,7 +194,7 @@ def test_discus_oblique_section_is_refused(tmp_path: Path) -> None:
     [
         ((1, 1, 1, 90, 90, 90), "stands for no cell"),
         ((0, 0, 0, 0, 0, 0), "makes no sense"),
-        ((5, 5, 5, 10, 10, 100), "do not close a cell"),
+        ((5, 5, 5, 10, 10, 100), "do not form a cell"),
         ((5, np.nan, 5, 90, 90, 90), "makes no sense"),
     ],
 )
