@@ -8,6 +8,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell
+from dsfunet.physics.lattice import parameters_of_metric
 
 FoundCell = tuple[Cell | None, str]
 """A cell and "", or None and the reason why there is no valid cell."""
@@ -57,13 +58,11 @@ def cell_from_text(text: str) -> Cell:
 def cell_from_metric(metric: Array, name: str) -> FoundCell:
     """Make a cell from a metric tensor (3, 3) of a.a, a.b, ... [Angstrom^2]; `name` is its name in the file."""
     with np.errstate(all="ignore"):
-        lengths = np.sqrt(np.diag(metric))
-        cosines = metric / np.outer(lengths, lengths)
-        angles = np.degrees(np.arccos([cosines[1, 2], cosines[0, 2], cosines[0, 1]]))
-    if not (np.isfinite(lengths).all() and np.isfinite(angles).all()):
+        parameters = parameters_of_metric(metric)
+    if not np.isfinite(parameters).all():
         return None, f"{name} is not a valid cell (its metric tensor is not positive definite)"
     # Rounded far below any measurement, so that a right angle is 90 and not 90 - 1e-14.
-    return cell_from_parameters([*lengths, *np.round(angles, 9)], name)
+    return cell_from_parameters([*parameters[:3], *np.round(parameters[3:], 9)], name)
 
 
 def cell_from_ub(ub: Array, name: str) -> FoundCell:

@@ -1,4 +1,4 @@
-"""The forward model in numpy: cells and planes of Q, form factors, short-range order (SPEC section 2)."""
+"""The forward model of Fuller & Rudden (2024) in numpy: cells, planes of Q, form factors and short-range order."""
 
 from dsfunet.physics.form_factor import Molecule, form_factor_intensity, molecular_form_factor
 from dsfunet.physics.lattice import Cell, Plane, plane_through

@@ -1,8 +1,9 @@
-"""I_SRO of a lattice plane as a sum of in-plane harmonics: fitted to pixels, or exact from alphas (SPEC section 6).
+"""I_SRO of a lattice plane as a sum of in-plane harmonics, fitted to pixels or computed from alphas.
 
-On a plane that two reciprocal axes span, the third index l is the same everywhere, so equation (3) sums along the
-third axis to I(h, k) = sum over |m|, |n| <= M of c_mn exp(2 pi i (m h + n k)) with c_-m-n = conj(c_mn): (2M+1)^2 real
-numbers, 121 for M = 5. h and k are fractional indices along the spanning axes, h = Q . a / 2 pi, affine in the pixels.
+On a plane that two reciprocal axes span, the third index l is constant, so the sum of equation (3) along the third axis
+gives I(h, k) = sum over |m|, |n| <= M of c_mn exp(2 pi i (m h + n k)) with c_-m-n = conj(c_mn). These are (2M+1)^2 real
+numbers, 121 for M = 5. h and k are fractional indices along the two axes, h = Q . a / 2 pi, which are affine in the
+pixel indices.
 """
 
 from dataclasses import dataclass
@@ -18,16 +19,16 @@ from dsfunet.physics.lattice import Cell, Plane
 from dsfunet.physics.short_range_order import MAX_INDEX, check_alphas
 
 DEFAULT_RIDGE = 1e-6
-"""Relative to the diagonal of the normal equations; see `fit_cosine_series`."""
+"""Default ridge of `fit_cosine_series`, relative to the diagonal of the normal equations."""
 
-# How much the third index may change across a whole plane [r.l.u.]: the phase of the highest harmonic along that
-# axis then drifts by 2 pi 5 / 1000, a thirtieth of a radian.
+# Largest change of the third index across a whole plane [r.l.u.]: the phase of the highest harmonic along that axis
+# then changes by 2 pi 5 / 1000, a thirtieth of a radian.
 _LAYER_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class CosineSeries:
-    """A real function of the plane, periodic in two reciprocal axes.
+    """A real function of a plane of Q that is periodic along two reciprocal axes.
 
     Attributes:
         coefficients: c_mn, shape (2M+1, 2M+1), indexed [m + M, n + M], in units of the intensity;
@@ -41,12 +42,12 @@ class CosineSeries:
     axes: tuple[int, int]
 
     def evaluate(self, plane: Plane) -> Array:
-        """sum c_mn exp(2 pi i (m h + n k)) on a plane along the same axes, shape of the plane, not clipped.
+        """Return sum c_mn exp(2 pi i (m h + n k)) on a plane of shape (n, m), unclipped, in units of the coefficients.
 
         Raises:
-            InputError: the plane does not lie along the axes.
+            InputError: the axes of the series do not span the plane.
         """
-        # Half of the harmonics: c and its partner at -m, -n add up to twice the real part.
+        # Half of the harmonics: the terms at (m, n) and (-m, -n) add up to twice the real part.
         phases = _phases(self.cell, plane, tuple(self.axes), len(self.coefficients) // 2)
         weight = 2 * self.coefficients.reshape(-1)[: phases.count]
         weight[-1] /= 2
@@ -57,19 +58,24 @@ class CosineSeries:
 
 
 def third_index(cell: Cell, plane: Plane, axes: tuple[int, int]) -> float:
-    """Index l of a lattice plane along the axis that does not span it, Q . c / 2 pi at its centre [r.l.u.].
+    """Return the index l of a lattice plane along the third axis, Q . c / 2 pi at its centre [r.l.u.].
+
+    Args:
+        cell: of the average structure.
+        plane: in the Cartesian setting of the cell.
+        axes: the two reciprocal axes (0, 1, 2 for a*, b*, c*) that span the plane.
 
     Raises:
-        InputError: the axes are not two different numbers out of 0, 1, 2, or the plane is not spanned by them: l
-            changes by more than 0.001 across it.
+        InputError: the axes are not two different numbers from 0, 1, 2, or they do not span the plane: l changes by
+            more than 0.001 across it.
     """
     number = _third_axis(axes)
     third = cell.direct[number] / (2 * np.pi)
     change = plane.shape[0] * abs(plane.step_u @ third) + plane.shape[1] * abs(plane.step_v @ third)
     if change > _LAYER_TOLERANCE:
         raise InputError(
-            f"plane: the index along axis {number} changes by {change:.3g} across it, expected a plane"
-            f" spanned by axes {axes}, where it stays within {_LAYER_TOLERANCE:g}"
+            f"plane: the index along axis {number} changes by {change:.3g} across it; expected a plane spanned by axes"
+            f" {axes}, with a change of {_LAYER_TOLERANCE:g} or less"
         )
     return float(plane.origin @ third)
 
@@ -83,22 +89,22 @@ def fit_cosine_series(
     max_index: int = MAX_INDEX,
     ridge: float = DEFAULT_RIDGE,
 ) -> CosineSeries:
-    """The series nearest to measured pixels: minimises sum w (values - series)^2 + ridge sum(w) sum |c_mn|^2.
+    """Fit a series to measured pixels: minimise sum w (values - series)^2 + ridge sum(w) sum |c_mn|^2.
 
-    The design matrix, one column a harmonic, is never built. With f~(p, q) = sum over pixels of
-    f exp(-2 pi i (p h + q k)) the normal equations are sum_n (w~(m - n) + ridge w~(0) delta_mn) c_n = (w values)~(m),
-    and all of these sums are products of thin matrices, because the plane is affine in its pixels.
+    The design matrix, with one column for each harmonic, is never built. With f~(p, q) = sum over pixels of
+    f exp(-2 pi i (p h + q k)) the normal equations are sum_n (w~(m - n) + ridge w~(0) delta_mn) c_n = (w values)~(m).
+    All these sums are products of thin matrices, because the plane is affine in its pixel indices.
 
     Args:
-        values: shape of the plane, any unit; whatever stands where the weight is 0 is not looked at.
+        values: shape of the plane, any unit; values of weight 0 are ignored.
         weights: shape of the plane, 0 or more, 0 = missing.
         cell: of the average structure.
-        plane: where the pixels lie.
+        plane: of the pixels, in the Cartesian setting of the cell.
         axes: the two reciprocal axes (0, 1, 2 for a*, b*, c*) that span the plane.
         max_index: M, 0 or more.
-        ridge: relative to the diagonal of the normal equations, 0 or more. Where every part of the zone was
-            measured a harmonic shrinks by about this share. It keeps the fit solvable where the measured pixels
-            cover less than a cell or are fewer than the harmonics: what they do not settle comes out small.
+        ridge: relative to the diagonal of the normal equations, 0 or more. Harmonics shrink by about this fraction if
+            every part of the zone was measured. The ridge keeps the fit solvable if the measured pixels cover less
+            than a cell or are fewer than the harmonics; undetermined harmonics then come out small.
 
     Raises:
         InputError: shapes differ, a weight is negative or not finite, a value of positive weight is not finite, all
@@ -106,13 +112,13 @@ def fit_cosine_series(
             equations are singular, which only a ridge of 0 allows.
     """
     if max_index < 0 or not 0 <= ridge < np.inf:
-        raise InputError(f"max_index {max_index}, ridge {ridge}: expected zero or positive numbers")
+        raise InputError(f"max_index is {max_index} and ridge is {ridge}; expected 0 or more for both")
     return normal_equations(values, weights, cell, plane, axes, max_index).solve(ridge)
 
 
 @dataclass(frozen=True, eq=False)
 class NormalEquations:
-    """What decides a cosine series: of two sets of pixels apart from one another, the sum of theirs.
+    """Normal equations of a cosine series; those of disjoint sets of pixels add up.
 
     Attributes:
         harmonics: (w values)~(m), |m| <= M, shape (2M+1, 2M+1).
@@ -127,16 +133,16 @@ class NormalEquations:
     axes: tuple[int, int]
 
     def without(self, part: "NormalEquations") -> "NormalEquations":
-        """Those of the pixels that are not in a part of them."""
+        """Return the normal equations of all pixels except those of a part of them."""
         return NormalEquations(
             self.harmonics - part.harmonics, self.differences - part.differences, self.cell, self.axes
         )
 
     def solve(self, ridge: float = DEFAULT_RIDGE) -> CosineSeries:
-        """The series that they settle; `ridge` as in `fit_cosine_series`.
+        """Return the series that solves the equations; `ridge` is that of `fit_cosine_series`.
 
         Raises:
-            InputError: they are singular.
+            InputError: the equations are singular.
         """
         side = len(self.harmonics)
         m, n = (index.reshape(-1) for index in np.indices((side, side)))
@@ -147,10 +153,10 @@ class NormalEquations:
             solution = np.linalg.solve(matrix, self.harmonics.reshape(-1))
         except np.linalg.LinAlgError as error:
             raise InputError(
-                f"the measured pixels do not settle {matrix.shape[0]} harmonics, expected more pixels or a ridge"
+                f"the measured pixels do not determine {matrix.shape[0]} harmonics; expected more pixels or a ridge"
                 " above 0"
             ) from error
-        solution = (solution + np.conj(solution[::-1])) / 2  # holds but for rounding
+        solution = (solution + np.conj(solution[::-1])) / 2  # removes rounding errors
         return CosineSeries(solution.reshape(self.harmonics.shape), self.cell, self.axes)
 
 
@@ -162,10 +168,11 @@ def normal_equations(
     axes: tuple[int, int],
     max_index: int = MAX_INDEX,
 ) -> NormalEquations:
-    """The normal equations of `fit_cosine_series`, whose arguments these are.
+    """Return the normal equations of `fit_cosine_series`; the arguments are the same.
 
     Raises:
-        InputError: as `fit_cosine_series`.
+        InputError: shapes differ, a weight is negative or not finite, a value of positive weight is not finite, all
+            weights are 0, or the axes do not span the plane.
     """
     weighted, weight = _weighted(values, weights, plane)
     harmonics = _phases(cell, plane, tuple(axes), max_index).transform(weighted)
@@ -174,9 +181,16 @@ def normal_equations(
 
 
 def plane_harmonics(alphas: Array, cell: Cell, axes: tuple[int, int], offset: float) -> CosineSeries:
-    """The exact series of the layer l = `offset` [r.l.u.] along the third axis: c_mn = sum_k alpha exp(2 pi i k l).
+    """Return the exact series of I_SRO on a layer, equation (3): c_mn = sum_k alpha_mnk exp(2 pi i k l).
 
-    `alphas` is a full set, shape (11, 11, 11), indexed [i+5, j+5, k+5]; the series is dimensionless, M = 5.
+    Args:
+        alphas: full set of Warren-Cowley parameters, shape (11, 11, 11), indexed [i + 5, j + 5, k + 5].
+        cell: of the average structure.
+        axes: the two reciprocal axes (0, 1, 2 for a*, b*, c*) that span the layer.
+        offset: l, the index of the layer along the third axis [r.l.u.].
+
+    Returns:
+        The dimensionless series with M = 5.
 
     Raises:
         InputError: `alphas` is not a full inversion-symmetric set, or the axes are not two different ones.
@@ -190,7 +204,7 @@ def plane_harmonics(alphas: Array, cell: Cell, axes: tuple[int, int], offset: fl
 
 def _third_axis(axes: tuple[int, int]) -> int:
     if len({*axes}) != 2 or not {*axes} <= {0, 1, 2}:
-        raise InputError(f"axes {axes}: expected two different numbers out of 0, 1, 2")
+        raise InputError(f"axes {axes}: expected two different numbers from 0, 1, 2")
     return 3 - axes[0] - axes[1]
 
 
@@ -198,35 +212,35 @@ def check_weights(values: npt.NDArray[Any], weights: npt.NDArray[Any], shape: tu
     """Check that values and their weights have the shape of a plane, and that weights are finite and 0 or more.
 
     Raises:
-        InputError: they do not, or are not.
+        InputError: a shape or a weight is not as it should be.
     """
     if values.shape != shape or weights.shape != shape:
         raise InputError(
-            f"values of shape {values.shape} and weights of shape {weights.shape}: expected {shape}"
+            f"values and weights: found shapes {values.shape} and {weights.shape}; expected {shape}"
         )
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise InputError("weights: found a negative or not finite number, expected 0 or more")
+        raise InputError("weights: found negative, NaN or infinite numbers; expected 0 or more")
 
 
 def _weighted(values: npt.NDArray[Any], weights: npt.NDArray[Any], plane: Plane) -> tuple[Array, Array]:
-    """(weights * values, weights) in float64, 0 where nothing counts; raises as `fit_cosine_series` says."""
+    """Return weights * values and weights in float64, 0 where the weight is 0, after checking them."""
     check_weights(values, weights, plane.shape)
     counts = weights > 0
     if not counts.any():
-        raise InputError("plane has no measured pixel: expected a positive weight somewhere")
+        raise InputError("plane: found no measured pixel; expected some positive weights")
     shown = np.where(counts, values, 0.0)
     if not np.isfinite(shown).all():
         raise InputError(
-            "plane holds NaN or infinity where its weight is positive: expected finite intensities"
+            "plane: found NaN or infinity where the weight is positive; expected finite intensities"
         )
     as_float: Array = weights.astype(np.float64)
     return as_float * shown, as_float
 
 
 class _Phases:
-    """exp(-2 pi i (m h + n k)) = origin rows columns of half of the harmonics |m|, |n| <= M of a plane.
+    """The factors exp(-2 pi i (m h + n k)) = origin rows columns of half of the harmonics |m|, |n| <= M of a plane.
 
-    The half is the first in C order of (m, n), the origin last; the other half is its conjugate in reverse.
+    This is the first half in C order of (m, n), with the origin last; the other half is its conjugate in reverse order.
     Shapes: origin (K,), rows (n, K), columns (m, K) with K = ((2M+1)^2 + 1) / 2.
     """
 
@@ -238,7 +252,7 @@ class _Phases:
         vectors = cell.direct[list(axes)] / (2 * np.pi)
 
         def phases(q: Array, index: Array) -> ComplexArray:
-            # Products of powers of two phases: one exponential for each pixel and vector, not for each harmonic.
+            # Products of powers of two phases need one exponential for each pixel and vector, not for each harmonic.
             h, k = (_powers(np.exp(index * (-2j * np.pi * (vector @ q))), max_index) for vector in vectors)
             product: ComplexArray = h.take(first, axis=1) * k.take(second, axis=1)
             return product
@@ -248,8 +262,8 @@ class _Phases:
         self.columns = phases(plane.step_v, plane.index_v)
 
     def transform(self, field: Array) -> ComplexArray:
-        """sum over pixels of field exp(-2 pi i (m h + n k)), shape (2M+1, 2M+1), indexed [m + M, n + M]."""
-        # A real field times real and imaginary parts side by side: half the work of a complex product.
+        """Return sum over pixels of field exp(-2 pi i (m h + n k)), shape (2M+1, 2M+1), indexed [m + M, n + M]."""
+        # Multiplying a real field by real and imaginary parts side by side halves the work of a complex product.
         along_rows = np.ascontiguousarray(field @ self.columns.view(np.float64)).view(np.complex128)
         half = self.origin * np.einsum("ik,ik->k", self.rows, along_rows)
         return np.concatenate([half, np.conj(half[-2::-1])]).reshape(self._side, self._side)
@@ -257,15 +271,15 @@ class _Phases:
 
 @lru_cache(maxsize=8)
 def _phases(cell: Cell, plane: Plane, axes: tuple[int, int], max_index: int) -> _Phases:
-    """Asked for several times in a row: to fit a lattice, to evaluate it, to fit it again without some pixels."""
+    """Return cached phases: a lattice is fitted, evaluated and fitted again without some pixels on the same plane."""
     return _Phases(cell, plane, axes, max_index)
 
 
 def _powers(phase: ComplexArray, highest: int) -> ComplexArray:
-    """Powers -highest to highest of phases (n,), shape (n, 2 highest + 1)."""
+    """Return the powers -highest to highest of phases (n,), shape (n, 2 highest + 1)."""
     powers = np.ones((len(phase), 2 * highest + 1), np.complex128)
     for power in range(1, highest + 1):
-        # Of its halves: rounding then grows with the number of doublings.
+        # As a product of two halves, so that rounding errors grow with the number of doublings only.
         np.multiply(
             powers[:, highest + power // 2],
             powers[:, highest + power - power // 2] if power > 1 else phase,

@@ -1,4 +1,4 @@
-"""A plane of Q that two reciprocal axes span: where on it the lattice says that I_SRO repeats."""
+"""A plane of Q that two reciprocal axes span, and the lattice on which I_SRO repeats in it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +14,16 @@ from dsfunet.physics.short_range_order import MAX_INDEX
 
 @dataclass(frozen=True, eq=False)
 class LatticePlane:
-    """A cell, a plane of its reciprocal space, and the two reciprocal axes (0, 1, 2 for a*, b*, c*) that span it.
+    """A plane of the reciprocal space of a cell that two reciprocal axes span.
 
-    `max_index` says out to which harmonic of either axis I_SRO is a series there.
+    Attributes:
+        cell: of the average structure.
+        plane: of shape (n, m), in the Cartesian setting of the cell.
+        axes: the two reciprocal axes (0, 1, 2 for a*, b*, c*) that span the plane.
+        max_index: highest harmonic of either axis in the series of I_SRO, 0 or more.
 
     Raises:
-        InputError: the axes are not two different ones, or do not span the plane, or max_index is negative.
+        InputError: the axes are not two different ones or do not span the plane, or max_index is negative.
     """
 
     cell: Cell
@@ -29,12 +33,12 @@ class LatticePlane:
 
     def __post_init__(self) -> None:
         if self.max_index < 0:
-            raise InputError(f"max_index {self.max_index}: expected zero or a positive number")
+            raise InputError(f"max_index is {self.max_index}; expected 0 or more")
         third_index(self.cell, self.plane, self.axes)
 
     @property
     def third_index(self) -> float:
-        """The index of the layer along the axis that does not span it [r.l.u.]."""
+        """Index of the layer along the third axis [r.l.u.]."""
         return third_index(self.cell, self.plane, self.axes)
 
     @cached_property
@@ -43,7 +47,7 @@ class LatticePlane:
         return np.asarray(self.cell.direct[list(self.axes)] / (2 * np.pi))
 
     def fractional_indices(self) -> tuple[Array, Array]:
-        """(h, k) of every pixel along the two axes, each of the plane's shape [r.l.u.]."""
+        """Return h and k of every pixel along the two axes [r.l.u.], each of shape (n, m)."""
         plane = self.plane
         first, second = (
             vector @ plane.origin
@@ -53,15 +57,15 @@ class LatticePlane:
         return first, second
 
     def line_spacings(self) -> tuple[float, float]:
-        """Distances between neighbouring reciprocal lattice lines, those of whole h and those of whole k [pixels]."""
+        """Return the distances between neighbouring lines of integer h, and of integer k [pixels]."""
         per_pixel = self._vectors @ np.stack([self.plane.step_u, self.plane.step_v], axis=1)
         first, second = 1 / np.linalg.norm(per_pixel, axis=1)
         return float(first), float(second)
 
     def cell_deviation(self) -> tuple[float, float]:
-        """Standard deviation of one reciprocal cell's area along rows and along columns [pixels].
+        """Return the standard deviation of the area of one reciprocal cell along rows and along columns [pixels].
 
-        A cell a wide is uniform over its width, so that its deviation is a / sqrt(12).
+        A cell of width a has the standard deviation a / sqrt(12), that of a uniform distribution.
         """
         per_pixel = self._vectors @ np.stack([self.plane.step_u, self.plane.step_v], axis=1)
         along_u, along_v = np.sqrt(np.sum(np.linalg.inv(per_pixel) ** 2, axis=1) / 12)
@@ -69,8 +73,9 @@ class LatticePlane:
 
     @property
     def inverts_onto_itself(self) -> bool:
-        """Whether the plane holds -Q of each Q, pixel (i, j) at (-i, -j): then both components are centrosymmetric.
+        """Whether the plane contains -Q for each Q, pixel (i, j) at (-i, -j).
 
-        The scattering power |F_A - F_B|^2 is that of real form factors, and correlations obey alpha_v = alpha_-v.
+        Both components are centrosymmetric then: |F_A - F_B|^2 because atomic form factors are real, and I_SRO because
+        alpha_v = alpha_-v.
         """
         return float(np.abs(self.plane.origin).max()) < 1e-9

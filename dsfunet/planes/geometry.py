@@ -14,7 +14,7 @@ import numpy as np
 
 from dsfunet._typing import Array, Integers
 from dsfunet.errors import InputError
-from dsfunet.physics.lattice import Cell, Plane, square_plane
+from dsfunet.physics.lattice import Cell, Plane, cell_of_vectors, square_plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.physics.short_range_order import MAX_INDEX
 from dsfunet.planes.measured import PlaneGrid
@@ -133,7 +133,7 @@ class Geometry:
         """
         basis = self.basis()
         direct = np.linalg.inv(basis).T @ self.direct
-        cell = _make_cell(direct)
+        cell = cell_of_vectors(direct)
         across = direct[2] / np.linalg.norm(direct[2])
         step_u, step_v = (step - (step @ across) * across for step in (self.step_u, self.step_v))
         # Indices with respect to the basis are the same in every frame, including a mirrored one.
@@ -245,10 +245,3 @@ def _reduce_basis(first: Integers, second: Integers, metric: Array) -> tuple[Int
 
 def _make_first_index_positive(vector: Integers) -> Integers:
     return vector if next(value for value in vector if value) > 0 else -vector
-
-
-def _make_cell(direct: Array) -> Cell:
-    lengths = np.linalg.norm(direct, axis=1)
-    cosines = [direct[i] @ direct[j] / (lengths[i] * lengths[j]) for i, j in ((1, 2), (0, 2), (0, 1))]
-    angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
-    return Cell(*map(float, lengths), *map(float, angles))

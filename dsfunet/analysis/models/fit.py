@@ -19,7 +19,7 @@ B_LIMITS_ANGSTROM2 = (0.0, 20.0)
 """Range of the isotropic Debye-Waller B [Angstrom^2]; at larger B a plane out to 8 1/Angstrom is nearly empty."""
 
 _B_KNOTS = 11
-# Errors near zero intensity, relative to the brightest pixel: 0.01 in the weights used without sigma, 0.001 beside sigma.
+# Errors near zero intensity, relative to the brightest pixel: the first for weights without sigma, the second with it.
 _WEIGHT_FLOOR, _SIGMA_FLOOR = 0.01, 0.001
 _WEIGHT_ROUNDS = 3
 _ALIKE_ELECTRONS2 = 1e-6
@@ -127,7 +127,7 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
 
 
 def _scale_and_floor(x: Array, y: Array, weights: Array) -> tuple[float, float, float]:
-    """Return scale >= 0 and floor of y = scale x + floor by weighted least squares, and the remaining sum of squares."""
+    """Return scale >= 0 and floor of y = scale x + floor by weighted least squares, and the sum of squares."""
     total = weights.sum()
     x_mean, y_mean = weights @ x / total, weights @ y / total
     x, y = x - x_mean, y - y_mean

@@ -84,7 +84,7 @@ class LabelledMolecule(Molecule):
         raise InputError(f"label {label!r}: no atom has it; the atoms are {shown or 'none'}")
 
     def bonds(self) -> Mask:
-        """Return which atoms are bonded, shape (n, n), from distances and covalent radii (`BOND_TOLERANCE_ANGSTROM`)."""
+        """Return which atoms are bonded, shape (n, n), by distances and covalent radii (`BOND_TOLERANCE_ANGSTROM`)."""
         radii = np.array([gemmi.Element(element).covalent_r for element in self.elements])
         apart = np.linalg.norm(self.positions_angstrom[:, None] - self.positions_angstrom, axis=2)
         bonded: Mask = apart < radii[:, None] + radii + BOND_TOLERANCE_ANGSTROM
@@ -159,8 +159,8 @@ class Torsion:
         """Return the molecule with its torsion angle increased by `angle_deg` [degrees].
 
         Raises:
-            InputError: the torsion angle is not defined (see `Torsion.angle_deg`), j and k are not bonded, their bond is
-                in a ring, or i and l are not on the sides of j and k.
+            InputError: the torsion angle is not defined (see `Torsion.angle_deg`), j and k are not bonded, their bond
+                is in a ring, or i and l are not on the sides of j and k.
         """
         self.angle_deg(molecule)
         i, j, k, last = (molecule.index(label) for label in self.labels)

@@ -1,8 +1,8 @@
 """Warren-Cowley parameters where the species are known: planes are divided by the I_FF of a structural model.
 
 The form factor of the networks is not used. The model's I_FF, equation (1) of Fuller & Rudden (2024), is multiplied by
-exp(-B |Q|^2 / 8 pi^2) with one isotropic B for all planes. B is given, or refined with the alphas so that the product of
-form factor and series fits I best.
+exp(-B |Q|^2 / 8 pi^2) with one isotropic B for all planes. B is given, or refined with the alphas so that the product
+of form factor and series fits I best.
 """
 
 from collections.abc import Callable, Sequence

@@ -47,8 +47,8 @@ def check_rank(design: Array, weights: Array, names: Sequence[str]) -> None:
     used = weights > 0
     if used.sum() <= design.shape[1]:
         raise InputError(
-            f"found {design.shape[1]} parameters but only {used.sum()} pixels to fit; use fewer vectors, or a plane with"
-            " more measured pixels"
+            f"found {design.shape[1]} parameters but only {used.sum()} pixels to fit; use fewer vectors, or a plane"
+            " with more measured pixels"
         )
     root = np.sqrt(weights[used])[:, None]
     length = np.sqrt((design[used] ** 2).mean(axis=0))
@@ -69,7 +69,7 @@ def check_rank(design: Array, weights: Array, names: Sequence[str]) -> None:
 
 
 def fit(design: Array, values: Array, weights: Array, windows: csr_array | None) -> LinearFit:
-    """Minimise sum w (values - design @ coefficients)^2, and estimate the errors of the coefficients from the residuals.
+    """Minimise sum w (values - design @ coefficients)^2, and estimate errors of the coefficients from the residuals.
 
     With windows t_g the covariance is the sandwich (X'WX)^-1 [sum_g u_g u_g'] (X'WX)^-1 with u_g = X' W t_g e.
     Observations that share a window may be correlated in any way and may differ in variance. Each u_g is corrected for

@@ -52,7 +52,7 @@ def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
 
     Reconstructions are often averaged over the Laue class, and a network's error follows its input, so equivalent
     zones count as one independent observation. Windows overlap as in Welch's estimate of a power spectrum, because
-    errors continue across the borders of zones: with sharp windows, slowly varying errors would leak into all harmonics.
+    errors continue across the borders of zones: with sharp windows, slow errors would leak into all harmonics.
 
     Args:
         grid: the pixels of the plane.

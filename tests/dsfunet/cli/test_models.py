@@ -50,7 +50,7 @@ def test_models_are_ranked(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert float(rows[1]["misfit"]) == second["misfit"] and rows[2]["better_than_next"] == ""
     printed = capsys.readouterr().out
     assert "model      right.xyz+vacancy: A = C11 N O, B = vacancy" in printed
-    assert f"right.cif fits better than {models[0]} in" in printed and "tell the two apart" not in printed
+    assert f"right.cif fits better than {models[0]} in" in printed and "distinguish the two" not in printed
     before = Path("out/c.json").read_bytes()
     assert main(arguments) == 0 and Path("out/c.json").read_bytes() == before
 
@@ -58,9 +58,9 @@ def test_models_are_ranked(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.slow
 def test_models_alike_are_said_to_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "r.nxs", "right.cif", "right.xyz+right.xyz@rotate 180 [001]", "-o", "out/c"]) == 0
-    assert "this plane does not tell the two apart" in capsys.readouterr().out
+    assert "this plane does not distinguish the two models" in capsys.readouterr().out
     assert main(["compare", "r.nxs", "right.cif", "-o", "out/c"]) == 0
-    assert "one model alone says nothing" in capsys.readouterr().out
+    assert "a single model cannot be ranked" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -110,23 +110,26 @@ def test_several_torsions_turn_together_and_a_rotation_can_be_scanned(
     [
         (["compare", "r.nxs", "nothing.xyz+vacancy"], "nothing.xyz: no such file"),
         (["compare", "r.nxs", "right.xyz"], "expected a pair such as FILE+FILE"),
-        (["compare", "r.nxs", "right.xyz+right.xyz"], "its two species scatter alike"),
+        (["compare", "r.nxs", "right.xyz+right.xyz"], "its two species scatter identically"),
         (["compare", "right.xyz", "right.cif"], "not a result of dsfunet"),
-        (["compare", "axes.nxs", "right.cif"], "axes.nxs: result has no axes"),
-        (["compare", "r.nxs", "right.cif", "--resamples", "3"], "3 bootstrap resamples: expected 10 or more"),
-        (["compare", "r.nxs", "right.cif", "--seed", "-1"], "seed -1: expected zero or a positive number"),
-        (["scan", "r.nxs", "right.cif", "--range", "0", "9", "3"], "found neither of --torsion and --rotate"),
+        (["compare", "axes.nxs", "right.cif"], "axes.nxs: the result has no unit cell and axes"),
+        (["compare", "r.nxs", "right.cif", "--resamples", "3"], "--resamples is 3; expected 10 or more"),
+        (["compare", "r.nxs", "right.cif", "--seed", "-1"], "--seed is -1; expected 0 or more"),
+        (
+            ["scan", "r.nxs", "right.cif", "--range", "0", "9", "3"],
+            "--torsion and --rotate: found neither; use one of them",
+        ),
         (
             ["scan", "r.nxs", "right.cif", "--range", "0", "9", "0", "--rotate", "0 0 1"],
-            "expected START STOP STEP in degrees",
+            "expected FIRST LAST STEP [degrees]",
         ),
         (
             ["scan", "r.nxs", "right.cif", "--range", "0", "9", "3", "--torsion", "C7-N1-C8-X9"],
-            "no atom is labelled 'X9'",
+            "label 'X9': no atom has it",
         ),
         (
             ["scan", "r.nxs", "right.cif", "--range", "0", "9", "3", "--torsion", "C1-C2-C3-C4"],
-            "bond C2-C3: found in a ring",
+            "bond C2-C3: it is in a ring",
         ),
         (["scan", "r.nxs", "right.cif", "--range", "0", "9", "3", "--rotate", "0 0"], "axis '0 0': expected"),
     ],

@@ -116,7 +116,7 @@ def test_without_noise_alphas_are_exact_and_the_zones_say_nothing(
     for fit_to in ("short-range-order", "measured"):
         prefix = tmp_path / fit_to
         assert refine(path, "--laue", "6/m", "--shells", 3, "--fit-to", fit_to, "-o", prefix) == 0
-        assert "all zones agree to rounding" in capsys.readouterr().out
+        assert "all zones agree to rounding, so their scatter" in capsys.readouterr().out
         found = json.loads(prefix.with_name(f"{fit_to}.refine.json").read_text(encoding="utf-8"))
         np.testing.assert_allclose([each["value"] for each in found["alphas"]], ALPHAS, atol=1e-4)
         assert found["quality"]["chi_squared"] is None
@@ -159,18 +159,21 @@ def test_uncertainties_of_pixels_are_used(tmp_path: Path) -> None:
 def test_floors_that_were_not_recorded_are_fitted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_result(tmp_path / "a.nxs", make_result(process={}))
     assert refine(tmp_path / "a.nxs", "--laue", "6/m", "--shells", 3) == 0
-    assert "does not record scale and floors" in capsys.readouterr().out
+    assert "does not record its scale and floors" in capsys.readouterr().out
     found = json.loads((tmp_path / "a.refine.json").read_text(encoding="utf-8"))
     np.testing.assert_allclose([each["value"] for each in found["alphas"]], ALPHAS, atol=1e-4)
 
 
 BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "no such class": (["--laue", "7/m"], "Laue class '7/m': expected one of"),
-    "class of another cell": (["--laue", "4/m"], "does not obey Laue class 4/m"),
+    "class of another cell": (["--laue", "4/m"], "it does not obey Laue class 4/m; expected a cell such as"),
     "cell of one number": (["--laue", "6/m", "--cell", "14"], "expected six numbers"),
     "cell of words": (["--laue", "6/m", "--cell", "a b c d e f"], "expected six numbers"),
-    "cell that does not close": (["--laue", "6/m", "--cell", "5 5 5 150 150 150"], "do not close a cell"),
-    "another cell": (["--laue", "6/m", "--cell", "5 5 7 90 90 120"], "expected one within 5 %"),
+    "cell that does not close": (
+        ["--laue", "6/m", "--cell", "5 5 5 150 150 150"],
+        "angles do not form a cell",
+    ),
+    "another cell": (["--laue", "6/m", "--cell", "5 5 7 90 90 120"], "expected agreement within 5 %"),
     "more parameters than data": (
         ["--laue", "-1", "--shells", "100", "--exclude-below", "0.99"],
         "pixels to fit",
@@ -178,22 +181,31 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "out of the plane": (["--laue", "6/m", "--vectors", "0 0 1"], "component along c"),
     "not distinguishable": (
         ["--laue", "6/m", "--vectors", "1 0 0, 0 0 1", "--out-of-plane", "true"],
-        "cannot tell the scale and 0 0 1 apart",
+        "cannot distinguish the scale and 0 0 1",
     ),
-    "no vector": (["--laue", "6/m", "--vectors", "1 0"], "expected three whole numbers"),
-    "huge vector": (["--laue", "6/m", "--vectors", "1 0 999"], "indices up to 50"),
-    "both": (["--laue", "6/m", "--vectors", "1 0 0", "--shells", "3"], "expected one of the two"),
-    "no shells": (["--laue", "6/m", "--shells", "0"], "0 shells: expected 1 to 100"),
-    "bounds of what": (["--laue", "6/m", "--bounds", "true"], "expect --concentration"),
-    "no share": (["--laue", "6/m", "--bounds", "true", "--concentration", "1.5"], "concentration 1.5"),
-    "share without bounds": (["--laue", "6/m", "--concentration", "0.5"], "expected --bounds true"),
-    "all excluded": (["--laue", "6/m", "--exclude-below", "1.5"], "expected a share of the brightest pixel"),
+    "no vector": (["--laue", "6/m", "--vectors", "1 0"], "found '1 0'; expected three integers"),
+    "huge vector": (["--laue", "6/m", "--vectors", "1 0 999"], "indices from -50 to 50"),
+    "both": (["--laue", "6/m", "--vectors", "1 0 0", "--shells", "3"], "found both; use one of them"),
+    "no shells": (["--laue", "6/m", "--shells", "0"], "--shells is 0; expected 1 to 100"),
+    "bounds of what": (["--laue", "6/m", "--bounds", "true"], "found no concentration; give"),
+    "no share": (
+        ["--laue", "6/m", "--bounds", "true", "--concentration", "1.5"],
+        "--concentration is 1.5; expected",
+    ),
+    "share without bounds": (
+        ["--laue", "6/m", "--concentration", "0.5"],
+        "without bounds; add --bounds true",
+    ),
+    "all excluded": (
+        ["--laue", "6/m", "--exclude-below", "1.5"],
+        "--exclude-below is 1.5; expected a fraction",
+    ),
     "negative floor": (
         ["--laue", "6/m", "--fit-to", "short-range-order", "--floor=-1"],
-        "floor -1: expected zero or a positive number",
+        "--floor is -1; expected 0 or more",
     ),
-    "floor of I": (["--laue", "6/m", "--floor", "0.1"], "goes with --fit-to"),
-    "no axis": (["--laue", "6/m", "--unique-axis", "a"], "or unique axis c, which fits"),
+    "floor of I": (["--laue", "6/m", "--floor", "0.1"], "applies only to I_SRO; add --fit-to"),
+    "no axis": (["--laue", "6/m", "--unique-axis", "a"], "or --unique-axis c, which fits"),
     "no folder": (["--laue", "6/m", "-o", "nowhere/x"], "does not exist"),
 }
 
@@ -217,14 +229,14 @@ def test_bad_requests(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"grid": None}, "its pixels have no place in reciprocal space"),
+        ({"grid": None}, "the result has no unit cell and axes; expected"),
         (
             {"grid": SPANNED},
             "plane hhl: is spanned by [h h 0] and [0 0 l], expected one along two axes of the cell",
         ),
-        ({"short_range_order": np.full((73, 73), 0.25)}, "I_SRO is 0.25 in every pixel"),
-        ({"mask": np.zeros((73, 73), bool)}, "no pixel was measured"),
-        ({"form_factor": np.zeros((73, 73)), "process": {}}, "the form factor is 0 where anything"),
+        ({"short_range_order": np.full((73, 73), 0.25)}, "I_SRO is 0.25 in every measured pixel"),
+        ({"mask": np.zeros((73, 73), bool)}, "found no measured pixel above 0"),
+        ({"form_factor": np.zeros((73, 73)), "process": {}}, "the form factor is 0 in every measured pixel"),
     ],
 )
 def test_results_that_cannot_be_refined(

@@ -75,5 +75,5 @@ def test_spacings_of_lattice_lines() -> None:
     lattice = LatticePlane(cell, plane_through(cell, (0, 1), 1.0, 7.0), (0, 1))
     step = 14 / 256
     assert lattice.line_spacings() == pytest.approx((2 * np.pi / 9 / step, 2 * np.pi / 12 / step))
-    with pytest.raises(InputError, match="max_index -1: expected zero or a positive number"):
+    with pytest.raises(InputError, match="max_index is -1; expected 0 or more"):
         LatticePlane(cell, lattice.plane, (0, 1), -1)

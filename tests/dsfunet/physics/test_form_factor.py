@@ -178,12 +178,12 @@ def test_a_molecule_keeps_its_own_copy() -> None:
 
 @pytest.mark.parametrize("concentration", [0.0, 1.0, -0.1, 1.5, np.nan])
 def test_a_concentration_that_leaves_no_disorder_is_refused(concentration: float) -> None:
-    with pytest.raises(InputError, match=r"^concentration .*strictly between 0 and 1$"):
+    with pytest.raises(InputError, match=r"^concentration is .*strictly between 0 and 1$"):
         form_factor_intensity(FIRST, SECOND, oblique_plane(0, (4, 4)), concentration)
 
 
 def test_counts_that_differ_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^molecule: 2 elements but positions of shape \(1, 3\)"):
+    with pytest.raises(InputError, match=r"^molecule: found 2 elements and positions of shape \(1, 3\)"):
         Molecule(("C", "O"), np.zeros((1, 3)))
 
 
@@ -194,7 +194,7 @@ def test_positions_the_wrong_way_round_are_refused() -> None:
 
 @pytest.mark.parametrize("symbol", ["Carbon", "c", "Q"])
 def test_what_is_not_quite_a_symbol_is_refused(symbol: str) -> None:
-    with pytest.raises(InputError, match="has no International Tables"):
+    with pytest.raises(InputError, match="International Tables .* no scattering factor"):
         Molecule((symbol,), np.zeros((1, 3)))
 
 
@@ -208,11 +208,16 @@ def test_debye_waller_factors_that_are_none_are_refused(wrong: float) -> None:
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_coordinates_that_are_no_numbers_are_refused(wrong: float) -> None:
-    with pytest.raises(InputError, match=r"^molecule: a coordinate is not a finite number$"):
+    with pytest.raises(
+        InputError, match=r"^molecule: found NaN or infinity in the positions; expected finite"
+    ):
         Molecule(("C",), np.array([[0.0, wrong, 0.0]]))
 
 
 @pytest.mark.parametrize("element", ["Xx", "", "Q", "Md"])
 def test_an_element_without_a_table_is_refused(element: str) -> None:
-    with pytest.raises(InputError, match=r"has no International Tables \(1992\) scattering factor$"):
+    message = (
+        r"the International Tables \(1992\) have no scattering factor for it; expected a symbol such as C$"
+    )
+    with pytest.raises(InputError, match=message):
         Molecule((element,), np.zeros((1, 3)))

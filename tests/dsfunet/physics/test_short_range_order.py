@@ -145,12 +145,12 @@ def test_single_precision_alphas_will_do() -> None:
 
 
 def test_alphas_of_another_shape_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^alphas of shape \(9, 9, 9\): expected \(11, 11, 11\)$"):
+    with pytest.raises(InputError, match=r"^alphas: found shape \(9, 9, 9\); expected \(11, 11, 11\)$"):
         short_range_order_intensity(np.zeros((9, 9, 9)), ORTHOGONAL, oblique_plane(0, (4, 4)))
 
 
 def test_alphas_without_their_one_are_refused() -> None:
-    with pytest.raises(InputError, match=r"alpha_0 is 0\.0, expected 1$"):
+    with pytest.raises(InputError, match=r"alpha_0 is 0\.0; expected 1$"):
         check_alphas(np.zeros(ALPHA_SHAPE))
 
 
@@ -158,12 +158,12 @@ def test_alphas_without_their_one_are_refused() -> None:
 def test_alphas_that_are_no_numbers_are_refused(wrong: float) -> None:
     alphas = no_correlations()
     alphas[6, 5, 5] = alphas[4, 5, 5] = wrong
-    with pytest.raises(InputError, match=r"an entry is not a finite number$"):
+    with pytest.raises(InputError, match=r"found NaN or infinity; expected finite numbers$"):
         check_alphas(alphas)
 
 
 def test_alphas_without_inversion_are_refused() -> None:
     alphas = no_correlations()
     alphas[6, 5, 5] = 0.1
-    with pytest.raises(InputError, match=r"do not obey alpha_v = alpha_-v$"):
+    with pytest.raises(InputError, match=r"found alpha_v different from alpha_-v; expected equal values$"):
         check_alphas(alphas)

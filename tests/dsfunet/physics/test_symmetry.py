@@ -153,14 +153,14 @@ def test_operations_that_keep_a_layer() -> None:
 @pytest.mark.parametrize(
     ("laue", "cell", "axis", "message"),
     [
-        ("6/m", Cell(5, 5, 7), None, "cell 5 5 7 90 90 90 does not obey Laue class 6/m"),
-        ("4/m", Cell(5, 5.2, 7), None, "expected one such as 5.101 5.101 7 90 90 90"),
-        ("6/m", Cell(9, 7, 9, 90, 120, 90), None, "or unique axis b, which fits"),
-        ("2/m", Cell(5, 6, 7, 90, 90, 103), None, "or unique axis c, which fits"),
+        ("6/m", Cell(5, 5, 7), None, "cell 5 5 7 90 90 90: it does not obey Laue class 6/m"),
+        ("4/m", Cell(5, 5.2, 7), None, "expected a cell such as 5.101 5.101 7 90 90 90"),
+        ("6/m", Cell(9, 7, 9, 90, 120, 90), None, "or --unique-axis b, which fits"),
+        ("2/m", Cell(5, 6, 7, 90, 90, 103), None, "or --unique-axis c, which fits"),
         ("m-3m", Cell(5, 5, 7), None, "does not obey"),
         ("-3m:R", Cell(5, 5, 7, 90, 90, 120), None, "does not obey"),
         ("5/m", Cell(5, 5, 7), None, "Laue class '5/m': expected one of -1, 2/m"),
-        ("mmm", Cell(5, 6, 7), "b", "Laue class mmm has none"),
+        ("mmm", Cell(5, 6, 7), "b", "Laue class mmm has no unique axis"),
     ],
 )
 def test_cells_and_classes_that_do_not_fit(laue: str, cell: Cell, axis: str | None, message: str) -> None:
@@ -172,7 +172,7 @@ def test_cells_and_classes_that_do_not_fit(laue: str, cell: Cell, axis: str | No
     ("vectors", "message"),
     [
         ([(0, 0, 0)], "alpha is 1 by definition"),
-        ([(1, 0, 0), (0, -1, 0)], "vector 0 -1 0 is equivalent to 1 0 0"),
+        ([(1, 0, 0), (0, -1, 0)], "vector 0 -1 0: it is equivalent to 1 0 0; name each orbit once"),
     ],
 )
 def test_vectors_that_make_no_parameters(vectors: list[tuple[int, int, int]], message: str) -> None:

@@ -189,7 +189,7 @@ def test_invalid_geometries_are_refused() -> None:
         Geometry(np.eye(3)[:2], np.zeros(3), u, v)
     with pytest.raises(InputError, match="are not independent; expected three that span a cell"):
         Geometry(np.ones((3, 3)), np.zeros(3), u, v)
-    with pytest.raises(InputError, match="plane steps are parallel or zero"):
+    with pytest.raises(InputError, match="plane: its steps are parallel or zero"):
         Geometry(CUBIC, np.zeros(3), u, u)
     with pytest.raises(InputError, match=r"the plane has shape \(1, 5\); expected two or more"):
         Geometry(CUBIC, np.zeros(3), u, v, (1, 5))

@@ -156,23 +156,23 @@ def test_minima_of_a_curve_come_deepest_first() -> None:
 def test_what_cannot_be_judged() -> None:
     plain = result_of(TRUE)
     planes = (plain.input, plain.form_factor, plain.input, plain.input, plain.input)
-    with pytest.raises(InputError, match="result has no axes"):
+    with pytest.raises(InputError, match="the result has no unit cell and axes"):
         Observation.of(Result(*planes, plain.mask))
-    with pytest.raises(InputError, match="found 0 measured pixels, expected 100"):
+    with pytest.raises(InputError, match="found 0 measured pixels; expected 100"):
         Observation.of(Result(*planes, np.zeros_like(plain.mask), plain.grid))
     flat = np.ones_like(plain.input)
     with pytest.raises(InputError, match="same value in every pixel"):
         Observation.of(Result(plain.input, flat, flat, flat, flat, plain.mask, plain.grid))
-    with pytest.raises(InputError, match="scatter alike"):
+    with pytest.raises(InputError, match="scatter identically"):
         fit_model(ModelPair("same", amide(), amide()), Observation.of(plain))
     for numbers in ((0, 10, 0), (10, 0, 1), (0, 10, 9), (0, 1e9, 1), (0, np.nan, 1)):
-        with pytest.raises(InputError, match="expected START STOP STEP"):
+        with pytest.raises(InputError, match="expected FIRST LAST STEP"):
             angles_of_range(*numbers)
     different = ModelPair("two", chain("C1", "C2", "C3", "C4"), amide())
     shared = Torsion(("C1", "C2", "C3", "C4"))  # a chain's in the first species, a ring's in the second
-    with pytest.raises(InputError, match="no atom is labelled 'F1'"):
+    with pytest.raises(InputError, match="label 'F1': no atom has it"):
         torsion_turn([Torsion(("C7", "N1", "C8", "F1"))], different)
-    with pytest.raises(InputError, match="in a ring"):
+    with pytest.raises(InputError, match="it is in a ring"):
         torsion_turn([shared], different)
     turned = torsion_turn([shared], different, "A")(different, 30.0)
     assert shared.angle_deg(turned.first) == pytest.approx(shared.angle_deg(different.first) + 30)

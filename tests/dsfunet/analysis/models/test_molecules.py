@@ -56,11 +56,11 @@ def test_rotation_is_right_handed_about_its_point() -> None:
 @pytest.mark.parametrize(
     ("torsion", "message"),
     [
-        ("C6-C1-C2-C3", "bond C1-C2: found in a ring"),
-        ("C6-C1-C8-C9", "bond C1-C8: found atoms .* apart, expected bonded"),
-        ("C7-N1-C8-C99", "no atom is labelled 'C99', expected one of C1, "),
-        ("C10-N1-C8-C9", "atom C10 is not on N1's side"),
-        ("C7-N1-C8-O1", "atom O1 is not on C8's side"),
+        ("C6-C1-C2-C3", "bond C1-C2: it is in a ring"),
+        ("C6-C1-C8-C9", "bond C1-C8: the atoms are .* apart; expected bonded"),
+        ("C7-N1-C8-C99", "label 'C99': no atom has it; the atoms are C1, "),
+        ("C10-N1-C8-C9", "atom C10 is on the wrong side of the bond; expected it on the side of N1"),
+        ("C7-N1-C8-O1", "atom O1 is on the wrong side of the bond; expected it on the side of C8"),
         ("C7-N1-C8", "expected four atom labels"),
         ("C7-N1-C8-C7", "expected four different atom labels"),
     ],
@@ -77,10 +77,10 @@ def test_torsions_are_given_with_commas_or_one_by_one() -> None:
         "I-J-K-L",
     ]
     straight = LabelledMolecule(("C",) * 4, np.outer(np.arange(4.0), Z), tuple("ijkl"))
-    with pytest.raises(InputError, match="on one line"):
+    with pytest.raises(InputError, match="are collinear"):
         Torsion(("i", "j", "k", "l")).turned(straight, 10)
     twice = LabelledMolecule(("C",) * 4, chain(*"ijkl").positions_angstrom, tuple("ijjl"))
-    with pytest.raises(InputError, match="'j' belongs to 2 atoms"):
+    with pytest.raises(InputError, match="label 'j': found 2 atoms"):
         twice.index("j")
 
 
@@ -103,7 +103,7 @@ def test_cif_is_read_in_the_axes_of_the_crystal(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         structure.molecule().positions_angstrom, molecule.positions_angstrom, atol=1e-4
     )
-    with pytest.raises(InputError, match="found disorder groups none, expected a pair such as"):
+    with pytest.raises(InputError, match="found disorder groups none; expected a pair such as"):
         structure.pair()
 
 
@@ -116,12 +116,13 @@ def test_disorder_groups_of_a_cif_are_the_two_species(tmp_path: Path) -> None:
     assert pair.second.labels == ("C1", "C2", "C3B", "C4B")
     other = read_model(f"{path}:2+{path}:1", CELL)
     assert other.first.labels == pair.second.labels and other.name == "a.cif:2+a.cif:1"
-    with pytest.raises(InputError, match="found disorder groups 1, 2, expected one of them"):
+    with pytest.raises(InputError, match="found disorder groups 1, 2; choose one of them"):
         read_model(f"{path}+vacancy", CELL)
-    with pytest.raises(InputError, match="found disorder groups 1, 2, expected '3' among them"):
+    with pytest.raises(InputError, match="found disorder groups 1, 2; expected '3' among them"):
         read_model(f"{path}:3+vacancy", CELL)
     assert (
-        "is it the same setting" in read_model(str(path), type(CELL)(10.0, 11.0, 8.0, 90, 90, 105)).notes[0]
+        "check that both use the same setting"
+        in read_model(str(path), type(CELL)(10.0, 11.0, 8.0, 90, 90, 105)).notes[0]
     )
 
 
@@ -186,19 +187,19 @@ def test_axes_are_cartesian_or_lattice_directions() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("0\nnothing\n", "has no atoms"),
-        ("2\n\nC 0 0 0\n", "line 1 promises 2 atoms, found 1 lines"),
-        ("1\n\nXq 0 0 0\n", "'Xq' is no element"),
-        ("1\n\nCarbon 0 0 0\n", "'Carbon' is no element"),
-        ("1\n\nC 0 0\n", "line 3 is 'C 0 0', expected an element and three numbers"),
+        ("0\nnothing\n", "found no atoms; expected one or more"),
+        ("2\n\nC 0 0 0\n", "found 1 lines after the comment; line 1 says 2 atoms"),
+        ("1\n\nXq 0 0 0\n", "'Xq' is not an element"),
+        ("1\n\nCarbon 0 0 0\n", "'Carbon' is not an element"),
+        ("1\n\nC 0 0\n", "line 3 is 'C 0 0'; expected an element and three numbers"),
         ("1\n\nC 0 0 nan\n", "line 3 is"),
-        ("hello\n", "begins with 'hello', expected an XYZ file or a CIF"),
+        ("hello\n", "begins with 'hello'; expected an XYZ file or a CIF"),
         ("", "the file is empty"),
-        ("data_a\nloop_\n_atom_site_label\nC1\n", "has no atoms of positive occupancy"),
-        ("data_a\nloop_\n_atom_site_label 'C1\n", "not a readable CIF"),
+        ("data_a\nloop_\n_atom_site_label\nC1\n", "found no atoms with positive occupancy"),
+        ("data_a\nloop_\n_atom_site_label 'C1\n", "cannot be read as CIF"),
         (
             "data_a\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nC1 0 0 0\n",
-            "has no complete unit cell",
+            "found no complete unit cell",
         ),
     ],
 )
@@ -219,7 +220,7 @@ def test_files_that_are_no_structures(tmp_path: Path, content: str, message: str
         (f"{'x' * 300}+vacancy", "cannot be read"),
         ("{}@rotate 10 0 0 1", "found one species"),
         ("{}+nothing.xyz", "nothing.xyz: no such file"),
-        ("{0}+{0}@turn 10 0 0 1", "found '@turn 10 0 0 1', expected FILE@rotate ANGLE AXIS"),
+        ("{0}+{0}@turn 10 0 0 1", "found '@turn 10 0 0 1'; expected FILE@rotate ANGLE AXIS"),
         ("{0}+{0}@rotate 0 0 1", "axis '0 1': expected"),
         ("{}+vacancy@rotate 10 0 0 1", "expected FILE@rotate"),
     ],

@@ -90,9 +90,15 @@ def test_planes_of_one_crystal_share_their_b(tmp_path: Path, result_file: Path, 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--b-iso-angstrom2", "1"), "is there for the form factor of a model: expected --model with it"),
-        (("--model", "SPECIES", "--b-iso-angstrom2", "-1"), "B -1 Angstrom^2: expected zero or a positive"),
-        (("--model", "SPECIES", "--fit-to", "short-range-order"), "goes with --fit-to measured"),
+        (
+            ("--b-iso-angstrom2", "1"),
+            "--b-iso-angstrom2: found no model that it applies to; give the species",
+        ),
+        (("--model", "SPECIES", "--b-iso-angstrom2", "-1"), "--b-iso-angstrom2 is -1; expected 0 or more"),
+        (
+            ("--model", "SPECIES", "--fit-to", "short-range-order"),
+            "the form factor of --model; expected --fit-to measured",
+        ),
         (("--model", "nothing.xyz+vacancy"), "nothing.xyz: no such file"),
     ],
 )

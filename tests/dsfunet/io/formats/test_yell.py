@@ -209,7 +209,7 @@ def test_discus_oblique_section_is_refused(tmp_path: Path) -> None:
     [
         ((1, 1, 1, 90, 90, 90), "which is a placeholder"),
         ((0, 0, 0, 0, 0, 0), "is not a valid cell"),
-        ((5, 5, 5, 10, 10, 100), "do not close a cell"),
+        ((5, 5, 5, 10, 10, 100), "do not form a cell"),
         ((5, np.nan, 5, 90, 90, 90), "is not a valid cell"),
     ],
 )
