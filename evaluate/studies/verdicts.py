@@ -15,7 +15,7 @@ from dsfunet._typing import Planes
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from dsfunet.lattice.search import find_lattice
-from dsfunet.verdict.judge import Regime, Verdict, limits, verdict_on
+from dsfunet.verdict.judge import Regime, Verdict, judge_numbers, read_limits
 from dsfunet.verdict.measures import measure
 from evaluate.predictors.cases import Case, CaseReader
 from evaluate.predictors.network import NetworkPredictor
@@ -114,7 +114,7 @@ def evaluate_verdicts(request: VerdictRequest) -> tuple[dict[str, Any], dict[str
     records = measured(bench, request, jobs, "verdicts")
     of_good = records[: len(numbers)]
     of_bad = records[len(numbers) : len(numbers) + len(bad)]
-    fitted = limits()
+    fitted = read_limits()
     if request.fit:
         fitted = fit_limits(
             [each.numbers for each in of_good[::2]],
@@ -219,7 +219,7 @@ def summarise(
     if len(on_found) == len(good):
         of_good["found"] = _of_good(on_found, good, classes, fitted)
     of_bad = {
-        regime: _of_bad([verdict_on(each.numbers[regime], regime, fitted) for each in bad], told)
+        regime: _of_bad([judge_numbers(each.numbers[regime], regime, fitted) for each in bad], told)
         for regime in REGIMES
     }
     lattices = sum(regime == "lattice" for regime, _ in on_found) / max(len(on_found), 1)
@@ -232,7 +232,7 @@ def _of_good(
     classes: Mapping[str, tuple[tuple[str, ...], Any]],
     fitted: Mapping[str, Any],
 ) -> dict[str, Any]:
-    flags = np.array([not verdict_on(each, regime, fitted).trustworthy for regime, each in numbers])
+    flags = np.array([not judge_numbers(each, regime, fitted).trustworthy for regime, each in numbers])
     noise = ["as stored" if each.counts is None else f"{each.counts:g} counts" for each in good]
     table = {"all": {"all": _rate(flags)}}
     table["noise"] = {
