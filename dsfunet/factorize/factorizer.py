@@ -13,7 +13,7 @@ from dsfunet._typing import Planes
 from dsfunet.errors import InputError
 from dsfunet.factorize.components import Components
 from dsfunet.factorize.uncertainty import Passes, sigmas_of, summarised, uncertainty_in_words
-from dsfunet.lattice.mode import LatticeAnswer, split_on_lattice, with_partners
+from dsfunet.lattice.mode import LatticeAnswer, average_friedel_mates, split_on_lattice
 from dsfunet.lattice.search import FoundLattice, find_lattice
 from dsfunet.networks.calibration import Calibration
 from dsfunet.networks.inputs import shown_to
@@ -253,14 +253,16 @@ class Factorizer:
         if int(network.in_channels) < MOST_CHANNELS and not turn:  # type: ignore[arg-type]
             return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order)
 
-        def look_again(order: Planes) -> Planes:
-            pairs = with_partners(scattering, mask, lattice)
+        def predict_form_factor(order: Planes) -> Planes:
+            pairs = average_friedel_mates(scattering, mask, lattice)
             shown = _turned_tensor(network_input(*pairs)[None], turn)
             answer = self._infer(shown, [network], _turned_tensor(spread(order)[None, None], turn))
             seen: Planes = np.clip(unspread(turned_back(answer[0, 0], turn)), 0.0, 1.0)
             return seen
 
-        return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order, look_again)
+        return split_on_lattice(
+            scattering, mask, lattice, form_factor, short_range_order, predict_form_factor
+        )
 
     @torch.inference_mode()
     def _infer(
