@@ -54,7 +54,7 @@ class BraggEvidence:
 
     @property
     def suspicious(self) -> bool:
-        """Whether Bragg peaks seem to be left in the plane, or remains of them."""
+        """Whether the plane seems to contain Bragg peaks, or remains of them."""
         return self.outstanding >= _FEWEST_OUTSTANDING and self.score > _SUSPICIOUS_SHARE
 
     def sentence(self) -> str:
@@ -64,7 +64,7 @@ class BraggEvidence:
         if not self.outstanding:
             return f"none of the {self.positions} Bragg positions stands out from the others"
         found = f"{self.outstanding} of {self.positions} Bragg positions stand out from the others"
-        return f"{found}: the plane seems to contain Bragg peaks" if self.suspicious else found
+        return f"{found}: Bragg peaks seem to be left in the plane" if self.suspicious else found
 
 
 def find_bragg_evidence(intensity: Array, positions: BraggPositions, noise: NoiseModel) -> BraggEvidence:

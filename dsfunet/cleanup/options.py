@@ -24,8 +24,8 @@ class CleanUpOptions:
         mask_file: file of the plane's shape that marks which pixels were measured
         mask_file_marks: what non-zero (True) values in the mask file mark: measured or missing pixels
         negative: whether negative values in the file become missing pixels or zero intensity
-        bragg_radius: punch out the pixels within this radius of integer hkl: a number [1/Angstrom], three numbers
-            along h, k and l [r.l.u.], or "auto"
+        bragg_radius: punch out the pixels within this radius of integer hkl: a number, three numbers along h, k and
+            l [r.l.u.], or "auto"
         bragg_radius_unit: unit of the radius: inv-angstrom for a sphere in Q, rlu for an ellipsoid along h, k and l
         bragg_centring: lattice centring, P, A, B, C, I, F or R (obverse); reflections that it forbids are not punched
         bragg_fill: leave punched pixels missing, which the networks can handle, or fill them from their surroundings

@@ -14,7 +14,7 @@ from dsfunet.errors import InputError
 from dsfunet.factorize.components import Components, StackAnswers
 from dsfunet.factorize.own_grid import factorize_on_own_grid
 from dsfunet.factorize.uncertainty import Passes, describe_uncertainty, estimate_sigmas, summarise_passes
-from dsfunet.lattice.mode import LatticeAnswer, split_on_lattice, with_partners
+from dsfunet.lattice.mode import LatticeAnswer, average_friedel_mates, split_on_lattice
 from dsfunet.lattice.search import FoundLattice, find_lattice
 from dsfunet.networks.calibration import Calibration
 from dsfunet.networks.inputs import select_inputs
@@ -311,14 +311,16 @@ class Factorizer:
         if int(network.in_channels) < MAX_CHANNELS and not turn:  # type: ignore[arg-type]
             return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order)
 
-        def look_again(order: Planes) -> Planes:
-            pairs = with_partners(scattering, mask, lattice)
+        def predict_form_factor(order: Planes) -> Planes:
+            pairs = average_friedel_mates(scattering, mask, lattice)
             shown = _turned_tensor(network_input(*pairs)[None], turn)
             answer = self._infer(shown, [network], _turned_tensor(spread(order)[None, None], turn))
             seen: Planes = np.clip(unspread(undo_rotation_and_flip(answer[0, 0], turn)), 0.0, 1.0)
             return seen
 
-        return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order, look_again)
+        return split_on_lattice(
+            scattering, mask, lattice, form_factor, short_range_order, predict_form_factor
+        )
 
     @torch.inference_mode()
     def _infer(

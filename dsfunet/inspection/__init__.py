@@ -1,1 +1,1 @@
-"""Say what a file holds and what is odd about it."""
+"""Describe what a file holds, and what looks suspicious about it."""

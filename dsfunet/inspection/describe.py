@@ -1,4 +1,4 @@
-"""What a user's file is, in words and as a picture: layout, axes, cell, Q, what is missing and what is odd."""
+"""Description of a file in words and as a picture: layout, axes, cell, Q, missing pixels, suspicious values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes
-from dsfunet.inspection.oddities import oddities
+from dsfunet.inspection.suspicious import find_suspicious_values
 from dsfunet.io import (
     MeasuredPlane,
     PlaneName,
@@ -34,7 +34,7 @@ from dsfunet.plotting.plane import draw_plane
 from dsfunet.plotting.result import draw_components, save_png
 
 Lines = list[tuple[str, str]]
-"""What is said, each line under a word of its own."""
+"""Lines of a description, each with its label."""
 
 _RECIPROCAL_AXES = ("a*", "b*", "c*")
 _MOST_NAMES = 8
@@ -43,28 +43,29 @@ _LONGEST_RECORD = 100
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What there is to say about a file, and its picture, drawn when asked for."""
+    """Description of a file, and a function that draws its picture."""
 
     lines: Lines
     draw: Callable[[], Figure]
 
 
 def inspect_file(path: Path, plane: str | None = None, png: Path | None = None) -> None:
-    """Print what a file is and what a plane of it looks like; with `png`, draw that plane.
+    """Print a description of a file and of one plane in it; with `png`, draw that plane.
 
     Args:
         path: any file that `read_plane` reads, or a result of dsfunet.
-        plane: a plane of a volume, such as hk1 or hhl; by default one near the centre. Of a result: one of its planes,
+        plane: plane of a volume, such as hk1 or hhl; by default one near the centre. For a result, one of its planes,
             such as form_factor; by default all are drawn.
         png: picture to write.
 
     Raises:
-        InputError: the file is missing, damaged or not understood, holds no such plane, or no picture can be written.
+        InputError: the file is missing, damaged or of an unknown kind, does not hold the plane, or the picture cannot
+            be written.
     """
     if png is not None:
         check_writable(png)
         if png.exists() and path.exists() and png.samefile(path):
-            raise InputError(f"{png}: is the file that is looked at; expected another name for the picture")
+            raise InputError(f"{png}: this is the inspected file; give another name for the picture")
     found = inspect(path, plane)
     for label, text in found.lines:
         print(f"{label:<11}{text}")
@@ -74,12 +75,12 @@ def inspect_file(path: Path, plane: str | None = None, png: Path | None = None) 
 
 
 def inspect(path: Path, plane: str | None = None) -> Inspection:
-    """What `inspect_file` prints and draws. Of a volume one plane is read and nothing else.
+    """Describe a file as `inspect_file` prints it. Only one plane of a volume is read.
 
     Raises:
-        InputError: the file is missing, damaged or not understood, or holds no such plane.
+        InputError: the file is missing, damaged or of an unknown kind, or does not hold the plane.
     """
-    with np.errstate(all="ignore"):  # of numbers that are told as they are, however large
+    with np.errstate(all="ignore"):  # numbers are printed as they are, however large
         return _inspect(path, plane)
 
 
@@ -90,81 +91,84 @@ def _inspect(path: Path, plane: str | None) -> Inspection:
     picture = read_pixels(path, start, named)
     if picture is not None:
         if picture.grid is None and plane is not None:
-            raise InputError(f"{path}: is a plane without axes, so plane {plane!r} means nothing in it")
+            raise InputError(f"{path}: the file is a plane without axes; remove --plane {plane!r}")
         lines = [("file", f"{path}: {describe_layout(start)}, {size}")]
         return _inspect_plane(path, lines, picture)
     if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
         raise InputError(
-            f"{path}: begins with {start[:8]!r}, expected a .npy plane or an HDF5 volume, or {EXPECTED}"
+            f"{path}: the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, or {EXPECTED}"
         )
     if is_result(path):
         return _inspect_result(path, read_result(path), plane, size)
     with open_volume(path) as volume:
-        lines = [("file", f"{path}: {volume.layout}, {size}"), *_of_volume(volume)]
-        name = parse_plane(plane) if plane is not None else _central(volume)
-        measured, axes = _read(volume, name)
+        lines = [("file", f"{path}: {volume.layout}, {size}"), *_describe_volume(volume)]
+        name = parse_plane(plane) if plane is not None else _choose_central_plane(volume)
+        measured, axes = _read_plane(volume, name)
     return _inspect_plane(path, lines, measured, axes)
 
 
 def _inspect_plane(
     path: Path, lines: Lines, measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None = None
 ) -> Inspection:
-    """Of one plane; `axes` are those of a volume without a cell."""
+    """Describe one plane; `axes` are those of a volume without a cell."""
     grid = measured.grid
     name = f"plane {grid.name.title}" if grid else f"plane {axes[0]}" if axes else "plane"
     if grid is not None:
-        lines = [*lines, ("plane", grid.describe()), ("Q", _q_range(grid.plane.q_squared(), measured))]
+        lines = [*lines, ("plane", grid.describe()), ("Q", _describe_q(grid.plane.q_squared(), measured))]
     elif axes is not None:
         labels, (rows, columns) = axes[0].labels, axes[1:]
         ranges = [
-            f"{of} {label} {_range(values)}"
+            f"{of} {label} {_describe_range(values)}"
             for of, label, values in zip(("rows", "columns"), labels, (rows, columns), strict=True)
         ]
-        lines = [*lines, ("plane", f"{name}: {', '.join(ranges)}; no cell, so no Q")]
+        lines = [*lines, ("plane", f"{name}: {', '.join(ranges)}; Q is unknown without a cell")]
     else:
         n, m = measured.intensity.shape
         needs = (
             ""
             if (n, m) == (PIXELS, PIXELS)
-            else f"; other than {PIXELS} x {PIXELS} pixels need axes from options"
+            else f"; a plane of other than {PIXELS} x {PIXELS} pixels needs axes from options"
         )
-        lines = [*lines, ("plane", f"{n} rows and {m} columns, without axes or cell{needs}")]
-    lines = [*lines, *_of_intensity(measured, axes)]
+        lines = [*lines, ("plane", f"{n} rows and {m} columns, no axes and no cell{needs}")]
+    lines = [*lines, *_describe_intensity(measured, axes)]
     lines += [("note", note) for note in measured.notes]
-    lines += [("odd", oddity) for oddity in oddities(measured)]
+    lines += [("check", sentence) for sentence in find_suspicious_values(measured)]
     return Inspection(lines, lambda: draw_plane(measured, f"{path.name}: {name}", axes))
 
 
-def _of_volume(volume: Volume) -> Lines:
+def _describe_volume(volume: Volume) -> Lines:
     axes = volume.axes
     kept = ", ".join(
         label for _, label in sorted(zip(axes.dimensions, AXIS_LABELS, strict=True), key=lambda pair: pair[0])
     )
     size = " x ".join(map(str, axes.counts))
     lines = [
-        ("volume", f"{size} voxels along h, k, l, kept as [{kept}]; coordinates of voxel centres in r.l.u.")
+        ("volume", f"{size} voxels along h, k, l, stored as [{kept}]; coordinates are those of voxel centres")
     ]
     for axis, label in enumerate(AXIS_LABELS):
-        text = _range(axes.coordinates(axis))
+        text = _describe_range(axes.coordinates(axis))
         if volume.cell is not None:
             length = float(np.linalg.norm(volume.cell.reciprocal[axis]))
             reach = length * float(np.abs(axes.coordinates(axis)).max())
-            text += f"; |{_RECIPROCAL_AXES[axis]}| = {length:.4g}, so out to {reach:.3g} 1/Angstrom along it"
+            text += (
+                f"; |{_RECIPROCAL_AXES[axis]}| = {length:.4g}, so |Q| up to {reach:.3g} 1/Angstrom along it"
+            )
         lines.append((f"axis {label}", text))
     if volume.cell is None:
         lines.append(("cell", f"none: {volume.cell_trouble}"))
     else:
-        lines += [("cell", _cell(volume.cell)), ("2 pi", "Q = 2 pi (h a* + k b* + l c*): the 2 pi is in Q")]
-    lines += [("planes", text) for text in _layers(volume)]
+        lines.append(("cell", _describe_cell(volume.cell)))
+        lines.append(("2 pi", "Q = 2 pi (h a* + k b* + l c*) includes the factor 2 pi"))
+    lines += [("planes", text) for text in _describe_layers(volume)]
     lines.append(
-        ("sigma", "none in the file" if volume.read_sigma is None else "standard uncertainties beside them")
+        ("sigma", "none in the file" if volume.read_sigma is None else "standard uncertainties in the file")
     )
     lines += [(name, text) for name, text in volume.details.items()]
     return lines
 
 
-def _layers(volume: Volume) -> list[str]:
-    """The planes of a volume along each axis, integer ones by name."""
+def _describe_layers(volume: Volume) -> list[str]:
+    """Describe the layers of a volume along each axis, and name those at integer indices."""
     axes, texts = volume.axes, []
     for axis in (2, 1, 0):
         first, second = (other for other in range(3) if other != axis)
@@ -178,13 +182,13 @@ def _layers(volume: Volume) -> list[str]:
         if len(names) < len(integer):
             names.insert(-1, "...")
         label, held = AXIS_LABELS[axis], f"{len(values)} layers" if len(values) > 1 else "a single layer"
-        steps = _range(values).partition(" (")[0]
-        texts.append(f"{held}, {label} {steps}: {', '.join(names) or 'none of a whole number'}")
+        steps = _describe_range(values).partition(" (")[0]
+        texts.append(f"{held}, {label} {steps}: {', '.join(names) or 'none at an integer'}")
     return texts
 
 
-def _central(volume: Volume) -> PlaneName:
-    """A plane through the middle of reciprocal space, or the only one there is."""
+def _choose_central_plane(volume: Volume) -> PlaneName:
+    """Return the plane nearest to the origin of reciprocal space."""
     axes = volume.axes
     for axis in (2, 1, 0):
         first, second = (other for other in range(3) if other != axis)
@@ -192,13 +196,13 @@ def _central(volume: Volume) -> PlaneName:
             values = axes.coordinates(axis)
             nearest = float(values[np.abs(values).argmin()])
             return PlaneName((first, second), round(nearest, 6))
-    raise InputError("volume of a mere line of voxels: expected a plane or a volume")
+    raise InputError("the volume is a single line of voxels; expected a plane or a volume")
 
 
-def _read(
+def _read_plane(
     volume: Volume, wanted: AnyPlaneName
 ) -> tuple[MeasuredPlane, tuple[PlaneName, Array, Array] | None]:
-    """A plane; without a cell also its axes, which then are no grid."""
+    """Read a plane; without a cell, also its name and the coordinates of its rows and columns."""
     if isinstance(wanted, SpannedPlaneName):
         return read_oblique_plane(volume, wanted), None
     if volume.cell is not None:
@@ -217,7 +221,7 @@ def _read(
     )
 
 
-def _of_intensity(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None) -> Lines:
+def _describe_intensity(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None) -> Lines:
     intensity = measured.intensity
     mask = measured_pixels(intensity)
     missing = f"{100 * (1 - mask.mean()):.1f} % of the pixels"
@@ -236,14 +240,16 @@ def _of_intensity(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] 
     shown = np.where(mask, intensity, -1.0)
     i, j = (int(index) for index in np.unravel_index(int(shown.argmax()), shown.shape))
     middle = float(np.median(intensity[mask]))
-    where = _place(measured, axes, i, j)
+    where = _describe_position(measured, axes, i, j)
     return [
         *lines,
-        ("brightest", f"{intensity[i, j]:.6g} at {where}; half of the pixels are below {middle:.4g}"),
+        ("brightest", f"{intensity[i, j]:.6g} at {where}; the median is {middle:.4g}"),
     ]
 
 
-def _place(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None, i: int, j: int) -> str:
+def _describe_position(
+    measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None, i: int, j: int
+) -> str:
     if measured.grid is not None:
         q = measured.grid.plane
         vector = q.origin + q.index_u[i] * q.step_u + q.index_v[j] * q.step_v
@@ -261,18 +267,20 @@ def _inspect_result(path: Path, result: Result, plane: str | None, size: str) ->
     process = {name: str(value) for name, value in result.process.items()}
     planes = result.planes()
     if plane is not None and plane not in planes:
-        raise InputError(f"{path}: plane {plane!r}, expected one of the result's: {', '.join(planes)}")
+        raise InputError(f"{path}: the result has no plane {plane!r}; expected one of {', '.join(planes)}")
     by = f"{process.pop('program', 'dsfunet')} {process.pop('version', '')}".strip()
     lines = [("file", f"{path}: result of {by}, {size}")]
     where = f"{process.pop('source', '') or 'a plane'}, {process.pop('plane', '')}".strip(", ")
-    lines.append(("of", f"{where}, made {process.pop('date', 'at an unknown time')}"))
+    lines.append(("made from", f"{where}, {process.pop('date', 'at an unknown time')}"))
     digest = process.pop("weights_sha256", "")[:12]
     lines.append(("weights", f"{process.pop('weights', 'unknown')} {digest}".strip()))
     if "lattice_mode" in process:
         lines.append(("lattice", process.pop("lattice_mode")))
     if "r_factor" in process:
         r_factor = float(result.process["r_factor"])
-        lines.append(("R", f"the product leaves {100 * r_factor:.1f} % of the plane (sum |I - P| / sum I)"))
+        lines.append(
+            ("R", f"the product leaves {100 * r_factor:.1f} % of the plane unexplained (sum |I - P| / sum I)")
+        )
         process.pop("r_factor")
     lines.append(("holds", ", ".join(planes)))
     if "verdict" in process:
@@ -292,8 +300,8 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_RECORD else f"{text[:_LONGEST_RECORD]}..."
 
 
-def _q_range(q_squared: Array, measured: MeasuredPlane) -> str:
-    """From where to where, over all pixels and over the measured ones."""
+def _describe_q(q_squared: Array, measured: MeasuredPlane) -> str:
+    """Describe the range of |Q| of all pixels, and of the measured ones."""
     lengths = np.sqrt(q_squared)
     text = f"|Q| from {lengths.min():.3g} to {lengths.max():.3g} 1/Angstrom"
     mask = measured_pixels(measured.intensity)
@@ -302,14 +310,14 @@ def _q_range(q_squared: Array, measured: MeasuredPlane) -> str:
     return text
 
 
-def _range(values: Array) -> str:
+def _describe_range(values: Array) -> str:
     if len(values) == 1:
-        return f"= {values[0]:g} r.l.u. alone"
+        return f"= {values[0]:g} r.l.u. only"
     step = float(values[-1] - values[0]) / (len(values) - 1)
     return f"from {values[0]:g} to {values[-1]:g} in steps of {step:.6g} r.l.u. ({len(values)})"
 
 
-def _cell(cell: Cell) -> str:
+def _describe_cell(cell: Cell) -> str:
     a, b, c, *angles = (f"{value:g}" for value in cell.parameters)
     volume = float(np.linalg.det(cell.direct))
     return f"{a} {b} {c} Angstrom, {' '.join(angles)} degrees; {volume:.4g} Angstrom^3"

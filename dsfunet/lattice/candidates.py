@@ -1,8 +1,8 @@
-"""Candidates for the lattice of a plane: pairs of vectors that the plane's Fourier transform suggests.
+"""Candidates for the lattice of a plane: pairs of vectors from the Fourier transform of the plane.
 
-Where I_SRO repeats, its Fourier transform is zero but at the lattice's vectors, projected onto the plane, each as
-sharp as the plane is wide. A vector is given here in cycles a pixel, along rows and along columns: how often
-exp(i Q . v) turns from one pixel to the next.
+The Fourier transform of a periodic I_SRO is zero except at the lattice vectors, projected onto the plane, where its
+peaks are as sharp as the plane is wide. Vectors are given in cycles per pixel, along rows and along columns: the phase
+of exp(i Q . v) changes by so many cycles from one pixel to the next.
 """
 
 from dataclasses import dataclass
@@ -17,42 +17,47 @@ from dsfunet._typing import Array
 from dsfunet.physics.short_range_order import MAX_INDEX
 
 SHORTEST = 0.02
-"""Shortest vector looked for [cycles a pixel]: five reciprocal cells on a plane of 256 pixels.
+"""Shortest vector that is searched for [cycles per pixel]: five reciprocal cells on a plane of 256 pixels.
 
-Shorter ones cannot be told from the form factor; 3 Angstrom with Q to 6 1/Angstrom are 0.022."""
+Shorter vectors cannot be distinguished from the form factor; 3 Angstrom with Q up to 6 1/Angstrom is 0.022."""
 
 _LONGEST = 0.48
 _PADDED = 512
 _PEAKS = 8
 _PEAKS_OFF_THE_ROW = 10
-# A vector, its half or its third: the longest whose row of harmonics holds all but so much of the power.
+# Of a vector, its half and its third, the longest is chosen whose harmonics hold this share of the highest power.
 _ALL_BUT = 0.97
-_IDLE = (0.04, 0.09)
-"""Lengths of a vector along which nothing repeats: those of common cells [cycles a pixel]."""
+_LENGTHS_ACROSS = (0.04, 0.09)
+"""Range of lengths for a vector along which nothing repeats: those of common cells [cycles per pixel]."""
 
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """What should repeat on a plane, (n, m), and the weight of each of its pixels, 0 or more, 0 = missing."""
+    """Values that should be periodic on a plane, and their weights.
+
+    Attributes:
+        values: (n, m).
+        weights: (n, m), 0 or more; 0 = missing.
+    """
 
     values: Array
     weights: Array
 
     def spectrum(self) -> Array:
-        """Power of the windowed signal less its mean, on the half plane of `scipy.fft.rfft2`; its sum is 1."""
+        """Return the power of the windowed signal minus its mean, sum 1, on the half plane of `scipy.fft.rfft2`."""
         weighted = _window(self.values.shape) * self.weights
         mean = float((weighted * self.values).sum() / weighted.sum())
         padded = (_PADDED, _PADDED)
         power: Array = (
             np.abs(scipy.fft.rfft2((weighted * (self.values - mean)).astype(np.float32), padded)) ** 2
         )
-        total = float((power * _looked_at()).sum())
+        total = float((power * _searched_range()).sum())
         return np.asarray(power / max(total, 1e-30), np.float64)
 
     def without_row(self, vector: Array) -> "Signal":
-        """The signal less the harmonics 0 to 5 of one vector that fit it best."""
-        # Thin products, as in `dsfunet.physics.cosine_series`: no column of all pixels is built for any harmonic.
-        count = _harmonics_below_half_a_cycle(vector)
+        """Subtract the best-fitting harmonics 0 to 5 of one vector."""
+        # Thin products, as in `dsfunet.physics.cosine_series`: no harmonic is evaluated at all pixels.
+        count = _count_harmonics(vector)
         rows, columns = (
             np.exp(
                 -2j * np.pi * vector[axis] * np.outer(np.arange(size) - size // 2, np.arange(2 * count + 1))
@@ -69,54 +74,56 @@ class Signal:
         matrix = both_ways[numbers[:, None] - numbers + 2 * count]
         matrix[np.diag_indices_from(matrix)] *= 1 + 1e-6
         amplitudes = np.linalg.solve(matrix, np.concatenate([np.conj(harmonics[:0:-1]), harmonics]))[count:]
-        amplitudes[1:] *= 2  # with their partners at -k
+        amplitudes[1:] *= 2  # and their conjugates at -k
         row = (np.conj(rows[:, : count + 1]) * amplitudes) @ np.conj(columns[:, : count + 1]).T
         return Signal(self.values - row.real, self.weights)
 
 
-def candidates(signals: tuple[Signal, ...], count: int) -> list[Array]:
-    """Reduced pairs of vectors, each (2, 2) with rows as in `Signal` [cycles a pixel]; the most promising first.
+def propose_bases(signals: tuple[Signal, ...], count: int) -> list[Array]:
+    """Propose reduced bases, each (2, 2) with vectors as rows [cycles per pixel]; the most promising comes first.
 
-    At most `count` pairs, and last one more: the strongest vector with an idle one across it, for order that
-    correlates along one direction alone. None at all where the spectra have no peak.
+    1. Find the peaks of the spectra, and the vector whose harmonics hold most of the power.
+    2. Find the peaks that are left without those harmonics, because order is often strong along one direction and weak
+       along the other.
+    3. Rank all pairs of these vectors by the power at their 60 sums with |m|, |n| <= 5, in both spectra.
 
-    1. peaks of the signals' spectra, and the row of harmonics that holds most of the power;
-    2. peaks of what is left without that row: order is often strong along one direction and weak along the other;
-    3. pairs of all of these, ranked by the power at their 60 sums with |m|, |n| <= 5, in both spectra.
+    Returns:
+        At most `count` bases, and one more: the strongest vector with one across it along which nothing repeats, for
+        order along one direction only. Empty if the spectra have no peak.
     """
     power = np.sum([signal.spectrum() for signal in signals], axis=0)
-    peaks = _peaks(power, _PEAKS)
+    peaks = _find_peaks(power, _PEAKS)
     if not len(peaks):
         return []
-    row = _strongest_row(power, peaks)
+    row = _find_strongest_row(power, peaks)
     left = np.sum([signal.without_row(row).spectrum() for signal in signals], axis=0)
-    others = _peaks(left, _PEAKS_OFF_THE_ROW)
+    others = _find_peaks(left, _PEAKS_OFF_THE_ROW)
     vectors = np.concatenate([row[None], row[None] / 2, peaks, others])
     first, second = np.triu_indices(len(vectors), 1)
-    pairs = reduced(np.stack([vectors[first], vectors[second]], axis=1))
+    pairs = reduce_bases(np.stack([vectors[first], vectors[second]], axis=1))
     lengths = np.linalg.norm(pairs, axis=2)
     kept = (lengths > SHORTEST).all(axis=1) & (np.abs(np.linalg.det(pairs)) > 0.8 * lengths.prod(axis=1))
     pairs = pairs[kept]
     ranked: list[Array] = []
     if len(pairs):
-        scores = [_power_of_pairs(each, pairs) for each in (power, left)]
+        scores = [_sum_power_of_pairs(each, pairs) for each in (power, left)]
         total = np.sum([score / max(score.max(), 1e-30) for score in scores], axis=0)
         for place in np.argsort(-total, kind="stable"):
-            if not any(_alike(pairs[place], other) for other in ranked):
+            if not any(_span_same_lattice(pairs[place], other) for other in ranked):
                 ranked.append(pairs[place])
             if len(ranked) == count:
                 break
     length = float(np.linalg.norm(row))
-    across = np.array([-row[1], row[0]]) * (min(max(length, _IDLE[0]), _IDLE[1]) / length)
+    across = np.array([-row[1], row[0]]) * (min(max(length, _LENGTHS_ACROSS[0]), _LENGTHS_ACROSS[1]) / length)
     return [*ranked, np.stack([row, across])]
 
 
-def reduced(pairs: Array, metric: Array | None = None) -> Array:
-    """The shortest bases of the same lattices (Gauss), the shorter vector first, at 90 to 120 degrees.
+def reduce_bases(pairs: Array, metric: Array | None = None) -> Array:
+    """Return the shortest bases of the same lattices (Gauss reduction), the shorter vector first, at 90 to 120 degrees.
 
     Args:
-        pairs: (n, 2, 2), rows are vectors.
-        metric: (2, 2), what lengths are measured by; default: the vectors' own components.
+        pairs: bases, (n, 2, 2), with vectors as rows.
+        metric: metric tensor for lengths, (2, 2); by default the unit matrix.
     """
     metric = np.eye(2) if metric is None else metric
     short, long = pairs[:, 0].copy(), pairs[:, 1].copy()
@@ -124,7 +131,7 @@ def reduced(pairs: Array, metric: Array | None = None) -> Array:
     def product(one: Array, other: Array) -> Array:
         return np.asarray(np.einsum("ni,ij,nj->n", one, metric, other))
 
-    for _ in range(32):  # each round shortens; vectors of a plane need a handful
+    for _ in range(32):  # each round shortens the vectors; those of a plane need a handful
         swap = (product(short, short) > product(long, long))[:, None]
         short, long = np.where(swap, long, short), np.where(swap, short, long)
         turns = np.rint(product(short, long) / np.maximum(product(short, short), 1e-30))
@@ -135,8 +142,8 @@ def reduced(pairs: Array, metric: Array | None = None) -> Array:
     return np.stack([short, long], axis=1)
 
 
-def _alike(one: Array, other: Array) -> bool:
-    """Whether two pairs span the same lattice, within a third of what a plane resolves."""
+def _span_same_lattice(one: Array, other: Array) -> bool:
+    """Return whether two bases span the same lattice, within a third of the resolution of a plane."""
     whole = one @ np.linalg.inv(other)
     off = np.abs((whole - np.rint(whole)) @ other).max()
     return bool(off < 1e-3 and abs(abs(np.linalg.det(np.rint(whole))) - 1) < 0.5)
@@ -149,22 +156,22 @@ def _window(shape: tuple[int, ...]) -> Array:
 
 
 @cache
-def _looked_at() -> npt.NDArray[np.bool_]:
+def _searched_range() -> npt.NDArray[np.bool_]:
     along_rows, along_columns = np.fft.fftfreq(_PADDED)[:, None], np.fft.rfftfreq(_PADDED)[None]
     long_enough = np.hypot(along_rows, along_columns) > SHORTEST
     return np.asarray(long_enough & (np.abs(along_rows) < _LONGEST) & (along_columns < _LONGEST), np.bool_)
 
 
-def _harmonics_below_half_a_cycle(vector: Array) -> int:
-    """How many of the harmonics 1 to 5 of a vector turn by less than half a cycle a pixel along both axes."""
+def _count_harmonics(vector: Array) -> int:
+    """Return how many of the harmonics 1 to 5 of a vector are below half a cycle per pixel along both axes."""
     longest = float(np.abs(vector).max())
     return next((index - 1 for index in range(1, MAX_INDEX + 1) if index * longest >= 0.5), MAX_INDEX)
 
 
-def _peaks(power: Array, count: int) -> Array:
-    """The highest maxima, each between grid points by a parabola through log power, (k, 2)."""
-    shown = power * _looked_at()
-    # Without a Fourier transform's second half, each vector on its first column is there twice: one is enough.
+def _find_peaks(power: Array, count: int) -> Array:
+    """Find the highest maxima, (k, 2), interpolated by a parabola through the logarithm of the power."""
+    shown = power * _searched_range()
+    # In the half plane of a Fourier transform each vector on the first column occurs twice; one is enough.
     once = (np.arange(shown.shape[1])[None] > 0) | (np.arange(_PADDED)[:, None] < _PADDED // 2)
     row, column = np.nonzero((shown == maximum_filter(shown, 3, mode="wrap")) & (shown > 0) & once)
     order = np.argsort(-shown[row, column], kind="stable")[:count]
@@ -172,36 +179,36 @@ def _peaks(power: Array, count: int) -> Array:
     level = np.log(np.maximum(power, 1e-30))
     before = np.where(column > 0, level[row, column - 1], level[-row % _PADDED, 1])
     centre = level[row, column]
-    along_rows = _vertex(level[row - 1, column], centre, level[(row + 1) % _PADDED, column])
-    along_columns = _vertex(before, centre, level[row, column + 1])
+    along_rows = _find_vertex(level[row - 1, column], centre, level[(row + 1) % _PADDED, column])
+    along_columns = _find_vertex(before, centre, level[row, column + 1])
     signed = np.where(row < _PADDED // 2, row, row - _PADDED)
     return np.stack([signed + along_rows, column + along_columns], axis=1) / _PADDED
 
 
-def _vertex(before: Array, centre: Array, after: Array) -> Array:
-    """Where a parabola through three neighbours has its top, -0.5 to 0.5."""
+def _find_vertex(before: Array, centre: Array, after: Array) -> Array:
+    """Return the position of the top of a parabola through three neighbours, -0.5 to 0.5."""
     bend = before - 2 * centre + after
     return np.clip(0.5 * (before - after) / np.where(bend < 0, bend, -np.inf), -0.5, 0.5)
 
 
-def _strongest_row(power: Array, peaks: Array) -> Array:
+def _find_strongest_row(power: Array, peaks: Array) -> Array:
     vectors = np.concatenate([peaks, peaks / 2, peaks / 3])
     lengths = np.linalg.norm(vectors, axis=1)
     vectors, lengths = vectors[lengths > SHORTEST], lengths[lengths > SHORTEST]
-    held = _look_up(power, vectors[:, None] * np.arange(1, MAX_INDEX + 1)[:, None]).sum(axis=1)
+    held = _interpolate_power(power, vectors[:, None] * np.arange(1, MAX_INDEX + 1)[:, None]).sum(axis=1)
     enough = held > _ALL_BUT * held.max()
     row: Array = vectors[enough][np.argmax(lengths[enough])]
     return row
 
 
-def _power_of_pairs(power: Array, pairs: Array) -> Array:
+def _sum_power_of_pairs(power: Array, pairs: Array) -> Array:
     numbers = np.indices((2 * MAX_INDEX + 1,) * 2).reshape(2, -1).T - MAX_INDEX
     half = numbers[: len(numbers) // 2]
-    return np.asarray(_look_up(power, np.einsum("kn,cnd->ckd", half, pairs)).sum(axis=1))
+    return np.asarray(_interpolate_power(power, np.einsum("kn,cnd->ckd", half, pairs)).sum(axis=1))
 
 
-def _look_up(power: Array, vectors: Array) -> Array:
-    """Power at vectors (..., 2) between grid points, 0 beyond what is looked at."""
+def _interpolate_power(power: Array, vectors: Array) -> Array:
+    """Interpolate the power at vectors (..., 2); 0 beyond the range that is searched."""
     vectors = np.where(vectors[..., 1:] < 0, -vectors, vectors)
     inside = np.asarray((np.abs(vectors) < _LONGEST).all(axis=-1))
     place = np.where(inside[..., None], vectors * _PADDED, 0)

@@ -1,9 +1,9 @@
-"""Both components of a plane whose lattice is known: I_SRO settled by the lattice, I_FF by the network and the data.
+"""Lattice mode: both components of a plane whose lattice is known, I_SRO fitted to the plane and I_FF corrected by it.
 
 On a plane that reciprocal axes span, I_SRO is a cosine series (`dsfunet.physics.cosine_series`), clipped at zero where
-its truncation dips below, and one weighted linear fit to the measured pixels gives it (SPEC section 6). The network
-says how I_FF runs across the plane, which is what the fit has to divide by; what the series explains is then divided
-out of the measured plane, and corrects the network's I_FF wherever there are data.
+the truncated series is negative; a weighted linear fit to the measured pixels finds its coefficients. The fit divides
+the plane by I_FF, which the network predicts. The measured plane is then divided by the fitted series, which corrects
+the I_FF of the network wherever there are data.
 """
 
 from collections.abc import Callable
@@ -23,27 +23,29 @@ from dsfunet.planes.noise import estimate_mean_noise_variance
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 LEVEL_SCALES = (2.0, 4.0)
-"""Widths of the Gaussians that level a plane, in standard deviations of the reciprocal cell."""
+"""Widths of the Gaussians that smooth a plane over its cells, in standard deviations of the reciprocal cell."""
 
 CORRECTION_SCALES = (0.25, 0.5, 1.0)
-"""Widths of those that correct the network's form factor, likewise."""
+"""Widths of the Gaussians that correct the form factor of the network, in the same unit."""
 
 CORRECTION_WEAK = 0.003
-"""Share of the mean weight below which the data yield to a wider Gaussian, and in the end to the network, ..."""
+"""Share of the mean weight below which a wider Gaussian, and in the end the network, takes over from the data.
+
+Noise adds to this share."""
 
 SMALLEST_PRIOR_VARIANCE = 0.01
-"""... more where the plane is noisy: relative variance of I_FF that a Gaussian is expected to correct, at least."""
+"""Smallest relative variance of I_FF that the correction is expected to have; noise is compared with it."""
 
 CLIPPED_FITS = 4
-"""How often the series is fitted again without the pixels at which it is below zero."""
+"""Number of repeated fits of the series without the pixels at which it is negative."""
 
 WORST_RATIO = 1.05
-"""The lattice is accepted where its wR2 is at most so many times that of the networks' components, ..."""
+"""The lattice is accepted if its wR2 is at most this multiple of that of the networks' components, or if ..."""
 
 GOOD_RESIDUAL = 0.03
-"""... or at most this, whatever the networks reach."""
+"""... its wR2 is at most this."""
 
-# No quotient runs away where hardly anything scatters; its weight is small there anyway.
+# Limits the quotient where hardly anything scatters; its weight is small there anyway.
 _SMALLEST_LEVEL = 0.01
 
 
@@ -52,15 +54,15 @@ class LatticeAnswer:
     """Both components of a plane on its lattice, and whether the lattice explains the plane.
 
     Attributes:
-        form_factor: I_FF, (256, 256), linear, in [0, 1], normalised as the network's is: where it was corrected its own
+        form_factor: I_FF, (256, 256), linear, in [0, 1], normalised like that of the network; after the correction its
             minimum and maximum are not exactly 0 and 1.
-        short_range_order: I_SRO, likewise; its own minimum and maximum are 0 and 1.
-        series: the cosine series of I_SRO before clipping, in units in which its maximum on the plane is 1.
-        residual: wR2 of both components against the measured plane, 0 is perfect.
-        residual_of_networks: wR2 of the networks' two components, their I_FF corrected by the plane in the same way,
-            since that alone lowers it.
-        accepted: whether the first is at most WORST_RATIO times the second, or GOOD_RESIDUAL; if not, the networks'
-            own answer is the better one.
+        short_range_order: I_SRO, (256, 256), linear, with minimum 0 and maximum 1.
+        series: the cosine series of I_SRO before clipping, scaled to a maximum of 1 on the plane.
+        residual: wR2 of both components against the measured plane; 0 is perfect.
+        residual_of_networks: wR2 of the two components of the networks, with their I_FF corrected by the plane in the
+            same way, because the correction alone lowers wR2.
+        accepted: whether residual is at most WORST_RATIO times residual_of_networks, or at most GOOD_RESIDUAL; if not,
+            the components of the networks are the better ones.
     """
 
     form_factor: Planes
@@ -77,44 +79,45 @@ def split_on_lattice(
     lattice: LatticePlane,
     form_factor: Planes,
     short_range_order: Planes,
-    look_again: Callable[[Planes], Planes] | None = None,
+    predict_form_factor: Callable[[Planes], Planes] | None = None,
 ) -> LatticeAnswer:
-    """Components of a plane on its lattice, from the networks' two answers.
+    """Split a plane into its components on a lattice, starting from the components of the networks.
 
-    1. the series, fitted to the plane levelled by its own low pass (`levelled`), and shown to the network where it
-       takes it;
-    2. the network's I_FF brought to the scale and floor with which its product with that series explains the plane;
-    3. the series again, to the plane divided by that I_FF, the weight of each pixel being that I_FF;
-    4. I_FF corrected by what the second series leaves of the plane, smoothed where there are data, the more so the
-       noisier they are.
+    1. Fit the series to the plane divided by its own low pass (`smooth_over_cells`), and give it to the network, if the
+       network accepts I_SRO as input.
+    2. Scale I_FF of the network, and add a floor, so that its product with the series explains the plane best.
+    3. Fit the series again, to the plane divided by this I_FF, with this I_FF as the weight of each pixel.
+    4. Correct I_FF by the smoothed quotient of plane and product where there are data; noisy data are smoothed more.
 
-    Where the plane holds -Q beside Q, both components are made centrosymmetric.
+    If the plane contains -Q for each Q, both components are made centrosymmetric.
 
     Args:
-        scattering: the measured plane (256, 256), 0 or more, any unit; what lies outside the mask is not looked at.
+        scattering: measured plane (256, 256), 0 or more, any unit; pixels outside the mask are ignored.
         mask: True = measured.
-        lattice: the cell and where the plane lies.
-        form_factor: the network's I_FF, linear, in [0, 1].
-        short_range_order: the network's I_SRO, for judging the lattice only.
-        look_again: gives the network's I_FF anew, shown I_SRO (256, 256), linear, its maximum 1 and its minimum not
-            taken away; None for a network that is shown none.
+        lattice: the cell and the position of the plane.
+        form_factor: I_FF of the network, linear, in [0, 1].
+        short_range_order: I_SRO of the network; it is only compared with the lattice.
+        predict_form_factor: function that returns I_FF of the network for a given I_SRO (256, 256), linear, with
+            maximum 1 and its minimum not subtracted; None for a network without that input.
 
     Raises:
-        InputError: no pixel was measured.
+        InputError: the plane has no measured pixel.
     """
     shown = np.where(mask, scattering, 0).astype(np.float32)
     shown /= max(float(shown.max()), 1e-30)
-    order = fit_order(shown, mask, levelled(shown, mask, lattice), lattice)
-    smooth = _centred(form_factor if look_again is None else look_again(order), lattice)
-    prior, _, _ = _scaled(shown, mask, smooth, order)
-    series = _fit(shown, mask, prior, lattice, CLIPPED_FITS)
-    order = _clipped(series, lattice)
-    prior, scale, floor = _scaled(shown, mask, smooth, order)
-    corrected = prior * _correction(shown, mask, prior, order, lattice)
-    residual = _residual(shown, mask, corrected, order)
-    of_networks = _residual_of_networks(shown, mask, form_factor, short_range_order, lattice)
+    order = fit_order(shown, mask, smooth_over_cells(shown, mask, lattice), lattice)
+    smooth = _make_centrosymmetric(
+        form_factor if predict_form_factor is None else predict_form_factor(order), lattice
+    )
+    prior, _, _ = _scale_form_factor(shown, mask, smooth, order)
+    series = _fit_series(shown, mask, prior, lattice, CLIPPED_FITS)
+    order = _clip_series(series, lattice)
+    prior, scale, floor = _scale_form_factor(shown, mask, smooth, order)
+    corrected = prior * _correct_form_factor(shown, mask, prior, order, lattice)
+    residual = _measure_residual(shown, mask, corrected, order)
+    of_networks = _measure_residual_of_networks(shown, mask, form_factor, short_range_order, lattice)
     return LatticeAnswer(
-        # Not by its own extremes: these are single pixels, and the network knows better.
+        # Not normalised by its own extremes: these are single pixels, and less reliable than the network.
         form_factor=np.clip((corrected - np.float32(floor)) / np.float32(scale), 0, 1),
         short_range_order=unit_range(order),
         series=series,
@@ -124,10 +127,10 @@ def split_on_lattice(
     )
 
 
-def levelled(scattering: Planes, mask: Mask, lattice: LatticePlane) -> Planes:
-    """The plane's own low pass over about two reciprocal cells: a stand-in for I_FF, of which the series averages out.
+def smooth_over_cells(scattering: Planes, mask: Mask, lattice: LatticePlane) -> Planes:
+    """Smooth a plane over about two reciprocal cells, over which the series averages out: an estimate of I_FF.
 
-    Fitting I / A with weight A minimises sum (I - A S)^2 / A, so that the few cells where I_FF is strongest do not
+    A fit to I / A with weight A minimises sum (I - A S)^2 / A, so that the few cells with the strongest I_FF do not
     decide alone.
     """
     measured = mask.astype(np.float32)
@@ -137,28 +140,30 @@ def levelled(scattering: Planes, mask: Mask, lattice: LatticePlane) -> Planes:
 def fit_order(
     scattering: Planes, mask: Mask, level: Planes, lattice: LatticePlane, clipped: int = 0
 ) -> Planes:
-    """I_SRO as the cosine series fitted to I / level with level as weight; 0 or more, its maximum is 1.
+    """Fit I_SRO as a cosine series to I / level with level as weight; returns it clipped at 0, with maximum 1.
 
-    Its minimum is not taken away: it is part of I, and who divides by I_SRO needs it.
+    Its minimum is not subtracted, because it is part of I and needed for division by I_SRO.
 
     Args:
-        scattering: the plane, 0 where missing.
+        scattering: plane, 0 where missing.
         mask: True = measured.
-        level: I_FF, or what stands for it; any unit.
-        lattice: the cell and where the plane lies.
-        clipped: how often the fit is repeated for the sake of clipping (see `split_on_lattice`).
+        level: I_FF or an estimate of it; any unit.
+        lattice: the cell and the position of the plane.
+        clipped: number of repeated fits without the pixels at which the series is negative.
 
     Raises:
-        InputError: no pixel was measured.
+        InputError: the plane has no measured pixel.
     """
-    return _clipped(_fit(scattering, mask, level, lattice, clipped), lattice)
+    return _clip_series(_fit_series(scattering, mask, level, lattice, clipped), lattice)
 
 
-def _fit(scattering: Planes, mask: Mask, level: Planes, lattice: LatticePlane, clipped: int) -> CosineSeries:
-    """The series of I / level, scaled to maximum 1.
+def _fit_series(
+    scattering: Planes, mask: Mask, level: Planes, lattice: LatticePlane, clipped: int
+) -> CosineSeries:
+    """Fit the series of I / level, scaled to maximum 1.
 
-    I_SRO is clipped at zero where its truncated series is negative. There the plane says no more than that, so
-    the fit is repeated without those pixels: Gauss-Newton steps of least squares for max(series, 0).
+    I_SRO is clipped at zero where its truncated series is negative. The plane holds no other information there, so the
+    fit is repeated without those pixels: these are Gauss-Newton steps of least squares for max(series, 0).
     """
     divisor = np.maximum(level, _SMALLEST_LEVEL * float(level.max()))
     divisor = np.where(divisor > 0, divisor, np.float32(1))
@@ -176,13 +181,15 @@ def _fit(scattering: Planes, mask: Mask, level: Planes, lattice: LatticePlane, c
     return CosineSeries(series.coefficients / highest, series.cell, series.axes)
 
 
-def _clipped(series: CosineSeries, lattice: LatticePlane) -> Planes:
+def _clip_series(series: CosineSeries, lattice: LatticePlane) -> Planes:
     order: Planes = np.maximum(series.evaluate(lattice.plane), 0).astype(np.float32)
-    return _centred(order, lattice)
+    return _make_centrosymmetric(order, lattice)
 
 
-def _scaled(scattering: Planes, mask: Mask, smooth: Planes, order: Planes) -> tuple[Planes, float, float]:
-    """s F + f > 0 with the s > 0 and f >= 0 that bring (s F + f) S closest to the plane where it was measured; s, f."""
+def _scale_form_factor(
+    scattering: Planes, mask: Mask, smooth: Planes, order: Planes
+) -> tuple[Planes, float, float]:
+    """Return s F + f > 0, s > 0 and f >= 0 for which (s F + f) S is closest to the measured plane."""
     first, second = (smooth * order)[mask].astype(np.float64), order[mask].astype(np.float64)
     target = scattering[mask].astype(np.float64)
     gram = np.array([[first @ first, first @ second], [first @ second, second @ second]])
@@ -195,21 +202,21 @@ def _scaled(scattering: Planes, mask: Mask, smooth: Planes, order: Planes) -> tu
     return positive, float(scale), float(floor)
 
 
-def _correction(
+def _correct_form_factor(
     scattering: Planes, mask: Mask, prior: Planes, order: Planes, lattice: LatticePlane
 ) -> Planes:
-    """What to multiply I_FF by: the least-squares factor of prior x order around each pixel, 1 far from data."""
+    """Return the factor on I_FF: the least-squares scale of prior x order around each pixel, 1 far from data."""
     model = mask * prior * order
     numerator, denominator = model * scattering, model * model
     residual = (scattering - model) * mask
-    # What the model misses beyond the noise: the larger that is, the less the network's form factor is worth.
+    # Residual of the model beyond the noise: the larger it is, the less the form factor of the network is trusted.
     missed = np.sum(residual**2, dtype=np.float64) - mask.sum() * estimate_mean_noise_variance(
         residual, mask, mask.astype(np.float32)
     )
     variance = max(missed / max(np.sum(denominator, dtype=np.float64), 1e-30), SMALLEST_PRIOR_VARIANCE)
     noise = estimate_mean_noise_variance(residual, mask, denominator) / variance
     if lattice.inverts_onto_itself:
-        numerator, denominator = numerator + inverted(numerator), denominator + inverted(denominator)
+        numerator, denominator = numerator + invert_plane(numerator), denominator + invert_plane(denominator)
         noise *= 2  # per pair
     smoothers = cell_smoothers(lattice, CORRECTION_SCALES)
     mean = max(float(denominator.mean(dtype=np.float64)), 1e-30)
@@ -217,37 +224,38 @@ def _correction(
     return smooth_ratio(numerator, denominator, smoothers, unseen=1.0, weak=weak)
 
 
-def _centred(plane: Planes, lattice: LatticePlane) -> Planes:
+def _make_centrosymmetric(plane: Planes, lattice: LatticePlane) -> Planes:
     if not lattice.inverts_onto_itself:
         return plane
-    mean: Planes = (plane + inverted(plane)) / np.float32(2)
+    mean: Planes = (plane + invert_plane(plane)) / np.float32(2)
     return mean
 
 
-def with_partners(
+def average_friedel_mates(
     scattering: npt.NDArray[np.floating], mask: Mask, lattice: LatticePlane
 ) -> tuple[npt.NDArray[np.floating], Mask]:
-    """The plane and its mask, each pixel joined by that at -Q: their mean, or the one of them that was measured.
+    """Average each pixel with its Friedel mate at -Q, or take the one that was measured; returns plane and mask.
 
-    Both are one number by Friedel's law, so what one detector gap hides is often seen at -Q. As they are where the
-    plane does not hold -Q beside Q. `scattering` is not looked at outside the mask, and 0 where neither was measured.
+    By Friedel's law both have the same intensity, so a mate is often measured where a detector gap hides a pixel.
+    Planes that do not contain -Q for each Q are returned as they are. Pixels outside the mask are ignored; the result
+    is 0 where neither mate was measured.
     """
     if not lattice.inverts_onto_itself:
         return scattering, mask
     known = np.where(mask, scattering, 0)
-    count = mask.astype(known.dtype) + inverted(mask)
-    return (known + inverted(known)) / np.maximum(count, 1), count > 0
+    count = mask.astype(known.dtype) + invert_plane(mask)
+    return (known + invert_plane(known)) / np.maximum(count, 1), count > 0
 
 
-def inverted(plane: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-    """The plane at -Q, where its centre, pixel (n/2, n/2), is Q = 0; row and column 0, which have no partner, stay."""
-    partner = np.roll(plane[::-1, ::-1], (1, 1), (0, 1))
-    result = np.array(partner)
+def invert_plane(plane: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """Invert a plane through Q = 0 at pixel (n/2, n/2); row and column 0, which have no Friedel mates, stay."""
+    mates = np.roll(plane[::-1, ::-1], (1, 1), (0, 1))
+    result = np.array(mates)
     result[0], result[:, 0] = plane[0], plane[:, 0]
     return result
 
 
-def _residual_of_networks(
+def _measure_residual_of_networks(
     scattering: Planes, mask: Mask, form_factor: Planes, short_range_order: Planes, lattice: LatticePlane
 ) -> float:
     plane, first, second = (each.astype(np.float64) for each in (scattering, form_factor, short_range_order))
@@ -255,12 +263,12 @@ def _residual_of_networks(
     smooth = (found.scale * (form_factor + found.form_factor_floor)).astype(np.float32)
     smooth = np.maximum(smooth, 1e-6 * max(float(smooth.max()), 1e-30))
     order = (short_range_order + found.short_range_order_floor).astype(np.float32)
-    corrected = smooth * _correction(scattering, mask, smooth, order, lattice)
-    return _residual(scattering, mask, corrected, order)
+    corrected = smooth * _correct_form_factor(scattering, mask, smooth, order, lattice)
+    return _measure_residual(scattering, mask, corrected, order)
 
 
-def _residual(scattering: Planes, mask: Mask, form_factor: Planes, order: Planes) -> float:
-    """wR2 = sqrt(sum (I_o - I_c)^2 / sum I_o^2) of the product with its best scale and floors."""
+def _measure_residual(scattering: Planes, mask: Mask, form_factor: Planes, order: Planes) -> float:
+    """Return wR2 = sqrt(sum (I_o - I_c)^2 / sum I_o^2) of the product with its best scale and floors."""
     plane, smooth, periodic = (each.astype(np.float64) for each in (scattering, form_factor, order))
     difference = (plane - fit_product(plane, smooth, periodic, mask).intensity)[mask]
     return float(np.sqrt(np.sum(difference**2) / np.sum(plane[mask] ** 2)))

@@ -1,6 +1,6 @@
-"""The lattice of a plane, found from the plane itself: two in-plane periods, and how sure they are.
+"""Search for the lattice of a plane in the plane itself: two in-plane periods, and a confidence.
 
-Split on it as on a known one: `split_on_lattice(scattering, mask, found.lattice, form_factor, short_range_order)`.
+`split_on_lattice` takes the found lattice like a known one.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dsfunet._typing import Array, Planes
 from dsfunet.errors import InputError
-from dsfunet.lattice.candidates import SHORTEST, Signal, candidates, reduced
+from dsfunet.lattice.candidates import SHORTEST, Signal, propose_bases, reduce_bases
 from dsfunet.physics.cosine_series import CosineSeries, NormalEquations, normal_equations
 from dsfunet.physics.lattice import Cell, Plane
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -20,55 +20,52 @@ from dsfunet.physics.product import explained_by_order
 from dsfunet.physics.short_range_order import MAX_INDEX
 
 ACCEPTED_CONFIDENCE = 0.96
-"""A lattice of less confidence is not used; nor is one that lattice mode then does not accept.
-
-Of 360 simulated training planes, exact and at 100 and 30 counts, all had more.
-"""
+"""Smallest confidence of a lattice that is used; 360 simulated planes, exact and at 100 and 30 counts, had more."""
 
 LEAST_ORDER = 0.1
-"""Nor is one used where the networks' I_SRO explains less of what I_FF leaves of the plane: there nothing repeats.
+"""Smallest share, of what I_FF leaves of the plane, that the networks' I_SRO must explain; below it nothing repeats.
 
-Of 150 such planes all had 0.28 or more, of 18 smooth ones, with noise and without, none more than 0.04.
+All of 150 such planes had 0.28 or more; none of 18 smooth planes, with and without noise, had more than 0.04.
 """
 
 _NOMINAL_STEP = 0.05
-"""What stands for the pixel of a plane without axes [1/Angstrom]: Q to 6.4 on 256 pixels."""
+"""Assumed pixel size of a plane without axes [1/Angstrom]: Q up to 6.4 on 256 pixels."""
 
 # Weight of the networks' I_SRO, as a share of the mean weight of the measured pixels.
 _NETWORK_WEIGHT = 0.15
 _COUNT = 5
 _SKETCH_INDEX = 2
-# A candidate whose first harmonics explain less than this share of what the best one's do is not looked at again.
+# Candidates are dropped if their first harmonics explain less than this share of what those of the best one explain.
 _PROMISING = 0.5
 _FINALISTS = 4
-# Fewer, more widely spaced, harmonics are preferred up to so many times the smallest misfit, noise included.
+# Fewer and more widely spaced harmonics are preferred up to this multiple of the smallest misfit, noise included.
 _AS_GOOD = 1.01
 _AS_GOOD_ALONG_ONE = 1.02
 _BLOCK = 64
-# Two reduced bases count as equally short up to this ratio: the hexagonal lattice has three.
+# Bases count as equally short up to this ratio; the hexagonal lattice has three of them.
 _NEARLY_AS_SHORT = 1.1
 _SMALLEST_LEVEL = 0.01
 
-# Of `evidence`, by logistic regression on 680 simulated training planes, exact and at 100 and 30 counts. On 9 of them
-# the lattice found did worse than the networks.
+# Weights of `measure_evidence` from a logistic regression on 680 simulated training planes, exact and at 100 and 30
+# counts. On 9 of them the lattice gave worse components than the networks.
 _EVIDENCE_WEIGHTS = (3.19, -0.33, -4.38)
 
 
 @dataclass(frozen=True, eq=False)
 class FoundLattice:
-    """Two in-plane periods of a plane.
+    """Lattice found in a plane: two in-plane periods.
 
     Attributes:
-        lattice: for `split_on_lattice`. Its cell and plane are in a Cartesian setting of their own; a and b are the
-            direct vectors projected onto the plane, c is a stand-in. On a plane given without axes its scale is
-            nominal, and nothing is assumed about where Q = 0 lies.
-        reciprocal_pixels: the two reduced reciprocal vectors, rows, (2, 2) [pixels], along rows and along columns.
-        reciprocal_lengths: theirs [1/Angstrom, including 2 pi], and `reciprocal_angle` between them [degrees].
-        reciprocal_angle: 60 to 120; None, like both lengths, where the plane's axes are not known.
-        direct_lengths: of the projected direct vectors [Angstrom].
-        confidence: probability, 0 to 1, that I_SRO on this lattice is nearer the truth than the networks' I_SRO; from
-            a logistic regression on simulated planes, exact and with counting noise.
-        accepted: whether the confidence is at least ACCEPTED_CONFIDENCE and there is order, LEAST_ORDER at least.
+        lattice: lattice for `split_on_lattice`. Its cell and plane are in their own Cartesian setting; a and b are the
+            direct vectors projected onto the plane, c is arbitrary. For a plane without axes the scale is nominal, and
+            the position of Q = 0 is left open.
+        reciprocal_pixels: the two reduced reciprocal vectors as rows, (2, 2) [pixels], along rows and along columns.
+        reciprocal_lengths: their lengths [1/Angstrom, including 2 pi]; None for a plane without axes.
+        reciprocal_angle: angle between them, 60 to 120 [degrees]; None for a plane without axes.
+        direct_lengths: lengths of the projected direct vectors [Angstrom]; None for a plane without axes.
+        confidence: probability, 0 to 1, that I_SRO on this lattice is closer to the truth than I_SRO of the networks;
+            from a logistic regression on simulated planes, exact and with counting noise.
+        accepted: whether the confidence is at least ACCEPTED_CONFIDENCE and the share of order at least LEAST_ORDER.
     """
 
     lattice: LatticePlane
@@ -87,50 +84,50 @@ def find_lattice(
     short_range_order: Planes,
     plane: Plane | None = None,
 ) -> FoundLattice | None:
-    """The lattice of a plane from the plane and the networks' two answers; None where nothing repeats at all.
+    """Find the lattice of a plane from the plane and the components of the networks; None if nothing repeats at all.
 
-    Candidates (`dsfunet.lattice.candidates`) are refined and judged by the cosine series that fits the plane divided by
-    the networks' I_FF, together with the networks' own I_SRO: best is whose series, fitted to one half of
-    the plane's blocks, foretells the other half. Of those nearly as good the one with the fewest harmonics a Q range is
-    taken; it may be a sub- or superlattice of the crystal's, if I_SRO is as periodic on it.
+    Candidates (`dsfunet.lattice.candidates`) are refined and compared by a cosine series, fitted to I / I_FF and I_SRO
+    of the networks. The best one has the series that, fitted to one half of the blocks of the plane, predicts the other
+    half best. Among those nearly as good, the one with the fewest harmonics per range of Q is chosen. It may be a sub-
+    or superlattice of the crystal's, if I_SRO is periodic on it as well.
 
     Args:
-        scattering: the measured plane (n, m), 0 or more, any unit; what lies outside the mask is not looked at.
+        scattering: measured plane (n, m), 0 or more, any unit; pixels outside the mask are ignored.
         mask: True = measured.
-        form_factor: the networks' I_FF, linear, in [0, 1].
-        short_range_order: the networks' I_SRO, likewise.
-        plane: where the pixels lie, in any Cartesian setting; None if that is not known.
+        form_factor: I_FF of the networks, (n, m), linear, in [0, 1].
+        short_range_order: I_SRO of the networks, (n, m), linear, in [0, 1].
+        plane: positions of the pixels in any Cartesian setting; None if unknown.
 
     Raises:
-        InputError: no pixel was measured, or the shapes differ.
+        InputError: the plane has no measured pixel, or the shapes differ.
     """
-    _check(scattering, mask, form_factor, short_range_order, plane)
-    data = _divided(scattering, mask, form_factor)
+    _check_arrays(scattering, mask, form_factor, short_range_order, plane)
+    data = _divide_by_form_factor(scattering, mask, form_factor)
     networks = Signal(short_range_order.astype(np.float64), np.ones(mask.shape))
-    signal = _joint(data, networks)
-    pairs = candidates((data, networks), _COUNT)
+    signal = _combine_signals(data, networks)
+    pairs = propose_bases((data, networks), _COUNT)
     if not pairs:
         return None
-    fit = _best(signal, pairs)
-    fits = [_Fit(signal, each, MAX_INDEX) for each in _bases(fit.vectors)]
-    fit = _refined(signal, min(fits, key=lambda each: each.misfit), 2)
-    confidence = _confidence(evidence(fit.vectors, data, networks))
+    fit = _choose_best(signal, pairs)
+    fits = [_Fit(signal, each, MAX_INDEX) for each in _short_bases(fit.vectors)]
+    fit = _refine(signal, min(fits, key=lambda each: each.misfit), 2)
+    confidence = _convert_to_confidence(measure_evidence(fit.vectors, data, networks))
     accepted = (
         confidence >= ACCEPTED_CONFIDENCE
         and explained_by_order(scattering, form_factor, short_range_order, mask) >= LEAST_ORDER
     )
-    return _found(fit.vectors, plane, mask.shape, confidence, accepted)
+    return _describe_lattice(fit.vectors, plane, mask.shape, confidence, accepted)
 
 
 def lattice_plane(vectors: Array, plane: Plane) -> LatticePlane:
-    """A lattice plane of whose cell no more is known than its a and b, projected onto the plane.
+    """Build a lattice plane from a and b alone, projected onto the plane.
 
-    The plane is turned as a whole into the Cartesian setting of the cell, a along x, b in the xy plane; what stands for
-    c is as long as a and upright. Whether the plane goes through Q = 0 stays as it was.
+    The plane is rotated into the Cartesian setting of the cell: a along x, b in the xy plane. The unknown c is upright
+    and as long as a. The distance of the plane from Q = 0 does not change.
 
     Args:
-        vectors: rows a and b, (2, 2) [cycles a pixel], along rows and along columns.
-        plane: where the pixels lie, in any Cartesian setting [1/Angstrom].
+        vectors: a and b as rows, (2, 2) [cycles per pixel], along rows and along columns.
+        plane: positions of the pixels in any Cartesian setting [1/Angstrom].
 
     Raises:
         InputError: the vectors are parallel or zero.
@@ -151,20 +148,21 @@ def lattice_plane(vectors: Array, plane: Plane) -> LatticePlane:
 
 @lru_cache(maxsize=8)
 def _frame(plane: Plane) -> Array:
-    """Cartesian axes, rows: along the plane's rows, across in the plane, upright."""
+    """Return Cartesian axes as rows: along the rows of the plane, across them in the plane, and upright."""
     along = plane.step_u / np.linalg.norm(plane.step_u)
     upright = np.cross(plane.step_u, plane.step_v)
     upright = upright / np.linalg.norm(upright)
     return np.stack([along, np.cross(upright, along), upright])
 
 
-def evidence(vectors: Array, data: Signal, networks: Signal) -> Array:
-    """What speaks for a lattice, (3,): 1 and two logarithms, both the lower the better.
+def measure_evidence(vectors: Array, data: Signal, networks: Signal) -> Array:
+    """Return the evidence for a lattice, (3,): 1 and two logarithms; lower is better.
 
-    The first is of the share of the networks' I_SRO that a series on the lattice leaves; the second is of what the
-    series of the plane leaves of the plane, over what the networks' I_SRO, with the best scale and constant, leaves.
+    The first logarithm is that of the share of the networks' I_SRO that a series on the lattice leaves. The second is
+    that of the misfit of the plane to its series on the lattice, over its misfit to the networks' I_SRO with the best
+    scale and constant.
     """
-    own = _Fit(networks, vectors, MAX_INDEX).misfit / max(_spread_about_mean(networks), 1e-30)
+    own = _Fit(networks, vectors, MAX_INDEX).misfit / max(_sum_of_squares_about_mean(networks), 1e-30)
     columns = np.stack([networks.values.reshape(-1), np.ones(networks.values.size)])
     weighted = columns * data.weights.reshape(-1)
     amplitudes = np.linalg.lstsq(weighted @ columns.T, weighted @ data.values.reshape(-1), rcond=None)[0]
@@ -174,7 +172,7 @@ def evidence(vectors: Array, data: Signal, networks: Signal) -> Array:
     return np.array([1.0, np.log(own + 1e-3), np.log((by_series + 1e-30) / (by_networks + 1e-30))])
 
 
-def _check(
+def _check_arrays(
     scattering: npt.NDArray[np.floating],
     mask: npt.NDArray[np.bool_],
     form_factor: Planes,
@@ -183,22 +181,24 @@ def _check(
 ) -> None:
     shapes = [mask.shape, form_factor.shape, short_range_order.shape, *([plane.shape] if plane else [])]
     if scattering.ndim != 2 or any(shape != scattering.shape for shape in shapes):
-        raise InputError(f"found shapes {scattering.shape} and {shapes}: expected the same (n, m) throughout")
+        raise InputError(
+            f"the arrays have shapes {scattering.shape} and {shapes}; expected the same (n, m) for all"
+        )
     if not (mask & (form_factor > 0)).any():
-        raise InputError("found no measured pixel with a form factor above 0: expected a plane to look at")
+        raise InputError("the plane has no measured pixel with a form factor above 0; expected one or more")
 
 
-def _divided(
+def _divide_by_form_factor(
     scattering: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_], form_factor: Planes
 ) -> Signal:
     divisor = np.maximum(form_factor, _SMALLEST_LEVEL * form_factor.max()).astype(np.float64)
     return Signal(np.where(mask, scattering, 0) / divisor, np.where(mask, divisor, 0))
 
 
-def _joint(data: Signal, networks: Signal) -> Signal:
-    """One signal whose misfit is, but for a constant, that of the data and of the networks' I_SRO on their scale.
+def _combine_signals(data: Signal, networks: Signal) -> Signal:
+    """Combine both signals into one, whose misfit is the sum of both misfits up to a constant.
 
-    The networks' answer carries on where pixels are missing and where noise is strong.
+    I_SRO of the networks is brought to the scale of the data; it guides the fit where pixels are missing or noisy.
     """
     target, weights = networks.values, data.weights
     total = weights.sum()
@@ -212,12 +212,12 @@ def _joint(data: Signal, networks: Signal) -> Signal:
 
 
 class _Fit:
-    """The cosine series on a lattice that fits a signal best."""
+    """Least-squares fit of the cosine series on a lattice to a signal."""
 
     def __init__(self, signal: Signal, vectors: Array, index: int) -> None:
         self.vectors, self.index = vectors, index
         self._signal = signal
-        self._lattice = lattice_plane(vectors, _pixels(signal.values.shape))
+        self._lattice = lattice_plane(vectors, _nominal_plane(signal.values.shape))
         self._equations = self._equations_of(signal.weights)
         self._series = self._equations.solve()
         self._left = signal.values - self._series.evaluate(self._lattice.plane)
@@ -230,7 +230,7 @@ class _Fit:
         )
 
     def step(self) -> Array:
-        """By how much a Gauss-Newton step changes the vectors, the harmonics held."""
+        """Return the change of the vectors in a Gauss-Newton step with fixed harmonics, (2, 2)."""
         plane, series = self._lattice.plane, self._series
         numbers = 2j * np.pi * np.arange(-self.index, self.index + 1)
 
@@ -249,8 +249,8 @@ class _Fit:
         change = np.linalg.solve(matrix, weighted @ self._left.reshape(-1))
         return np.asarray(change.reshape(2, 2), np.float64)
 
-    def foretold(self) -> float:
-        """Misfit of each half of the plane's blocks, coloured like a chessboard, to the series of the other."""
+    def cross_validate(self) -> float:
+        """Return the misfit of each half of the blocks, divided like a chessboard, to the series of the other half."""
         weights = self._signal.weights
         rows, columns = (np.arange(size) // _BLOCK for size in weights.shape)
         black = (rows[:, None] + columns) % 2 == 0
@@ -263,19 +263,19 @@ class _Fit:
 
 
 @lru_cache(maxsize=8)
-def _pixels(shape: tuple[int, ...]) -> Plane:
-    """A plane of which no axes are known: its origin lies off it, as Q = 0 may be anywhere or not on it at all."""
+def _nominal_plane(shape: tuple[int, ...]) -> Plane:
+    """Return a plane without known axes: Q = 0 lies off the plane, because it may be anywhere."""
     origin, step_u, step_v = _NOMINAL_STEP * np.eye(3)[[2, 0, 1]]
     return Plane(origin, step_u, step_v, (shape[0], shape[1]))
 
 
-def _refined(signal: Signal, best: _Fit, rounds: int) -> _Fit:
-    """Gauss-Newton steps, as long as they help; none turns the highest harmonic by more than a cycle at the edges."""
+def _refine(signal: Signal, best: _Fit, rounds: int) -> _Fit:
+    """Take Gauss-Newton steps while they help; none shifts the highest harmonic by more than a cycle at the edges."""
     for _ in range(rounds):
         step = best.step()
         turn = float(np.abs(step).max()) * best.index * max(signal.values.shape) / 2
         moved = best.vectors + step / max(turn, 1.0)
-        if not _possible(moved):
+        if not _is_possible(moved):
             break
         after = _Fit(signal, moved, best.index)
         if after.misfit >= best.misfit:
@@ -286,21 +286,21 @@ def _refined(signal: Signal, best: _Fit, rounds: int) -> _Fit:
     return best
 
 
-def _possible(vectors: Array) -> bool:
+def _is_possible(vectors: Array) -> bool:
     lengths = np.linalg.norm(vectors, axis=1)
     return bool(lengths.min() > 0.9 * SHORTEST and abs(np.linalg.det(vectors)) > 0.5 * lengths.prod())
 
 
-def _best(signal: Signal, pairs: list[Array]) -> _Fit:
-    """Whose series foretells the plane best, the last of the pairs being for order along one direction alone."""
-    variance = _spread_about_mean(signal)
-    sketches = [_refined(signal, _Fit(signal, pair, _SKETCH_INDEX), 1) for pair in pairs]
+def _choose_best(signal: Signal, pairs: list[Array]) -> _Fit:
+    """Return the fit that predicts the plane best; the last of the pairs is for order along one direction only."""
+    variance = _sum_of_squares_about_mean(signal)
+    sketches = [_refine(signal, _Fit(signal, pair, _SKETCH_INDEX), 1) for pair in pairs]
     explained = [variance - sketch.misfit for sketch in sketches]
     enough = _PROMISING * max(explained)
     order = sorted(range(len(pairs) - 1), key=lambda each: -explained[each])[: _FINALISTS - 1]
     chosen = [each for each in order if explained[each] >= enough] + [len(pairs) - 1]
-    fits = [_refined(signal, _Fit(signal, sketches[each].vectors, MAX_INDEX), 1) for each in chosen]
-    misfits = np.array([fit.foretold() for fit in fits])
+    fits = [_refine(signal, _Fit(signal, sketches[each].vectors, MAX_INDEX), 1) for each in chosen]
+    misfits = np.array([fit.cross_validate() for fit in fits])
     least = float(misfits.min())
     if misfits[-1] <= _AS_GOOD_ALONG_ONE * least:
         return fits[-1]
@@ -308,31 +308,31 @@ def _best(signal: Signal, pairs: list[Array]) -> _Fit:
     return fits[int(np.argmax(np.where(misfits <= _AS_GOOD * least, areas, 0)))]
 
 
-def _bases(vectors: Array) -> list[Array]:
-    """The reduced basis, and where others are as short, those too.
+def _short_bases(vectors: Array) -> list[Array]:
+    """Return the reduced basis, and others that are as short.
 
-    A series of |m|, |n| <= 5 holds other harmonics in each.
+    A series with |m|, |n| <= 5 contains different harmonics in each basis.
     """
-    first, second = reduced(vectors[None])[0]
+    first, second = reduce_bases(vectors[None])[0]
     third = -first - second
     if np.linalg.norm(third) > _NEARLY_AS_SHORT * np.linalg.norm(second):
         return [np.stack([first, second])]
     return [np.stack(pair) for pair in ((first, second), (second, third), (third, first))]
 
 
-def _spread_about_mean(signal: Signal) -> float:
+def _sum_of_squares_about_mean(signal: Signal) -> float:
     mean = (signal.weights * signal.values).sum() / signal.weights.sum()
     return float(np.sum(signal.weights * (signal.values - mean) ** 2))
 
 
-def _confidence(evidence: Array) -> float:
+def _convert_to_confidence(evidence: Array) -> float:
     return float(1 / (1 + np.exp(-np.clip(evidence @ _EVIDENCE_WEIGHTS, -50, 50))))
 
 
-def _found(
+def _describe_lattice(
     vectors: Array, plane: Plane | None, shape: tuple[int, ...], confidence: float, accepted: bool
 ) -> FoundLattice:
-    lattice = lattice_plane(vectors, _pixels(shape) if plane is None else plane)
+    lattice = lattice_plane(vectors, _nominal_plane(shape) if plane is None else plane)
     known = plane is not None
     first, second = lattice.cell.reciprocal[:2]
     lengths = float(np.linalg.norm(first)), float(np.linalg.norm(second))

@@ -1,4 +1,4 @@
-"""Smoothing of planes with pixels missing, at widths that the reciprocal cell gives."""
+"""Smoothing of planes with missing pixels, at widths given in reciprocal cells."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from dsfunet.physics.lattice_plane import LatticePlane
 
 
 def unit_range(plane: npt.NDArray[np.floating[Any]]) -> Planes:
-    """A plane of finite numbers clipped at 0 and brought to [0, 1] by its own minimum and maximum, float32.
+    """Clip a plane of finite numbers at 0 and scale it to [0, 1] by its minimum and maximum, float32.
 
-    A constant plane becomes all ones: the factor that changes nothing in a product.
+    A constant plane becomes all ones, which leave a product unchanged.
     """
     clipped: npt.NDArray[np.floating[Any]] = np.maximum(plane, 0)
     low, high = float(clipped.min()), float(clipped.max())
@@ -28,12 +28,12 @@ def unit_range(plane: npt.NDArray[np.floating[Any]]) -> Planes:
 class Smoother:
     """Convolution with a Gaussian, as products with two square matrices.
 
-    At these sizes that is faster than a filter of sixty taps. The kernel's integral is 1; beyond the plane is 0.
+    At these sizes this is faster than a filter of sixty taps. The kernel has an integral of 1.
 
     Args:
-        shape: of the planes.
-        deviation: along rows and along columns [pixels].
-        periodic: whether the plane repeats itself beyond its edges instead.
+        shape: shape of the planes.
+        deviation: standard deviation along rows and along columns [pixels].
+        periodic: whether the plane repeats beyond its edges; otherwise it is 0 there.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Smoother:
         self._rows = _gaussian_matrix(shape[0], deviation[0], periodic)
         self._columns = _gaussian_matrix(shape[1], deviation[1], periodic)
         self.pixels = max(4 * np.pi * deviation[0] * deviation[1], 1.0)
-        """How many pixels share in a smoothed one: it has the noise of their mean."""
+        """Effective number of pixels in a smoothed one, which has the noise of their mean."""
 
     def __call__(self, plane: Planes) -> Planes:
-        """The smoothed plane, same shape."""
+        """Return the smoothed plane, same shape."""
         smoothed: Planes = np.matmul(np.matmul(self._rows, plane), self._columns)
         return smoothed
 
@@ -60,7 +60,7 @@ def _gaussian_matrix(count: int, deviation: float, periodic: bool) -> Planes:
 
 
 def cell_smoothers(lattice: LatticePlane, scales: Sequence[float]) -> list[Smoother]:
-    """Gaussians whose widths are given in standard deviations of the reciprocal cell, narrow to wide."""
+    """Return Gaussians with widths in standard deviations of the reciprocal cell, in the order of the scales."""
     along_u, along_v = lattice.cell_deviation()
     return [Smoother(lattice.plane.shape, (scale * along_u, scale * along_v)) for scale in scales]
 
@@ -72,25 +72,25 @@ def smooth_ratio(
     unseen: float | None = None,
     weak: float | Sequence[float] = 1e-4,
 ) -> Planes:
-    """Normalised convolution, numerator over denominator, both smoothed; finite everywhere.
+    """Divide numerator by denominator, both smoothed (normalised convolution); finite everywhere.
 
-    From the widest Gaussian to the narrowest: (G * numerator + e r) / (G * denominator + e) with r the ratio of
-    the wider one, at last `unseen`, and e small. So the narrowest decides wherever it sees any data, and
-    what it does not see, under a mask or where the denominator vanishes, comes from further away.
+    From the widest Gaussian to the narrowest, the ratio is (G * numerator + e r) / (G * denominator + e), where e is
+    small and r is the ratio of the next wider one, or `unseen` for the widest. So the narrowest decides wherever it
+    covers data. Under a mask, or where the denominator vanishes, the ratio comes from further away.
 
     Args:
         numerator: 0 or more, such as w I S; shape of the plane.
-        denominator: 0 or more, such as w S^2. All zero is allowed: the ratio is then 1.
-        smoothers: narrow to wide.
-        unseen: the ratio far from all data; None takes that of the means.
-        weak: e, as a share of the mean denominator: data of less weight yield to the next wider Gaussian. One for all
-            smoothers, or one for each.
+        denominator: 0 or more, such as w S^2; if all of it is zero, the ratio is 1.
+        smoothers: Gaussians from narrow to wide.
+        unseen: ratio far from all data; None takes the ratio of the means.
+        weak: e as a share of the mean denominator; below this weight the next wider Gaussian takes over. One number for
+            all smoothers, or one for each.
     """
     mean = float(denominator.mean(dtype=np.float64))
-    if mean < np.finfo(np.float32).tiny:  # nor can numbers as small be divided by
+    if mean < np.finfo(np.float32).tiny:  # division by such small numbers fails as well
         return np.ones_like(denominator)
     floors = np.broadcast_to(np.asarray(weak, np.float32), len(smoothers))
-    # Scaled to mean 1, so that nothing under- or overflows.
+    # Scaled to mean 1 against under- and overflow.
     numerator, denominator = numerator / np.float32(mean), denominator / np.float32(mean)
     ratio = np.full_like(numerator, numerator.mean(dtype=np.float64) if unseen is None else unseen)
     for smoother, floor in zip(smoothers[::-1], floors[::-1], strict=True):

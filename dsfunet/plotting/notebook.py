@@ -1,7 +1,7 @@
-"""Results and components as HTML, for Jupyter: a picture, and a small table of what is known about them.
+"""Results and components as HTML for Jupyter: a picture and a small table.
 
-`dsfunet` calls `register_html` when it is imported in a running IPython, so that the data classes need to know nothing
-about pictures. Drawing takes a second to import, and is imported when the first picture is drawn.
+`dsfunet` calls `register_html` when it is imported in a running IPython, so that the data classes do not depend on
+pictures. Matplotlib takes a second to import, so it is imported when the first picture is drawn.
 """
 
 import base64
@@ -22,9 +22,9 @@ _DOTS_PER_INCH = 90
 
 
 def register_html(shell: Any) -> None:
-    """Have an IPython shell show results and components by `result_html` and `components_html`.
+    """Register `result_html` and `components_html` with an IPython shell.
 
-    The classes are registered by name: nothing is imported until one of them is shown.
+    The classes are registered by name, so nothing is imported until one of them is shown.
     """
     formatter = shell.display_formatter.formatters["text/html"]
     formatter.for_type_by_name("dsfunet.planes.result", "Result", result_html)
@@ -32,9 +32,9 @@ def register_html(shell: Any) -> None:
 
 
 def result_html(result: "Result") -> str:
-    """The picture of `draw_components`, embedded, above a table of R, lattice, weights and missing pixels.
+    """Return the picture of `draw_components` above a table of R, lattice, weights and missing pixels.
 
-    What a result has no record of is left out of the table. The picture is PNG in base64: the page needs no file.
+    Rows without a value are left out. The picture is embedded as PNG, so the page needs no file.
     """
     from dsfunet.plotting.result import draw_components
 
@@ -50,28 +50,28 @@ def result_html(result: "Result") -> str:
 
 
 def components_html(components: "Components") -> str:
-    """Both components, of several planes the first, above a table of missing pixels and, with a lattice, of wR2."""
+    """Return pictures of both components, of the first plane, above a table of missing pixels and wR2."""
     from dsfunet.planes.result import TITLES, Result
     from dsfunet.plotting.result import Panel, draw_panels, intensity_scale
 
     stack = components.form_factor.reshape(-1, *components.form_factor.shape[-2:])
     order = components.short_range_order.reshape(stack.shape)[0]
     measured = components.mask.reshape(stack.shape)
-    # Stands for the frame alone: components know nothing of the plane they are of.
+    # Only its frame is used: components do not hold the measured plane.
     frame = Result(stack[0], stack[0], order, stack[0], stack[0], measured[0])
     panels = [
         Panel(TITLES[name].capitalize(), values, intensity_scale(values))
         for name, values in (("form_factor", stack[0]), ("short_range_order", order))
     ]
-    rows = {"planes": "" if len(stack) == 1 else f"{len(stack)}, drawn is the first"}
+    rows = {"planes": "" if len(stack) == 1 else f"{len(stack)}; the first is drawn"}
     rows["missing"] = f"{100 * float(1 - measured.mean()):.1f} % of the pixels"
     if components.lattice_answers:
         answer = components.lattice_answers[0]
         rows["lattice"] = (
-            "none found that convinces"
+            "no reliable lattice found"
             if answer is None
-            else f"{'used' if answer.accepted else 'does not explain the plane'}: wR2 {answer.residual:.3f} on it,"
-            f" {answer.residual_of_networks:.3f} by the networks alone"
+            else f"{'used' if answer.accepted else 'not used, it does not explain the plane'}: wR2"
+            f" {answer.residual:.3f} on the lattice, {answer.residual_of_networks:.3f} with the networks alone"
         )
     return _page(draw_panels(frame, panels, "Components of diffuse scattering"), rows)
 
@@ -86,5 +86,5 @@ def _page(figure: "Figure", rows: Mapping[str, str]) -> str:
         for name, value in rows.items()
         if value
     )
-    image = f'<img alt="the planes of this result, drawn" src="data:image/png;base64,{picture}"/>'
+    image = f'<img alt="pictures of the planes of this result" src="data:image/png;base64,{picture}"/>'
     return f"<div>{image}<table>{table}</table></div>"

@@ -1,4 +1,4 @@
-"""One plane as a picture, whatever is known of its axes."""
+"""Picture of one plane, with or without axes."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,10 +22,16 @@ def draw_plane(
     axes_without_cell: tuple[PlaneName, Array, Array] | None = None,
     signed: bool = False,
 ) -> Figure:
-    """A plane on a square-root scale, missing pixels grey, its axes at their true angle and lengths.
+    """Draw a plane, missing pixels grey, on a figure without a window.
 
-    `axes_without_cell`, a name and the coordinates of rows and columns [r.l.u.], are drawn at right angles. `signed`
-    is for residuals: linear about zero. A figure of no window, as `dsfunet.plotting.result.draw_components`.
+    With a grid, axes are drawn at their true angle and lengths.
+
+    Args:
+        measured: the plane.
+        title: title of the picture.
+        axes_without_cell: for a plane without a grid, its name and the coordinates of its rows and columns [r.l.u.],
+            which are drawn at right angles.
+        signed: for residuals: the colour scale is linear about zero, not of the square root.
 
     Raises:
         InputError: the brightest pixel is too large or too small a number to be drawn.
@@ -34,8 +40,8 @@ def draw_plane(
     brightest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     if brightest > 0 and not _SMALLEST_BRIGHTEST < brightest < _LARGEST_BRIGHTEST:
         raise InputError(
-            f"the brightest pixel is {brightest:g}, expected between {_SMALLEST_BRIGHTEST:g} and"
-            f" {_LARGEST_BRIGHTEST:g} for a picture"
+            f"the brightest pixel is {brightest:g}; a picture needs a value between {_SMALLEST_BRIGHTEST:g} and"
+            f" {_LARGEST_BRIGHTEST:g}"
         )
     if not signed:
         values = np.where(measured_pixels(values), values, np.nan)
@@ -82,6 +88,6 @@ def _frame(
 
 
 def _edges(values: Array) -> tuple[float, float]:
-    """Outer edges of the first and the last pixel, from the coordinates of their centres."""
+    """Return the outer edges of the first and last pixel from the coordinates of pixel centres."""
     half = float(values[-1] - values[0]) / (len(values) - 1) / 2
     return float(values[0]) - half, float(values[-1]) + half

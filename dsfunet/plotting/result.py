@@ -1,4 +1,4 @@
-"""A result as a picture: measured plane, its two factors, their product and what is left over."""
+"""Picture of a result: measured plane, both components, their product and the residual."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,12 +28,11 @@ _PANEL_WIDTH_INCH = 3.1
 
 
 def draw_components(result: Result) -> Figure:
-    """Five panels in a row: measured, form factor, short-range order, product, residual.
+    """Draw five panels in a row: measured plane, form factor, short-range order, product and residual.
 
-    Axes are in r.l.u. at their true angle and lengths when the grid is known, else pixels with row 0 on top.
-    Intensities are drawn on a square-root scale, one and the same for measured and product; the residual is
-    linear about zero. Missing pixels are grey. The figure belongs to no window and touches no global state of
-    matplotlib.
+    With a grid, axes are in r.l.u. at their true angle and lengths; otherwise they are pixels with row 0 on top.
+    Intensities have a square-root scale, the same for measured plane and product; the residual has a linear scale about
+    zero. Missing pixels are grey. The figure has no window and does not change the global state of matplotlib.
     """
     measured_scale = intensity_scale(result.input)
     panels = []
@@ -49,9 +48,12 @@ def draw_components(result: Result) -> Figure:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One plane of a row: its title, its values (n, m), NaN where there is none, and its colour scale.
+    """One panel of a row.
 
-    A scale that reaches below zero is drawn in diverging colours.
+    Attributes:
+        title: title of the panel.
+        values: plane (n, m), NaN where missing.
+        norm: colour scale; one that reaches below zero gets diverging colours.
     """
 
     title: str
@@ -60,7 +62,7 @@ class Panel:
 
 
 def draw_panels(result: Result, panels: Sequence[Panel], title: str) -> Figure:
-    """Planes on a result's grid, side by side, each with its colour bar; axes as in `draw_components`."""
+    """Draw planes on the grid of a result side by side, each with a colour bar; axes as in `draw_components`."""
     frame = Frame.of(result.grid, result.input.shape)
     low, high = frame.corners.min(axis=0), frame.corners.max(axis=0)
     aspect = float(np.clip((high[1] - low[1]) / (high[0] - low[0]), 0.3, 2.0))
@@ -90,10 +92,10 @@ def draw_panels(result: Result, panels: Sequence[Panel], title: str) -> Figure:
 
 
 def save_png(figure: Figure, path: Path | str, dots_per_inch: int = 150) -> None:
-    """Write a figure as PNG, whole or not at all.
+    """Write a figure as PNG; a failure leaves no partial file.
 
     Raises:
-        InputError: nothing can be written at the path.
+        InputError: the path cannot be written.
     """
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dots_per_inch)
@@ -101,10 +103,16 @@ def save_png(figure: Figure, path: Path | str, dots_per_inch: int = 150) -> None
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Where things go on paper: point = row coordinate * row_axis + column coordinate * column_axis.
+    """Frame of a drawn plane: position = row coordinate * row_axis + column coordinate * column_axis.
 
-    `rows` and `columns` are the first and last pixel *edges*; the row axis is labelled along the edge at
-    column `row_edge`, the column axis along the edge at row `column_edge`.
+    Attributes:
+        rows: outer edges of the first and last row.
+        columns: outer edges of the first and last column.
+        labels: labels of the row axis and of the column axis.
+        row_axis: direction and length of one unit along the rows, (2,).
+        column_axis: the same along the columns.
+        row_edge: column coordinate of the edge along which the row axis is labelled.
+        column_edge: row coordinate of the edge along which the column axis is labelled.
     """
 
     rows: tuple[float, float]
@@ -117,7 +125,7 @@ class Frame:
 
     @classmethod
     def of(cls, grid: PlaneGrid | None, shape: tuple[int, ...]) -> "Frame":
-        """True angle and lengths [r.l.u.] of a grid, or without one the pixels of a plane of that shape."""
+        """Return the frame of a grid at its true angle and lengths, or without one that of a plane of pixels."""
         if grid is None:
             n, m = shape
             rows, columns = (-0.5, n - 0.5), (-0.5, m - 0.5)
@@ -137,16 +145,16 @@ class Frame:
 
     @property
     def corners(self) -> Array:
-        """The four corners in drawing order, shape (4, 2)."""
+        """The four corners in drawing order, (4, 2)."""
         (r0, r1), (c0, c1) = self.rows, self.columns
         return np.array([self.point(*corner) for corner in ((r0, c0), (r1, c0), (r1, c1), (r0, c1))])
 
     def point(self, row: float, column: float) -> Array:
-        """Place on paper of a row and a column coordinate."""
+        """Return the drawn position of a row and a column coordinate, (2,)."""
         return row * self.row_axis + column * self.column_axis
 
     def draw(self, axes: Axes, values: npt.NDArray[np.floating[Any]], norm: Normalize, colours: str) -> Any:
-        """Draw values (n, m), outline and labelled ticks; returns the image."""
+        """Draw values (n, m), the outline and labelled ticks; returns the image."""
         colormap = colormaps[colours].with_extremes(bad=_MISSING_GREY)
         to_paper = Affine2D(
             np.array(
@@ -184,7 +192,7 @@ class Frame:
     def _ticks(
         axes: Axes, first: float, last: float, start: Array, end: Array, centre: Array, label: str
     ) -> None:
-        """Ticks with numbers along the edge from `start` to `end`, outside it, and the label beyond them."""
+        """Draw ticks and numbers outside the edge from `start` to `end`, and the label beyond them."""
         direction = (end - start) / np.linalg.norm(end - start)
         outward = np.array([direction[1], -direction[0]])
         outward *= np.sign(outward @ ((start + end) / 2 - centre))
@@ -223,21 +231,21 @@ class Frame:
 
 
 def intensity_scale(values: npt.NDArray[np.floating[Any]]) -> Normalize:
-    """Square-root scale from 0 to what all but the brightest 0.2 % of the pixels stay under."""
+    """Return a square-root scale from 0 to the 99.8th percentile of the pixels."""
     finite = values[np.isfinite(values)]
     top = float(np.percentile(finite, 99.8)) if finite.size else 0.0
     return PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0, clip=True)
 
 
 def residual_scale(values: npt.NDArray[np.floating[Any]]) -> Normalize:
-    """Linear scale about zero that all but the largest 0.2 % of the pixels stay within."""
+    """Return a linear scale about zero, out to the 99.8th percentile of the absolute values."""
     finite = values[np.isfinite(values)]
     top = float(np.percentile(np.abs(finite), 99.8)) if finite.size else 0.0
     return Normalize(-top if top > 0 else -1.0, top if top > 0 else 1.0)
 
 
 def colour_ticks(norm: Normalize) -> list[float]:
-    """Round values that do not crowd one another on a colour bar, whatever its scale."""
+    """Return round values for a colour bar, far enough apart that their numbers do not overlap."""
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 1.0)
     ticks: list[float] = []
     for tick in MaxNLocator(5).tick_values(low, high):
@@ -249,9 +257,9 @@ def colour_ticks(norm: Normalize) -> list[float]:
 
 def _title(result: Result) -> str:
     if result.grid is None:
-        return "Diffuse scattering and its two factors"
+        return "Diffuse scattering and its two components"
     cell = result.grid.cell
     lengths = ", ".join(
         f"{name} = {value:g}" for name, value in zip("abc", (cell.a, cell.b, cell.c), strict=True)
     )
-    return f"Diffuse scattering in {result.grid.name.title} and its two factors ({lengths} Å)"
+    return f"Diffuse scattering in {result.grid.name.title} and its two components ({lengths} Å)"

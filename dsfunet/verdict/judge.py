@@ -1,10 +1,10 @@
-"""Whether a plane can be what the networks take it for, in one sentence and in numbers.
+"""The verdict on the components of a plane, in one sentence and in numbers.
 
-Three questions: does the product of both components explain the plane where it was measured, is I_SRO periodic in the
-stated lattice, is the plane like those that the networks were trained on. `dsfunet.verdict.measures` has the numbers;
-here each is held against what planes that keep every assumption give (`verdict_limits.json`, which
-`python -m evaluate verdicts --fit true` makes). The limits are set together, so that of such planes few are flagged by
-any of them; what was measured of that, and what is overlooked, is in benchmarks/verdicts.md.
+It answers three questions: does the product of both components explain the measured plane, is I_SRO periodic on the
+given lattice, and is the plane like those that the networks were trained on? `dsfunet.verdict.measures` measures the
+numbers. Here they are compared with limits, which come from planes that obey all assumptions (`limits.json`, written by
+`python -m evaluate verdicts --fit true`). The limits are set together, so that all of them together flag few such
+planes; benchmarks/verdicts.md lists how many, and which faults are overlooked.
 """
 
 import json
@@ -23,22 +23,22 @@ from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.verdict.measures import measure
 
 LIMITS_FILE = Path(__file__).with_name("limits.json")
-"""What planes that keep the assumptions give: fitted, with the command and the data that it was fitted to."""
+"""Limits fitted to planes that obey all assumptions, with the command and the data behind them."""
 
 GENERAL = ("lattice", "background", "spots", "left over", "unlike")
-"""Reasons that many faults give: one that names the fault goes before them, and the lattice before the others."""
+"""Reasons that many faults share: more specific reasons come first, and of these the lattice comes first."""
 
 FEWEST_PIXELS = 1000
-"""Measured pixels below which nothing is said for a plane."""
+"""Measured pixels that a plane needs to be judged."""
 
 SEVERE = 2.0
-"""Scores from which a plane is not explained, in units of the limit; from 1, the limit, on it is doubtful."""
+"""Score from which a plane is not explained, in units of the limit; above 1, the limit, it is doubtful."""
 
 QUANTILES = (0.5, 0.9, 0.99, 0.997)
-"""Of good planes: shares of them that are less suspect than the numbers kept for each test and class of noise."""
+"""Shares of good planes below the values that are stored for each test and noise class."""
 
 NOISE_CLASSES = (0.03, 0.11)
-"""Bounds of clean, noisy and very noisy planes: root of the noise's share of the squared plane."""
+"""Bounds between clean, noisy and very noisy planes: square root of the share of noise in the squared plane."""
 
 Level = Literal["explained", "doubtful", "not explained"]
 Regime = Literal["lattice", "none"]
@@ -46,11 +46,11 @@ Regime = Literal["lattice", "none"]
 
 @dataclass(frozen=True)
 class Test:
-    """One number with a limit.
+    """Test of one number against a limit.
 
     Attributes:
-        upwards: whether large values are suspect; small ones otherwise.
-        logarithmic: whether the limit is set on the logarithm.
+        upwards: whether large values are suspicious; otherwise small ones are.
+        logarithmic: whether the logarithm of the number is compared.
         reason: key of REASONS.
     """
 
@@ -83,41 +83,81 @@ TESTS: dict[str, Test] = {
     "unexplained_on_lattice": Test(True, True, "lattice"),
     "lattice_over_networks": Test(True, True, "lattice"),
 }
-"""Every number that is held against a limit."""
+"""Every number that is compared with a limit."""
 
 REASONS: dict[str, str] = {
-    "left over": "the product of both components leaves {unexplained:.0%} of the plane unexplained, more than of planes"
-    " that are such a product; look at the residual",
-    "background": "what is left over is a function of |Q| alone: background seems to be left in; subtract it first",
-    "nothing but |Q|": "a function of |Q| alone explains the plane: this looks like background or powder rings without"
-    " diffuse scattering of the crystal",
-    "no order": "short-range order adds next to nothing: there seems to be no signal but background or noise",
-    "spots": "there are sharper maxima than short-range order makes: Bragg peaks, or what is left of them; remove"
-    " them first (--bragg-radius auto)",
-    "single pixels": "single pixels outshine all around them: hot pixels or spikes; mask them",
-    "gaps": "there are blocks of zeros with sharp edges: gaps seem to be given as zeros, or the mask is not that of"
-    " this plane; give them as NaN or as a mask, and check that it is not transposed",
-    "unlike": "the plane is unlike those that the networks were trained on; nothing is known of their errors here",
-    "Bragg": "sharp maxima stand at integer indices: Bragg peaks seem to be left in; remove them first"
-    " (--bragg-radius auto)",
-    "displacement": "what is left over is odd about the Bragg positions and grows with Q: a cell that does not fit, or"
-    " atoms displaced by their neighbours (size effect), which no product holds; check the cell before you trust I_SRO",
-    "phonons": "what is left over is even about the Bragg positions and grows with Q squared: thermal diffuse"
-    " scattering or displacements, which no product holds; take it off, or restrict Q",
-    "lattice": "I_SRO does not repeat on this lattice: check cell and axes, or let the lattice be found",
+    "left over": (
+        "the product of both components leaves {unexplained:.0%} of the plane unexplained, more than for "
+        "planes that are exact products; look at the residual"
+    ),
+    "background": (
+        "the residual is a function of |Q| alone, so background seems to be left in the plane; subtract it "
+        "first"
+    ),
+    "nothing but |Q|": (
+        "a function of |Q| alone explains the plane, which seems to hold background or powder rings, but no "
+        "diffuse scattering of the crystal"
+    ),
+    "no order": (
+        "short-range order explains almost nothing, so the plane seems to hold only background or noise"
+    ),
+    "spots": (
+        "the plane has sharper maxima than short-range order can have, such as Bragg peaks or remains of "
+        "them; remove them first (--bragg-radius auto)"
+    ),
+    "single pixels": (
+        "single pixels are far brighter than all around them, like hot pixels or spikes; mask them"
+    ),
+    "gaps": (
+        "the plane has blocks of zeros with sharp edges, so gaps seem to be stored as zeros, or the mask "
+        "does not belong to this plane; mark gaps as NaN or with a mask, and check that the mask is not "
+        "transposed"
+    ),
+    "unlike": "the plane is unlike those that the networks were trained on, so their errors are unknown here",
+    "Bragg": (
+        "sharp maxima lie at integer indices, so Bragg peaks seem to be left in the plane; remove them "
+        "first (--bragg-radius auto)"
+    ),
+    "displacement": (
+        "the residual is odd about the Bragg positions and grows with Q, so the cell does not fit, or atoms "
+        "are displaced by their neighbours (size effect), which no product can describe; check the cell "
+        "before you trust I_SRO"
+    ),
+    "phonons": (
+        "the residual is even about the Bragg positions and grows with Q squared, like thermal diffuse "
+        "scattering or displacements, which no product can describe; subtract them, or restrict Q"
+    ),
+    "lattice": "I_SRO does not repeat on this lattice; check cell and axes, or let the lattice be found",
 }
-"""What each reason says; numbers of the verdict may stand in braces."""
+"""Sentence of each reason; braces hold numbers of the verdict."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether to believe the components of a plane.
+    """Verdict on the components of a plane: whether to believe them, and why not.
+
+    `judge` makes one.
 
     Attributes:
-        level: explained, doubtful or not explained.
-        sentence: for people: what is wrong and what to try.
-        numbers: all that was measured, by name, and `score`, the largest of the scores; 1 is the limit.
-        reasons: keys of REASONS that apply: those that name a fault first, then by their scores.
+        level: "explained", "doubtful" or "not explained".
+        sentence: the level, what is wrong and what to try.
+        numbers: all measured numbers by name (`dsfunet.verdict.measures.measure`), and `score`, the largest score in
+            units of the limit.
+        reasons: keys of REASONS that apply; those that name a fault come first, then those of higher scores.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet.verdict.judge import judge
+        >>> h, k = np.meshgrid(*[np.linspace(-5, 5, 256)] * 2, indexing="ij")
+        >>> form_factor = np.exp(-(h**2 + k**2) / 12)
+        >>> order = (2 + np.cos(2 * np.pi * h) + np.cos(2 * np.pi * k)) / 4
+        >>> measured = np.ones(h.shape, bool)
+        >>> judge(900 * form_factor * order, measured, form_factor, order).level
+        'explained'
+        >>> background = 0.3 * np.exp(-(h**2 + k**2) / 30)
+        >>> spoilt = judge(form_factor * order + background, measured, form_factor, order)
+        >>> spoilt.level, spoilt.reasons[0]
+        ('doubtful', 'background')
     """
 
     level: Level
@@ -127,7 +167,7 @@ class Verdict:
 
     @property
     def trustworthy(self) -> bool:
-        """Whether nothing speaks against the components."""
+        """Whether no test is beyond its limit."""
         return self.level == "explained"
 
 
@@ -140,53 +180,55 @@ def judge(
     lattice: LatticePlane | None = None,
     sigma: npt.NDArray[np.floating] | None = None,
 ) -> Verdict:
-    """The verdict on a plane and its components; about 40 ms on one core.
+    """Judge the components of a plane; takes about 40 ms on one core.
 
     Args:
-        plane: measured intensity (256, 256), any unit; what lies outside the mask is not looked at.
+        plane: measured intensity (256, 256), any unit; pixels outside the mask are ignored.
         mask: True = measured.
-        form_factor: I_FF that is shown, on the lattice or by the networks alone.
-        short_range_order: I_SRO that is shown.
-        lattice_answer: what lattice mode made of the plane, accepted or not; None without a lattice.
+        form_factor: I_FF to judge, on the lattice or by the networks alone.
+        short_range_order: I_SRO to judge.
+        lattice_answer: components that lattice mode gives, accepted or not; None without a lattice.
         lattice: the lattice, given or found.
-        sigma: standard deviation of each pixel, in the plane's unit; None estimates the noise from the plane.
+        sigma: standard deviation of each pixel in the unit of the plane; None estimates the noise from the plane.
 
     Raises:
-        InputError: shapes differ, or nothing above zero was measured.
+        InputError: the shapes differ, or no measured pixel is above zero.
     """
     shapes = {each.shape for each in (plane, mask, form_factor, short_range_order)}
     if len(shapes) != 1 or (sigma is not None and sigma.shape != plane.shape):
-        raise InputError(f"plane, mask and components of shapes {sorted(shapes)}: expected one shape")
+        raise InputError(f"plane, mask and components have the shapes {sorted(shapes)}; expected one shape")
     if lattice is not None and lattice.plane.shape != plane.shape:
         raise InputError(
-            f"lattice of a plane of {lattice.plane.shape} pixels: expected {plane.shape}, those of the plane"
+            f"the lattice is that of a plane of shape {lattice.plane.shape}; expected {plane.shape}"
         )
     if not mask.any() or not np.isfinite(plane[mask]).all() or not float(plane[mask].max()) > 0:
-        raise InputError("plane has no measured pixel above zero, or one not finite: expected intensity")
+        raise InputError(
+            "the plane has no measured pixel above zero, or one that is not finite; expected intensities"
+        )
     if mask.sum() < FEWEST_PIXELS:
         share = float(mask.mean())
         return Verdict(
             "doubtful",
-            f"Doubtful: only {int(mask.sum())} pixels were measured, too few to say anything.",
+            f"Doubtful: only {int(mask.sum())} pixels were measured, too few to judge the components.",
             {"measured": share},
             ["few pixels"],
         )
     numbers = measure(plane, mask, form_factor, short_range_order, lattice_answer, lattice, sigma)
     regime: Regime = "none" if lattice is None else "lattice"
-    return verdict_on(numbers, regime, limits())
+    return judge_numbers(numbers, regime, read_limits())
 
 
 @cache
-def limits() -> dict[str, Any]:
-    """The fitted limits, as `verdict_limits.json` has them."""
+def read_limits() -> dict[str, Any]:
+    """Read the fitted limits from LIMITS_FILE."""
     found: dict[str, Any] = json.loads(LIMITS_FILE.read_text(encoding="utf-8"))
     return found
 
 
-def verdict_on(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str, Any]) -> Verdict:
-    """The verdict that limits give to numbers already measured."""
-    numbers = {**numbers, "unlike": unlikeness(numbers, fitted["likeness"])}
-    found = scores(numbers, regime, fitted)
+def judge_numbers(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str, Any]) -> Verdict:
+    """Return the verdict on numbers that were already measured, by the given limits."""
+    numbers = {**numbers, "unlike": distance_from_training(numbers, fitted["likeness"])}
+    found = score_numbers(numbers, regime, fitted)
     threshold = fitted["threshold"][regime]
     passed = {name: value / threshold for name, value in found.items()}
     numbers["score"] = max(passed.values())
@@ -196,18 +238,21 @@ def verdict_on(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str
     if not reasons:
         where = "" if regime == "none" else ", and I_SRO repeats on the lattice"
         sentence = (
-            f"Explained: beyond noise the product of both components leaves {numbers['unexplained']:.1%} of the plane,"
-            f" as of planes that are such a product{where}."
+            f"Explained: beyond noise, the product of both components leaves {numbers['unexplained']:.1%} of the plane,"
+            f" no more than for planes that are exact products{where}."
         )
         return Verdict("explained", sentence, numbers, [])
     level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"
     return Verdict(level, f"{level.capitalize()}: {REASONS[reasons[0]].format(**numbers)}.", numbers, reasons)
 
 
-def scores(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str, Any]) -> dict[str, float]:
-    """How rare each number is among good planes as noisy: half of -log10 of the share that are as suspect.
+def score_numbers(
+    numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str, Any]
+) -> dict[str, float]:
+    """Score how rare each number is among good planes of the same noise class.
 
-    1 is one plane in a hundred, 2 would be one in ten thousand: beyond the quantiles that are there, a straight line.
+    The score is -log10(p) / 2, where p is the share of good planes at least as suspicious: 1 is one plane in a hundred,
+    2 would be one in ten thousand. It is extrapolated linearly beyond the stored quantiles.
     """
     table = fitted["limits"][regime][noise_class(numbers["noise"])]
     levels = 0.5 * -np.log10(1 - np.array(QUANTILES))
@@ -215,30 +260,30 @@ def scores(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[str, An
     for name, quantiles in table.items():
         if name not in numbers:
             continue
-        value, last = scale(name, numbers[name]), quantiles[-1]
+        value, last = comparable_value(name, numbers[name]), quantiles[-1]
         if value <= last:
             found[name] = float(np.interp(value, quantiles, levels))
         else:
-            # Steep where good planes end all at once, flat where some few are far out.
+            # The slope is steep where the distribution of good planes ends abruptly, flat where it has a tail.
             slope = (levels[-1] - levels[1]) / max(last - quantiles[1], 1e-9)
             found[name] = float(levels[-1] + slope * (value - last))
     return found
 
 
-def scale(name: str, value: float) -> float:
-    """A number as it is compared: its logarithm perhaps, its sign such that large is suspect."""
+def comparable_value(name: str, value: float) -> float:
+    """Return a number as it is compared: its logarithm if the test says so, with a sign so that large is suspicious."""
     test = TESTS[name]
     compared = float(np.log(max(value, 0.0) + 1e-4)) if test.logarithmic else value
     return compared if test.upwards else -compared
 
 
 def noise_class(noise: float) -> int:
-    """0, 1 or 2: clean, noisy, very noisy."""
+    """Return the noise class: 0, 1 or 2 for clean, noisy and very noisy planes."""
     return int(np.searchsorted(NOISE_CLASSES, noise, side="right"))
 
 
-def unlikeness(numbers: Mapping[str, float], reference: Mapping[str, Any]) -> float:
-    """Mahalanobis distance from the training planes over the root of the number of statistics; about 1 among them."""
+def distance_from_training(numbers: Mapping[str, float], reference: Mapping[str, Any]) -> float:
+    """Return the Mahalanobis distance from the training planes over the root of the number of statistics, about 1."""
     away = np.array([numbers[name] for name in reference["names"]]) - np.array(reference["mean"])
     whitened = np.array(reference["whitening"]) @ away
     return float(np.sqrt(np.mean(whitened**2)))

@@ -1,4 +1,4 @@
-"""A plane as a verdict sees it: in units of its brightest pixel, with the product of its components and its noise."""
+"""A plane in units of its brightest pixel, with the product of its components and its noise, ready to be measured."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ from dsfunet.planes.noise import estimate_noise_variance_by_level
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A plane as it is judged.
+class ScaledPlane:
+    """Plane in units of its brightest pixel, with the product of its components; all arrays have shape (n, m).
 
     Attributes:
-        plane: intensity, 0 where missing; its brightest measured pixel is 1.
+        plane: intensity, 0 where missing; the brightest measured pixel is 1.
         mask: True = measured.
-        product: what both components make of it, scale and floors fitted.
-        variance: of each pixel's noise, told or estimated.
-        radius: |Q|, 1 at the middle of the nearest edge, of each pixel.
+        product: product of both components with fitted scale and floors.
+        variance: variance of the noise of each pixel, given or estimated.
+        radius: |Q| of each pixel, in units of its value at the middle of the nearest edge.
     """
 
     plane: Array
@@ -30,25 +30,34 @@ class Seen:
 
     @property
     def residual(self) -> Array:
-        """What the product leaves of the plane, 0 where missing."""
+        """Plane minus product, 0 where missing."""
         return np.where(self.mask, self.plane - self.product, 0.0)
 
     @property
     def power(self) -> float:
-        """Sum of the squared plane less its noise."""
+        """Sum of the squared plane minus that of its noise."""
         total = float(np.sum(self.plane**2))
         return max(total - float(self.variance[self.mask].sum()), 1e-6 * total)
 
 
-def seen(
+def scale_plane(
     plane: Floats,
     mask: Mask,
     form_factor: Floats,
     short_range_order: Floats,
     sigma: Floats | None = None,
     lattice: LatticePlane | None = None,
-) -> Seen:
-    """A plane with the product of its components and its noise; shapes all (n, m)."""
+) -> ScaledPlane:
+    """Scale a plane to its brightest pixel, fit the product of its components, and estimate its noise.
+
+    Args:
+        plane: measured intensity (n, m), any unit; pixels outside the mask are ignored.
+        mask: True = measured.
+        form_factor: I_FF, (n, m).
+        short_range_order: I_SRO, (n, m).
+        sigma: standard deviation of each pixel in the unit of the plane; None estimates it from the plane.
+        lattice: positions of the pixels in Q; without them |Q| is measured in pixels from the centre.
+    """
     brightest = float(plane[mask].max())
     shown = np.where(mask, plane, 0.0).astype(np.float64) / brightest
     smooth, periodic = (np.asarray(each, np.float64) for each in (form_factor, short_range_order))
@@ -57,7 +66,7 @@ def seen(
         variance = estimate_noise_variance_by_level(shown, mask, product)
     else:
         variance = (np.where(mask, sigma, 0.0).astype(np.float64) / brightest) ** 2
-    return Seen(shown, mask, product, variance, _radius(mask.shape, lattice))
+    return ScaledPlane(shown, mask, product, variance, _radius(mask.shape, lattice))
 
 
 def _radius(shape: tuple[int, ...], lattice: LatticePlane | None) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dsfunet._typing import Planes
 from dsfunet.data.store import Store
-from dsfunet.lattice.mode import fit_order, levelled
+from dsfunet.lattice.mode import fit_order, smooth_over_cells
 from dsfunet.lattice.smoothing import Smoother, cell_smoothers, smooth_ratio, unit_range
 from dsfunet.planes.preprocessing import COMPONENTS, PIXELS, normalise, spread, unspread
 from evaluate.predictors.cases import Case, Prediction
@@ -88,7 +88,9 @@ class SeriesOnRawPlane:
     def _split(self, case: Case) -> tuple[Planes, Planes]:
         measured = case.mask.astype(np.float32)
         level = (
-            levelled(case.scattering, case.mask, case.lattice) if self._levelled else np.ones_like(measured)
+            smooth_over_cells(case.scattering, case.mask, case.lattice)
+            if self._levelled
+            else np.ones_like(measured)
         )
         # Not normalised before the division, because the minimum of S is part of I.
         order = fit_order(case.scattering, case.mask, level, case.lattice)

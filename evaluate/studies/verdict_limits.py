@@ -10,10 +10,10 @@ from dsfunet.verdict.judge import (
     QUANTILES,
     TESTS,
     Regime,
+    comparable_value,
+    distance_from_training,
     noise_class,
-    scale,
-    scores,
-    unlikeness,
+    score_numbers,
 )
 
 TARGET = 0.04
@@ -63,14 +63,17 @@ def fit_limits(
     }
     regimes: tuple[Regime, ...] = ("lattice", "none")
     for regime in regimes:
-        planes = [{**each[regime], "unlike": unlikeness(each[regime], fitted["likeness"])} for each in good]
+        planes = [
+            {**each[regime], "unlike": distance_from_training(each[regime], fitted["likeness"])}
+            for each in good
+        ]
         fold = np.arange(len(planes)) % FOLDS
         largest = []
         for number in range(FOLDS):
             others = [each for each, own in zip(planes, fold, strict=True) if own != number]
             limits = {"limits": {regime: _tables(others)}}
             largest += [
-                max(scores(each, regime, limits).values())
+                max(score_numbers(each, regime, limits).values())
                 for each, own in zip(planes, fold, strict=True)
                 if own == number
             ]
@@ -92,7 +95,7 @@ def _tables(planes: list[dict[str, float]]) -> list[dict[str, list[float]]]:
 def _table(planes: list[dict[str, float]]) -> dict[str, list[float]]:
     table: dict[str, list[float]] = {}
     for name in TESTS:
-        values = [scale(name, each[name]) for each in planes if name in each]
+        values = [comparable_value(name, each[name]) for each in planes if name in each]
         if len(values) < _FEWEST_VALUES:
             continue
         quantiles = np.quantile(values, QUANTILES)

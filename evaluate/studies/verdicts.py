@@ -15,7 +15,7 @@ from dsfunet._typing import Planes
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from dsfunet.lattice.search import find_lattice
-from dsfunet.verdict.judge import Regime, Verdict, limits, verdict_on
+from dsfunet.verdict.judge import Regime, Verdict, judge_numbers, read_limits
 from dsfunet.verdict.measures import measure
 from evaluate.predictors.cases import Case, CaseReader
 from evaluate.predictors.network import NetworkPredictor
@@ -104,7 +104,7 @@ def evaluate_verdicts(request: VerdictRequest) -> tuple[dict[str, Any], dict[str
     good_records = records[: len(numbers)]
     bad_records = records[len(numbers) : len(numbers) + len(bad)]
     training_records = records[len(numbers) + len(bad) :]
-    tested_limits = limits()
+    tested_limits = read_limits()
     if request.fit:
         tested_limits = fit_limits(
             [each.numbers for each in good_records[::2]],
@@ -244,7 +244,7 @@ def summarise(
     if len(on_found) == len(good):
         flagged_good["found"] = _flagged_good(on_found, good, classes, limits)
     flagged_bad = {
-        regime: _flagged_bad([verdict_on(each.numbers[regime], regime, limits) for each in bad], violations)
+        regime: _flagged_bad([judge_numbers(each.numbers[regime], regime, limits) for each in bad], violations)
         for regime in REGIMES
     }
     lattices = sum(regime == "lattice" for regime, _ in on_found) / max(len(on_found), 1)
@@ -257,7 +257,7 @@ def _flagged_good(
     classes: Mapping[str, tuple[tuple[str, ...], Any]],
     limits: Mapping[str, Any],
 ) -> dict[str, Any]:
-    flags = np.array([not verdict_on(each, regime, limits).trustworthy for regime, each in numbers])
+    flags = np.array([not judge_numbers(each, regime, limits).trustworthy for regime, each in numbers])
     noise = ["as stored" if each.counts is None else f"{each.counts:g} counts" for each in good]
     table = {"all": {"all": _rate(flags)}}
     table["noise"] = {

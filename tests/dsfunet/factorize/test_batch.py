@@ -297,7 +297,7 @@ def test_components_as_html(weights: Path) -> None:
     planes[:, :64] = np.nan
     page = components_html(factorizer(planes))
     assert page.count("data:image/png;base64,iVBORw0KGgo") == 1
-    assert "2, drawn is the first" in page and "25.0 % of the pixels" in page and "lattice" not in page
+    assert "2; the first is drawn" in page and "25.0 % of the pixels" in page and "lattice" not in page
     assert "lattice" in components_html(factorizer(planes[0], lattice="find"))
 
 

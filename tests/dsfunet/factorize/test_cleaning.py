@@ -197,7 +197,7 @@ def test_a_stack_of_planes_of_another_shape(release: Factorizer) -> None:
     one = release(counts[1], geometry=geometry, passes=2)
     np.testing.assert_allclose(one.form_factor, both.form_factor[1], atol=1e-5)
     page = components_html(both)
-    assert page.count("data:image/png;base64,iVBORw0KGgo") == 1 and "2, drawn is the first" in page
+    assert page.count("data:image/png;base64,iVBORw0KGgo") == 1 and "2; the first is drawn" in page
     with pytest.raises(InputError, match=r"\(191, 215\)"):
         release(counts[:, :100], geometry=geometry)
 

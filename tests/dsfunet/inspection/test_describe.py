@@ -1,4 +1,4 @@
-"""What `dsfunet inspect` says and draws of volumes, pictures and results."""
+"""What `dsfunet inspect` prints and draws for volumes, pictures and results."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from dsfunet.errors import InputError
 from dsfunet.inspection.describe import Inspection, inspect, inspect_file
-from dsfunet.inspection.oddities import oddities
+from dsfunet.inspection.suspicious import find_suspicious_values
 from dsfunet.io import MeasuredPlane, PlaneGrid, Result, UserAxes, parse_plane_name, write_result
 from dsfunet.io.user_axes import put_on_axes
 from dsfunet.physics import Cell
@@ -44,10 +44,10 @@ def volume(
 def test_the_example_volume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inspect_file(EXAMPLE, None, tmp_path / "a.png")
     text = capsys.readouterr().out
-    assert "Yell 1.0" in text and "257 x 257 x 3 voxels along h, k, l, kept as [h, k, l]" in text
+    assert "Yell 1.0" in text and "257 x 257 x 3 voxels along h, k, l, stored as [h, k, l]" in text
     assert "from -8 to 8 in steps of 0.0625 r.l.u. (257); |a*| = 0.8637" in text
     assert "8.4 8.4 3.6 Angstrom, 90 90 120 degrees; 220 Angstrom^3" in text
-    assert "Q = 2 pi (h a* + k b* + l c*): the 2 pi is in Q" in text
+    assert "Q = 2 pi (h a* + k b* + l c*) includes the factor 2 pi" in text
     assert "3 layers, l from 0 to 1 in steps of 0.5 r.l.u.: hk0, hk1" in text
     assert "plane hk0: rows h from -8 to 8" in text and "20.4 % of the pixels (13491 NaN)" in text
     assert "measured from 0.324 to 6.9" in text
@@ -56,11 +56,11 @@ def test_the_example_volume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert min(picture.size) > 500
 
 
-def test_a_volume_and_what_is_odd_about_it(tmp_path: Path) -> None:
+def test_a_volume_and_its_suspicious_values(tmp_path: Path) -> None:
     found = inspect(volume(tmp_path / "v.h5"), "hk0")
     assert (
         said(found, "axis l")
-        == "from 0 to 2 in steps of 0.5 r.l.u. (5); |c*| = 0.8976, so out to 1.8 1/Angstrom along it"
+        == "from 0 to 2 in steps of 0.5 r.l.u. (5); |c*| = 0.8976, so |Q| up to 1.8 1/Angstrom along it"
     )
     assert said(found, "planes").startswith(
         "5 layers, l from 0 to 2 in steps of 0.5 r.l.u.: hk0, hk1, hk2; 9 layers, k"
@@ -68,30 +68,31 @@ def test_a_volume_and_what_is_odd_about_it(tmp_path: Path) -> None:
     assert (
         said(found, "missing") == "2.0 % of the pixels (1 NaN, 1 negative)"
     )  # of 99: without them the median is 251
-    assert (
-        said(found, "brightest") == "9000 at h k l = 2.5 -1 0; half of the pixels are below 251"
-    )  # 246 without the two
-    assert "negative pixels, down to -4, count as missing" in said(found, "odd")
-    assert "Bragg peaks left in?" not in said(found, "odd")  # 9000 is 20 times what the others reach
-    assert "only 2.0 pixels a reciprocal cell along h; only 2.0 pixels" in said(found, "odd")
+    assert said(found, "brightest") == "9000 at h k l = 2.5 -1 0; the median is 251"  # 246 without the two
+    assert "negative pixels, down to -4, count as missing" in said(found, "check")
+    assert "are Bragg peaks left" not in said(found, "check")  # 9000 is 20 times what the others reach
+    assert "only 2.0 pixels per reciprocal cell along h; only 2.0 pixels" in said(found, "check")
     # hk0 spans a = 5, b = 6: the corner -2.5 -2 0 is the farthest pixel, 0 0 0 the nearest.
     assert said(found, "Q").startswith("|Q| from 0 to 3.78 1/Angstrom")
 
 
-def test_half_a_plane_and_spikes_are_odd() -> None:
+def test_half_a_plane_and_spikes_are_suspicious() -> None:
     plane = np.ones((60, 60))
     plane[5, 5] = 1000
     plane[10:20] = 0
     axes = UserAxes(Cell(5, 5, 5), parse_plane_name("hk0"), (0, 5), (-5, 5))
-    odd = "; ".join(oddities(put_on_axes(MeasuredPlane(plane), axes)))
+    odd = "; ".join(find_suspicious_values(put_on_axes(MeasuredPlane(plane), axes)))
     assert "17 % of the measured pixels are exactly 0" in odd
-    assert "the brightest pixel is 1000 times what 99 % stay under: Bragg peaks left in?" in odd
-    assert "h from 0 to 5 is not about 0" in odd and "k from" not in odd
-    assert oddities(MeasuredPlane(np.full((3, 3), np.nan))) == ["nothing was measured in this plane"]
-    assert oddities(MeasuredPlane(np.full((3, 3), 7.0))) == ["all measured pixels are 7"]
+    brightest = "the brightest pixel is 1000 times as bright as 99 % of the pixels"
+    assert f"{brightest}; are Bragg peaks left in the plane?" in odd
+    assert "h from 0 to 5 is not centred on 0; the uncovered side" in odd and "k from" not in odd
+    assert find_suspicious_values(MeasuredPlane(np.full((3, 3), np.nan))) == [
+        "the plane has no measured pixel"
+    ]
+    assert find_suspicious_values(MeasuredPlane(np.full((3, 3), 7.0))) == ["all measured pixels are 7"]
 
 
-def test_only_the_plane_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_requested_plane_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dsfunet.io.volume import VolumeAxes
 
     sizes: list[int] = []
@@ -128,10 +129,12 @@ def test_planes_that_are_not_there(tmp_path: Path) -> None:
     ):
         inspect(volume(tmp_path / "w.h5", None), "hk7")
     np.save(tmp_path / "p.npy", np.ones((5, 5)))
-    with pytest.raises(InputError, match="without axes, so plane 'hk0' means nothing"):
+    with pytest.raises(InputError, match="the file is a plane without axes; remove --plane 'hk0'"):
         inspect(tmp_path / "p.npy", "hk0")
     (tmp_path / "t.txt").write_text("1 2 3\n")
-    with pytest.raises(InputError, match=r"begins with b'1 2 3.*', expected a .npy plane or an HDF5 volume"):
+    with pytest.raises(
+        InputError, match=r"the file begins with b'1 2 3.*'; expected a .npy plane, an HDF5 volume, or"
+    ):
         inspect(tmp_path / "t.txt")
 
 
@@ -149,7 +152,7 @@ def test_pictures(tmp_path: Path, kind: str, layout: str) -> None:
     found = inspect(path)
     assert f"picture ({layout})" in said(found, "file")
     assert said(found, "plane").startswith(
-        "30 rows and 40 columns, without axes or cell; other than 256 x 256"
+        "30 rows and 40 columns, no axes and no cell; a plane of other than 256 x 256"
     )
     assert said(found, "brightest").startswith("1200 at row 29, column 39")
     labels = {text.get_text() for text in found.draw().axes[0].texts}
@@ -204,7 +207,7 @@ def test_results_of_our_own(tmp_path: Path) -> None:
     write_result(tmp_path / "r.nxs", result(grid), "2024-05-06T07:08:09+00:00")
     found = inspect(tmp_path / "r.nxs")
     assert "result of dsfunet" in said(found, "file")
-    assert said(found, "of") == "v.h5, hk1, made 2024-05-06T07:08:09+00:00"
+    assert said(found, "made from") == "v.h5, hk1, 2024-05-06T07:08:09+00:00"
     assert said(found, "weights") == "release abcdef012345"
     assert said(found, "lattice") == "used (wR2 0.03)"
     assert said(found, "R").startswith("the product leaves 6.2 %")
@@ -214,14 +217,14 @@ def test_results_of_our_own(tmp_path: Path) -> None:
     assert len([axes for axes in found.draw().axes if axes.get_title()]) == 5
     assert inspect(tmp_path / "r.nxs", "form_factor").draw().axes[0].get_title() == "r.nxs: form factor"
     inspect(tmp_path / "r.nxs", "residual").draw()
-    with pytest.raises(InputError, match="plane 'hk1', expected one of the result's: input, form_factor"):
+    with pytest.raises(InputError, match="the result has no plane 'hk1'; expected one of input, form_factor"):
         inspect(tmp_path / "r.nxs", "hk1")
 
 
-def test_pictures_go_nowhere_over_the_file_itself(tmp_path: Path) -> None:
+def test_a_picture_never_overwrites_the_file_itself(tmp_path: Path) -> None:
     path = volume(tmp_path / "v.h5")
     before = path.read_bytes()
-    with pytest.raises(InputError, match="is the file that is looked at"):
+    with pytest.raises(InputError, match="this is the inspected file; give another name"):
         inspect_file(path, None, path)
     with pytest.raises(InputError, match="does not exist"):
         inspect_file(path, None, tmp_path / "nowhere" / "a.png")
@@ -242,7 +245,7 @@ def test_numbers_beyond_any_picture(tmp_path: Path, values: tuple[float, float])
         assert "the brightest pixel is" in str(error)
 
 
-def test_damaged_files_are_told_in_one_sentence(tmp_path: Path) -> None:
+def test_damaged_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     write_result(tmp_path / "r.nxs", result())
     random, path = np.random.default_rng(3), tmp_path / "damaged.h5"
     contents = [(tmp_path / "r.nxs").read_bytes(), volume(tmp_path / "v.h5").read_bytes()]

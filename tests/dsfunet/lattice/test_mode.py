@@ -8,7 +8,13 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.lattice.mode import LatticeAnswer, inverted, levelled, split_on_lattice, with_partners
+from dsfunet.lattice.mode import (
+    LatticeAnswer,
+    average_friedel_mates,
+    invert_plane,
+    smooth_over_cells,
+    split_on_lattice,
+)
 from dsfunet.physics import Cell, plane_through
 from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -129,9 +135,9 @@ def test_a_lattice_that_does_not_fit_is_not_accepted(change: float) -> None:
 def test_a_plane_through_the_origin_comes_out_centrosymmetric() -> None:
     answer = split("orthogonal")[0]
     for plane in (answer.form_factor, answer.short_range_order):
-        np.testing.assert_allclose(plane, inverted(plane), atol=2e-3)
+        np.testing.assert_allclose(plane, invert_plane(plane), atol=2e-3)
     assert not np.allclose(
-        split("hexagonal")[0].form_factor, inverted(split("hexagonal")[0].form_factor), atol=1e-2
+        split("hexagonal")[0].form_factor, invert_plane(split("hexagonal")[0].form_factor), atol=1e-2
     )
 
 
@@ -139,33 +145,33 @@ def test_inversion_is_about_the_centre_pixel() -> None:
     q = lattice_of("orthogonal").plane.q_points()
     for axis in range(3):
         plane = q[..., axis].astype(np.float32)
-        np.testing.assert_allclose(inverted(plane)[1:, 1:], -plane[1:, 1:], atol=1e-5)
+        np.testing.assert_allclose(invert_plane(plane)[1:, 1:], -plane[1:, 1:], atol=1e-5)
 
 
-def test_partners_fill_gaps_of_a_plane_through_the_origin_and_share_their_noise() -> None:
+def test_friedel_mates_fill_gaps_of_a_plane_through_the_origin_and_average_noise() -> None:
     lattice, scattering, _, _, mask = made("orthogonal")
     noisy = scattering + np.random.default_rng(2).normal(0, 0.01, scattering.shape)
     noisy[~mask] = np.nan
-    filled, known = with_partners(noisy, mask, lattice)
-    assert np.array_equal(known, mask | inverted(mask)) and known.sum() > 1.1 * mask.sum()
-    np.testing.assert_array_equal(filled, inverted(filled))
+    filled, known = average_friedel_mates(noisy, mask, lattice)
+    assert np.array_equal(known, mask | invert_plane(mask)) and known.sum() > 1.1 * mask.sum()
+    np.testing.assert_array_equal(filled, invert_plane(filled))
     np.testing.assert_allclose(filled[known], scattering[known], atol=0.05)
     assert not filled[~known].any()
-    both, one = mask & inverted(mask), known & ~(mask & inverted(mask))
+    both, one = mask & invert_plane(mask), known & ~(mask & invert_plane(mask))
     both[0], both[:, 0] = False, False
     errors = [np.std((filled - scattering)[where]) for where in (both, one)]
     np.testing.assert_allclose(errors, [0.01 / np.sqrt(2), 0.01], rtol=0.05)
 
 
-def test_a_plane_beside_the_origin_has_no_partners() -> None:
+def test_a_plane_off_the_origin_has_no_friedel_mates() -> None:
     lattice, scattering, _, _, mask = made("hexagonal")
-    filled, known = with_partners(scattering, mask, lattice)
+    filled, known = average_friedel_mates(scattering, mask, lattice)
     assert filled is scattering and known is mask
 
 
 def test_levelling_is_positive_and_follows_the_form_factor() -> None:
     lattice, scattering, smooth, _, mask = made("orthogonal")
-    level = levelled(np.where(mask, scattering, 0), mask, lattice)
+    level = smooth_over_cells(np.where(mask, scattering, 0), mask, lattice)
     assert level.min() > 0
     assert np.corrcoef(level[mask], smooth[mask])[0, 1] > 0.7
 

@@ -120,5 +120,5 @@ def test_a_plane_without_pixels_is_refused() -> None:
     empty = np.zeros((256, 256), np.float32)
     with pytest.raises(InputError, match="no measured pixel"):
         find_lattice(empty, empty > 0, empty, empty)
-    with pytest.raises(InputError, match="same"):
+    with pytest.raises(InputError, match="expected the same"):
         find_lattice(empty[:5], empty > 0, empty, empty)

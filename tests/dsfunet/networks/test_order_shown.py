@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.lattice.mode import fit_order, levelled
+from dsfunet.lattice.mode import fit_order, smooth_over_cells
 from dsfunet.networks import Pix2PixGenerator, SpectralUNet
 from dsfunet.networks.inputs import restore_floor, select_inputs
 from dsfunet.networks.spectral_unet import quotient_channel
@@ -253,7 +253,10 @@ def test_lattice_mode_runs_the_network_again() -> None:
     assert components.of_networks is not None and not components.of_networks[0].any()
     # The network answers with I_SRO, which the series then does not have to explain, so what is left is smooth.
     first = fit_order(
-        scattering / scattering.max(), mask, levelled(scattering / scattering.max(), mask, lattice), lattice
+        scattering / scattering.max(),
+        mask,
+        smooth_over_cells(scattering / scattering.max(), mask, lattice),
+        lattice,
     )
     seen = factorizer._infer(
         torch.from_numpy(network_input(scattering, mask)[None]), [factorizer.generators.form_factor],

@@ -1,5 +1,6 @@
 """The verdict on planes whose components are known, as they are and with one assumption broken."""
 
+import doctest
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import dsfunet.verdict.judge
 from dsfunet.errors import InputError
 from dsfunet.lattice.mode import split_on_lattice
 from dsfunet.physics import Cell, plane_through
@@ -15,7 +17,7 @@ from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.noise import estimate_noise_variance_by_level
 from dsfunet.planes.preprocessing import normalise
-from dsfunet.verdict.judge import REASONS, TESTS, Verdict, judge, limits, scores, verdict_on
+from dsfunet.verdict.judge import REASONS, TESTS, Verdict, judge, judge_numbers, read_limits, score_numbers
 from dsfunet.verdict.measures import measure
 
 Array = npt.NDArray[np.float64]
@@ -131,7 +133,7 @@ def test_a_broken_assumption_is_named(spoilt: Callable[[], Array], reason: str) 
 
 
 def test_bragg_positions_that_differ_from_the_others_are_counted() -> None:
-    """What stands at all positions alike is short-range order, however sharp."""
+    """Maxima that are alike at all positions are short-range order, however sharp."""
     assert verdict(good()).numbers["bragg_outstanding"] < 0.02
     for times_brightest in (0.3, 3.0):  # beside peaks 100 times as bright, all else is their own tails
         assert 0.25 < verdict(bragg(times_brightest)).numbers["bragg_outstanding"] < 1
@@ -176,7 +178,7 @@ def test_bad_input_is_refused() -> None:
         judge(plane, mask[:100], *components())
     with pytest.raises(InputError, match="above zero"):
         judge(np.zeros_like(plane), mask, *components())
-    with pytest.raises(InputError, match="lattice of a plane"):
+    with pytest.raises(InputError, match="lattice is that of a plane of shape"):
         judge(plane[:200], mask[:200], *(each[:200] for each in components()), lattice=lattice())
 
 
@@ -190,7 +192,7 @@ def test_noise_is_estimated_by_how_bright_a_pixel_is() -> None:
         assert found[where].mean() == pytest.approx(expected[where].mean(), rel=0.15)
 
 
-def test_told_noise_takes_the_place_of_the_estimate() -> None:
+def test_given_noise_replaces_the_estimate() -> None:
     plane, mask = good(), gaps()
     sigma = np.full(plane.shape, 0.1 * plane[mask].max())
     numbers = measure(plane, mask, *(normalise(each)[0] for each in components()), sigma=sigma)
@@ -199,8 +201,8 @@ def test_told_noise_takes_the_place_of_the_estimate() -> None:
     )
 
 
-def test_limits_cover_every_test_and_say_where_they_come_from() -> None:
-    fitted = limits()
+def test_limits_cover_every_test_and_have_their_provenance() -> None:
+    fitted = read_limits()
     assert {each.reason for each in TESTS.values()} <= {*REASONS}
     for tables in fitted["limits"].values():
         assert len(tables) == 3
@@ -212,19 +214,24 @@ def test_limits_cover_every_test_and_say_where_they_come_from() -> None:
 
 def test_a_verdict_is_doubtful_from_the_limit_and_not_explained_from_twice_it() -> None:
     numbers = measure(good(), gaps(), *(normalise(each)[0] for each in components()))
-    fitted = limits()
+    fitted = read_limits()
     quantiles = fitted["limits"]["none"][0]["unexplained"]
     # Scores go from 0.15 at the median on, those beyond the last quantile in a straight line.
     line = np.linspace(quantiles[0], 20 * quantiles[-1] - 19 * quantiles[0], 20_000)
     found = [
-        scores({**numbers, "unexplained": np.exp(each) - 1e-4}, "none", fitted)["unexplained"]
+        score_numbers({**numbers, "unexplained": np.exp(each) - 1e-4}, "none", fitted)["unexplained"]
         for each in line
     ]
     assert np.all(np.diff(found) >= 0)
     for times, level in ((0.9, "explained"), (1.2, "doubtful"), (2.2, "not explained")):
         wanted = line[np.searchsorted(found, times * fitted["threshold"]["none"])]
         value = np.exp(wanted) - 1e-4
-        assert verdict_on({**numbers, "unexplained": value}, "none", fitted).level == level
+        assert judge_numbers({**numbers, "unexplained": value}, "none", fitted).level == level
+
+
+def test_the_example_of_the_docstring() -> None:
+    found = doctest.testmod(dsfunet.verdict.judge)
+    assert found.attempted > 0 and found.failed == 0
 
 
 def test_a_score_is_how_rare_a_number_is() -> None:
@@ -233,4 +240,4 @@ def test_a_score_is_how_rare_a_number_is() -> None:
     rare = [0.1, 0.01, 0.003]
     for value, share in zip((2.0, 3.0, 4.0), rare, strict=True):
         numbers = {"noise": 0.0, "unexplained": np.exp(value) - 1e-4}
-        assert scores(numbers, "none", fitted)["unexplained"] == pytest.approx(-0.5 * np.log10(share))
+        assert score_numbers(numbers, "none", fitted)["unexplained"] == pytest.approx(-0.5 * np.log10(share))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.verdict.judge import TESTS, Regime, verdict_on
-from dsfunet.verdict.measures import likeness
+from dsfunet.verdict.judge import TESTS, Regime, judge_numbers
+from dsfunet.verdict.measures import measure_appearance
 from evaluate.studies.verdict_limits import TARGET, fit_limits
 from evaluate.studies.verdicts import Record, VerdictRequest, summarise
 from evaluate.studies.verdicts_report import verdict_tables
 
-LIKE = [*likeness(np.random.default_rng(0).random((64, 64)), np.ones((64, 64), np.bool_))]
+LIKE = [*measure_appearance(np.random.default_rng(0).random((64, 64)), np.ones((64, 64), np.bool_))]
 
 
 def numbers(rng: np.random.Generator, **changes: float) -> dict[Regime, dict[str, float]]:
@@ -32,14 +32,14 @@ def fitted() -> dict[str, Any]:
 def test_the_threshold_flags_the_share_aimed_at_of_other_planes(fitted: dict[str, Any]) -> None:
     rng = np.random.default_rng(2)
     for regime in ("lattice", "none"):
-        flags = [not verdict_on(numbers(rng)[regime], regime, fitted).trustworthy for _ in range(2000)]
+        flags = [not judge_numbers(numbers(rng)[regime], regime, fitted).trustworthy for _ in range(2000)]
         # With limits from 400 planes, the share of other planes scatters by 1 %.
         assert np.mean(flags) == pytest.approx(TARGET, abs=0.02)
 
 
 def test_training_planes_are_at_distance_one(fitted: dict[str, Any]) -> None:
     rng = np.random.default_rng(3)
-    found = [verdict_on(numbers(rng)["none"], "none", fitted).numbers["unlike"] for _ in range(200)]
+    found = [judge_numbers(numbers(rng)["none"], "none", fitted).numbers["unlike"] for _ in range(200)]
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(1, abs=0.1)
 
 

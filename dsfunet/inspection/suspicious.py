@@ -1,4 +1,4 @@
-"""What is odd about a measured plane: zeros that may be gaps, spikes, few pixels a cell, half of it not there."""
+"""Suspicious values in a measured plane: zeros that may be gaps, spikes, coarse pixels, a plane off the centre."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ from dsfunet.planes.preprocessing import measured_pixels
 _MANY_ZEROS = 0.05
 _FEW_PIXELS_PER_CELL = 6
 _SPIKE = 30.0
-"""How much brighter than 99 % of the pixels the brightest one may be before it looks like a Bragg peak."""
+"""Ratio of the brightest pixel to the 99th percentile above which it looks like a Bragg peak."""
 
 
-def oddities(measured: MeasuredPlane) -> list[str]:
-    """Sentences about what a user may want to set right before factorising."""
+def find_suspicious_values(measured: MeasuredPlane) -> list[str]:
+    """Return sentences about what a user may want to correct before factorising."""
     intensity = measured.intensity
     values = intensity[measured_pixels(intensity)]
     if not values.size:
-        return ["nothing was measured in this plane"]
+        return ["the plane has no measured pixel"]
     found = []
     if float(values.max()) == float(values.min()):
         found.append(f"all measured pixels are {values.max():g}")
@@ -32,7 +32,8 @@ def oddities(measured: MeasuredPlane) -> list[str]:
     bright = float(np.percentile(values, 99))
     if bright > 0 and values.max() > _SPIKE * bright:
         found.append(
-            f"the brightest pixel is {values.max() / bright:.0f} times what 99 % stay under: Bragg peaks left in?"
+            f"the brightest pixel is {values.max() / bright:.0f} times as bright as 99 % of the pixels; are Bragg peaks"
+            " left in the plane?"
         )
     grid = measured.grid
     if grid is not None:
@@ -40,10 +41,10 @@ def oddities(measured: MeasuredPlane) -> list[str]:
             grid.name.labels, grid.steps, (grid.rows, grid.columns), strict=True
         ):
             if abs(step) * _FEW_PIXELS_PER_CELL > 1:
-                found.append(f"only {1 / abs(step):.1f} pixels a reciprocal cell along {label}")
+                found.append(f"only {1 / abs(step):.1f} pixels per reciprocal cell along {label}")
             low, high = float(coordinates.min()), float(coordinates.max())
             if max(-low, high) > 0 and min(-low, high) < 0.5 * max(-low, high):
                 found.append(
-                    f"{label} from {low:g} to {high:g} is not about 0: what is not there counts as missing"
+                    f"{label} from {low:g} to {high:g} is not centred on 0; the uncovered side counts as missing"
                 )
     return found
