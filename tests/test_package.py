@@ -2,7 +2,6 @@
 
 import ast
 import importlib.metadata
-import re
 import subprocess
 import sys
 import tomllib

@@ -1,4 +1,4 @@
-"""Shows plane names such as "[1 1 0] [0 0 1]" in docstrings as they are: Markdown takes brackets in a row for a link."""
+"""Shows plane names such as "[1 1 0] [0 0 1]" in docstrings as code, because Markdown takes them for links."""
 
 import re
 
@@ -13,4 +13,6 @@ class BracketedNames(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **kwargs: object) -> None:
         """Change the docstring of an object once it is loaded."""
         if obj.docstring is not None:
-            obj.docstring.value = _NAME.sub(lambda match: "`" + " ".join(match[1].split()) + "`", obj.docstring.value)
+            obj.docstring.value = _NAME.sub(
+                lambda match: "`" + " ".join(match[1].split()) + "`", obj.docstring.value
+            )

@@ -38,15 +38,18 @@ def as_markdown(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, byt
             parts.append(f"```{'sh' if shell else 'python'}\n{source.removeprefix('%%bash').lstrip()}\n```")
             parts += [_output(each, name, pictures) for each in cell["outputs"]]
     title, *rest = parts
-    note = f"*This page is a notebook: [download it]({name}.ipynb){{download}} and run it from the repository.*"
+    note = (
+        f"*This page is a notebook: [download it]({name}.ipynb){{download}} and run it from the repository.*"
+    )
     return "\n\n".join([title, note, *filter(None, rest)]) + "\n", pictures
 
 
 def _output(output: dict[str, Any], name: str, pictures: dict[str, bytes]) -> str:
     data = output.get("data", {})
-    if "image/png" in data:
-        picture = f"{name}_{len(pictures) + 1}.png"
-        pictures[picture] = base64.b64decode("".join(data["image/png"]))
-        return f"![output]({picture})"
+    for kind, suffix in {"image/png": "png", "image/jpeg": "jpg"}.items():
+        if kind in data:
+            picture = f"{name}_{len(pictures) + 1}.{suffix}"
+            pictures[picture] = base64.b64decode("".join(data[kind]))
+            return f"![output]({picture})"
     text = "".join(output.get("text", data.get("text/plain", ""))).rstrip()
     return f"```text\n{text}\n```" if text else ""

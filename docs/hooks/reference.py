@@ -43,7 +43,11 @@ def public_names() -> list[str]:
     tree = ast.parse((ROOT / "dsfunet" / "__init__.py").read_text(encoding="utf-8"))
     for node in tree.body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id == "__all__" and isinstance(node, ast.Assign | ast.AnnAssign):
+        if (
+            isinstance(target, ast.Name)
+            and target.id == "__all__"
+            and isinstance(node, ast.Assign | ast.AnnAssign)
+        ):
             assert node.value is not None
             names: list[str] = ast.literal_eval(node.value)
             return names
@@ -113,10 +117,14 @@ def command_line_page() -> str:
     parts = [
         "# Command line",
         "Every command prints this with `--help`. `dsfunet` is installed with the package; `python -m simulate` and"
-        " `python -m evaluate` run from a checkout. The fields that `dsfunet fit`, `validate` and `test` take are on the"
-        " page about [configuration](configuration.md).",
+        " `python -m evaluate` run from a checkout. The page about [configuration](configuration.md) describes what"
+        " `dsfunet fit`, `validate` and `test` take.",
     ]
-    for program, main in (("dsfunet", dsfunet), ("python -m simulate", simulate), ("python -m evaluate", evaluate)):
+    for program, main in (
+        ("dsfunet", dsfunet),
+        ("python -m simulate", simulate),
+        ("python -m evaluate", evaluate),
+    ):
         parts += [f"## {program}"]
         for command in ([], *([each] for each in COMMANDS[program])):
             title = " ".join([program, *command])

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,7 +52,9 @@ def test_commands_of_the_pages_can_be_given(
     monkeypatch.chdir(ROOT)
     program, rest = words[0], list(words[1:])
     if program == "dsfunet" and rest[0] in TRAINING_COMMANDS:
-        assert all((ROOT / file).is_file() or file.startswith("runs/") for file in values_of("--config", rest))
+        assert all(
+            (ROOT / file).is_file() or file.startswith("runs/") for file in values_of("--config", rest)
+        )
     elif program == "dsfunet":
         parse_only(dsfunet, rest)
     elif program == "python" and rest[:1] == ["-m"] and rest[1] in MODULES:
@@ -68,7 +71,7 @@ def test_commands_of_the_pages_can_be_given(
 
 def values_of(option: str, words: Sequence[str]) -> list[str]:
     """Return all values that are given to an option."""
-    return [value for name, value in zip(words, words[1:], strict=False) if name == option]
+    return [value for name, value in pairwise(words) if name == option]
 
 
 TRAINING = sorted({words for _, words in COMMANDS if words[0] == "dsfunet" and words[1] in TRAINING_COMMANDS})
@@ -93,7 +96,12 @@ def test_training_commands_of_the_pages_give_a_configuration(
 def test_what_a_page_points_to_is_there(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page_text(page), flags=re.DOTALL | re.MULTILINE)
     targets = [each for each in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) if "://" not in each]
-    generated = {"reference/api.md", "reference/command_line.md", "reference/simulate.md", "reference/evaluate.md"}
+    generated = {
+        "reference/api.md",
+        "reference/command_line.md",
+        "reference/simulate.md",
+        "reference/evaluate.md",
+    }
     missing = []
     for target in targets:
         path = (page.parent / target).resolve()
@@ -127,7 +135,9 @@ def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_no_page_names_a_machine() -> None:
-    forbidden = [first + second for first, second in (("/ho", "me/"), ("/ro", "ot/"), ("/tm", "p/"), ("/Use", "rs/"))]
+    forbidden = [
+        first + second for first, second in (("/ho", "me/"), ("/ro", "ot/"), ("/tm", "p/"), ("/Use", "rs/"))
+    ]
     named = [
         (page_name(page), each)
         for page in PAGES

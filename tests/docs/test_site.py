@@ -39,7 +39,13 @@ def test_no_page_loads_anything_from_the_network(site: Path) -> None:
     assert len(pages) > 50
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        for tag in ('src="http', '<link rel="stylesheet" href="http', "fonts.googleapis", "unpkg.com", "jsdelivr"):
+        for tag in (
+            'src="http',
+            '<link rel="stylesheet" href="http',
+            "fonts.googleapis",
+            "unpkg.com",
+            "jsdelivr",
+        ):
             assert tag not in text, f"{page.name} loads {tag}"
 
 
@@ -50,7 +56,8 @@ def test_every_public_name_is_documented(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--plane", "--passes", "--bragg-radius", "--shells", "--torsion", "--species_folder", "--curve-samples"]
+    "option",
+    ["--plane", "--passes", "--bragg-radius", "--shells", "--torsion", "--species_folder", "--curve-samples"],
 )
 def test_the_command_line_page_has_the_options(site: Path, option: str) -> None:
     assert option in unescape((site / "reference" / "command_line.html").read_text(encoding="utf-8"))
@@ -64,5 +71,7 @@ def test_every_table_of_the_benchmarks_is_a_page(site: Path, table: str) -> None
 def test_tutorials_are_pages_with_their_pictures(site: Path) -> None:
     for name in ("first_plane", "own_species"):
         text = (site / "tutorials" / f"{name}.html").read_text(encoding="utf-8")
-        assert f"{name}_1.png" in text and f'href="{name}.ipynb"' in text
-        assert (site / "tutorials" / f"{name}_1.png").is_file() and (site / "tutorials" / f"{name}.ipynb").is_file()
+        assert f"{name}_1.jpg" in text and f'href="{name}.ipynb"' in text
+        assert (site / "tutorials" / f"{name}_1.jpg").is_file() and (
+            site / "tutorials" / f"{name}.ipynb"
+        ).is_file()
