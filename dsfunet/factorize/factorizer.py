@@ -22,7 +22,14 @@ from dsfunet.networks.spectral_unet import MAX_CHANNELS
 from dsfunet.networks.weights import Generators, load_generators, load_release
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.geometry import Geometry
-from dsfunet.planes.preprocessing import PIXELS, check_planes, network_input, spread, unspread
+from dsfunet.planes.preprocessing import (
+    PIXELS,
+    check_planes,
+    network_input,
+    scale_by_power_of_two,
+    spread,
+    unspread,
+)
 from dsfunet.planes.resampling import is_network_grid
 from dsfunet.planes.turns import choose_turns, rotate_and_flip, undo_rotation_and_flip
 
@@ -136,7 +143,7 @@ class Factorizer:
         stack, measured = check_planes(planes, mask)
         single = np.ndim(planes) == 2
         summaries = self._summarise_passes(stack, measured, turns, single)
-        stack = _scale_by_powers_of_two(stack)
+        stack = scale_by_power_of_two(stack)
         networks = np.clip(unspread(np.stack([each.mean for each in summaries], axis=1)), 0.0, 1.0)
         sigmas = estimate_sigmas(self.calibration, "networks", passes, summaries, stack, measured)
         of_networks = StackAnswers(networks, sigmas)
@@ -193,7 +200,12 @@ class Factorizer:
             lattice_answers.append(answer)
             if answer.accepted:
                 sigmas = estimate_sigmas(
-                    self.calibration, "lattice", passes, [summarise_passes(outputs)], plane[None], its_mask[None]
+                    self.calibration,
+                    "lattice",
+                    passes,
+                    [summarise_passes(outputs)],
+                    plane[None],
+                    its_mask[None],
                 )
                 chosen.replace_plane(place, answer, sigmas)
         components = self._components(chosen, measured, passes, single)
@@ -253,7 +265,9 @@ class Factorizer:
         shown = np.stack(inputs)
         outputs = np.empty((len(turns), 2, *stack.shape), np.float32)
         for place, turn in enumerate(turns):
-            answer = unspread(undo_rotation_and_flip(self._infer(_turned_tensor(shown, turn), self._networks), turn))
+            answer = unspread(
+                undo_rotation_and_flip(self._infer(_turned_tensor(shown, turn), self._networks), turn)
+            )
             outputs[place] = spread(np.clip(answer, 0.0, 1.0))
         return outputs
 
@@ -345,16 +359,6 @@ def _find_convincing_lattice(
 ) -> FoundLattice | None:
     found = find_lattice(scattering, mask, form_factor, short_range_order)
     return found if found is not None and found.accepted else None
-
-
-def _scale_by_powers_of_two(stack: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Planes (n, 256, 256) of any positive unit, the brightest pixel of each brought between 1/2 and 1.
-
-    A power of two changes no digit, and keeps the squares of very small or very large units from becoming zero or
-    infinite.
-    """
-    _, exponents = np.frexp(stack.max(axis=(1, 2), keepdims=True))
-    return np.asarray(np.ldexp(stack, -exponents))
 
 
 def _turned_tensor(planes: npt.NDArray[np.float32], turn: int) -> torch.Tensor:

@@ -89,7 +89,9 @@ def check_targets(jobs: Sequence[Job], files: Sequence[Path]) -> None:
         for target in filter(None, (job.output, job.picture)):
             key = _identify(target)
             if key in measurements:
-                raise InputError(f"{target}: the result would overwrite the measurement; choose another name or folder")
+                raise InputError(
+                    f"{target}: the result would overwrite the measurement; choose another name or folder"
+                )
             if taken.get(key) is job:
                 nexus = target.with_suffix(".nxs")
                 raise InputError(f"{target}: the picture would overwrite the result; name the result {nexus}")

@@ -74,11 +74,15 @@ def describe_lattice_use(components: Components) -> str:
     [answer] = components.lattice_answers
     if answer is None:
         return "no convincing lattice found: the networks alone"
-    residuals = f"wR2 {answer.residual:.3f} on the lattice, {answer.residual_of_networks:.3f} with the networks alone"
+    residuals = (
+        f"wR2 {answer.residual:.3f} on the lattice, {answer.residual_of_networks:.3f} with the networks alone"
+    )
     chosen = components.form_factor, components.short_range_order
     differences = [
         f"{title} by {np.sqrt(np.mean((np.sqrt(one) - np.sqrt(other)) ** 2)):.3f}"
-        for title, one, other in zip(("I_FF", "I_SRO"), chosen, other_answer(components).values(), strict=True)
+        for title, one, other in zip(
+            ("I_FF", "I_SRO"), chosen, other_answer(components).values(), strict=True
+        )
     ]
     where = _describe_found_lattice(components.found_lattices[0]) if components.found_lattices else ""
     differ = f"the two answers differ in {' and '.join(differences)} (rms of square roots)"

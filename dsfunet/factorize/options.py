@@ -82,7 +82,9 @@ def parse_options(options: Mapping[str, Any]) -> FactorizeRequest:
 
 def _parse_planes(given: FactorizeOptions) -> PlaneSelection | None:
     if given.plane is not None and given.planes is not None:
-        raise InputError(f"--plane {given.plane!r} and --planes {given.planes!r} are both given; use one of the two")
+        raise InputError(
+            f"--plane {given.plane!r} and --planes {given.planes!r} are both given; use one of the two"
+        )
     if given.plane is not None:
         return PlaneSelection(given.plane, (parse_plane(given.plane),))
     return None if given.planes is None else parse_plane_selection(given.planes)

@@ -38,7 +38,9 @@ def factorize_on_own_grid(
     parts = []
     for plane, its_mask in zip(stack, measured, strict=True):
         shown, place = to_network_plane(np.where(its_mask, plane, np.nan), geometry)
-        parts.append((factorize(shown, None, geometry.with_pixels(place).lattice_plane(), passes, seed), place))
+        parts.append(
+            (factorize(shown, None, geometry.with_pixels(place).lattice_plane(), passes, seed), place)
+        )
 
     def bring_back(name: str) -> Planes | None:
         answers = [(getattr(each, name), place) for each, place in parts]

@@ -175,9 +175,7 @@ def _to_own_grid(components: Components, square: Plane | None, measured: Measure
     planes = {"form_factor": bring_back(first)}
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         planes |= dict(zip(answers, threads.map(bring_back, answers.values()), strict=True))
-    return {
-        name: np.maximum(each, 0) if name.startswith("sigma") else each for name, each in planes.items()
-    }
+    return {name: np.maximum(each, 0) if name.startswith("sigma") else each for name, each in planes.items()}
 
 
 def _choose_lattice(measured: MeasuredPlane, square: Plane | None) -> LatticePlane | Literal["find"] | None:

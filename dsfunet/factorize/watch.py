@@ -63,7 +63,9 @@ def watch_folder(folder: Path, out: Path, request: FactorizeRequest, waiting: Wa
     if out.samefile(folder):
         raise InputError(f"--out {out}: this is the watched folder; choose another one for the results")
     worker = PlaneWorker(load_factorizer(request.weights, request.device), request)
-    summary = Summary([], out / SUMMARY_FILE, {**request.as_plain(), **asdict(waiting), "folder": str(folder)})
+    summary = Summary(
+        [], out / SUMMARY_FILE, {**request.as_plain(), **asdict(waiting), "folder": str(folder)}
+    )
     watcher = Watcher(folder, out, request, waiting, worker, worker.count, summary)
     print(f"watching   {folder} for {waiting.pattern}; results go to {out}; press Ctrl-C to stop", flush=True)
     with _catch_signals() as stop, use_one_core_each(worker.count):
@@ -130,7 +132,10 @@ class Watcher:
             make_folder(self.out)
         except (OSError, InputError) as error:  # such as a network mount that is down for a while
             if not self._unreachable:
-                print(f"dsfunet: {self.folder}: the folder cannot be read; waiting for it ({error})", file=sys.stderr)
+                print(
+                    f"dsfunet: {self.folder}: the folder cannot be read; waiting for it ({error})",
+                    file=sys.stderr,
+                )
             self._unreachable = True
             return
         self._unreachable = False

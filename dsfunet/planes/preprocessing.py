@@ -167,3 +167,13 @@ def network_input(
     shown[1] = mask
     spread_into(shown[0], normalised)
     return shown
+
+
+def scale_by_power_of_two(stack: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return planes (n, 256, 256), each scaled by a power of two so that its brightest pixel is between 1/2 and 1.
+
+    A power of two changes no digit, and keeps the squares of very small or very large units from becoming zero or
+    infinite.
+    """
+    _, exponents = np.frexp(stack.max(axis=(1, 2), keepdims=True))
+    return np.asarray(np.ldexp(stack, -exponents))
