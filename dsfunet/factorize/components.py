@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from dsfunet._typing import Planes
+from dsfunet._typing import Mask, Planes
 from dsfunet.lattice.mode import LatticeAnswer
 from dsfunet.lattice.search import FoundLattice
 
@@ -34,7 +31,7 @@ class Components:
 
     form_factor: Planes
     short_range_order: Planes
-    mask: npt.NDArray[np.bool_]
+    mask: Mask
     lattice_answers: tuple[LatticeAnswer | None, ...] = ()
     of_networks: tuple[Planes, Planes] | None = None
     found_lattices: tuple[FoundLattice | None, ...] = ()
@@ -67,3 +64,22 @@ class StackAnswers:
         self.planes[:, place] = answer.form_factor, answer.short_range_order
         if self.sigmas is not None and sigmas is not None:
             self.sigmas[:, place] = sigmas[:, 0]
+
+    def to_components(self, measured: Mask, single: bool, uncertainty: str) -> Components:
+        """Make the components that users get: of one plane (256, 256) if `single`, else of the stack.
+
+        Args:
+            measured: True where a pixel was measured, (n, 256, 256).
+            single: Whether the user gave one plane, not a stack.
+            uncertainty: A sentence that says what the uncertainties are.
+        """
+        which: int | slice = 0 if single else slice(None)
+        sigmas = self.sigmas
+        return Components(
+            self.planes[0][which],
+            self.planes[1][which],
+            measured[which],
+            sigma_form_factor=None if sigmas is None else sigmas[0][which],
+            sigma_short_range_order=None if sigmas is None else sigmas[1][which],
+            uncertainty=uncertainty,
+        )

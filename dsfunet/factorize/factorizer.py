@@ -90,11 +90,8 @@ class Factorizer:
     @property
     def description(self) -> dict[str, Any]:
         """The weights' name, their SHA-256 digest, and their model card if they have one."""
-        return {
-            "name": self.generators.source,
-            "digest": self.generators.digest,
-            "card": self.generators.card,
-        }
+        generators = self.generators
+        return {"name": generators.source, "digest": generators.digest, "card": generators.card}
 
     def __call__(
         self,
@@ -148,7 +145,7 @@ class Factorizer:
         sigmas = estimate_sigmas(self.calibration, "networks", passes, summaries, stack, measured)
         of_networks = StackAnswers(networks, sigmas)
         if lattice is None:
-            return self._components(of_networks, measured, passes, single)
+            return of_networks.to_components(measured, single, describe_uncertainty(self.calibration, passes))
         return self._use_lattice(lattice, stack, measured, of_networks, passes, turns, single)
 
     def _summarise_passes(
@@ -208,29 +205,15 @@ class Factorizer:
                     its_mask[None],
                 )
                 chosen.replace_plane(place, answer, sigmas)
-        components = self._components(chosen, measured, passes, single)
-        alone = self._components(of_networks, measured, passes, single)
+        uncertainty = describe_uncertainty(self.calibration, passes)
+        components = chosen.to_components(measured, single, uncertainty)
+        alone = of_networks.to_components(measured, single, uncertainty)
         return replace(
             components,
             lattice_answers=tuple(lattice_answers),
             of_networks=(alone.form_factor, alone.short_range_order),
             found_lattices=found,
             sigma_of_networks=alone.sigmas,
-        )
-
-    def _components(
-        self, answers: StackAnswers, measured: npt.NDArray[np.bool_], passes: int, single: bool
-    ) -> Components:
-        """Answers as users get them: of one plane (256, 256) where one was given."""
-        which: int | slice = 0 if single else slice(None)
-        sigmas = answers.sigmas
-        return Components(
-            answers.planes[0][which],
-            answers.planes[1][which],
-            measured[which],
-            sigma_form_factor=None if sigmas is None else sigmas[0][which],
-            sigma_short_range_order=None if sigmas is None else sigmas[1][which],
-            uncertainty=describe_uncertainty(self.calibration, passes),
         )
 
     def network_passes(

@@ -8,19 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.errors import InputError
+from dsfunet.planes.index_text import (
+    LONGEST_NAME,
+    Indices,
+    format_number,
+    format_term,
+    format_vector,
+    parse_number,
+    shorten,
+)
 
 AXIS_LABELS = ("h", "k", "l")
-
-Indices: TypeAlias = tuple[float, float, float]
-"""h, k, l [r.l.u.]."""
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:/\d+)?"
 _NAME = re.compile(r"\s*".join(rf"({label}|{_NUMBER})" for label in AXIS_LABELS))
 _TERM = re.compile(r"\s*([+-]?)\s*((?:\d+(?:\.\d*)?|\.\d+)?)([hkl])")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]\s*,?\s*\[([^\[\]]*)\](?:\s*\+\s*\[([^\[\]]*)\])?")
 _SMALLEST = 1e-9
-_LONGEST = 200
-"""Longest name that is parsed [characters]: in a longer one, digits can be grouped in too many ways to try them all."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class PlaneName:
 
     def __str__(self) -> str:
         words = list(AXIS_LABELS)
-        words[self.fixed_axis] = _format_number(self.offset)
+        words[self.fixed_axis] = format_number(self.offset)
         return ("" if self.offset.is_integer() else " ").join(words)
 
 
@@ -147,7 +151,7 @@ class SpannedPlaneName:
         free = [i for i, value in enumerate(self.second) if value and i not in used]
         used.append(free[0] if free else (used[0] + 1) % 3)
         first, second = (
-            f"[{' '.join(_format_term(float(f'{value:.4g}'), AXIS_LABELS[letter]) for value in vector)}]"
+            f"[{' '.join(format_term(float(f'{value:.4g}'), AXIS_LABELS[letter]) for value in vector)}]"
             for vector, letter in zip((self.first, self.second), used, strict=True)
         )
         return first, second
@@ -202,8 +206,8 @@ class SpannedPlaneName:
         )
 
     def __str__(self) -> str:
-        return self._format_letters() or " ".join(map(_format_vector, (self.first, self.second))) + (
-            f" + {_format_vector(self.through)}" if any(self.through) else ""
+        return self._format_letters() or " ".join(map(format_vector, (self.first, self.second))) + (
+            f" + {format_vector(self.through)}" if any(self.through) else ""
         )
 
     def _format_letters(self) -> str:
@@ -214,7 +218,7 @@ class SpannedPlaneName:
                 return ""
             vector = self.first if values[0] else self.second
             letter = next(i for i, value in enumerate(vector) if value)
-            words.append(_format_term(vector[place], AXIS_LABELS[letter]))
+            words.append(format_term(vector[place], AXIS_LABELS[letter]))
         text = ("" if all(len(word) == 1 for word in words) else " ").join(words)
         return text if _parse_letters(text) == self else ""
 
@@ -238,7 +242,7 @@ def parse_plane_name(text: str) -> PlaneName:
     name = _parse_axes_and_offset(text)
     if name is None:
         raise InputError(
-            f"plane {_shorten(text)!r}: this is not the name of a plane along two axes; expected two of h, k, l and a"
+            f"plane {shorten(text)!r}: this is not the name of a plane along two axes; expected two of h, k, l and a"
             " number, such as hk1, h0l, -1kl or 'h k 1.5'"
         )
     return name
@@ -263,7 +267,7 @@ def parse_plane(text: str) -> AnyPlaneName:
         'hk1'
     """
     cleaned = text.lower().replace("\N{MINUS SIGN}", "-").strip()
-    brackets = _BRACKETS.fullmatch(cleaned) if len(text) <= _LONGEST else None
+    brackets = _BRACKETS.fullmatch(cleaned) if len(text) <= LONGEST_NAME else None
     name: AnyPlaneName | None
     if brackets:
         name = _parse_brackets(text, *brackets.groups())
@@ -271,27 +275,27 @@ def parse_plane(text: str) -> AnyPlaneName:
         name = _parse_axes_and_offset(text) or _parse_letters(cleaned)
     if name is None:
         raise InputError(
-            f"plane {_shorten(text)!r}: this is not the name of a plane; expected two of h, k, l and a number, such as"
+            f"plane {shorten(text)!r}: this is not the name of a plane; expected two of h, k, l and a number, such as"
             " hk1 or 'h k 1.5', or two vectors, such as hhl or '[1 1 0] [0 0 1] + [0 0 0.5]'"
         )
     return name
 
 
 def _parse_axes_and_offset(text: str) -> PlaneName | None:
-    if len(text) > _LONGEST:
+    if len(text) > LONGEST_NAME:
         return None
     cleaned = re.sub(r"[\s,;_()\[\]]+", " ", text.lower().replace("\N{MINUS SIGN}", "-")).strip()
     match = _NAME.fullmatch(cleaned)
     fixed = [i for i, word in enumerate(match.groups()) if word != AXIS_LABELS[i]] if match else []
     if match is None or len(fixed) != 1:
         return None
-    offset = _parse_number(text, match.group(fixed[0] + 1))
+    offset = parse_number(text, match.group(fixed[0] + 1))
     first, second = (i for i in range(3) if i != fixed[0])
     return PlaneName((first, second), offset)
 
 
 def _parse_letters(text: str) -> SpannedPlaneName | None:
-    if len(text) > _LONGEST:
+    if len(text) > LONGEST_NAME:
         return None
     cleaned = re.sub(r"[\s,_()]+", " ", text).strip()
     terms = [match for match in _TERM.finditer(cleaned)]
@@ -329,39 +333,9 @@ def _parse_vector(text: str, inner: str) -> Indices:
         raise InputError(
             f"plane {text!r}: [{inner}] is not a vector; expected three numbers, such as [1 -1 0]"
         )
-    return _as_indices([_parse_number(text, word) for word in words])
+    return _as_indices([parse_number(text, word) for word in words])
 
 
 def _as_indices(values: list[float]) -> Indices:
     h, k, l = values  # noqa: E741
     return h, k, l
-
-
-def _parse_number(text: str, word: str) -> float:
-    numerator, _, denominator = word.partition("/")
-    divisor = float(denominator or 1)
-    value = float(numerator) / divisor if divisor else np.inf
-    if not np.isfinite(value):
-        raise InputError(
-            f"plane {text!r}: {word} is not a finite number; expected a value such as 1.5 or 1/2"
-        )
-    return value
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _format_number(value: float) -> str:
-    return np.format_float_positional(value, trim="-")
-
-
-def _format_term(value: float, letter: str) -> str:
-    if value == 0:
-        return "0"
-    factor = "" if abs(value) == 1 else _format_number(abs(value))
-    return ("-" if value < 0 else "") + factor + letter
-
-
-def _format_vector(vector: Indices) -> str:
-    return f"[{' '.join(map(_format_number, vector))}]"
