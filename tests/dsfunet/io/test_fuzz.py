@@ -18,8 +18,9 @@ from dsfunet.cleanup import CleanUp, CleanUpOptions
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
+from dsfunet.factorize.options import parse_options
 from dsfunet.factorize.pipeline import factorize_plane
-from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.factorize.settings import FactorizeRequest, FactorizeSettings
 from dsfunet.inspection.describe import inspect
 from dsfunet.io import MeasuredPlane, PlaneGrid, read_plane, read_result
 from dsfunet.io import hdf5_heaps as heaps
@@ -160,8 +161,9 @@ def test_settings_of_random_texts_and_numbers() -> None:
     def settings() -> None:
         names = chance.sample(["plane", "planes", "cell", "first_range", "second_range"], 3)
         chosen: dict[str, Any] = {name: text() for name in names}
-        found = FactorizeSettings(**chosen, q_max_inv_angstrom=pick([None, *_NUMBERS]))
-        found.plane_names(_AXES), found.axes(), found.given_cell(), found.digest()
+        request = parse_options({**chosen, "q_max_inv_angstrom": pick([None, *_NUMBERS])})
+        assert request.planes is None or request.planes.list_planes(_AXES)
+        request.digest(), request.as_plain()
 
     calls: list[Callable[[], object]] = [
         lambda: parse_plane_name(text()),
@@ -175,9 +177,8 @@ def test_settings_of_random_texts_and_numbers() -> None:
         ),
         lambda: CleanUp(**{pick(["mask_below", "background_quantile", "background_scale"]): pick(_NUMBERS)}),
         lambda: CleanUp(bragg_radius="auto", **{pick(["negative", "bragg_centring", "bragg_fill"]): text()}),
-        lambda: FactorizeSettings(
-            passes=pick([0, 1, 9, -1]), seed=pick([0, -1, 2**70]), workers=pick([None, 0])
-        ),
+        lambda: FactorizeSettings(passes=pick([0, 1, 9, -1]), seed=pick([0, -1, 2**70])),
+        lambda: FactorizeRequest(workers=pick([None, 0])),
         settings,
     ]
     for _ in range(500):
