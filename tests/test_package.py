@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,11 @@ TEXT = {
     *(".xyz", ".cif", ".json", ".html", ".css", ".js", ".svg"),
 }
 MOST_LINES = 350
+PUBLIC = (
+    *("Factorizer", "Components", "Result", "MeasuredPlane", "Cell", "Geometry", "CleanUp", "FactorizeSettings"),
+    *("Factorization", "Verdict", "InputError", "RefinementSettings", "AlphaRefinement", "__version__"),
+    *("read_plane", "read_result", "write_result", "factorize_plane", "refine_alphas"),
+)
 WEIGHTS = (
     "form_factor.safetensors",
     "short_range_order.safetensors",
@@ -150,10 +156,11 @@ def test_the_changelog_is_dated_and_begins_with_this_version() -> None:
 
 
 def test_names_at_the_top_can_be_had() -> None:
-    """`dsfunet.Factorizer` is imported late, so no import error would show it gone."""
-    assert sorted(dsfunet.__all__) == ["Components", "Factorizer", "__version__"]
+    """Public names are imported late, so no import error would show that one is gone."""
+    assert {*PUBLIC} <= {*dsfunet.__all__} and {*dsfunet.__all__} <= {*dir(dsfunet)}
     for name in dsfunet.__all__:
         assert getattr(dsfunet, name)
+        assert name == "__version__" or getattr(dsfunet, name).__doc__
     with pytest.raises(AttributeError, match="module 'dsfunet' has no attribute 'nothing'"):
         _ = dsfunet.nothing
 
