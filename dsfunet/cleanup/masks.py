@@ -163,7 +163,7 @@ def _read_array(path: Path) -> Array:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy raises half a dozen types of error on damaged headers
         raise InputError(
-            f"{path}: cannot be read as .npy ({error}); expected a complete file of numbers"
+            f"{path}: the .npy file cannot be read; it is truncated, damaged or does not hold numbers ({error})"
         ) from error
     if array.dtype.kind not in "biuf":
         raise InputError(f"{path}: the numbers have type {array.dtype}; expected bool or real numbers")

@@ -45,7 +45,9 @@ def parse_only(main: Callable[[Sequence[str]], Any], words: Sequence[str]) -> No
             main(words)
 
 
-@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda each: each if isinstance(each, str) else " ".join(each)[:60])
+@pytest.mark.parametrize(
+    ("page", "words"), COMMANDS, ids=lambda each: each if isinstance(each, str) else " ".join(each)[:60]
+)
 def test_commands_of_the_pages_can_be_given(
     page: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,4 +124,5 @@ def test_units_beyond_32_bits_are_refused(
 def test_notes_of_the_clean_up_reach_the_user(factorizer: Factorizer, measured: MeasuredPlane) -> None:
     # Inversion takes hk1 to hk-1.
     settings = FactorizeSettings(clean_up=CleanUp(laue="-1"))
-    assert "only the identity of -1 maps this plane onto itself" in factorize_plane(measured, settings, factorizer).notes[0]
+    notes = factorize_plane(measured, settings, factorizer).notes
+    assert "only the identity of -1 maps this plane onto itself" in notes[0]
