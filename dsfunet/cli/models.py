@@ -84,8 +84,8 @@ def scan(
     from dsfunet.analysis.models.scan import angles_of_range, scan_model
 
     if bool(torsion) == (rotate is not None):
-        found = "both" if torsion else "neither"
-        raise InputError(f"--torsion and --rotate: found {found}; use one of them")
+        given = "both" if torsion else "neither"
+        raise InputError(f"--torsion and --rotate: found {given}; use one of them")
     angles_deg = angles_of_range(*range)
     endings = {"json": ".json", "csv": ".csv", "png": ".png", "planes": "_planes.png"}
     targets = _targets(Path(output), endings)

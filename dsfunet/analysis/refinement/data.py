@@ -142,7 +142,8 @@ def _normalisation(result: Result) -> _Normalisation:
     """Return the recorded scale and floors of a result, or fitted ones if the file does not record them."""
     names = ("scale", "form_factor_floor", "short_range_order_floor")
     if all(name in result.process for name in names):
-        return _Normalisation(*(float(result.process[name]) for name in names))
+        scale, form_factor_floor, short_range_order_floor = (float(result.process[name]) for name in names)
+        return _Normalisation(scale, form_factor_floor, short_range_order_floor)
     product = fit_product(
         result.input.astype(np.float64),
         result.form_factor.astype(np.float64),

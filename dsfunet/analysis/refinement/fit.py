@@ -162,7 +162,8 @@ def refine(
         InputError: shapes differ, the pixels do not determine the parameters (which are named), there are too few
             zones, or a constant term is not positive.
     """
-    terms, names = [_term(plane, orbits) for plane in planes], _names(planes, orbits)
+    terms: Sequence[Term] = [_term(plane, orbits) for plane in planes]
+    names = _names(planes, orbits)
     if len(planes) == 1:
         check_rank(terms[0].design, terms[0].weights, names)
     if errors_from == "zones":

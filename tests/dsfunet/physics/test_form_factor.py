@@ -194,7 +194,7 @@ def test_positions_the_wrong_way_round_are_refused() -> None:
 
 @pytest.mark.parametrize("symbol", ["Carbon", "c", "Q"])
 def test_what_is_not_quite_a_symbol_is_refused(symbol: str) -> None:
-    with pytest.raises(InputError, match="International Tables .* no scattering factor"):
+    with pytest.raises(InputError, match=r"International Tables .* no scattering factor"):
         Molecule((symbol,), np.zeros((1, 3)))
 
 

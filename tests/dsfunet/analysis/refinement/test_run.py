@@ -78,7 +78,7 @@ def test_results_are_named_in_errors() -> None:
     settings = RefinementSettings(laue="6/m")
     with pytest.raises(InputError, match="found no results; expected one or more"):
         refine_alphas([], settings)
-    with pytest.raises(InputError, match="^result: the result has no unit cell and axes"):
+    with pytest.raises(InputError, match=r"^result: the result has no unit cell and axes"):
         refine_alphas(make_result(grid=None), settings)
-    with pytest.raises(InputError, match="^result 1 and result 2: found plane hk1 twice"):
+    with pytest.raises(InputError, match=r"^result 1 and result 2: found plane hk1 twice"):
         refine_alphas([make_result(), make_result()], settings)
