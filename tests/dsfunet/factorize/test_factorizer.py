@@ -157,12 +157,12 @@ def test_description(factorizer: Factorizer) -> None:
 @pytest.mark.parametrize(
     ("planes", "message"),
     [
-        (np.ones((255, 256)), r"shape \(255, 256\): expected \(256, 256\) or \(n, 256, 256\)"),
+        (np.ones((255, 256)), r"shape \(255, 256\); expected \(256, 256\) or \(n, 256, 256\)"),
         (np.ones(256), r"shape \(256,\)"),
         (np.ones((1, 1, 256, 256)), r"shape \(1, 1, 256, 256\)"),
         (np.ones((0, 256, 256)), r"shape \(0, 256, 256\)"),
-        (np.full((256, 256), None), "type object: expected real numbers"),
-        (np.ones((256, 256), complex), "type complex128: expected real numbers"),
+        (np.full((256, 256), None), "type object; expected real numbers"),
+        (np.ones((256, 256), complex), "type complex128; expected real numbers"),
         (np.full((256, 256), "1"), "expected real numbers"),
         (np.full((256, 256), np.nan), "plane number 0: the plane has no measured pixel"),
         (np.full((256, 256), -3.0), "plane number 0: the plane has no measured pixel"),
