@@ -196,7 +196,7 @@ def test_a_volume_without_a_sensible_cell(capsys: pytest.CaptureFixture[str]) ->
     with h5py.File("bare.h5", "a") as file:
         file["unit_cell"][...] = [1, 1, 1, 90, 90, 90]
     assert factorize("bare.h5", "--plane", "hk1", "-o", "r.nxs") == 2
-    assert "unit_cell is 1 1 1 90 90 90, which stands for no cell" in capsys.readouterr().err
+    assert "unit_cell is 1 1 1 90 90 90, which is a placeholder and not a cell" in capsys.readouterr().err
     given = made("bare.h5", "--plane", "hk1", "--cell", HEXAGONAL_TEXT)
     whole = made(EXAMPLE, "--plane", "hk1", "--cell", HEXAGONAL_TEXT)  # the file's own, said again
     assert given.grid is not None and given.grid.cell.parameters == (8.4, 8.4, 3.6, 90, 90, 120)
@@ -204,7 +204,7 @@ def test_a_volume_without_a_sensible_cell(capsys: pytest.CaptureFixture[str]) ->
     assert given.process["lattice_mode"] == whole.process["lattice_mode"]
     capsys.readouterr()
     assert factorize(EXAMPLE, "--plane", "hk1", "-o", "other.nxs", "--cell", "9 9 4 90 90 120") == 2
-    assert "the file has the cell 8.4 8.4 3.6 90 90 120, expected none" in capsys.readouterr().err
+    assert "the file has the unit cell 8.4 8.4 3.6 90 90 120; remove --cell" in capsys.readouterr().err
 
 
 def test_the_networks_alone() -> None:
