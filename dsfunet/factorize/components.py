@@ -27,6 +27,16 @@ class Components:
         sigma_short_range_order: Standard uncertainty of `short_range_order`, likewise.
         sigma_of_networks: Standard uncertainties of `of_networks`, likewise.
         uncertainty: A sentence that says what the uncertainties are (`dsfunet.factorize.uncertainty`).
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet import Factorizer
+        >>> rows, columns = np.indices((256, 256)) - 128
+        >>> plane = np.exp(-(rows**2 + columns**2) / 8000) * (1 + 0.5 * np.cos(rows / 5) * np.cos(columns / 5))
+        >>> plane[:40] = np.nan
+        >>> components = Factorizer.from_pretrained(device="cpu")(plane, passes=0)
+        >>> float(components.mask.mean()), components.sigmas
+        (0.84375, None)
     """
 
     form_factor: Planes

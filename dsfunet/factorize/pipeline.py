@@ -44,6 +44,15 @@ class Factorization:
         clean_up: What the clean-up did to the plane.
         notes: Warnings about the plane and its answer, a sentence each; first those of the file's reader.
         seconds: Time that all this took [s].
+
+    Example:
+        >>> from dsfunet import FactorizeSettings, factorize_plane, read_plane
+        >>> plane = read_plane("examples/cresol_benzene.h5", "hk0")
+        >>> factorization = factorize_plane(plane, FactorizeSettings(passes=0))
+        >>> factorization.lattice.split()[0], factorization.verdict.trustworthy
+        ('used', True)
+        >>> 0 < factorization.r_factor < 0.1
+        True
     """
 
     result: Result

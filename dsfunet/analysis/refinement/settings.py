@@ -57,6 +57,11 @@ class RefinementSettings:
 
     Raises:
         InputError: a setting is out of its range, or two settings contradict each other.
+
+    Example:
+        >>> from dsfunet import RefinementSettings
+        >>> RefinementSettings(laue="6/m", vectors=((1, 0, 0), (1, 1, 0))).fit_to
+        'measured'
     """
 
     laue: str
