@@ -48,16 +48,10 @@ Arithmetic = Literal["float32", "tf32", "bf16"]
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to run an iteration.
+    """One way to run an iteration, and its label in the table.
 
-    Attributes:
-        name: label of the row.
-        joint_step: joint step of `DSFUNet`; None runs the published loop.
-        networks_as_drawn: run the networks layer by layer, as in the paper's figure.
-        fused_adam: use torch's fused Adam.
-        channels_last: use the channels-last memory format.
-        arithmetic: precision of the iteration.
-        compiled: compile the networks.
+    `joint_step` is that of `DSFUNet`, or None to run the published loop. `networks_as_drawn` runs the networks layer by
+    layer, as in the paper's figure.
     """
 
     name: str

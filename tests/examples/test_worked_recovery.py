@@ -86,7 +86,7 @@ def test_command_leaves_alone_what_it_did_not_write(tmp_path: Path, monkeypatch:
         (folder / "half").touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_fill", stopped)
+    monkeypatch.setattr(command, "_write_results", stopped)
     with pytest.raises(KeyboardInterrupt):
         command.main(["--out", str(earlier)])
     assert {path.name for path in tmp_path.iterdir()} == {"thesis.tex", "earlier"}
