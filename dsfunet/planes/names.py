@@ -247,7 +247,7 @@ def parse_plane(text: str) -> AnyPlaneName:
     Raises:
         InputError: the text is anything else, or the two vectors do not span a plane.
 
-    Example:
+    Examples:
         >>> from dsfunet.planes.names import parse_plane
         >>> parse_plane("[1 1 0] [0 0 1]").labels
         ('[h h 0]', '[0 0 l]')

@@ -61,7 +61,7 @@ class AlphaRefinement:
         debye_waller_b_angstrom2: B of the model's form factor, given or refined [Angstrom^2]; None without a model.
         notes: sentences that qualify the uncertainties.
 
-    Example:
+    Examples:
         >>> from dsfunet import FactorizeSettings, RefinementSettings, factorize_plane, read_plane, refine_alphas
         >>> plane = read_plane("examples/cresol_benzene.h5", "hk1")
         >>> result = factorize_plane(plane, FactorizeSettings(passes=0)).result
