@@ -20,7 +20,8 @@ from tests.docs.pages import ROOT, blocks, commands, page_name, page_paths, page
 PAGES = page_paths()
 MODULES = {"simulate": simulate, "evaluate": evaluate}
 COMMANDS = sorted(
-    {(page_name(page), tuple(words)) for page in PAGES for words in commands(page)}, key=lambda each: each[1]
+    {(page_name(page), tuple(words)) for page in PAGES for words in commands(page)},
+    key=lambda each: (each[1], each[0]),
 )
 OTHER_PROGRAMS = {"pip", "wandb", "sbatch", "configs/torchrun.sh", "cat", "grep", "}"}
 RUN = ("README.md", "docs/how-to/python.md")
@@ -45,7 +46,9 @@ def parse_only(main: Callable[[Sequence[str]], Any], words: Sequence[str]) -> No
             main(words)
 
 
-@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda each: " ".join(each)[:60])
+@pytest.mark.parametrize(
+    ("page", "words"), COMMANDS, ids=lambda each: each if isinstance(each, str) else " ".join(each)[:60]
+)
 def test_commands_of_the_pages_can_be_given(
     page: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
