@@ -3,6 +3,7 @@
 import re
 import sys
 from argparse import SUPPRESS, Action
+from copy import copy
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -44,9 +45,11 @@ class ErrorSentences:
         required = _REQUIRED.match(message)
         if required:
             names = required[1].split(", ")
-            prefix = names[0].rpartition(".")[0]
-            parser, command = _find_command_parser(parser, prefix), f"{command} {prefix}".rstrip()
-            sentence = _report_missing([_name_option(name.rpartition(".")[2], parser) for name in names])
+            prefix = names[0].partition(".")[0]
+            if prefix in _list_commands(parser):
+                parser, command = _find_command_parser(parser, prefix), f"{command} {prefix}"
+                names = [name.removeprefix(f"{prefix}.") for name in names]
+            sentence = _report_missing([_name_option(name, parser) for name in names])
         else:
             sentence = _make_sentence(message, parser)
         print(f"{command}: {sentence} (run `{command} --help` for all options)", file=sys.stderr)
@@ -58,9 +61,13 @@ class Parser(ErrorSentences, ArgumentParser):
 
 
 def _report_missing(names: list[str]) -> str:
+    # Only fields of a configuration have a dot in their names.
+    or_file = ", or give a file with --config" if any("." in name for name in names) else ""
     if len(names) == 1:
-        return f"the argument {names[0]} is missing; add it to the command"
-    return f"the arguments {', '.join(names[:-1])} and {names[-1]} are missing; add them to the command"
+        return f"the argument {names[0]} is missing; add it to the command{or_file}"
+    return (
+        f"the arguments {', '.join(names[:-1])} and {names[-1]} are missing; add them to the command{or_file}"
+    )
 
 
 def _report_unknown_command(name: str, commands: list[str]) -> str:
@@ -142,12 +149,28 @@ def _describe_type(kind: str) -> str:
     return _KINDS.get(kind, kind)
 
 
+def _drop_full_stop(text: str) -> str:
+    return text if text.endswith("..") else text.removesuffix(".")
+
+
+class FragmentHelp(DefaultHelpFormatter):
+    """Help formatter that leaves out the full stop with which a docstring ends the description of an option."""
+
+    def _get_help_string(self, action: Action) -> str:
+        shown = copy(action)
+        shown.help = _drop_full_stop(action.help or "")
+        return str(super()._get_help_string(shown))
+
+
 class ReadableHelp(DefaultHelpFormatter):
     """Help formatter that writes option names with dashes and appends the default of each option that has one."""
 
     def _get_help_string(self, action: Action) -> str:
         text = action.help or ""
-        if not action.option_strings or action.nargs == 0 or "default" in text:
+        if not action.option_strings:
+            return text
+        text = _drop_full_stop(text)
+        if action.nargs == 0 or "default" in text:
             return text
         if action.required:
             return f"{text} (required)"

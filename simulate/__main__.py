@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import FragmentHelp, Parser
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from simulate.recipe import Recipe
@@ -21,6 +21,7 @@ def build_parser() -> Parser:
     """Return the parser of the main command: every field of the recipe, and where and how to write the stores."""
     parser = Parser(
         prog="python -m simulate",
+        formatter_class=FragmentHelp,
         description="Simulate planes of diffuse scattering with known components. Other commands, each with its own"
         " --help: "
         + "; ".join(
@@ -123,7 +124,10 @@ def make_violations(arguments: Sequence[str]) -> None:
     """Make a store of planes that break the method's assumptions, to test the verdict."""
     from simulate.violations.store import write_violations
 
-    parser = Parser(prog="python -m simulate violations", description=_first_line(make_violations))
+    description = _first_line(make_violations)
+    parser = Parser(
+        prog="python -m simulate violations", formatter_class=FragmentHelp, description=description
+    )
     parser.add_argument("--config", action=ActionConfigFile, help="recipe file, see configs/simulate/")
     parser.add_class_arguments(Recipe)
     parser.add_argument("--out", type=str, required=True, help="folder for violations.zarr")
@@ -167,7 +171,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run_command(name: str, arguments: list[str]) -> None:
     function = COMMANDS[name]
-    parser = Parser(prog=f"python -m simulate {name}", description=_first_line(function))
+    description = _first_line(function)
+    parser = Parser(prog=f"python -m simulate {name}", formatter_class=FragmentHelp, description=description)
     if name == "finalise":
         parser.add_argument("store", nargs="+", type=str, help="stores, such as data/train.zarr")
     else:

@@ -62,7 +62,7 @@ class Recipe:
             strongest between integers; 0 disables such layers.
         rotated_share: probability that a species is rotated at random from its catalogue orientation.
         orientation_share: share of pairs that consist of one species in two orientations.
-        balance_groups: draw the five groups of species equally often, not in proportion to their number of pairs.
+        balance_groups: draw the groups of species equally often, not in proportion to their number of pairs.
         triclinic_share: probability of a triclinic cell, for crystals with Monte Carlo order without symmetry.
         debye_waller_b_angstrom2: range of the isotropic B applied to I_FF [Angstrom^2]; (0, 0) disables it.
         mask: settings of the detector masks.

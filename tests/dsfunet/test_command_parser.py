@@ -46,6 +46,18 @@ Main = Callable[[list[str]], int]
             ["factorize"],
             "dsfunet factorize: the argument files is missing; add it to the command",
         ),
+        (
+            dsfunet_main,
+            ["fit"],
+            " fit: the arguments --model.form_factor_generator, --model.short_range_order_generator and"
+            " --model.generator_optimizer are missing; add them to the command, or give a file with --config (run `",
+        ),
+        (
+            simulate_main,
+            ["--out", "made"],
+            "python -m simulate: the arguments --samples.train and --samples.validation are missing; add them to the"
+            " command, or give a file with --config (run `python -m simulate --help` for all options)",
+        ),
         (dsfunet_main, [], "dsfunet: no command is given; expected one of factorize, watch, inspect"),
         (
             dsfunet_main,
