@@ -44,7 +44,9 @@ def factorize(
 
     if (output is None) == (out is None):
         found = "neither is given" if output is None else "both are given"
-        raise InputError(f"factorize needs either --output FILE (one plane) or --out FOLDER (many); {found}")
+        raise InputError(
+            f"--output and --out: {found}; use --output FILE for one plane, or --out FOLDER for many"
+        )
     if summary is not None and out is None:
         raise InputError("--summary is for a batch; use it together with --out FOLDER")
     request = parse_options(options)

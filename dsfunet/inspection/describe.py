@@ -96,7 +96,7 @@ def _inspect(path: Path, plane: str | None) -> Inspection:
         return _inspect_plane(path, lines, picture)
     if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
         raise InputError(
-            f"{path}: the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, or {EXPECTED}"
+            f"{path}: the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {EXPECTED}"
         )
     if is_result(path):
         return _inspect_result(path, read_result(path), plane, size)

@@ -47,7 +47,8 @@ def choose_turns(passes: int, seed: int) -> tuple[int, ...]:
     """
     if not 1 <= passes <= MOST_PASSES:
         raise InputError(
-            f"passes is {passes}; expected 1 to {MOST_PASSES}, the number of rotations and flips of a square"
+            f"passes is {passes}; expected 1 to {MOST_PASSES}, the number of rotations and flips of a square, or 0"
+            " for no uncertainties"
         )
     if seed < 0:
         raise InputError(f"seed is {seed}; expected 0 or more")

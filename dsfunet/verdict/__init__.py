@@ -1,1 +1,1 @@
-"""Whether the two components explain a plane, and what speaks against them."""
+"""Whether the two components explain a plane, and the evidence against them."""

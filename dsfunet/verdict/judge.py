@@ -203,7 +203,7 @@ def judge(
         )
     if not mask.any() or not np.isfinite(plane[mask]).all() or not float(plane[mask].max()) > 0:
         raise InputError(
-            "the plane has no measured pixel above zero, or one that is not finite; expected intensities"
+            "the plane has no measured pixel above zero, or one that is not finite; expected finite intensities"
         )
     if mask.sum() < FEWEST_PIXELS:
         share = float(mask.mean())

@@ -124,7 +124,9 @@ def _read_xyz(path: Path, count: int, lines: list[str]) -> StructureFile:
     body = lines[2 : 2 + count]
     if len(body) < count or any(line.strip() for line in lines[2 + count :]):
         found = sum(bool(line.strip()) for line in lines[2:])
-        raise InputError(f"{path}: found {found} lines after the comment; line 1 says {count} atoms")
+        raise InputError(
+            f"{path}: found {found} lines after the comment; expected {count} atoms as in line 1"
+        )
     if count == 0:
         raise InputError(f"{path}: found no atoms; expected one or more (for an empty site write `vacancy`)")
     elements, labels, rows = [], [], []

@@ -108,7 +108,7 @@ class RefinementSettings:
     def _check_concentration(self) -> None:
         if self.concentration is not None and not self.bounds:
             raise InputError(
-                f"--concentration {self.concentration:g}: found without bounds; add --bounds true"
+                f"--concentration {self.concentration:g}: it is used only with bounds; add --bounds true, or omit it"
             )
         if self.bounds and self.concentration is None:
             raise InputError(
@@ -126,7 +126,7 @@ class RefinementSettings:
             )
         if self.b_iso_angstrom2 is not None and self.model is None:
             raise InputError(
-                "--b-iso-angstrom2: found no model that it applies to; give the species with --model"
+                "--b-iso-angstrom2: found no --model; give the two species with --model, or omit it"
             )
         if self.b_iso_angstrom2 is not None and not 0 <= self.b_iso_angstrom2 < np.inf:
             raise InputError(

@@ -114,7 +114,7 @@ def _read_header(start: bytes, file_bytes: int) -> _Header:
     method = compression[1].decode("ascii", "replace").upper()
     if re.fullmatch(r"TY\d+", method) and method != "TY1":
         raise InputError(
-            f"the pixels are packed as {method}; expected TY1 or no packing, write the layer with 'wd inc'"
+            f"the pixels are packed as {method}; expected TY1 or no packing (write the layer with 'wd inc')"
         )
     packed = method == "TY1"
     if not (min(width, height) >= 2 and width * height <= _MOST_PIXELS and before >= _LEAST_HEADER):

@@ -196,12 +196,12 @@ def _read_npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ..
     size = int(np.prod([int(count) for count in shape], dtype=object)) * dtype.itemsize
     if not dtype.hasobject and not 0 < entry.file_size - size < 2**16:
         raise InputError(
-            f"array {name} has shape {shape} and {entry.file_size} bytes; expected {size} bytes, the file is damaged"
+            f"array {name} has shape {shape} and {entry.file_size} bytes; expected {size} bytes (the file is damaged)"
         )
     if entry.file_size > _MOST_COMPRESSED * max(entry.compress_size, 1):
         raise InputError(
             f"array {name} has {entry.file_size} bytes packed into {entry.compress_size}; expected a compression of at"
-            f" most {_MOST_COMPRESSED}, the file is damaged"
+            f" most {_MOST_COMPRESSED} (the file is damaged)"
         )
     return shape, dtype
 
@@ -211,8 +211,8 @@ def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise InputError(f"the numbers have type {dtype}; expected real intensities")
     if len(shape) == 3:
         raise InputError(
-            f"the file holds a stack of {shape[0]} planes; expected one plane of shape {shape[1:]}, use the Python API"
-            " for stacks"
+            f"the file holds a stack of {shape[0]} planes; expected one plane of shape {shape[1:]} (the Python"
+            " API takes stacks)"
         )
     if len(shape) != 2 or min(shape) < 2:
         raise InputError(
@@ -262,7 +262,7 @@ def _read_grey(path: Path) -> MeasuredPlane:
         _check_strips(tags, size, held)
         if _has_second_page(image):
             raise InputError(
-                "the picture has several pages; expected one plane, save that page as its own file"
+                "the picture has several pages; expected one plane (save that page as its own file)"
             )
         image.load()
         array = np.asarray(image)

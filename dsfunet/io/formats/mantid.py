@@ -113,7 +113,7 @@ def _make_axes(
     shape = get_shape(signal) or ()
     if len(shape) < 2:
         raise InputError(
-            f"signal has shape {shape}; expected a volume, save it again (SaveMD version 1 wrote flat arrays)"
+            f"signal has shape {shape}; expected a volume (SaveMD version 1 wrote flat arrays: save it again)"
         )
     names = _find_dimension_names(data, signal, len(shape))
     _check_frame(workspace, data, names)
@@ -208,10 +208,10 @@ def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> N
     system = read_scalar(workspace, "coordinate_system")
     if frames and frames != {"HKL"}:
         raise InputError(
-            f"the workspace is in the frame {', '.join(sorted(frames))}; expected HKL, bin it in HKL before saving"
+            f"the workspace is in the frame {', '.join(sorted(frames))}; expected HKL (bin it in HKL before saving)"
         )
     if not frames and system in (1.0, 2.0):
-        raise InputError("the workspace is in a frame of Q; expected HKL, bin it in HKL before saving")
+        raise InputError("the workspace is in a frame of Q; expected HKL (bin it in HKL before saving)")
 
 
 def _read_w_matrix(workspace: h5py.Group) -> Array | None:

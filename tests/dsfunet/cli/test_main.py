@@ -362,7 +362,10 @@ def test_incomplete_command_lines(
 
 def test_factorize_needs_somewhere_to_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["factorize", "a.npy"]) == 2
-    assert_one_line(capsys, "factorize needs either --output FILE (one plane) or --out FOLDER (many)")
+    assert_one_line(
+        capsys,
+        "--output and --out: neither is given; use --output FILE for one plane, or --out FOLDER for many",
+    )
 
 
 def test_help_names_all_commands_and_explains_their_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,7 @@ def test_planes_that_are_not_there(tmp_path: Path) -> None:
         inspect(tmp_path / "p.npy", "hk0")
     (tmp_path / "t.txt").write_text("1 2 3\n")
     with pytest.raises(
-        InputError, match=r"the file begins with b'1 2 3.*'; expected a .npy plane, an HDF5 volume, or"
+        InputError, match=r"the file begins with b'1 2 3.*'; expected a .npy plane, an HDF5 volume, a .npz"
     ):
         inspect(tmp_path / "t.txt")
 

@@ -188,7 +188,7 @@ def test_axes_are_cartesian_or_lattice_directions() -> None:
     ("content", "message"),
     [
         ("0\nnothing\n", "found no atoms; expected one or more"),
-        ("2\n\nC 0 0 0\n", "found 1 lines after the comment; line 1 says 2 atoms"),
+        ("2\n\nC 0 0 0\n", "found 1 lines after the comment; expected 2 atoms as in line 1"),
         ("1\n\nXq 0 0 0\n", "'Xq' is not an element"),
         ("1\n\nCarbon 0 0 0\n", "'Carbon' is not an element"),
         ("1\n\nC 0 0\n", "line 3 is 'C 0 0'; expected an element and three numbers"),

@@ -92,7 +92,7 @@ def test_planes_of_one_crystal_share_their_b(tmp_path: Path, result_file: Path, 
     [
         (
             ("--b-iso-angstrom2", "1"),
-            "--b-iso-angstrom2: found no model that it applies to; give the species",
+            "--b-iso-angstrom2: found no --model; give the two species with --model",
         ),
         (("--model", "SPECIES", "--b-iso-angstrom2", "-1"), "--b-iso-angstrom2 is -1; expected 0 or more"),
         (

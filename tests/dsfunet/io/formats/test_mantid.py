@@ -274,7 +274,7 @@ def test_details_for_inspect(tmp_path: Path) -> None:
         (in_data("mask", np.zeros(3, np.int8)), r"mask has shape \(3,\); expected \(5, 11, 9\)"),
         (
             in_data("signal", np.zeros(7)),
-            r"signal has shape \(7,\); expected a volume, save it again \(SaveMD version 1",
+            r"signal has shape \(7,\); expected a volume \(SaveMD version 1 wrote flat arrays: save",
         ),
         (in_data("signal", np.zeros((5, 11, 9), complex)), "dataset signal has type complex128"),
         (in_data("D0", "edges"), r"MDHistoWorkspace/data lacks the axes D2, D1, D0"),
