@@ -258,7 +258,7 @@ def test_a_plane_wider_than_the_networks_were_trained_on(capsys: pytest.CaptureF
     part, whole = made(*words), made(*words, "--whole", output="whole.nxs")
     said = capsys.readouterr().out
     assert "they process the central 17.6 1/Angstrom, and the rest of the plane has no components" in said
-    assert "the networks are shown all 20.2 1/Angstrom of the plane" in said
+    assert "the networks process all 20.2 1/Angstrom of the plane" in said
     plane = cartesian_hk1(10.0, 330)
     away = np.maximum(np.abs(plane.index_u)[:, None], np.abs(plane.index_v)) * np.linalg.norm(plane.step_u)
     for values in (part.form_factor, part.short_range_order, part.product, part.sigma_form_factor):
