@@ -1,22 +1,22 @@
 """Correlations of a single layer: sums over all lattice vectors with the same components in the layer.
 
 On the layer of index l, equation (3) is a series of in-plane harmonics p, the projections of lattice vectors along the
-third axis: I_SRO(h, k) = sum_p C_p exp(2 pi i (h p_1 + k p_2)) with C_p = sum_n alpha_pn exp(2 pi i n l), n running over
-the third components of lattice vectors. One layer settles the ratios C_p / C_0, and nothing else.
+third axis: I_SRO(h, k) = sum_p C_p exp(2 pi i (h p_1 + k p_2)) with C_p = sum_n alpha_pn exp(2 pi i n l), where n runs
+over the third components of lattice vectors. One layer settles the ratios C_p / C_0, and nothing else.
 
 Operations of the Laue class that map the layer onto itself, up to a vector of the reciprocal lattice, tie harmonics
-together: I_SRO(q A + t) = I_SRO(q) gives C_(A p) = C_p exp(2 pi i p . t), and I_SRO is real, so C_-p is the conjugate of
-C_p. They may leave C_p no value but 0, one real parameter, or two. The value of a parameter is the real part (and, where
-there are two, the imaginary part) of C_p / C_0 exp(-2 pi i m l), where m is the smallest third component for p. On
-layers of integer index it is then the plain sum of alpha over the third components, and on others it has the sign of
-the nearest vectors' alpha.
+together: I_SRO(q A + t) = I_SRO(q) gives C_(A p) = C_p exp(2 pi i p . t), and because I_SRO is real, C_-p is the
+conjugate of C_p. They leave C_p no value but 0, one real parameter, or two. The value of a parameter is the real part
+(and, where there are two, the imaginary part) of C_p / C_0 exp(-2 pi i m l), where m is the smallest third component
+for p. On layers of integer index it is then the sum of alpha over the third components, divided by that for p = 0; on
+other layers it has the sign of the nearest vectors' alpha.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from dsfunet._typing import Array, Integers
+from dsfunet._typing import Array, ComplexArray, Integers
 from dsfunet.errors import InputError
 from dsfunet.physics.centring import (
     Centring,
@@ -130,7 +130,9 @@ class LayerHarmonics:
                 whole = np.insert(
                     np.array([int(each) for each in scaled], dtype=np.int64), self._fixed_axis, third
                 )
-                if all(each == int(each) for each in scaled) and are_lattice_numerators(whole, self._centring):
+                if all(each == int(each) for each in scaled) and are_lattice_numerators(
+                    whole, self._centring
+                ):
                     numerators = whole
         if numerators is None:
             raise InputError(
@@ -168,7 +170,7 @@ class LayerHarmonics:
         )
 
     def _images(self, vector: Integers) -> tuple[Integers, Array]:
-        """Return the images A p of a projection, shape (n, 3), and the phases p . t of their coefficients, shape (n,)."""
+        """Return the images A p of a projection, shape (n, 3), and the phases p . t of their coefficients (n,)."""
         pair = vector[self._axes]
         images = np.insert(self._matrices @ pair, self._fixed_axis, 0, axis=1)
         return images, self._translations @ pair / self._denominator
@@ -183,12 +185,12 @@ class LayerHarmonics:
         pair = named[self._axes]
         length = float(np.sqrt(pair @ self._metric @ pair))
 
-        def coefficients(value: complex) -> Array:
+        def coefficients(value: complex) -> ComplexArray:
             """Return C of `both`, averaged over all operations, if that of `named` were `value`."""
             same = (both[:, None] == images).all(axis=-1)
             opposite = (both[:, None] == -images).all(axis=-1)
             total = same @ (value * factors) + opposite @ np.conj(value * factors)
-            averaged: Array = total / (same.sum(axis=1) + opposite.sum(axis=1))
+            averaged: ComplexArray = total / (same.sum(axis=1) + opposite.sum(axis=1))
             return averaged
 
         place = int(np.flatnonzero((both == named).all(axis=1))[0])
@@ -203,9 +205,7 @@ class LayerHarmonics:
             units = [complex(*each) for each in allowed.T]
             units = [unit if (np.conj(unit) * sense).real > -_ZERO else -unit for unit in units]
         return [
-            Orbit(
-                both, length, self._denominator, self._fixed_axis, coefficients(unit), is_sine=number == 1
-            )
+            Orbit(both, length, self._denominator, self._fixed_axis, coefficients(unit), is_sine=number == 1)
             for number, unit in enumerate(units)
         ]
 

@@ -107,7 +107,8 @@ def layer_operations(
     # Every lattice type has reciprocal vectors in each layer: none has a translation within the third axis alone.
     for in_plane in product(range(denominator_of(centring)), repeat=2):
         missing = ~are_reciprocal_vectors(shifts, centring)
-        shifts[np.ix_(missing, others)] = in_plane
+        for axis, index in zip(others, in_plane, strict=True):
+            shifts[missing, axis] = index
     return kept, shifts
 
 
