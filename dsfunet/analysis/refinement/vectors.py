@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dsfunet.errors import InputError
-from dsfunet.physics.centring import Centring, Component, as_component, format_vector, parse_components
+from dsfunet.physics.centring import Centring, Component, as_component, parse_components
 
 _LARGEST_INDEX = 50
 
@@ -49,12 +49,12 @@ def check_vector(
         hint = "; two components are for --layer true" if len(vector) == 2 else ""
         raise InputError(f"vector {text}: expected {expected}{hint}")
     try:
-        components = tuple(map(as_component, vector))
+        components: tuple[Component, ...] = tuple(as_component(each) for each in vector)
     except InputError:
         raise InputError(f"vector {text}: expected {expected}") from None
     if centring == "P" and not all(isinstance(each, int) for each in components):
         raise InputError(
-            f"vector {format_vector(components)}: expected three integers in a primitive lattice; give another with"
+            f"vector {text}: expected three integers in a primitive lattice; give another with"
             " --centring"
         )
     if any(abs(each) > _LARGEST_INDEX for each in components):
