@@ -163,7 +163,8 @@ class LayerHarmonics:
         orbits: list[Orbit] = []
         for vector in whole:
             if tuple(vector.tolist()) not in seen:
-                seen.update(map(tuple, self._images(vector)[0].tolist()))
+                images = self._images(vector)[0].tolist()
+                seen.update(tuple(sign * x for x in image) for image in images for sign in (1, -1))
                 orbits += self._parameters(vector)
         return sorted(
             orbits, key=lambda o: (round(o.length_angstrom, 6), [-x for x in o.representative], o.is_sine)

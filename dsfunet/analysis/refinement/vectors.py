@@ -54,9 +54,8 @@ def check_vector(
         raise InputError(f"vector {text}: expected {expected}") from None
     if centring == "P" and not all(isinstance(each, int) for each in components):
         raise InputError(
-            f"vector {text}: expected three integers in a primitive lattice; give another with"
-            " --centring"
+            f"vector {text}: expected three integers in a primitive lattice; give another with --centring"
         )
-    if any(abs(each) > _LARGEST_INDEX for each in components):
+    if max(abs(float(each)) for each in components) > _LARGEST_INDEX:
         raise InputError(f"vector {text}: expected indices from -{_LARGEST_INDEX} to {_LARGEST_INDEX}")
     return components
