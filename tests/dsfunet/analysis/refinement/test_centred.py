@@ -212,9 +212,7 @@ def test_layers_cannot_share_their_correlations_and_few_zones_are_refused() -> N
         refine_alphas([result_of(alloy, "hk0"), result_of(alloy, "hk1")], settings)
     # Parts of nine zones of the cell, but of one of the F lattice.
     small = result_of(alloy, "hk0", half_width=1)
-    with pytest.raises(
-        InputError, match="found 1 independent zones; expected 3 or more"
-    ):
+    with pytest.raises(InputError, match="found 1 independent zones; expected 3 or more"):
         cut = np.zeros(small.mask.shape, bool)
         cut[1:-1, 1:-1] = True
         refine_alphas(Result(**{**small.__dict__, "mask": cut}), settings)
