@@ -8,7 +8,7 @@ class InputError(ValueError):
 
     The command line prints the message alone and exits with code 2; all other errors keep their traceback.
 
-    Example:
+    Examples:
         >>> from dsfunet.errors import InputError
         >>> from dsfunet.io import read_plane
         >>> try:

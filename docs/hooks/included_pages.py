@@ -59,7 +59,7 @@ def _with_links(text: str, source: str, own: str) -> str:
     def link(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
         shown = site_page(target)
-        if shown is None:
+        if shown is None or shown == own:  # a notebook's page links to the notebook itself
             return match[0]
         return match[1] + posixpath.relpath(shown, posixpath.dirname(own) or ".")
 

@@ -53,7 +53,7 @@ class CleanUp:
     Raises:
         InputError: a setting is out of its range, or belongs to a step that is switched off.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.cleanup import CleanUp, clean
         >>> from dsfunet.io import MeasuredPlane

@@ -28,7 +28,7 @@ class Components:
         sigma_of_networks: Standard uncertainties of `of_networks`, likewise.
         uncertainty: A sentence that says what the uncertainties are (`dsfunet.factorize.uncertainty`).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet import Factorizer
         >>> rows, columns = np.indices((256, 256)) - 128

@@ -45,7 +45,7 @@ class Factorizer:
         device: Where the networks run, such as "cpu" or "cuda"; None chooses a GPU when there is one.
         batch_size: Number of planes that go through the networks at once.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet import Factorizer
         >>> rows, columns = np.indices((256, 256)) - 128

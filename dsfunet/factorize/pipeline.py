@@ -45,7 +45,7 @@ class Factorization:
         notes: Warnings about the plane and its answer, a sentence each; first those of the file's reader.
         seconds: Time that all this took [s].
 
-    Example:
+    Examples:
         >>> from dsfunet import FactorizeSettings, factorize_plane, read_plane
         >>> plane = read_plane("examples/cresol_benzene.h5", "hk0")
         >>> factorization = factorize_plane(plane, FactorizeSettings(passes=0))
@@ -88,7 +88,7 @@ def factorize_plane(
         InputError: Too little of the plane was measured, all measured pixels are equal or beyond the range of 32-bit
             numbers, a plane without axes is not 256 x 256, or a clean-up step cannot be done (`dsfunet.cleanup.clean`).
 
-    Example:
+    Examples:
         >>> from dsfunet import FactorizeSettings, factorize_plane, read_plane
         >>> plane = read_plane("examples/cresol_benzene.h5", "hk1")
         >>> factorization = factorize_plane(plane, FactorizeSettings(passes=0))

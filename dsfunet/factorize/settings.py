@@ -30,7 +30,7 @@ class FactorizeSettings:
     Raises:
         InputError: `passes` or `seed` is out of range.
 
-    Example:
+    Examples:
         >>> from dsfunet import CleanUp, FactorizeSettings
         >>> FactorizeSettings(passes=4, clean_up=CleanUp(bragg_radius="auto")).lattice
         True

@@ -67,7 +67,7 @@ def read_plane(
         InputError: the file is missing, damaged or not understood; it does not hold the plane; or `axes` or `cell` is
             given although the file has its own.
 
-    Example:
+    Examples:
         >>> from dsfunet.io import read_plane
         >>> plane = read_plane("examples/cresol_benzene.h5", "hk1")
         >>> plane.intensity.shape
@@ -152,7 +152,7 @@ def open_volume(path: Path | str) -> Iterator[Volume]:
     Raises:
         InputError: the file is missing, damaged or not understood.
 
-    Example:
+    Examples:
         >>> from dsfunet.io import open_volume
         >>> with open_volume("examples/cresol_benzene.h5") as volume:
         ...     print(volume.layout, volume.axes.counts)

@@ -39,7 +39,7 @@ def cell_from_text(text: str) -> Cell:
     Raises:
         InputError: the text is not six numbers, or they do not form a cell.
 
-    Example:
+    Examples:
         >>> from dsfunet.io.cell_parameters import cell_from_text
         >>> cell_from_text("8.4, 8.4, 3.6, 90, 90, 120").gamma
         120.0

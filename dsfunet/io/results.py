@@ -37,7 +37,7 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
     Raises:
         InputError: the file cannot be written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from pathlib import Path
         >>> import numpy as np
@@ -83,7 +83,7 @@ def read_result(path: Path | str) -> Result:
     Raises:
         InputError: the file is missing, damaged, or not a result of dsfunet.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from pathlib import Path
         >>> import numpy as np

@@ -35,7 +35,7 @@ class UserAxes:
     Raises:
         InputError: neither or both ways are given, a range is empty, or a number is not finite.
 
-    Example:
+    Examples:
         >>> from dsfunet.io import UserAxes, parse_plane_name
         >>> from dsfunet.physics import Cell
         >>> axes = UserAxes(Cell(5, 5, 8), parse_plane_name("hk0"), first_range=(-4, 4), second_range=(-4, 4))

@@ -25,7 +25,7 @@ class Cell:
     Raises:
         InputError: an edge or angle is not a finite positive number, or the angles do not form a cell.
 
-    Example:
+    Examples:
         >>> from dsfunet import Cell
         >>> cell = Cell(14.12, 14.12, 6.934, 90, 90, 120)
         >>> cell.parameters

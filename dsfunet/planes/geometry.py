@@ -46,7 +46,7 @@ class Geometry:
         InputError: the lattice vectors are not independent, the steps do not span a plane, or the plane has fewer than
             two rows or columns.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.physics import Cell
         >>> from dsfunet.planes.geometry import Geometry

@@ -28,7 +28,7 @@ class PlaneGrid:
     Raises:
         InputError: an axis has fewer than two coordinates, or they are not finite or not evenly spaced.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.physics import Cell
         >>> from dsfunet.planes.measured import PlaneGrid
@@ -128,7 +128,7 @@ class MeasuredPlane:
         InputError: the intensity is not a two-dimensional array of real numbers, or its shape differs from that of
             the grid or of sigma.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.physics import Cell
         >>> from dsfunet.planes.measured import MeasuredPlane, PlaneGrid

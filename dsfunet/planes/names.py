@@ -39,11 +39,6 @@ class PlaneName:
 
     Raises:
         InputError: the axes are not (0, 1), (0, 2) or (1, 2), or the offset is not finite.
-
-    Example:
-        >>> from dsfunet.planes.names import PlaneName
-        >>> str(PlaneName((0, 2), 0.0)), str(PlaneName((0, 1), 1.5))
-        ('h0l', 'h k 1.5')
     """
 
     axes: tuple[int, int]
@@ -158,9 +153,7 @@ class SpannedPlaneName:
 
     @property
     def layer(self) -> PlaneName:
-        """The plane along two axes of the cell that contains the same points, if there is one.
-
-        For example, hk1 with Cartesian pixels, or hk1 with rows along [1 1 0] and columns along [1 -1 0].
+        """The plane along two axes of the cell with the same points, such as hk1 with Cartesian pixels.
 
         Raises:
             InputError: the plane does not run along two axes of the cell, such as hhl.
@@ -233,11 +226,6 @@ def parse_plane_name(text: str) -> PlaneName:
 
     Raises:
         InputError: the text is anything else.
-
-    Example:
-        >>> from dsfunet.planes.names import parse_plane_name
-        >>> parse_plane_name("h k 1/2")
-        PlaneName(axes=(0, 1), offset=0.5)
     """
     name = _parse_axes_and_offset(text)
     if name is None:
@@ -259,20 +247,16 @@ def parse_plane(text: str) -> AnyPlaneName:
     Raises:
         InputError: the text is anything else, or the two vectors do not span a plane.
 
-    Example:
+    Examples:
         >>> from dsfunet.planes.names import parse_plane
         >>> parse_plane("[1 1 0] [0 0 1]").labels
         ('[h h 0]', '[0 0 l]')
-        >>> str(parse_plane("[1 0 0] [0 1 0] + [0 0 1]"))
-        'hk1'
     """
     cleaned = text.lower().replace("\N{MINUS SIGN}", "-").strip()
     brackets = _BRACKETS.fullmatch(cleaned) if len(text) <= LONGEST_NAME else None
-    name: AnyPlaneName | None
     if brackets:
-        name = _parse_brackets(text, *brackets.groups())
-    else:
-        name = _parse_axes_and_offset(text) or _parse_letters(cleaned)
+        return _parse_brackets(text, *brackets.groups())
+    name = _parse_axes_and_offset(text) or _parse_letters(cleaned)
     if name is None:
         raise InputError(
             f"plane {shorten(text)!r}: this is not the name of a plane; expected two of h, k, l and a number, such as"
@@ -308,7 +292,7 @@ def _parse_letters(text: str) -> SpannedPlaneName | None:
     at_home = all(vector[AXIS_LABELS.index(letter)] == 1 for letter, vector in vectors.items())
     if len(vectors) != 2 or not at_home or 0.0 in [float(match.group(2) or 1) for match in terms]:
         return None
-    first, second = (_as_indices(vector) for vector in vectors.values())
+    first, second = ((vector[0], vector[1], vector[2]) for vector in vectors.values())
     return SpannedPlaneName(first, second)
 
 
@@ -333,9 +317,5 @@ def _parse_vector(text: str, inner: str) -> Indices:
         raise InputError(
             f"plane {text!r}: [{inner}] is not a vector; expected three numbers, such as [1 -1 0]"
         )
-    return _as_indices([parse_number(text, word) for word in words])
-
-
-def _as_indices(values: list[float]) -> Indices:
-    h, k, l = values  # noqa: E741
+    h, k, l = (parse_number(text, word) for word in words)  # noqa: E741
     return h, k, l

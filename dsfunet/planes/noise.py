@@ -56,7 +56,7 @@ def estimate_noise(intensity: Array) -> NoiseModel:
     Returns:
         the noise model, which is zero everywhere if fewer than 64 pixels can be used.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.planes.noise import estimate_noise
         >>> plane = np.random.default_rng(0).poisson(100, (128, 128)).astype(float)

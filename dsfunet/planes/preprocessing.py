@@ -28,7 +28,7 @@ AnyArray = TypeVar("AnyArray", npt.NDArray[np.float32], npt.NDArray[np.float64],
 def spread(intensity: AnyArray) -> AnyArray:
     """Spread intensities x in [0, 1] to s = 2 sqrt(x) - 1 in [-1, 1], which enhances weak features.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.planes.preprocessing import spread
         >>> spread(np.array([0.0, 0.25, 1.0])).tolist()

@@ -70,7 +70,7 @@ class Result:
     Raises:
         InputError: the planes differ in shape from one another or from the grid.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.planes.result import Result
         >>> form_factor, order = np.full((4, 4), 0.5), np.ones((4, 4))

@@ -18,7 +18,7 @@ def rotate_and_flip(planes: npt.NDArray[Any], turn: int) -> npt.NDArray[Any]:
         planes: planes, shape (..., n, n).
         turn: number of the operation: `turn` % 4 quarter rotations and, from 4 on, a transposition.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.planes.turns import rotate_and_flip
         >>> rotate_and_flip(np.array([[1, 2], [3, 4]]), 1)

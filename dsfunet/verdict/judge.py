@@ -145,7 +145,7 @@ class Verdict:
             units of the limit.
         reasons: keys of REASONS that apply; those that name a fault come first, then those of higher scores.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.verdict.judge import judge
         >>> h, k = np.meshgrid(*[np.linspace(-5, 5, 256)] * 2, indexing="ij")

@@ -20,7 +20,8 @@ from tests.docs.pages import ROOT, blocks, commands, page_name, page_paths, page
 PAGES = page_paths()
 MODULES = {"simulate": simulate, "evaluate": evaluate}
 COMMANDS = sorted(
-    {(page_name(page), tuple(words)) for page in PAGES for words in commands(page)}, key=lambda each: (each[1], each[0])
+    {(page_name(page), tuple(words)) for page in PAGES for words in commands(page)},
+    key=lambda each: (each[1], each[0]),
 )
 OTHER_PROGRAMS = {"pip", "wandb", "sbatch", "configs/torchrun.sh", "cat", "grep", "}"}
 RUN = ("README.md", "docs/how-to/python.md")

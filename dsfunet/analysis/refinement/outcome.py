@@ -67,13 +67,15 @@ class AlphaRefinement:
         debye_waller_b_angstrom2: B of the model's form factor, given or refined [Angstrom^2]; None without a model.
         notes: sentences that qualify the uncertainties.
 
-    Example:
+    Examples:
         >>> from dsfunet import FactorizeSettings, RefinementSettings, factorize_plane, read_plane, refine_alphas
         >>> plane = read_plane("examples/cresol_benzene.h5", "hk1")
         >>> result = factorize_plane(plane, FactorizeSettings(passes=0)).result
         >>> refinement = refine_alphas(result, RefinementSettings(laue="6/m", shells=2))
-        >>> [(alpha.vector, f"{alpha.value:.2f}") for alpha in refinement.alphas]
-        [((1, 0, 0), '-0.20'), ((2, 1, 0), '0.10')]
+        >>> for alpha in refinement.alphas:
+        ...     print(alpha.vector, f"{alpha.value:.2f}")
+        (1, 0, 0) -0.20
+        (2, 1, 0) 0.10
     """
 
     settings: RefinementSettings

@@ -47,7 +47,7 @@ def refine_alphas(
         InputError: a result has no axes or is not along two axes of the cell, the results are not of one crystal, the
             cell does not obey the Laue class, or the pixels do not determine the parameters.
 
-    Example:
+    Examples:
         A plane hk0 of a square lattice whose nearest neighbours tend to differ, alpha = -0.2, with a Gaussian form
         factor and 1 % of noise:
 

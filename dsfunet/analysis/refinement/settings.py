@@ -57,7 +57,7 @@ class RefinementSettings:
     Raises:
         InputError: a setting is out of its range, or two settings contradict each other.
 
-    Example:
+    Examples:
         >>> from dsfunet import RefinementSettings
         >>> RefinementSettings(laue="6/m", vectors=((1, 0, 0), (1, 1, 0))).fit_to
         'measured'
