@@ -122,7 +122,10 @@ def test_a_picture_with_ranges() -> None:
     [
         (["--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
         (["--q-max-inv-angstrom", "7", "--cell", HEXAGONAL_TEXT], "also need --cell and --plane"),
-        (["--cell", HEXAGONAL_TEXT, "--planes", "hk1", "--q-max-inv-angstrom", "7"], "also need --cell and --plane"),
+        (
+            ["--cell", HEXAGONAL_TEXT, "--planes", "hk1", "--q-max-inv-angstrom", "7"],
+            "also need --cell and --plane",
+        ),
         (["--cell", HEXAGONAL_TEXT, "--plane", "hk1"], "a.npy: the .npy file has no axes"),
         (
             ["--cell", HEXAGONAL_TEXT, "--plane", "hk1", "--first-range", "-5 5"],
