@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from dsfunet.command_parser import FragmentHelp, Parser
+from dsfunet.command_parser import FragmentHelp, Parser, first_line
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from simulate.recipe import Recipe
@@ -25,7 +25,7 @@ def build_parser() -> Parser:
         description="Simulate planes of diffuse scattering with known components. Other commands, each with its own"
         " --help: "
         + "; ".join(
-            f"`python -m simulate {name}`: {_first_line(function).rstrip('.')}"
+            f"`python -m simulate {name}`: {first_line(function).rstrip('.')}"
             for name, function in (*COMMANDS.items(), (VIOLATIONS, make_violations))
         ),
     )
@@ -124,7 +124,7 @@ def make_violations(arguments: Sequence[str]) -> None:
     """Make a store of planes that break the method's assumptions, to test the verdict."""
     from simulate.violations.store import write_violations
 
-    description = _first_line(make_violations)
+    description = first_line(make_violations)
     parser = Parser(
         prog="python -m simulate violations", formatter_class=FragmentHelp, description=description
     )
@@ -171,7 +171,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run_command(name: str, arguments: list[str]) -> None:
     function = COMMANDS[name]
-    description = _first_line(function)
+    description = first_line(function)
     parser = Parser(prog=f"python -m simulate {name}", formatter_class=FragmentHelp, description=description)
     if name == "finalise":
         parser.add_argument("store", nargs="+", type=str, help="stores, such as data/train.zarr")
@@ -197,10 +197,6 @@ def _task(index: int | None, count: int | None) -> Task:
 def _print_finished(split: str, path: Path) -> None:
     store = open_store(path)
     print(f"{path}: {len(store)} {split} planes, digest {store.digest[:12]}")
-
-
-def _first_line(function: object) -> str:
-    return (function.__doc__ or "").splitlines()[0]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ def test_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path.name for path in ROOT.iterdir()}
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.attempted > 0 and result.failed == 0
-    assert {path.name for path in ROOT.iterdir()} <= {*before, "__pycache__"}  # examples leave no files behind
+    assert {path.name for path in ROOT.iterdir()} <= {
+        *before,
+        "__pycache__",
+    }  # examples leave no files behind
 
 
 @pytest.mark.parametrize("name", [name for name in dsfunet.__all__ if name != "__version__"])

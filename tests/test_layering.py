@@ -27,7 +27,9 @@ FORBIDDEN = {
     "dsfunet/data/store.py": {"torch", "lightning"},
     "dsfunet/errors.py": {"torch", "lightning"},
 }
-TORCH_FREE = tuple(part for part, names in FORBIDDEN.items() if part.startswith("dsfunet/") and "torch" in names)
+TORCH_FREE = tuple(
+    part for part, names in FORBIDDEN.items() if part.startswith("dsfunet/") and "torch" in names
+)
 # From the ground up. A room imports from lower floors of its package, never from its own floor or a higher one.
 FLOORS = {
     "dsfunet": (

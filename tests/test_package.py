@@ -25,7 +25,16 @@ TEXT = {
 }
 MOST_LINES = 350
 PUBLIC = (
-    *("Factorizer", "Components", "Result", "MeasuredPlane", "Cell", "Geometry", "CleanUp", "FactorizeSettings"),
+    *(
+        "Factorizer",
+        "Components",
+        "Result",
+        "MeasuredPlane",
+        "Cell",
+        "Geometry",
+        "CleanUp",
+        "FactorizeSettings",
+    ),
     *("Factorization", "Verdict", "InputError", "RefinementSettings", "AlphaRefinement", "__version__"),
     *("read_plane", "read_result", "write_result", "factorize_plane", "refine_alphas"),
 )

@@ -10,13 +10,13 @@ from dsfunet._typing import Array, Mask
 from dsfunet.cleanup.bragg_evidence import BraggEvidence, find_bragg_evidence
 from dsfunet.cleanup.bragg_positions import (
     BraggPositions,
-    Centring,
     Radius,
     RadiusUnit,
     find_bragg_positions,
 )
 from dsfunet.cleanup.record import Number, StepRecord, format_pixels
 from dsfunet.physics import Cell, Plane
+from dsfunet.physics.centring import Centring
 from dsfunet.planes.noise import estimate_noise
 
 Fill = Literal["missing", "surroundings"]

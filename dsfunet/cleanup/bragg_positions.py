@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from dsfunet._typing import Array, Integers, Mask
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
-
-Centring = Literal["P", "A", "B", "C", "I", "F", "R"]
-"""Lattice types; R is the obverse setting on hexagonal axes."""
+from dsfunet.physics.centring import Centring, are_reciprocal_vectors
 
 RadiusUnit = Literal["inv-angstrom", "rlu"]
 """Unit of a radius about a Bragg position: 1/Angstrom, or reciprocal-lattice units along each axis."""
@@ -29,20 +27,8 @@ def is_allowed(hkl: Integers, centring: Centring) -> Mask:
     Raises:
         InputError: the lattice type is unknown.
     """
-    if centring not in get_args(Centring):
-        raise InputError(f"centring is {centring!r}; expected one of {', '.join(get_args(Centring))}")
-    h, k, l = np.moveaxis(hkl, -1, 0)  # noqa: E741 (the field's name of the third index)
-    conditions = {
-        "P": np.ones(h.shape, bool),
-        "A": (k + l) % 2 == 0,
-        "B": (h + l) % 2 == 0,
-        "C": (h + k) % 2 == 0,
-        "I": (h + k + l) % 2 == 0,
-        "F": ((h + k) % 2 == 0) & ((k + l) % 2 == 0),
-        "R": (-h + k + l) % 3 == 0,
-    }
-    condition: Mask = conditions[centring]
-    return condition
+    allowed: Mask = are_reciprocal_vectors(hkl, centring)
+    return allowed
 
 
 def reciprocal_indices(plane: Plane, cell: Cell) -> Array:

@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 
 from dsfunet.cleanup.bragg import Fill
-from dsfunet.cleanup.bragg_positions import Centring, Radius, RadiusUnit
+from dsfunet.cleanup.bragg_positions import Radius, RadiusUnit
 from dsfunet.cleanup.masks import Marks, Negative
 from dsfunet.cleanup.settings import CleanUp
 from dsfunet.errors import InputError
+from dsfunet.physics.centring import Centring
 
 
 @dataclass(frozen=True)

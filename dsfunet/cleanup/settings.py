@@ -8,10 +8,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from dsfunet.cleanup.bragg import Fill
-from dsfunet.cleanup.bragg_positions import Centring, Radius, RadiusUnit
+from dsfunet.cleanup.bragg_positions import Radius, RadiusUnit
 from dsfunet.cleanup.masks import Marks, Negative
 from dsfunet.cleanup.record import Number
 from dsfunet.errors import InputError
+from dsfunet.physics.centring import Centring
 from dsfunet.physics.symmetry import laue_rotations
 
 _CHOICES = {

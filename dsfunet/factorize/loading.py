@@ -15,4 +15,7 @@ def load_factorizer(weights: str, device: str | None = None, batch_size: int = 8
     try:
         return Factorizer(generators, device, batch_size)
     except (RuntimeError, AssertionError) as error:  # what torch raises when a device is not available
-        raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device {device!r} cannot be used ({reason}); choose cpu, or a GPU that torch finds"
+        ) from error

@@ -17,8 +17,8 @@ from dsfunet.physics import Cell
 class FactorizeOptions:
     """Which planes to factorise, and how.
 
-    This docstring is the help text of the command line, and the fields are its options, as text. `parse_options` makes
-    a `FactorizeRequest` of them.
+    This docstring is the help text of the command line, and the fields are its options, as text. `parse_options`
+    makes a `FactorizeRequest` of them.
 
     Attributes:
         plane: plane of a volume, such as hk1, h0l, "h k 1.5", hhl or "[1 1 0] [0 0 1] + [0.5 0 0]".

@@ -1,7 +1,8 @@
 """Laue classes as integer matrices, and orbits and shells of lattice vectors under them.
 
-An operation R maps a lattice vector v = i a + j b + k c with integer components to R v. I_SRO of equation (3) is the
-same at Q and Q R, where Q is a row of indices hkl. The matrices come from gemmi's space-group tables.
+An operation R maps a lattice vector v = i a + j b + k c to R v. I_SRO of equation (3) is the same at Q and Q R, where Q
+is a row of indices hkl. The matrices come from gemmi's space-group tables. Components of lattice vectors are integers,
+or fractions in a centred lattice (`dsfunet.physics.centring`).
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,17 @@ from typing import Literal
 import gemmi
 import numpy as np
 
-from dsfunet._typing import Array, Integers
+from dsfunet._typing import Array, ComplexArray, Integers
 from dsfunet.errors import InputError
+from dsfunet.physics.centring import (
+    Centring,
+    Vector,
+    denominator_of,
+    format_vector,
+    lattice_numerators,
+    numerators_of,
+    vector_of,
+)
 from dsfunet.physics.lattice import Cell, parameters_of_metric
 
 # Name -> (symbol of the symmorphic space group in gemmi's tables, number of its unique axis).
@@ -43,43 +53,67 @@ AXES = ("a", "b", "c")
 UniqueAxis = Literal["a", "b", "c"]
 """The axis that a Laue class singles out."""
 
-Vector = tuple[int, int, int]
-"""Components i, j, k of a lattice vector i a + j b + k c."""
-
 MAX_SHELLS = 100
 """The largest number of shells of lattice vectors."""
 
 # Limit of |G - averaged G| relative to the lengths of both vectors: half a per cent of a length, half a degree.
 _METRIC_TOLERANCE = 0.01
-_SAME_LENGTH = 1e-6
+SAME_LENGTH = 1e-6
+"""Relative difference below which two vectors have one length."""
 
 
 @dataclass(frozen=True, eq=False)
 class Orbit:
     """Lattice vectors that are equivalent under a Laue class, and so share one Warren-Cowley parameter.
 
+    On a single layer the correlations of vectors that differ only along one axis add up
+    (`dsfunet.physics.layer_orbits`). Such an orbit holds the projections of lattice vectors onto the other two axes.
+
     Attributes:
-        vectors: integer components, both v and -v, shape (n, 3).
-        length_angstrom: |v| [Angstrom], with the metric of the cell averaged over the Laue class.
+        vectors: components in units of 1 / denominator, both v and -v, shape (n, 3).
+        length_angstrom: |v| [Angstrom], with the metric of the cell averaged over the Laue class; for projections, the
+            length perpendicular to the axis of summation.
+        denominator: common denominator of the components; 1 where they are integers.
+        summed_axis: 0, 1 or 2 for projections along a, b or c, whose component along it is 0 and stands for any; None
+            for lattice vectors.
+        coefficients: of exp(2 pi i (h i + k j + l k)) for each vector, shape (n,); None for 1.
+        is_sine: whether this is the second, antisymmetric parameter of its projections.
     """
 
     vectors: Integers
     length_angstrom: float
+    denominator: int = 1
+    summed_axis: int | None = None
+    coefficients: ComplexArray | None = None
+    is_sine: bool = False
 
     @property
-    def representative(self) -> tuple[int, int, int]:
+    def components(self) -> Array | Integers:
+        """Components of the vectors along a, b and c, shape (n, 3)."""
+        return self.vectors if self.denominator == 1 else self.vectors / self.denominator
+
+    @property
+    def equivalents(self) -> tuple[Vector, ...]:
+        """The vectors with exact components."""
+        return tuple(vector_of(each, self.denominator) for each in self.vectors.tolist())
+
+    @property
+    def representative(self) -> Vector:
         """The vector that names the orbit: fewest negative indices, then smallest indices, then earliest axes."""
-
-        def order(vector: list[int]) -> tuple[int, int, list[int]]:
-            return sum(x < 0 for x in vector), sum(map(abs, vector)), [-x for x in vector]
-
-        i, j, k = min(self.vectors.tolist(), key=order)
-        return i, j, k
+        return vector_of(min(self.vectors.tolist(), key=representative_order), self.denominator)
 
     @property
     def name(self) -> str:
-        """The representative as text, such as "1 0 0"."""
-        return " ".join(map(str, self.representative))
+        """The representative as text, such as "1 0 0", "1/2 1/2 0" or, for projections along c, "1/2 0 (all l)"."""
+        if self.summed_axis is None:
+            return format_vector(self.representative)
+        in_plane = [each for axis, each in enumerate(self.representative) if axis != self.summed_axis]
+        return f"{format_vector(in_plane)} (all {'hkl'[self.summed_axis]}{', sine' if self.is_sine else ''})"
+
+
+def representative_order(vector: Sequence[int]) -> tuple[int, int, list[int]]:
+    """Return the key by which vectors compete to name their orbit; the smallest wins."""
+    return sum(x < 0 for x in vector), sum(map(abs, vector)), [-x for x in vector]
 
 
 def laue_rotations(name: str, unique_axis: str | None = None) -> Integers:
@@ -135,26 +169,32 @@ def symmetric_metric(cell: Cell, name: str, unique_axis: str | None = None) -> A
 
 
 def orbits_of(
-    vectors: Sequence[tuple[int, int, int]], rotations: Integers, metric: Array, fixed_axis: int | None = None
+    vectors: Sequence[Vector],
+    rotations: Integers,
+    metric: Array,
+    fixed_axis: int | None = None,
+    centring: Centring = "P",
 ) -> list[Orbit]:
     """Return the orbits of chosen lattice vectors, in the order given.
 
     Args:
-        vectors: integer components, one vector of each orbit.
-        rotations: operations of the Laue class, shape (order, 3, 3).
+        vectors: integer or fractional components, one vector of each orbit.
+        rotations: operations of the Laue class, which maps the lattice onto itself, shape (order, 3, 3).
         metric: of the cell [Angstrom^2], shape (3, 3).
         fixed_axis: 0, 1 or 2 to keep only vectors without a component along this axis.
+        centring: lattice type.
 
     Raises:
-        InputError: a vector is zero, two vectors are equivalent, or no vector of an orbit is kept.
+        InputError: a vector is zero or does not belong to the lattice, two vectors are equivalent, or no vector of an
+            orbit is kept.
     """
+    denominator = denominator_of(centring)
     orbits: list[Orbit] = []
     for vector in vectors:
-        if not any(vector):
-            raise InputError("vector 0 0 0: its alpha is 1 by definition; choose other lattice vectors")
-        members = np.unique(rotations @ np.array(vector, dtype=np.int64), axis=0)
+        numerators = checked_numerators(vector, centring)
+        members = np.unique(rotations @ numerators, axis=0)
         kept = members if fixed_axis is None else members[members[:, fixed_axis] == 0]
-        name = " ".join(map(str, vector))
+        name = format_vector(vector)
         if not len(kept):
             raise InputError(
                 f"vector {name}: it and all its equivalents have a component along {AXES[fixed_axis or 0]}, out of the"
@@ -163,13 +203,35 @@ def orbits_of(
         for orbit in orbits:
             if (orbit.vectors == kept[0]).all(axis=1).any():
                 raise InputError(f"vector {name}: it is equivalent to {orbit.name}; name each orbit once")
-        length = float(np.sqrt(np.einsum("i,ij,j", kept[0], metric, kept[0])))
-        orbits.append(Orbit(kept, length))
+        length = float(np.sqrt(np.einsum("i,ij,j", kept[0], metric, kept[0]))) / denominator
+        orbits.append(Orbit(kept, length, denominator))
     return orbits
 
 
+def checked_numerators(vector: Vector, centring: Centring) -> Integers:
+    """Return the components of a lattice vector in units of the common denominator of its lattice, shape (3,).
+
+    Raises:
+        InputError: the vector is zero or does not belong to the lattice.
+    """
+    name = format_vector(vector)
+    if not any(vector):
+        raise InputError(f"vector {name}: its alpha is 1 by definition; choose other lattice vectors")
+    numerators = numerators_of(vector, centring)
+    if numerators is None:
+        found = "primitive lattice" if centring == "P" else f"lattice with centring {centring}"
+        raise InputError(
+            f"vector {name}: it does not connect two points of a {found}; choose lattice vectors, or another centring"
+        )
+    return numerators
+
+
 def nearest_shells(
-    number: int, rotations: Integers, metric: Array, fixed_axis: int | None = None
+    number: int,
+    rotations: Integers,
+    metric: Array,
+    fixed_axis: int | None = None,
+    centring: Centring = "P",
 ) -> list[Orbit]:
     """Return the orbits of the nearest shells, ordered by length.
 
@@ -178,39 +240,41 @@ def nearest_shells(
 
     Args:
         number: of shells, 1 to 100.
-        rotations: operations of the Laue class, shape (order, 3, 3).
+        rotations: operations of the Laue class, which maps the lattice onto itself, shape (order, 3, 3).
         metric: of the cell [Angstrom^2], shape (3, 3).
         fixed_axis: 0, 1 or 2 to use only vectors without a component along this axis.
+        centring: lattice type.
 
     Raises:
         InputError: the number is not between 1 and 100.
     """
     if not 1 <= number <= MAX_SHELLS:
         raise InputError(f"--shells is {number}; expected 1 to {MAX_SHELLS}")
+    denominator = denominator_of(centring)
+    # In units of 1 / denominator of an edge.
+    metric = metric / denominator**2
     inverse = np.linalg.inv(metric)
     reach = float(np.sqrt(np.diag(metric).min()))
     while True:
         # |i| <= |v| |a*|, so these ranges contain every vector up to `reach`.
-        most = np.floor(reach * np.sqrt(np.diag(inverse)) * (1 + _SAME_LENGTH)).astype(int)
+        most = np.floor(reach * np.sqrt(np.diag(inverse)) * (1 + SAME_LENGTH)).astype(int)
         if fixed_axis is not None:
             most[fixed_axis] = 0
-        vectors = np.stack(
-            np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1
-        ).reshape(-1, 3)
+        vectors = lattice_numerators(most.tolist(), centring)
         lengths = np.sqrt(np.einsum("vi,ij,vj->v", vectors, metric, vectors))
         order = np.argsort(lengths, kind="stable")
-        order = order[(lengths[order] > 0) & (lengths[order] <= reach * (1 + _SAME_LENGTH))]
-        steps = np.diff(lengths[order], prepend=0.0) > _SAME_LENGTH * reach
+        order = order[(lengths[order] > 0) & (lengths[order] <= reach * (1 + SAME_LENGTH))]
+        steps = np.diff(lengths[order], prepend=0.0) > SAME_LENGTH * reach
         shell = np.cumsum(steps)
         if shell.size and shell[-1] >= number:
             break
         reach *= 1.3
     seen: set[tuple[int, ...]] = set()
     orbits: list[Orbit] = []
-    for vector in vectors[order[shell <= number]]:
-        if tuple(vector.tolist()) not in seen:
-            i, j, k = vector.tolist()
-            orbits += orbits_of([(i, j, k)], rotations, metric, fixed_axis)
+    for vector in vectors[order[shell <= number]].tolist():
+        if tuple(vector) not in seen:
+            chosen = [vector_of(vector, denominator)]
+            orbits += orbits_of(chosen, rotations, metric * denominator**2, fixed_axis, centring)
             seen.update(map(tuple, orbits[-1].vectors.tolist()))
     return sorted(orbits, key=lambda o: (round(o.length_angstrom, 6), [-x for x in o.representative]))
 

@@ -244,7 +244,9 @@ def summarise(
     if len(on_found) == len(good):
         flagged_good["found"] = _flagged_good(on_found, good, classes, limits)
     flagged_bad = {
-        regime: _flagged_bad([judge_numbers(each.numbers[regime], regime, limits) for each in bad], violations)
+        regime: _flagged_bad(
+            [judge_numbers(each.numbers[regime], regime, limits) for each in bad], violations
+        )
         for regime in REGIMES
     }
     lattices = sum(regime == "lattice" for regime, _ in on_found) / max(len(on_found), 1)

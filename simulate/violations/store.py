@@ -111,9 +111,7 @@ def _write(
         write_arrays(group, start, arrays)
         manifests.append({"samples": len(samples), "sha256": digest_arrays(arrays)})
         write_json(manifest_file(path, shard), manifests[-1])
-    zarr.open_group(path, mode="r+").attrs.update(
-        {"digest": digest_shards(manifests), "complete": True}
-    )
+    zarr.open_group(path, mode="r+").attrs.update({"digest": digest_shards(manifests), "complete": True})
 
 
 def _draw_planes(

@@ -83,4 +83,4 @@ def test_the_screen_is_drawn_as_the_commands_speak(
             str(tmp_path / word) if word.endswith(".png") or word == "hk1.nxs" else word for word in words
         ]
         assert main(words) == (2 if "factorize" in command else 0)
-    assert "kept as [l, k, h]" in capsys.readouterr().out
+    assert "stored as [l, k, h]" in capsys.readouterr().out

@@ -128,13 +128,18 @@ class Refinement:
 
 
 def orbit_series(orbit: Orbit, grid: PlaneGrid) -> Array:
-    """Return the sum over an orbit of cos 2 pi (h i + k j + l k), the cosines of equation (3); shape of the grid."""
-    name, vectors = grid.name, orbit.vectors
+    """Return the sum over an orbit of cos 2 pi (h i + k j + l k), the cosines of equation (3); shape of the grid.
+
+    For the orbits of a layer, the harmonics are multiplied by their coefficients.
+    """
+    name, vectors = grid.name, orbit.components
     rows, columns = (
         np.exp(2j * np.pi * np.outer(coordinates, vectors @ direction))
         for coordinates, direction in zip((grid.rows, grid.columns), name.vectors, strict=True)
     )
     origin = np.exp(2j * np.pi * (vectors @ name.origin))
+    if orbit.coefficients is not None:
+        origin = origin * orbit.coefficients
     series: Array = ((rows * origin) @ columns.T).real
     return series
 
@@ -252,8 +257,8 @@ def _parts(
         rows = slice(end - len(term.values), end)
         weighted = jacobian[rows] * term.weights[:, None]
         normal = weighted.T @ jacobian[rows]
-        hkl = plane.grid.hkl()[plane.used]
-        misfit = misfit_of(residuals[rows], term.weights, plane.zones.zone[plane.used], hkl, plane.grid)
+        place = (plane.zones.zone[plane.used], plane.grid.hkl()[plane.used], plane.grid, plane.zones.repeat)
+        misfit = misfit_of(residuals[rows], term.weights, *place)
         degrees = round(misfit.bins - float(np.trace(inverse @ normal)), 6)
         parts.append(_Part(plane, term, weighted, normal, residuals[rows], misfit, degrees))
     return parts

@@ -20,7 +20,7 @@ from dsfunet.analysis.refinement.settings import RefinementSettings
 from dsfunet.analysis.refinement.zones import FoldedMap
 from dsfunet.files import replacing, write_json
 from dsfunet.physics import Cell
-from dsfunet.physics.symmetry import Vector
+from dsfunet.physics.centring import Vector
 from dsfunet.plotting.result import save_png
 
 
@@ -29,12 +29,16 @@ class Alpha:
     """One refined Warren-Cowley parameter: the correlation of all lattice vectors of one orbit.
 
     Attributes:
-        vector: (i, j, k), one lattice vector of the orbit.
+        vector: (i, j, k), one lattice vector of the orbit; integers, and `fractions.Fraction` in a centred lattice. For
+            the correlation of a layer the component along `summed_axis` is 0 and stands for any.
         value: alpha, dimensionless.
         standard_uncertainty: NaN if alpha is at a bound.
         equivalents: all lattice vectors of the orbit, `vector` among them.
         length_angstrom: length of the vectors [Angstrom].
         at_bound: -1 at the lower bound, 1 at the upper bound, 0 between or without bounds.
+        summed_axis: for the correlation of a layer 0, 1 or 2, the axis a, b or c along which it is a sum; None for the
+            correlation of lattice vectors.
+        is_sine: whether this is the second, antisymmetric part of the correlation of a layer.
     """
 
     vector: Vector
@@ -43,6 +47,8 @@ class Alpha:
     equivalents: tuple[Vector, ...]
     length_angstrom: float
     at_bound: int
+    summed_axis: int | None = None
+    is_sine: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +95,11 @@ class AlphaRefinement:
                 orbit.representative,
                 value,
                 uncertainty,
-                tuple((i, j, k) for i, j, k in orbit.vectors.tolist()),
+                orbit.equivalents,
                 orbit.length_angstrom,
                 bound,
+                orbit.summed_axis,
+                orbit.is_sine,
             )
             for orbit, value, uncertainty, bound in zip(
                 self.fit.orbits,
@@ -167,7 +175,11 @@ class AlphaRefinement:
 
     def _settings_record(self) -> dict[str, object]:
         settings, bounds = self.settings, self.settings.alpha_bounds()
+        centred = {} if settings.centring == "P" else {"centring": settings.centring}
+        layer = {"layer": True} if settings.layer else {}
         return {
+            **centred,
+            **layer,
             "laue_class": settings.laue,
             "unique_axis": settings.unique_axis,
             "out_of_plane": settings.out_of_plane,

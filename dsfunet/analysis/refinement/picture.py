@@ -13,6 +13,7 @@ from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.refinement.zones import FoldedMap
 from dsfunet.planes.measured import PlaneGrid
+from dsfunet.planes.names import SpannedPlaneName
 from dsfunet.plotting.result import Frame, colour_ticks, intensity_scale, residual_scale
 
 _PANEL_WIDTH_INCH = 3.6
@@ -34,7 +35,8 @@ def draw_refinement(
     rows: list[list[tuple[str, Array, PlaneGrid, Any, str]]] = []
     for each, fitted, plane in zip(folded, refinement.planes, planes, strict=True):
         grid = plane.grid
-        zone = PlaneGrid(grid.cell, grid.name, each.centres, each.centres)
+        name = grid.name if each.repeat.is_cell else _zone_name(each, grid)
+        zone = PlaneGrid(grid.cell, name, each.centres, each.centres)
         scale = intensity_scale(each.observed)
         misfit = each.observed - each.calculated
         residual = np.where(plane.used, plane.values, np.nan) - fitted.calculated
@@ -70,6 +72,13 @@ def draw_refinement(
         f"Short-range order in {names}: {len(refinement.orbits)} parameters, R = {factors}", fontsize=13
     )
     return figure
+
+
+def _zone_name(folded: FoldedMap, grid: PlaneGrid) -> SpannedPlaneName:
+    """Return the plane of a zone, along its repeat vectors."""
+    first, second = ((float(h), float(k), float(l)) for h, k, l in folded.repeat.vectors.tolist())  # noqa: E741
+    h, k, l = grid.name.layer.origin.tolist()  # noqa: E741
+    return SpannedPlaneName(first, second, (h, k, l))
 
 
 def _aspect(zone: PlaneGrid) -> float:

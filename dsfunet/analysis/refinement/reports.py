@@ -14,6 +14,7 @@ from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import FittedPlane, Refinement
 from dsfunet.analysis.refinement.zones import FoldedMap
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import Vector
 from dsfunet.physics.symmetry import Orbit
 
 AT_BOUND = {-1: "at lower bound", 0: "", 1: "at upper bound"}
@@ -35,11 +36,12 @@ _CSV_COLUMNS = (
 
 def as_table(refinement: Refinement) -> str:
     """Return the alphas with their uncertainties as text, one line for each orbit."""
-    lines = [f"{'vector':>9}  {'equivalents':>11}  {'length/Å':>8}  alpha"]
-    for orbit, alpha, sigma, bound in _rows(refinement):
-        vector = " ".join(f"{index:2d}" for index in orbit.representative)
+    names = [_table_name(orbit) for orbit in refinement.orbits]
+    width = max(9, *map(len, names))
+    lines = [f"{'vector':>{width}}  {'equivalents':>11}  {'length/Å':>8}  alpha"]
+    for name, (orbit, alpha, sigma, bound) in zip(names, _rows(refinement), strict=True):
         value = with_uncertainty(alpha, sigma) + (f"  {AT_BOUND[bound]}" if bound else "")
-        lines.append(f"{vector:>9}  {len(orbit.vectors):>11}  {orbit.length_angstrom:8.3f}  {value:>9}")
+        lines.append(f"{name:>{width}}  {len(orbit.vectors):>11}  {orbit.length_angstrom:8.3f}  {value:>9}")
     return "\n".join(lines)
 
 
@@ -95,6 +97,7 @@ def as_record(
             "scale": {"value": plane.scale, "standard_uncertainty": sigma},
             "quality": _quality(plane),
             "folded": {
+                **({} if each.repeat.is_cell else {"repeat": each.repeat.vectors.tolist()}),
                 "centres": each.centres.tolist(),
                 "observed": each.observed.tolist(),
                 "calculated": each.calculated.tolist(),
@@ -113,8 +116,9 @@ def as_record(
         "parameters": [*_scale_names(sources), *(orbit.name for orbit in refinement.orbits)],
         "alphas": [
             {
-                "vector": orbit.representative,
-                "equivalents": orbit.vectors.tolist(),
+                "vector": _entries(orbit, orbit.representative),
+                **({"part": "sine"} if orbit.is_sine else {}),
+                "equivalents": [_entries(orbit, each) for each in orbit.equivalents],
                 "length_angstrom": orbit.length_angstrom,
                 "value": alpha,
                 "standard_uncertainty": sigma,
@@ -141,7 +145,7 @@ def as_csv(refinement: Refinement) -> str:
     for orbit, alpha, sigma, bound in _rows(refinement):
         writer.writerow(
             [
-                *orbit.representative,
+                *_entries(orbit, orbit.representative),
                 len(orbit.vectors),
                 f"{orbit.length_angstrom:.6g}",
                 f"{alpha:.8g}",
@@ -174,7 +178,7 @@ def as_cif(refinement: Refinement, cell: Cell, settings: Record, sources: Sequen
     for orbit, alpha, sigma, bound in _rows(refinement):
         loop.add_row(
             [
-                *map(str, orbit.representative),
+                *map(str, _entries(orbit, orbit.representative)),
                 str(len(orbit.vectors)),
                 f"{orbit.length_angstrom:.5g}",
                 with_uncertainty(alpha, sigma),
@@ -212,6 +216,22 @@ def _rows(refinement: Refinement) -> Iterator[tuple[Orbit, float, float, int]]:
         refinement.at_bound.tolist(),
         strict=True,
     )
+
+
+def _table_name(orbit: Orbit) -> str:
+    """Return the name of an orbit for the table, with its components aligned where they are those of a vector."""
+    if orbit.summed_axis is not None:
+        return orbit.name
+    width = 2 if orbit.denominator == 1 else 4
+    return " ".join(f"{index!s:>{width}}" for index in orbit.representative)
+
+
+def _entries(orbit: Orbit, vector: Vector) -> list[int | str]:
+    """Return the components for a file: integers, fractions as text, and "all" along the axis of summation."""
+    written: list[int | str] = [each if isinstance(each, int) else str(each) for each in vector]
+    if orbit.summed_axis is not None:
+        written[orbit.summed_axis] = "all"
+    return written
 
 
 def _scale_names(sources: Sequence[Record]) -> list[str]:

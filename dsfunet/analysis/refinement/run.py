@@ -5,16 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from dsfunet.analysis.refinement.crystal import (
+    cell_to_use,
+    check_one_crystal,
+    choose_orbits,
+    notes_on_layers,
+)
 from dsfunet.analysis.refinement.data import PlaneData, prepare_data
 from dsfunet.analysis.refinement.fit import Refinement, refine
 from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
-from dsfunet.analysis.refinement.settings import (
-    RefinementSettings,
-    cell_to_use,
-    check_one_crystal,
-    fixed_axis,
-)
+from dsfunet.analysis.refinement.settings import RefinementSettings
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
 from dsfunet.errors import InputError
 from dsfunet.physics.symmetry import laue_rotations
@@ -91,8 +92,8 @@ def refine_alphas(
     cell, notes = cell_to_use(settings.cell, grids[0], names[0])
     grids = [replace(grid, cell=cell) for grid in grids]
     rotations = laue_rotations(settings.laue, settings.unique_axis)
-    orbits = settings.orbits(cell, fixed_axis(grids, settings))
-    zones = [zones_of(grid, rotations) for grid in grids]
+    orbits = choose_orbits(names, grids, settings)
+    zones = [zones_of(grid, rotations, settings.centring) for grid in grids]
 
     def prepare(b_angstrom2: float) -> list[PlaneData]:
         planes = zip(results, grids, zones, names, strict=True)
@@ -112,9 +113,10 @@ def refine_alphas(
     planes = prepare(b_angstrom2 or 0.0)
     fit = refine_planes(planes)
     folded = tuple(
-        fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations)
+        fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations, settings.centring)
         for plane, fitted in zip(planes, fit.planes, strict=True)
     )
+    notes += notes_on_layers(grids, settings)
     notes += [note for plane in planes for note in plane.notes]
     notes += [] if settings.model is None else settings.model.notes
     notes += _notes_on_uncertainties(fit, settings)

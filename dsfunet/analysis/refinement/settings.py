@@ -1,33 +1,28 @@
-"""The settings of a refinement, and what they mean on given planes: bounds of alphas, orbits and a cell."""
+"""The settings of a refinement, and what follows from them: bounds of alphas, and orbits."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dsfunet.analysis.models.model_names import ModelPair, read_model
 from dsfunet.analysis.refinement.data import ErrorsFrom, FitTo
+from dsfunet.analysis.refinement.vectors import check_vector, parse_vectors
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import Centring, Component, Vector, check_closure
+from dsfunet.physics.layer_orbits import LayerHarmonics
 from dsfunet.physics.symmetry import (
     Orbit,
     UniqueAxis,
-    Vector,
     laue_rotations,
     nearest_shells,
     orbits_of,
     symmetric_metric,
 )
-from dsfunet.planes.measured import PlaneGrid
+from dsfunet.planes.names import PlaneName
 
 _DEFAULT_SHELLS = 5
-_LARGEST_INDEX = 50
-# A given cell that differs more than this from the file's belongs to another crystal or to other axes.
-_SAME_EDGE, _SAME_ANGLE_DEGREES = 0.05, 2.0
-# Planes of one reconstruction share one cell, up to digits lost on the way.
-_ONE_CRYSTAL_EDGE, _ONE_CRYSTAL_ANGLE_DEGREES = 0.005, 0.5
-_SAME_OFFSET = 1e-3
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,8 @@ class RefinementSettings:
         laue: Laue class, one of `dsfunet.physics.symmetry.LAUE_CLASSES`, such as "6/m".
         cell: unit cell to refine on; None takes the cell of the first result.
         shells: number of nearest shells to refine, 1 to 100; None for 5, unless vectors are given.
-        vectors: lattice vectors (i, j, k) to refine instead, one of each orbit, indices from -50 to 50.
+        vectors: lattice vectors (i, j, k) to refine instead, one of each orbit, indices from -50 to 50; integers or, in
+            a centred lattice, `fractions.Fraction`. With `layer` also their two components in the layer.
         unique_axis: "a", "b" or "c"; None for b in 2/m and c in tetragonal, trigonal and hexagonal classes.
         out_of_plane: whether to refine vectors with a component along the third axis of a single plane as well. If
             not, such correlations are assumed to be zero. Planes of different orientations always include them.
@@ -54,6 +50,9 @@ class RefinementSettings:
         concentration: m_A, the fraction of one species, strictly between 0 and 1; only with `bounds`.
         model: the two species, where they are known. Their I_FF then replaces the form factor of the result.
         b_iso_angstrom2: isotropic B of the model's I_FF [Angstrom^2], 0 or more; None refines it with the alphas.
+        centring: lattice type of the sites, in the conventional cell; R is the obverse setting on hexagonal axes.
+        layer: whether to refine the correlations of the layer, each the sum over all lattice vectors with the same
+            two components in a single plane (`dsfunet.physics.layer_orbits`).
 
     Raises:
         InputError: a setting is out of its range, or two settings contradict each other.
@@ -67,7 +66,7 @@ class RefinementSettings:
     laue: str
     cell: Cell | None = None
     shells: int | None = None
-    vectors: tuple[Vector, ...] | None = None
+    vectors: tuple[tuple[Component, ...], ...] | None = None
     unique_axis: UniqueAxis | None = None
     out_of_plane: bool = False
     exclude_below: float = 0.05
@@ -78,13 +77,23 @@ class RefinementSettings:
     concentration: float | None = None
     model: ModelPair | None = None
     b_iso_angstrom2: float | None = None
+    centring: Centring = "P"
+    layer: bool = False
 
     def __post_init__(self) -> None:
-        laue_rotations(self.laue, self.unique_axis)
+        check_closure(laue_rotations(self.laue, self.unique_axis), self.centring, self.laue)
         if self.vectors is not None:
             if self.shells is not None:
                 raise InputError("--shells and --vectors: found both; use one of them")
-            object.__setattr__(self, "vectors", tuple(map(_checked_vector, self.vectors)))
+            vectors = tuple(check_vector(each, self.centring, self.layer) for each in self.vectors)
+            object.__setattr__(self, "vectors", vectors)
+        if self.layer and self.out_of_plane:
+            raise InputError("--layer true and --out-of-plane true: found both; use one of them")
+        if self.layer and self.bounds:
+            raise InputError(
+                "--layer true and --bounds true: found both; correlations of a layer are sums without bounds, so use"
+                " one of them"
+            )
         if not 0 <= self.exclude_below < 1:
             raise InputError(
                 f"--exclude-below is {self.exclude_below:g}; expected a fraction, 0 or more and below 1"
@@ -151,6 +160,8 @@ class RefinementSettings:
         concentration: float | None = None,
         model: str | None = None,
         b_iso_angstrom2: float | None = None,
+        centring: Centring = "P",
+        layer: bool = False,
     ) -> "RefinementSettings":
         """Parse the options of `dsfunet refine`; their texts become a cell, vectors and a model.
 
@@ -161,7 +172,8 @@ class RefinementSettings:
                 given
             cell: "a b c alpha beta gamma" [Angstrom, degrees]; by default the cell of the first file
             shells: number of nearest shells to refine; 5 by default, unless vectors are given
-            vectors: lattice vectors to refine instead, one of each orbit, such as "1 0 0, 1 1 0"
+            vectors: lattice vectors to refine instead, one of each orbit, such as "1 0 0, 1 1 0"; with centring also
+                fractions, such as "1/2 1/2 0"; with layer two components, such as "1/2 0"
             unique_axis: by default b for 2/m and c for tetragonal, trigonal and hexagonal classes
             out_of_plane: also refine vectors with a component along the third axis of the plane; otherwise such
                 correlations are assumed to be zero; always on for planes of different orientations
@@ -178,6 +190,9 @@ class RefinementSettings:
             model: the two species, where they are known, written as for `dsfunet compare`; their I_FF then replaces
                 the form factor of the networks
             b_iso_angstrom2: isotropic B of the model's I_FF [Angstrom^2]; refined with the alphas by default
+            centring: lattice type of the sites in the conventional cell (R: obverse, on hexagonal axes)
+            layer: refine the correlations of a single layer, each the sum over all lattice vectors with the same two
+                components in the plane
 
         Raises:
             InputError: a text cannot be parsed, a file of the model cannot be used, or the settings are invalid.
@@ -187,7 +202,7 @@ class RefinementSettings:
             laue=laue,
             cell=parsed_cell,
             shells=shells,
-            vectors=None if vectors is None else parse_vectors(vectors),
+            vectors=None if vectors is None else parse_vectors(vectors, layer),
             unique_axis=unique_axis,
             out_of_plane=out_of_plane,
             exclude_below=exclude_below,
@@ -198,6 +213,8 @@ class RefinementSettings:
             concentration=concentration,
             model=None if model is None else read_model(model, parsed_cell or measured_cell),
             b_iso_angstrom2=b_iso_angstrom2,
+            centring=centring,
+            layer=layer,
         )
 
     def alpha_bounds(self) -> tuple[float, float] | None:
@@ -220,91 +237,24 @@ class RefinementSettings:
         rotations = laue_rotations(self.laue, self.unique_axis)
         metric = symmetric_metric(cell, self.laue, self.unique_axis)
         if self.vectors is None:
-            shells = _DEFAULT_SHELLS if self.shells is None else self.shells
-            return nearest_shells(shells, rotations, metric, without_axis)
-        return orbits_of(self.vectors, rotations, metric, without_axis)
+            return nearest_shells(self._shells, rotations, metric, without_axis, self.centring)
+        vectors: list[Vector] = [(i, j, k) for i, j, k in self.vectors]
+        return orbits_of(vectors, rotations, metric, without_axis, self.centring)
 
+    def layer_orbits(self, cell: Cell, layer: PlaneName) -> list[Orbit]:
+        """Return the orbits of in-plane harmonics to refine on one layer.
 
-def parse_vectors(text: str) -> tuple[Vector, ...]:
-    """Parse lattice vectors such as "1 0 0, 1 1 0".
+        Raises:
+            InputError: the cell does not obey the Laue class, or the vectors or shells are not usable
+                (`dsfunet.physics.layer_orbits`).
+        """
+        rotations = laue_rotations(self.laue, self.unique_axis)
+        metric = symmetric_metric(cell, self.laue, self.unique_axis)
+        harmonics = LayerHarmonics(rotations, metric, layer.fixed_axis, layer.offset, self.centring)
+        if self.vectors is None:
+            return harmonics.nearest_shells(self._shells)
+        return harmonics.orbits_of(self.vectors)
 
-    Raises:
-        InputError: a vector is not three integers.
-    """
-    vectors = []
-    for each in text.split(","):
-        try:
-            i, j, k = map(int, each.split())
-        except ValueError:
-            raise InputError(
-                f"--vectors: found {each.strip()!r}; expected three integers a vector, with commas between vectors"
-            ) from None
-        vectors.append((i, j, k))
-    return tuple(vectors)
-
-
-def fixed_axis(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> int | None:
-    """Return the axis along which vectors are assumed to be uncorrelated; None where there is no such axis.
-
-    Planes of different orientations have no common third axis, and each contains vectors out of the others.
-    """
-    axes = {grid.name.layer.fixed_axis for grid in grids}
-    return None if settings.out_of_plane or len(axes) > 1 else axes.pop()
-
-
-def check_one_crystal(names: Sequence[str], grids: Sequence[PlaneGrid]) -> None:
-    """Check that planes can be refined together; `names` name them in error messages.
-
-    Raises:
-        InputError: two planes have different cells or are the same plane.
-    """
-    for number, (name, grid) in enumerate(zip(names, grids, strict=True)):
-        if _differ(grid.cell, grids[0].cell, _ONE_CRYSTAL_EDGE, _ONE_CRYSTAL_ANGLE_DEGREES):
-            raise InputError(
-                f"{names[0]} and {name}: found cells {_text(grids[0].cell)} and {_text(grid.cell)}; expected planes of"
-                f" one crystal, with cells within {100 * _ONE_CRYSTAL_EDGE:g} % and"
-                f" {_ONE_CRYSTAL_ANGLE_DEGREES:g} degrees"
-            )
-        for other, earlier in zip(names[:number], grids[:number], strict=True):
-            one, two = earlier.name.layer, grid.name.layer
-            if one.axes == two.axes and abs(one.offset - two.offset) < _SAME_OFFSET:
-                raise InputError(
-                    f"{other} and {name}: found plane {grid.name} twice; expected different planes of one crystal"
-                )
-
-
-def cell_to_use(given: Cell | None, grid: PlaneGrid, name: str) -> tuple[Cell, list[str]]:
-    """Return the cell to refine on, the given one or that of the grid, and notes on a difference between them.
-
-    Raises:
-        InputError: the given cell is not that of the result called `name`.
-    """
-    if given is None:
-        return grid.cell, []
-    if _differ(given, grid.cell, _SAME_EDGE, _SAME_ANGLE_DEGREES):
-        raise InputError(
-            f"--cell {_text(given)}: {name} has the cell {_text(grid.cell)}; expected agreement within"
-            f" {100 * _SAME_EDGE:g} % and {_SAME_ANGLE_DEGREES:g} degrees"
-        )
-    same = np.allclose(given.parameters, grid.cell.parameters, rtol=1e-5, atol=1e-5)
-    return given, [] if same else [f"the given cell replaces that of the file, {_text(grid.cell)}"]
-
-
-def _checked_vector(vector: Sequence[int]) -> Vector:
-    text = " ".join(map(str, vector))
-    if len(vector) != 3 or any(int(index) != index for index in vector):
-        raise InputError(f"vector {text}: expected three integers")
-    if max(map(abs, vector)) > _LARGEST_INDEX:
-        raise InputError(f"vector {text}: expected indices from -{_LARGEST_INDEX} to {_LARGEST_INDEX}")
-    i, j, k = map(int, vector)
-    return i, j, k
-
-
-def _differ(one: Cell, other: Cell, edge: float, angle_degrees: float) -> bool:
-    first, second = np.array(one.parameters), np.array(other.parameters)
-    edges, angles = np.abs(first[:3] / second[:3] - 1), np.abs(first[3:] - second[3:])
-    return bool(edges.max() > edge or angles.max() > angle_degrees)
-
-
-def _text(cell: Cell) -> str:
-    return " ".join(f"{value:g}" for value in cell.parameters)
+    @property
+    def _shells(self) -> int:
+        return _DEFAULT_SHELLS if self.shells is None else self.shells

@@ -1,4 +1,7 @@
-"""Brillouin zones of a plane: which pixels are independent observations of I_SRO, and all zones folded into one."""
+"""Brillouin zones of a plane: which pixels are independent observations of I_SRO, and all zones folded into one.
+
+A zone is one repeat of I_SRO in the plane: a reciprocal cell of a primitive lattice, more of a centred one.
+"""
 
 from dataclasses import dataclass
 
@@ -8,6 +11,8 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from dsfunet._typing import Array, Integers
+from dsfunet.physics.centring import Centring
+from dsfunet.physics.layer_repeat import LayerRepeat, find_layer_repeat, layer_operations
 from dsfunet.physics.symmetry import plane_operations
 from dsfunet.planes.measured import PlaneGrid
 
@@ -16,9 +21,11 @@ _FEWEST_BINS, _MOST_BINS = 5, 63
 
 @dataclass(frozen=True, eq=False)
 class Zones:
-    """The zones of a plane, each centred on a point of integer indices.
+    """The zones of a plane, each centred on a point of the reciprocal lattice's repeat in the plane.
 
     Attributes:
+        centring: lattice type.
+        repeat: the repeat cell of I_SRO in the plane.
         zone: number of the zone of each pixel, shape (n, m), from 0.
         group: number of the group of symmetry-equivalent zones of each pixel, shape (n, m), from 0.
         windows: one overlapping window for each group, shape (groups, n m), sparse. Windows are two zones wide in each
@@ -26,6 +33,8 @@ class Zones:
             pixel.
     """
 
+    centring: Centring
+    repeat: LayerRepeat
     zone: Integers
     group: Integers
     windows: csr_array
@@ -36,18 +45,21 @@ class FoldedMap:
     """Pixels averaged into one Brillouin zone.
 
     Attributes:
-        centres: of the bins along either axis, i / bins with i from -(bins - 1)/2 to (bins - 1)/2 [r.l.u.].
-        observed: mean of the data in each bin, shape (bins, bins), first index along the plane's first axis; NaN in
+        repeat: the repeat cell that the zone covers.
+        centres: of the bins along either repeat vector, i / bins with i from -(bins - 1)/2 to (bins - 1)/2, as
+            fractions of that vector ([r.l.u.] for a primitive lattice).
+        observed: mean of the data in each bin, shape (bins, bins), first index along the first repeat vector; NaN in
             bins without a pixel.
         calculated: mean of the fitted series, likewise.
     """
 
+    repeat: LayerRepeat
     centres: Array
     observed: Array
     calculated: Array
 
 
-def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
+def zones_of(grid: PlaneGrid, rotations: Integers, centring: Centring = "P") -> Zones:
     """Return the zones of a plane along two axes of the cell, grouped by the symmetry of the Laue class.
 
     Reconstructions are often averaged over the Laue class, and a network's error follows its input, so equivalent
@@ -56,24 +68,26 @@ def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
 
     Args:
         grid: the pixels of the plane.
-        rotations: operations of the Laue class, shape (order, 3, 3).
+        rotations: operations of the Laue class, which maps the lattice onto itself, shape (order, 3, 3).
+        centring: lattice type.
 
     Raises:
         InputError: the plane does not lie along two axes of the cell.
     """
     layer = grid.name.layer
     axes = list(layer.axes)
-    place = grid.hkl()[..., axes].reshape(-1, 2)
+    repeat = find_layer_repeat(centring, layer.fixed_axis, grid.cell.reciprocal)
+    place = repeat.coordinates(grid.hkl()).reshape(-1, 2)
     below = np.floor(place)
     corners = [below + shift for shift in ((0, 0), (0, 1), (1, 0), (1, 1))]
     heights = np.concatenate([np.cos(np.pi / 2 * (place - corner)).prod(axis=1) for corner in corners])
     points, window = np.unique(np.concatenate(corners).astype(np.int64), axis=0, return_inverse=True)
     number = {tuple(point): i for i, point in enumerate(points.tolist())}
     centres = np.full((len(points), 3), layer.offset)
-    centres[:, axes] = points
+    centres[:, axes] = repeat.indices(points)
     links = [(i, i) for i in range(len(points))]
     for operation in plane_operations(rotations, layer.fixed_axis, layer.offset, periodic=False):
-        images = np.floor((centres @ operation)[:, axes] + 0.5 + 1e-9).astype(np.int64)
+        images = np.floor(repeat.coordinates(centres @ operation) + 0.5 + 1e-9).astype(np.int64)
         links += [
             (i, number[tuple(image)]) for i, image in enumerate(images.tolist()) if tuple(image) in number
         ]
@@ -89,25 +103,29 @@ def zones_of(grid: PlaneGrid, rotations: Integers) -> Zones:
     windows.data /= total[windows.indices]
     nearest = np.floor(place + 0.5).astype(np.int64).tolist()
     zone = np.array([number[tuple(point)] for point in nearest]).reshape(grid.shape)
-    return Zones(zone, group[zone], windows)
+    return Zones(centring, repeat, zone, group[zone], windows)
 
 
-def fold_bins(grid: PlaneGrid) -> int:
+def fold_bins(grid: PlaneGrid, repeat: LayerRepeat) -> int:
     """Return the number of bins along a side of the folded zone: odd, about one per pixel of the coarser axis."""
-    pixels = min(1 / abs(step) for step in grid.steps)
-    return int(np.clip(2 * (pixels // 2) + 1, _FEWEST_BINS, _MOST_BINS))
+    return int(np.clip(2 * (repeat.steps(grid.steps) // 2) + 1, _FEWEST_BINS, _MOST_BINS))
 
 
-def fold_numbers(hkl: Array, axes: tuple[int, int], bins: int) -> Integers:
+def fold_numbers(hkl: Array, repeat: LayerRepeat, bins: int) -> Integers:
     """Return the bin of each point, row * bins + column, shape (n,), for indices hkl of shape (n, 3)."""
     # Centred on multiples of 1 / bins, so that h and -h fall into opposite bins.
-    index = (np.rint(hkl[:, list(axes)] * bins).astype(np.int64) + (bins - 1) // 2) % bins
+    index = (np.rint(repeat.coordinates(hkl) * bins).astype(np.int64) + (bins - 1) // 2) % bins
     numbers: Integers = index[:, 0] * bins + index[:, 1]
     return numbers
 
 
 def fold(
-    observed: Array, calculated: Array, weights: Array, grid: PlaneGrid, rotations: Integers
+    observed: Array,
+    calculated: Array,
+    weights: Array,
+    grid: PlaneGrid,
+    rotations: Integers,
+    centring: Centring = "P",
 ) -> FoldedMap:
     """Fold a plane into one Brillouin zone: weighted means, with each pixel at all its equivalent places in the layer.
 
@@ -116,22 +134,25 @@ def fold(
         calculated: fitted series, shape (n, m).
         weights: shape (n, m); pixels of weight 0 do not count.
         grid: the pixels of the plane.
-        rotations: operations of the Laue class, shape (order, 3, 3).
+        rotations: operations of the Laue class, which maps the lattice onto itself, shape (order, 3, 3).
+        centring: lattice type.
     """
     used = weights > 0
     hkl, weight = grid.hkl()[used], weights[used]
-    bins = fold_bins(grid)
-    sums = np.zeros((3, bins * bins))
     layer = grid.name.layer
-    for operation in plane_operations(rotations, layer.fixed_axis, layer.offset, periodic=True):
-        number = fold_numbers(hkl @ operation, layer.axes, bins)
+    repeat = find_layer_repeat(centring, layer.fixed_axis, grid.cell.reciprocal)
+    bins = fold_bins(grid, repeat)
+    sums = np.zeros((3, bins * bins))
+    operations = layer_operations(rotations, layer.fixed_axis, layer.offset, centring)
+    for operation, shift in zip(*operations, strict=True):
+        number = fold_numbers(hkl @ operation + shift, repeat, bins)
         sums[0] += np.bincount(number, weight, bins * bins)
         sums[1] += np.bincount(number, weight * observed[used], bins * bins)
         sums[2] += np.bincount(number, weight * calculated[used], bins * bins)
     with np.errstate(invalid="ignore"):
         means: npt.NDArray[np.float64] = (sums[1:] / sums[0]).reshape(2, bins, bins)
     centres = (np.arange(bins) - (bins - 1) // 2) / bins
-    return FoldedMap(centres, means[0], means[1])
+    return FoldedMap(repeat, centres, means[0], means[1])
 
 
 @dataclass(frozen=True)
@@ -153,9 +174,11 @@ class Misfit:
         return float(np.sqrt(max(0.0, self.repeated / degrees_of_freedom - self.scatter)))
 
 
-def misfit_of(residuals: Array, weights: Array, zone: Integers, hkl: Array, grid: PlaneGrid) -> Misfit:
+def misfit_of(
+    residuals: Array, weights: Array, zone: Integers, hkl: Array, grid: PlaneGrid, repeat: LayerRepeat
+) -> Misfit:
     """Return the misfit of n pixels with residuals (n,), weights (n,), zone numbers (n,) and indices hkl (n, 3)."""
-    number = np.unique(fold_numbers(hkl, grid.name.layer.axes, fold_bins(grid)), return_inverse=True)[1]
+    number = np.unique(fold_numbers(hkl, repeat, fold_bins(grid, repeat)), return_inverse=True)[1]
     zones = int(zone.max()) + 1
     cell, where = np.unique(number * zones + zone, return_inverse=True)
     bin_of_cell = cell // zones

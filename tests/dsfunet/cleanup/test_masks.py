@@ -87,7 +87,7 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         ("small.npy", r"the mask has shape \(3, 3\); expected that of the plane, \(4, 4\)"),
         ("none.npy", "the mask leaves no pixel"),
         ("words.npy", "expected bool or real numbers"),
-        ("cut.npy", "cannot be read as .npy"),
+        ("cut.npy", "the .npy file cannot be read; it is truncated"),
         ("absent.npy", "no such file"),
     ):
         with pytest.raises(InputError, match=words):

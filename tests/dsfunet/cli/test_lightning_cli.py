@@ -13,6 +13,7 @@ import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from dsfunet._version import __version__
 from dsfunet.cli.lightning_cli import TrainingCLI
 from dsfunet.cli.main import main
 from dsfunet.data.datamodule import PlaneDataModule
@@ -299,7 +300,7 @@ def test_the_option_run_sets_the_folder_of_a_run(fitted: Path, tmp_path: Path) -
 def test_the_record_of_a_run_names_code_data_and_settings(fitted: Path, tiny_store: Path) -> None:
     [path] = fitted.glob("run/csv/version_0/hparams.yaml")
     record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert record["code"].startswith("0.1.0")
+    assert record["code"].startswith(__version__)
     assert record["data/train_digest"] == open_store(tiny_store / "train.zarr").digest
     assert record["data/validation_digest"] == open_store(tiny_store / "validation.zarr").digest
     assert record["joint_step"] == "separate" and record["average_decay"] == 0.9

@@ -167,8 +167,8 @@ def test_floors_that_were_not_recorded_are_fitted(tmp_path: Path, capsys: pytest
 BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     "no such class": (["--laue", "7/m"], "Laue class '7/m': expected one of"),
     "class of another cell": (["--laue", "4/m"], "it does not obey Laue class 4/m; expected a cell such as"),
-    "cell of one number": (["--laue", "6/m", "--cell", "14"], "expected six numbers"),
-    "cell of words": (["--laue", "6/m", "--cell", "a b c d e f"], "expected six numbers"),
+    "cell of one number": (["--laue", "6/m", "--cell", "14"], "this is not six numbers; expected"),
+    "cell of words": (["--laue", "6/m", "--cell", "a b c d e f"], "this is not six numbers; expected"),
     "cell that does not close": (
         ["--laue", "6/m", "--cell", "5 5 5 150 150 150"],
         "angles do not form a cell",
@@ -232,7 +232,7 @@ def test_bad_requests(
         ({"grid": None}, "the result has no unit cell and axes; expected"),
         (
             {"grid": SPANNED},
-            "plane hhl: is spanned by [h h 0] and [0 0 l], expected one along two axes of the cell",
+            "plane hhl: this plane is spanned by [h h 0] and [0 0 l]; expected a plane along two axes of the cell",
         ),
         ({"short_range_order": np.full((73, 73), 0.25)}, "I_SRO is 0.25 in every measured pixel"),
         ({"mask": np.zeros((73, 73), bool)}, "found no measured pixel above 0"),

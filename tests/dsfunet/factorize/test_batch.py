@@ -63,7 +63,8 @@ def test_one_damaged_file_of_three(
     said = capsys.readouterr()
     assert "4 done, 2 failed" in said.out
     lines = said.err.splitlines()
-    assert len(lines) == 2 and all(line.startswith(f"dsfunet: {files[1]}: HDF5") for line in lines)
+    beginning = f"dsfunet: {files[1]}: the HDF5 file cannot be read"
+    assert len(lines) == 2 and all(line.startswith(beginning) for line in lines)
 
     content = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert content["counts"] == {"done": 4, "skipped": 0, "failed": 2, "waiting": 0}

@@ -68,7 +68,9 @@ def test_on_a_lattice_that_does_not_fit_the_networks_are_shown_and_its_answer_st
         Cell(11.2, 11.2, 3.6, 90, 90, 120), grid.name, grid.rows * 11.2 / 8.4, grid.columns * 11.2 / 8.4
     )
     found = factorize_plane(replace(measured, grid=wrong), factorizer=factorizer)
-    assert found.lattice.startswith("rejected because it does not explain the plane: the networks alone (wR2 ")
+    assert found.lattice.startswith(
+        "rejected because it does not explain the plane: the networks alone (wR2 "
+    )
     alone = factorize_plane(measured, FactorizeSettings(lattice=False), factorizer).result
     np.testing.assert_allclose(found.result.form_factor, alone.form_factor, atol=1e-3)
     assert found.result.form_factor_of_networks is None
@@ -79,9 +81,7 @@ def test_on_a_lattice_that_does_not_fit_the_networks_are_shown_and_its_answer_st
 def test_without_axes_the_lattice_is_found(factorizer: Factorizer, measured: MeasuredPlane) -> None:
     shown, _ = to_network_grid(measured)
     known = factorize_plane(MeasuredPlane(shown), factorizer=factorizer)
-    assert (
-        known.lattice.startswith("found in the plane itself, periods of ") and "used (wR2" in known.lattice
-    )
+    assert known.lattice.startswith("found in the plane itself, periods of ") and "used (wR2" in known.lattice
     # The lines of a hexagonal lattice, 14 1/Angstrom over 256 pixels.
     period = 4 * np.pi / (np.sqrt(3) * 8.4) / half_side(to_network_grid(measured)[1]) * 128
     said = re.search(r"periods of ([\d.]+) and ([\d.]+) pixels", known.lattice)

@@ -31,14 +31,19 @@ def test_planes_like_those_of_training_go_without_saying(reach: float) -> None:
 
 def test_of_a_wide_plane_it_is_said_how_much_is_looked_at() -> None:
     [note] = notes(measured(12.0))
-    assert note.startswith("the plane is 24.1 1/Angstrom wide") and "the rest of the plane has no components" in note
+    assert (
+        note.startswith("the plane is 24.1 1/Angstrom wide")
+        and "the rest of the plane has no components" in note
+    )
     [note] = notes(measured(12.0), whole=True)
     assert note.startswith("the networks process all 24.") and "the form factor is less certain" in note
 
 
 def test_small_planes() -> None:
     [note] = notes(measured(SMALLEST_REACH + 0.2))
-    assert note.startswith("the plane is only 3.4 1/Angstrom wide") and "reliable from 6 1/Angstrom on" in note
+    assert (
+        note.startswith("the plane is only 3.4 1/Angstrom wide") and "reliable from 6 1/Angstrom on" in note
+    )
     with pytest.raises(
         InputError, match=r"measured part of the plane is 2.01 x 2.01 1/Angstrom wide; expected"
     ):
@@ -67,7 +72,9 @@ def test_large_cells() -> None:
 
 
 def test_too_few_pixels() -> None:
-    with pytest.raises(InputError, match=rf"the plane has 400 measured pixels; expected {FEWEST_PIXELS} or more"):
+    with pytest.raises(
+        InputError, match=rf"the plane has 400 measured pixels; expected {FEWEST_PIXELS} or more"
+    ):
         check_range(measured(7.0, pixels=20))
     plane = np.full((256, 256), np.nan)
     plane[:10] = 1.0

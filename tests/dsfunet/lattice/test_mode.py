@@ -199,7 +199,9 @@ def test_the_factorizer_uses_the_lattice_it_is_given() -> None:
 def test_a_lattice_of_other_pixels_is_refused() -> None:
     cell = Cell(6.0, 7.5, 5.2)
     lattice = LatticePlane(cell, plane_through(cell, (0, 1), 0.0, 7.0, pixels=64), (0, 1))
-    with pytest.raises(InputError, match=r"the lattice is of planes of \(64, 64\) pixels; expected \(256, 256\)"):
+    with pytest.raises(
+        InputError, match=r"the lattice is of planes of \(64, 64\) pixels; expected \(256, 256\)"
+    ):
         Factorizer.from_pretrained(device="cpu")(np.random.default_rng(0).random((256, 256)), lattice=lattice)
 
 

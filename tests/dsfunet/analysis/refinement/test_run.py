@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas, run
-from dsfunet.analysis.refinement.settings import parse_vectors
+from dsfunet.analysis.refinement.vectors import parse_vectors
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
 from dsfunet.io import read_result, write_result

@@ -1,0 +1,119 @@
+"""What several planes of a refinement have in common: one crystal, its cell, and the axis left out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.errors import InputError
+from dsfunet.physics import Cell
+from dsfunet.physics.symmetry import AXES, Orbit
+from dsfunet.planes.measured import PlaneGrid
+
+# A given cell that differs more than this from the file's belongs to another crystal or to other axes.
+_SAME_EDGE, _SAME_ANGLE_DEGREES = 0.05, 2.0
+# Planes of one reconstruction share one cell, up to digits lost on the way.
+_ONE_CRYSTAL_EDGE, _ONE_CRYSTAL_ANGLE_DEGREES = 0.005, 0.5
+_SAME_OFFSET = 1e-3
+
+
+def fixed_axis(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> int | None:
+    """Return the axis along which vectors are assumed to be uncorrelated; None where there is no such axis.
+
+    Planes of different orientations have no common third axis, and each contains vectors out of the others.
+    """
+    axes = {grid.name.layer.fixed_axis for grid in grids}
+    return None if settings.out_of_plane or len(axes) > 1 else axes.pop()
+
+
+def choose_orbits(
+    names: Sequence[str], grids: Sequence[PlaneGrid], settings: RefinementSettings
+) -> list[Orbit]:
+    """Return the orbits to refine on planes of one crystal: of lattice vectors, or of the harmonics of a single layer.
+
+    Args:
+        names: of the planes, for error messages.
+        grids: of the planes, all with the cell to refine on.
+        settings: of the refinement.
+
+    Raises:
+        InputError: there are several planes for the correlations of a layer, or as for `RefinementSettings.orbits` and
+            `layer_orbits`.
+    """
+    if not settings.layer:
+        return settings.orbits(grids[0].cell, fixed_axis(grids, settings))
+    if len(grids) > 1:
+        raise InputError(
+            f"--layer true: found {len(grids)} planes, {', '.join(names)}; expected one, because each layer has"
+            " correlations of its own"
+        )
+    return settings.layer_orbits(grids[0].cell, grids[0].name.layer)
+
+
+def notes_on_layers(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> list[str]:
+    """Return sentences about what planes of one orientation settle: sums of correlations along the third axis."""
+    axis = fixed_axis(grids, settings)
+    if axis is None:
+        return []
+    along = AXES[axis]
+    if settings.layer:
+        index = "hkl"[axis]
+        return [
+            f"the values are correlations of the layer: sums of alpha exp(2 pi i {index} n) over all lattice vectors"
+            f" with the same two components in the plane and any n along {along}, divided by the same sum for 0 0"
+        ]
+    if settings.centring == "P":
+        return []
+    return [
+        f"values from layers of one orientation are correlations of the layer, sums along {along}; this fit leaves out"
+        f" all vectors with a component along {along}, which in a centred lattice have harmonics of their own in the"
+        " plane. Use --layer true for one plane, or --out-of-plane true for several"
+    ]
+
+
+def check_one_crystal(names: Sequence[str], grids: Sequence[PlaneGrid]) -> None:
+    """Check that planes can be refined together; `names` name them in error messages.
+
+    Raises:
+        InputError: two planes have different cells or are the same plane.
+    """
+    for number, (name, grid) in enumerate(zip(names, grids, strict=True)):
+        if _differ(grid.cell, grids[0].cell, _ONE_CRYSTAL_EDGE, _ONE_CRYSTAL_ANGLE_DEGREES):
+            raise InputError(
+                f"{names[0]} and {name}: found cells {_text(grids[0].cell)} and {_text(grid.cell)}; expected planes of"
+                f" one crystal, with cells within {100 * _ONE_CRYSTAL_EDGE:g} % and"
+                f" {_ONE_CRYSTAL_ANGLE_DEGREES:g} degrees"
+            )
+        for other, earlier in zip(names[:number], grids[:number], strict=True):
+            one, two = earlier.name.layer, grid.name.layer
+            if one.axes == two.axes and abs(one.offset - two.offset) < _SAME_OFFSET:
+                raise InputError(
+                    f"{other} and {name}: found plane {grid.name} twice; expected different planes of one crystal"
+                )
+
+
+def cell_to_use(given: Cell | None, grid: PlaneGrid, name: str) -> tuple[Cell, list[str]]:
+    """Return the cell to refine on, the given one or that of the grid, and notes on a difference between them.
+
+    Raises:
+        InputError: the given cell is not that of the result called `name`.
+    """
+    if given is None:
+        return grid.cell, []
+    if _differ(given, grid.cell, _SAME_EDGE, _SAME_ANGLE_DEGREES):
+        raise InputError(
+            f"--cell {_text(given)}: {name} has the cell {_text(grid.cell)}; expected agreement within"
+            f" {100 * _SAME_EDGE:g} % and {_SAME_ANGLE_DEGREES:g} degrees"
+        )
+    same = np.allclose(given.parameters, grid.cell.parameters, rtol=1e-5, atol=1e-5)
+    return given, [] if same else [f"the given cell replaces that of the file, {_text(grid.cell)}"]
+
+
+def _differ(one: Cell, other: Cell, edge: float, angle_degrees: float) -> bool:
+    first, second = np.array(one.parameters), np.array(other.parameters)
+    edges, angles = np.abs(first[:3] / second[:3] - 1), np.abs(first[3:] - second[3:])
+    return bool(edges.max() > edge or angles.max() > angle_degrees)
+
+
+def _text(cell: Cell) -> str:
+    return " ".join(f"{value:g}" for value in cell.parameters)
