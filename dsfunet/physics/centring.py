@@ -68,7 +68,7 @@ def centring_translations(centring: Centring) -> tuple[Vector, ...]:
     Raises:
         InputError: the lattice type is unknown.
 
-    Example:
+    Examples:
         >>> from dsfunet.physics.centring import centring_translations, format_vector
         >>> [format_vector(each) for each in centring_translations("F")]
         ['0 0 0', '0 1/2 1/2', '1/2 0 1/2', '1/2 1/2 0']
@@ -114,7 +114,7 @@ def is_lattice_vector(vector: Sequence[Component], centring: Centring) -> bool:
     Raises:
         InputError: the lattice type is unknown.
 
-    Example:
+    Examples:
         >>> from dsfunet.physics.centring import is_lattice_vector, parse_vector
         >>> is_lattice_vector(parse_vector("1/2 1/2 0"), "F"), is_lattice_vector(parse_vector("1/2 0 0"), "F")
         (True, False)
@@ -148,7 +148,7 @@ def parse_vector(text: str) -> Vector:
     Raises:
         InputError: the text is not three whole numbers or fractions.
 
-    Example:
+    Examples:
         >>> from dsfunet.physics.centring import parse_vector
         >>> parse_vector("1/2 -1/2 0")
         (Fraction(1, 2), Fraction(-1, 2), 0)
@@ -199,7 +199,7 @@ def lattice_vectors(cell: Cell, centring: Centring, radius_angstrom: float) -> l
     Raises:
         InputError: the lattice type is unknown.
 
-    Example:
+    Examples:
         >>> from dsfunet import Cell
         >>> from dsfunet.physics.centring import lattice_vectors
         >>> len(lattice_vectors(Cell(4, 4, 4), "F", 2.9)), len(lattice_vectors(Cell(4, 4, 4), "I", 3.5))

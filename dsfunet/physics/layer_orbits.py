@@ -45,7 +45,7 @@ class LayerHarmonics:
     Raises:
         InputError: the lattice type is unknown.
 
-    Example:
+    Examples:
         >>> from dsfunet import Cell
         >>> from dsfunet.physics.layer_orbits import LayerHarmonics
         >>> from dsfunet.physics.symmetry import laue_rotations, symmetric_metric

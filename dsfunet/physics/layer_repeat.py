@@ -69,7 +69,7 @@ def find_layer_repeat(centring: Centring, fixed_axis: int, reciprocal: Array) ->
     Raises:
         InputError: the lattice type is unknown.
 
-    Example:
+    Examples:
         >>> from dsfunet import Cell
         >>> from dsfunet.physics.layer_repeat import find_layer_repeat
         >>> find_layer_repeat("I", 2, Cell(4, 4, 4).reciprocal).basis.tolist()
