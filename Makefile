@@ -95,7 +95,7 @@ example: $(BIN)/.dev ## three worked crystals and the lattice study: example/; 1
 	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
 	$(BIN)/python -m evaluate lattices --shards data/benchmark/validation.zarr --samples 300 --out example/lattices
 
-benchmark: $(BIN)/.dev ## score the shipped weights on the 4,096 benchmark planes: report/; 15 minutes
+benchmark: $(BIN)/.dev ## score the shipped weights on the 4,096 benchmark planes: report/; 17 minutes
 	$(BIN)/python -m simulate --config configs/simulate/benchmark.yaml --out data/benchmark
 	$(BIN)/python -m evaluate --weights release --shards data/benchmark/validation.zarr --samples 4096 \
 	  --training-shards data/benchmark/train.zarr --out report

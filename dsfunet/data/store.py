@@ -190,7 +190,8 @@ class Store:
         version = self.attributes.get("layout_version")
         if version is None:
             raise InputError(
-                f"{path}: not a store of simulated planes (its attributes have no layout version)"
+                f"{path}: not a store of simulated planes (its attributes have no layout version); expected one that"
+                " `python -m simulate` wrote"
             )
         if version != LAYOUT_VERSION:
             raise InputError(
