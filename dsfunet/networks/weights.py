@@ -70,7 +70,9 @@ def build_network(description: dict[str, Any]) -> nn.Module:
     try:
         return GENERATORS[name](**description["settings"])
     except (TypeError, KeyError, ValueError) as error:
-        raise InputError(f"the weights name settings that {name} does not take ({error}); expected those of this version") from error
+        raise InputError(
+            f"the weights name settings that {name} does not take ({error}); expected those of this version"
+        ) from error
 
 
 def load_named_weights(weights: str | Path) -> Generators:
@@ -137,7 +139,9 @@ def _read_safetensors(path: Path) -> nn.Module:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a safetensors file ({error}); expected one that dsfunet wrote") from error
+        raise InputError(
+            f"{path}: not a safetensors file ({error}); expected one that dsfunet wrote"
+        ) from error
     try:
         description = json.loads(metadata["description"])
     except (KeyError, ValueError) as error:
