@@ -194,7 +194,7 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
     ),
     "share without bounds": (
         ["--laue", "6/m", "--concentration", "0.5"],
-        "without bounds; add --bounds true",
+        "used only with bounds; add --bounds true",
     ),
     "all excluded": (
         ["--laue", "6/m", "--exclude-below", "1.5"],
