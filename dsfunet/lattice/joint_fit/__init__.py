@@ -1,0 +1,16 @@
+"""Both factors of a plane from the data and a known lattice alone: a joint weighted fit of I = F S."""
+
+from dsfunet.lattice.joint_fit.evidence import Prior
+from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
+from dsfunet.lattice.joint_fit.harmonics import TRANSLATIONS, Harmonics, list_harmonics
+from dsfunet.lattice.joint_fit.result import JointFit
+
+__all__ = [
+    "DEFAULT_KNOTS",
+    "TRANSLATIONS",
+    "Harmonics",
+    "JointFit",
+    "Prior",
+    "fit_both_factors",
+    "list_harmonics",
+]

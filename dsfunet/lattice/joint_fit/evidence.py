@@ -1,0 +1,228 @@
+"""The evidence (marginal likelihood) of smoothness and range of order for a linearised fit, and its maximum.
+
+Around an estimate, the log likelihood is quadratic in the spline coefficients c and the harmonics a. With Gaussian
+priors the integral over both is known in closed form (Laplace; MacKay, Neural Comput. 4, 415, 1992). The coefficients
+are integrated out first, once for each smoothness; what is left is small, so that priors of the harmonics cost little.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import linalg
+
+from dsfunet._typing import Array
+from dsfunet.lattice.joint_fit.block_tridiagonal import BlockTridiagonal
+from dsfunet.lattice.joint_fit.spline import SplineSurface
+
+_RIDGE = 1e-4
+"""Precision of each spline coefficient about the mean of the logarithm: a standard deviation of 100."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the evidence chooses.
+
+    Attributes:
+        roughness: precision of third differences of the spline coefficients along the first and second axis.
+        amplitude: prior variance of the real part of a harmonic of length 0.
+        sine_amplitude: that of the imaginary part.
+        decay: length over which these variances fall to 1/e [Angstrom].
+    """
+
+    roughness: tuple[float, float]
+    amplitude: float
+    sine_amplitude: float
+    decay: float
+
+    def variances(self, lengths: Array, cosines: int) -> Array:
+        """Return prior variances of all parameters; the first `cosines` of them are real parts."""
+        amplitudes = np.where(np.arange(len(lengths)) < cosines, self.amplitude, self.sine_amplitude)
+        return np.maximum(amplitudes * np.exp(-lengths / self.decay), 1e-30)
+
+
+@dataclass(frozen=True, eq=False)
+class FieldPrior:
+    """Prior of log F besides its smoothness: a level, and optionally a field with weights.
+
+    Attributes:
+        level: mean of the logarithm.
+        weight: inverse variance of the field in each pixel; None without a field, as all that follow.
+        logarithm: the field, a prior mean of log F.
+        bands: normal matrix of the weights of the field, as of `SplineSurface.normal_matrix`.
+        pull: sums over pixels of weight times field times a spline, shape (n, m).
+    """
+
+    level: float
+    weight: Array | None = None
+    logarithm: Array | None = None
+    bands: Array | None = None
+    pull: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """Quadratic log likelihood: constant + b' x - x' H x / 2, x = (c, a).
+
+    Attributes:
+        field_bands: H of the coefficients, as bands.
+        cross: H between coefficients and parameters, shape (n, m, parameters).
+        order: H of the parameters of I_SRO.
+        field_pull: b of the coefficients, shape (n, m).
+        order_pull: b of the parameters.
+        constant: log likelihood at x = 0 of the quadratic.
+    """
+
+    field_bands: Array
+    cross: Array
+    order: Array
+    field_pull: Array
+    order_pull: Array
+    constant: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """A quadratic with the spline coefficients integrated out, for one smoothness.
+
+    Attributes:
+        factor: Cholesky factor of the posterior precision of the coefficients.
+        cross: solution of factor x = cross, padded, shape (rows, parameters).
+        field: solution for the pull of the coefficients, padded.
+        order: posterior precision of the parameters, without their prior.
+        order_pull: pull of the parameters.
+        log_evidence: the part that does not depend on the prior of the parameters.
+    """
+
+    factor: BlockTridiagonal
+    cross: Array
+    field: Array
+    order: Array
+    order_pull: Array
+    log_evidence: float
+
+
+def integrate_field(
+    surface: SplineSurface, quadratic: Quadratic, field_prior: FieldPrior, roughness: tuple[float, float]
+) -> Reduced:
+    """Integrate out the spline coefficients for one smoothness.
+
+    Raises:
+        numpy.linalg.LinAlgError: the posterior precision is not positive definite.
+    """
+    prior_bands = roughness[0] * surface.roughness_bands[0] + roughness[1] * surface.roughness_bands[1]
+    prior_bands[0, 0] += _RIDGE
+    prior_pull = np.full(surface.shape, _RIDGE * field_prior.level)
+    if field_prior.bands is None or field_prior.pull is None:
+        first, second = surface.roughness_spectra
+        spectrum = roughness[0] * first[:, None] + roughness[1] * second[None, :] + _RIDGE
+        log_prior = 0.5 * float(np.log(spectrum).sum())
+        log_prior -= 0.5 * _RIDGE * field_prior.level**2 * spectrum.size
+    else:
+        prior_bands = prior_bands + field_prior.bands
+        prior_pull = prior_pull + field_prior.pull
+        prior_factor = surface.factorise(prior_bands)
+        half = prior_factor.solve_forward(surface.pad(prior_pull))
+        log_prior = 0.5 * prior_factor.log_determinant - 0.5 * float(half @ half)
+    factor = surface.factorise(quadratic.field_bands + prior_bands)
+    count = len(quadratic.order_pull)
+    right = np.concatenate([quadratic.cross, (quadratic.field_pull + prior_pull)[:, :, None]], axis=2)
+    half = factor.solve_forward(surface.pad(right))
+    products = half.T @ half
+    whole = factor.solve_backward(half)
+    evidence = quadratic.constant + log_prior - 0.5 * factor.log_determinant + 0.5 * float(products[-1, -1])
+    return Reduced(
+        factor,
+        whole[:, :count],
+        whole[:, count],
+        quadratic.order - products[:count, :count],
+        quadratic.order_pull - products[:count, -1],
+        evidence,
+    )
+
+
+def order_evidence(reduced: Reduced, variances: Array) -> float:
+    """Return the log evidence of a quadratic for prior variances of the parameters."""
+    root = np.sqrt(variances)
+    matrix = root[:, None] * reduced.order * root[None, :]
+    matrix[np.diag_indices_from(matrix)] += 1
+    factor = linalg.cholesky(matrix, lower=True, check_finite=False)
+    half = linalg.solve_triangular(factor, root * reduced.order_pull, lower=True, check_finite=False)
+    return reduced.log_evidence + 0.5 * float(half @ half) - float(np.log(np.diagonal(factor)).sum())
+
+
+def solve(reduced: Reduced, variances: Array) -> tuple[Array, Array, Array]:
+    """Return the posterior mean of coefficients (padded) and parameters, and the covariance of the parameters."""
+    root = np.sqrt(variances)
+    matrix = root[:, None] * reduced.order * root[None, :]
+    matrix[np.diag_indices_from(matrix)] += 1
+    factor = linalg.cho_factor(matrix, lower=True, check_finite=False)
+    covariance = root[:, None] * linalg.cho_solve(factor, np.diag(root), check_finite=False)
+    covariance = (covariance + covariance.T) / 2
+    parameters = covariance @ reduced.order_pull
+    return reduced.field - reduced.cross @ parameters, parameters, covariance
+
+
+_AMPLITUDES = (1e-6, 1e2)
+_DECAYS = (0.15, 60.0)  # in units of the spacing of the harmonics
+
+
+def choose_order_prior(
+    reduced: Reduced, prior: Prior, lengths: Array, cosines: int, spacing: float, fine: bool
+) -> tuple[Prior, float]:
+    """Return the prior of the parameters with the largest evidence, near a first one, and that evidence.
+
+    Args:
+        reduced: the quadratic, with the coefficients integrated out.
+        prior: where to start; its roughness stays.
+        lengths: lengths of the harmonics of all parameters [Angstrom].
+        cosines: number of real parts among the parameters.
+        spacing: spacing of the harmonics [Angstrom].
+        fine: whether to refine to a fifth in each number, else to a factor of two.
+    """
+
+    def evaluate(log_values: Array) -> float:
+        values = np.exp(log_values)
+        trial = replace(
+            prior, amplitude=float(values[0]), decay=float(values[1]), sine_amplitude=float(values[2])
+        )
+        return order_evidence(reduced, trial.variances(lengths, cosines))
+
+    low = np.log([_AMPLITUDES[0], _DECAYS[0] * spacing, _AMPLITUDES[0]])
+    high = np.log([_AMPLITUDES[1], _DECAYS[1] * spacing, _AMPLITUDES[1]])
+    free = (0, 1, 2) if cosines < len(lengths) else (0, 1)
+    start = np.clip(np.log([prior.amplitude, prior.decay, prior.sine_amplitude]), low, high)
+    best, value = climb(evaluate, start, low, high, free, 1.0, 0.2 if fine else 0.6)
+    amplitude, decay, sine = np.exp(best)
+    return replace(
+        prior, amplitude=float(amplitude), decay=float(decay), sine_amplitude=float(sine)
+    ), value
+
+
+def climb(
+    evaluate: Callable[[Array], float],
+    start: Array,
+    low: Array,
+    high: Array,
+    free: tuple[int, ...],
+    step: float,
+    finest: float,
+) -> tuple[Array, float]:
+    """Maximise a function by steps along one axis at a time, halved when none helps, down to the finest step."""
+    best, value = start, evaluate(start)
+    while step >= finest:
+        improved = False
+        for axis in free:
+            for direction in (1, -1):
+                moved = False
+                while True:
+                    trial = best.copy()
+                    trial[axis] = np.clip(trial[axis] + direction * step, low[axis], high[axis])
+                    if trial[axis] == best[axis] or (found := evaluate(trial)) <= value:
+                        break
+                    best, value, improved, moved = trial, found, True, True
+                if moved:
+                    break
+        if not improved:
+            step /= 2
+    return best, value

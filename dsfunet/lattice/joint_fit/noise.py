@@ -1,0 +1,97 @@
+"""The variance of the counts in a pixel: given with the data, or v_0 + phi m of the expected intensity m."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage, optimize
+
+from dsfunet._typing import Array, Mask
+from dsfunet.planes.noise import smooth_measured, take_second_differences
+
+# Variance of a mixed second difference of independent noise, and mean square of a normal variable without the largest
+# fiftieth of its squares; as in dsfunet.planes.noise.
+_STENCIL_VARIANCE, _KEPT_VARIANCE, _KEPT_SHARE = 36.0, 0.8735, 0.98
+_LEVELS = 24
+_FEWEST = 64
+_SMOOTHING_PIXELS = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Variance:
+    """Variance of the noise in each pixel as a function of the expected intensity.
+
+    Attributes:
+        given: variances that do not depend on the model, shape (n, m); None for v_0 + phi m.
+        offset: v_0, 0 or more, in squared units of the intensity.
+        ratio: phi, above 0, in units of the intensity: 1 for raw counts.
+    """
+
+    given: Array | None = None
+    offset: float = 0.0
+    ratio: float = 1.0
+
+    def __call__(self, expected: Array) -> Array:
+        """Return the variances at expected intensities above 0, same shape."""
+        return self.offset + self.ratio * expected if self.given is None else self.given
+
+    def log_likelihood(self, intensity: Array, expected: Array, mask: Mask) -> float:
+        """Return the (quasi-)likelihood of the measured intensities, up to a constant: the integral of (y - m) / V."""
+        y, m = intensity[mask], expected[mask]
+        if self.given is not None:
+            return float(-0.5 * np.sum((y - m) ** 2 / self.given[mask]))
+        level = m + self.offset / self.ratio
+        return float(np.sum((y + self.offset / self.ratio) * np.log(level) - m)) / self.ratio
+
+
+def variance_of_sigma(sigma: Array, mask: Mask) -> Array:
+    """Return variances from standard uncertainties, averaged over neighbouring pixels, shape (n, m).
+
+    Uncertainties that were computed from the counts themselves are small where the counts are low by chance, and would
+    bias a weighted fit; their local mean does not. Pixels with a sigma of 0 take that of their neighbours.
+
+    Args:
+        sigma: standard uncertainties, 0 or more where measured, shape (n, m).
+        mask: True where measured.
+    """
+    known = mask & np.isfinite(sigma) & (sigma >= 0)
+    squares = smooth_measured(np.where(known, sigma**2, np.nan), _SMOOTHING_PIXELS)
+    known &= squares > 0
+    if not known.any():
+        return np.ones(sigma.shape)
+    typical = float(np.median(squares[known]))
+    return np.where(known, np.maximum(squares, 1e-3 * typical), typical)
+
+
+def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance:
+    """Estimate v_0 and phi from mixed second differences of measured minus expected intensities.
+
+    Smooth errors of the expectation nearly cancel in these differences.
+
+    Args:
+        intensity: measured intensities, shape (n, m).
+        expected: intensities of a model or a smoothed plane, 0 or more, shape (n, m).
+        mask: True where measured.
+    """
+    inner = ndimage.minimum_filter(mask, 3, mode="constant", cval=False)
+    residual = np.where(mask, intensity - expected, 0.0)
+    if inner.sum() >= _FEWEST:
+        squares = take_second_differences(residual)[inner] ** 2 / _STENCIL_VARIANCE
+        levels = ndimage.uniform_filter(expected, 3)[inner]
+    else:
+        squares, levels = residual[mask] ** 2, expected[mask]
+    order = np.argsort(levels, kind="stable")
+    parts = np.array_split(order, max(min(_LEVELS, len(order) // _FEWEST), 1))
+    means = np.array([levels[part].mean() for part in parts])
+    kept = [np.sort(squares[part])[: max(int(_KEPT_SHARE * len(part)), 1)].mean() for part in parts]
+    found = np.array(kept) / _KEPT_VARIANCE
+    scale = float(means.mean())
+    overall = float(found.mean()) / max(scale, 1e-300)
+    if not (scale > 0 and overall > 0):
+        return Variance(ratio=max(scale, 1e-300) * 1e-6)
+    # Relative errors of the classes are alike.
+    weight = 1 / np.maximum(found, 1e-3 * found.mean())
+    design = np.stack([np.full(len(means), scale * overall), means * overall], axis=1) * weight[:, None]
+    (offset, ratio), _ = optimize.nnls(design, found * weight)
+    if ratio < 0.02:  # nearly constant noise; keep a slope so that the likelihood below stays defined
+        offset, ratio = 0.98, 0.02
+    return Variance(None, float(offset * scale * overall), float(ratio * overall))

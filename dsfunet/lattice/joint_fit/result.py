@@ -1,0 +1,54 @@
+"""What a joint fit found: both factors, the harmonics, their uncertainties, and how well they explain the plane."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsfunet._typing import Array
+from dsfunet.lattice.joint_fit.evidence import Prior
+from dsfunet.lattice.joint_fit.harmonics import Harmonics
+
+
+@dataclass(frozen=True, eq=False)
+class JointFit:
+    """Form factor and short-range order of a plane, fitted jointly.
+
+    Attributes:
+        form_factor: F, above 0, in the unit of the intensity, shape (n, m); F times S is the model.
+        short_range_order: S, clipped at 0, with a mean of 1 over its repeat, shape (n, m).
+        form_factor_sigma: standard uncertainty of F, shape (n, m).
+        short_range_order_sigma: standard uncertainty of S, shape (n, m).
+        harmonics: the harmonics of S.
+        parameters: the real parts of all c_p, then the imaginary parts of those that are not known to be real.
+        covariance: covariance of the parameters.
+        prior: smoothness and prior of the harmonics that the evidence chose.
+        log_evidence: logarithm of the evidence; comparable between fits to the same pixels with the same noise.
+        chi_squared: mean of (measured - model)^2 / variance over the measured pixels.
+        noise_offset: constant part of the variance of the noise [squared units of the intensity]; NaN if sigma was given.
+        noise_ratio: variance over expected intensity of the rest [units of the intensity]; NaN if sigma was given.
+        iterations: number of iterations.
+    """
+
+    form_factor: Array
+    short_range_order: Array
+    form_factor_sigma: Array
+    short_range_order_sigma: Array
+    harmonics: Harmonics
+    parameters: Array
+    covariance: Array
+    prior: Prior
+    log_evidence: float
+    chi_squared: float
+    noise_offset: float
+    noise_ratio: float
+    iterations: int
+
+    @property
+    def alphas(self) -> Array:
+        """Real parts of c_p in the order of the harmonics, shape (k,): the layer's correlations."""
+        return self.parameters[: self.harmonics.count]
+
+    @property
+    def alpha_sigmas(self) -> Array:
+        """Their standard uncertainties, shape (k,)."""
+        return np.sqrt(np.maximum(np.diagonal(self.covariance)[: self.harmonics.count], 0))

@@ -1,0 +1,147 @@
+"""Sums of in-plane harmonics on a grid of pixels, by separable transforms; no matrix over all pixels is built."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dsfunet._typing import Array, ComplexArray
+from dsfunet.lattice.joint_fit.harmonics import Harmonics
+from dsfunet.lattice.joint_fit.spline import SplineSurface
+
+_DECIMALS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class HarmonicSeries:
+    """I_SRO = 1 + 2 sum Re[c_p exp(2 pi i p . q)] on a grid; its parameters are all Re c_p, then the Im c_p not known 0.
+
+    Attributes:
+        harmonics: the k harmonics.
+        rows: coordinates of the pixels along the first axis, shape (n,) [r.l.u.].
+        columns: coordinates along the second axis, shape (m,) [r.l.u.].
+    """
+
+    harmonics: Harmonics
+    rows: Array
+    columns: Array
+
+    @property
+    def count(self) -> int:
+        """Number of parameters."""
+        return self.harmonics.count + len(self.harmonics.with_sine)
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Lengths of the harmonics of all parameters, shape (parameters,) [Angstrom]."""
+        lengths = self.harmonics.lengths
+        return np.concatenate([lengths, lengths[self.harmonics.with_sine]])
+
+    @cached_property
+    def _phases(self) -> "_Phases":
+        return _Phases.of(self.harmonics.indices, self.rows, self.columns)
+
+    @cached_property
+    def _differences(self) -> "tuple[_Phases, slice, slice]":
+        """Phases of p - p' and of p + p', all k x k of the first kind before those of the second."""
+        p = self.harmonics.indices
+        both = np.concatenate(
+            [(p[:, None] - p[None]).reshape(-1, 2), (p[:, None] + p[None]).reshape(-1, 2)]
+        )
+        size = len(p) ** 2
+        return _Phases.of(both, self.rows, self.columns), slice(0, size), slice(size, 2 * size)
+
+    def evaluate(self, parameters: Array) -> Array:
+        """Return I_SRO at all pixels, shape (n, m); it may be negative."""
+        return 1 + self._phases.evaluate(2 * self.coefficients(parameters))
+
+    def coefficients(self, parameters: Array) -> ComplexArray:
+        """Return c_p of the parameters, shape (k,)."""
+        values = parameters[: self.harmonics.count].astype(np.complex128)
+        values[self.harmonics.with_sine] += 1j * parameters[self.harmonics.count :]
+        return values
+
+    def gradient(self, field: Array) -> Array:
+        """Return the sums over pixels of a field times the derivatives of I_SRO, shape (parameters,)."""
+        return self._real(2 * self._phases.transform(field))
+
+    def _real(self, values: ComplexArray) -> Array:
+        return np.concatenate([values.real, values[self.harmonics.with_sine].imag])
+
+    def normal_matrix(self, weights: Array) -> Array:
+        """Return the sums over pixels of weight times products of two derivatives, shape (parameters, parameters).
+
+        With q(u) = sum of weights exp(-2 pi i u . q), these sums are real or imaginary parts of q(p - p') +- q(p + p').
+        """
+        phases, minus, plus = self._differences
+        k = self.harmonics.count
+        values = 2 * phases.transform(weights)
+        difference, total = values[minus].reshape(k, k), values[plus].reshape(k, k)
+        sine = self.harmonics.with_sine
+        cosines = (difference + total).real
+        mixed = (total - difference).imag[:, sine]
+        sines = (difference - total).real[np.ix_(sine, sine)]
+        return np.block([[cosines, mixed], [mixed.T, sines]])
+
+    def variances(self, covariance: Array) -> Array:
+        """Return the variance of I_SRO at all pixels, of the covariance of the parameters."""
+        phases, minus, plus = self._differences
+        k, sine = self.harmonics.count, self.harmonics.with_sine
+        difference = 2 * covariance[:k, :k].astype(np.complex128)
+        total = difference.copy()
+        difference[:, sine] -= 4j * covariance[:k, k:]
+        total[:, sine] += 4j * covariance[:k, k:]
+        sines = 2 * covariance[k:, k:]
+        difference[np.ix_(sine, sine)] += sines
+        total[np.ix_(sine, sine)] -= sines
+        coefficients = np.concatenate([difference.reshape(-1), total.reshape(-1)])
+        return np.maximum(phases.evaluate(coefficients), 0)
+
+    def cross_matrix(self, surface: SplineSurface, weights: Array) -> Array:
+        """Return the sums over pixels of weight times a spline times a derivative of I_SRO, (n, m, parameters)."""
+        phases, k = self._phases, self.harmonics.count
+        values = np.empty((*surface.shape, k), np.complex128)
+        for place in range(phases.first.shape[1]):
+            used = np.flatnonzero(phases.first_place == place)
+            half = surface.rows.basis.T @ (phases.first[:, place, None].conj() * weights)
+            modulated = half[:, :, None] * phases.second[:, phases.second_place[used]].conj()[None]
+            stacked = modulated.transpose(1, 0, 2).reshape(len(self.columns), -1)
+            values[:, :, used] = (
+                (surface.columns.basis.T @ stacked)
+                .reshape(surface.shape[1], surface.shape[0], len(used))
+                .transpose(1, 0, 2)
+            )
+        values *= 2
+        return np.concatenate([values.real, values.imag[:, :, self.harmonics.with_sine]], axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Phases:
+    """exp(2 pi i p . q) of many p as products: first[:, first_place[p]] and second[:, second_place[p]]."""
+
+    first: ComplexArray
+    second: ComplexArray
+    first_place: np.ndarray[tuple[int], np.dtype[np.intp]]
+    second_place: np.ndarray[tuple[int], np.dtype[np.intp]]
+
+    @classmethod
+    def of(cls, indices: Array, rows: Array, columns: Array) -> "_Phases":
+        parts = []
+        for axis, coordinates in enumerate((rows, columns)):
+            values, place = np.unique(np.round(indices[:, axis], _DECIMALS), return_inverse=True)
+            exact = np.zeros(len(values))
+            exact[place.reshape(-1)] = indices[:, axis]
+            parts.append((np.exp(2j * np.pi * np.outer(coordinates, exact)), place.reshape(-1)))
+        return cls(parts[0][0], parts[1][0], parts[0][1], parts[1][1])
+
+    def transform(self, field: Array) -> ComplexArray:
+        """Return sum over pixels of field exp(-2 pi i p . q), shape (number of p,)."""
+        table = self.first.conj().T @ (field @ self.second.conj())
+        return np.asarray(table[self.first_place, self.second_place])
+
+    def evaluate(self, coefficients: ComplexArray) -> Array:
+        """Return the real part of the sum of coefficients times exp(2 pi i p . q), shape (n, m)."""
+        table = np.zeros((self.first.shape[1], self.second.shape[1]), np.complex128)
+        np.add.at(table, (self.first_place, self.second_place), coefficients)
+        rows = self.first @ table
+        return np.asarray(rows.real @ self.second.real.T - rows.imag @ self.second.imag.T)

@@ -1,0 +1,209 @@
+"""A tensor product of cubic B-splines on a grid of pixels: values, normal equations, roughness and variances."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.interpolate import BSpline
+
+from dsfunet._typing import Array
+from dsfunet.lattice.joint_fit.block_tridiagonal import BlockTridiagonal
+
+_DEGREE = 3
+_ORDER = 3
+"""Order of the differences that measure roughness: quadratics, and so Gaussian fall-off of exp(spline), are free."""
+
+
+@dataclass(frozen=True, eq=False)
+class SplineAxis:
+    """Cubic B-splines on evenly spaced knots along one axis of a grid.
+
+    Attributes:
+        basis: values of the splines at the pixels, shape (pixels, splines); four in each row are not 0.
+    """
+
+    basis: sparse.csr_matrix
+
+    @classmethod
+    def cover(cls, coordinates: Array, spacing: float) -> "SplineAxis":
+        """Return splines that cover the coordinates, with knots at most `spacing` apart (same unit)."""
+        low, high = float(coordinates.min()), float(coordinates.max())
+        margin = 1e-6 * (high - low)  # the last pixel lies inside the last interval
+        low, high = low - margin, high + margin
+        count = max(int(np.ceil((high - low) / spacing)), 1)
+        knots = low + (high - low) / count * np.arange(-_DEGREE, count + _DEGREE + 1)
+        return cls(sparse.csr_matrix(BSpline.design_matrix(np.asarray(coordinates), knots, _DEGREE)))
+
+    @property
+    def count(self) -> int:
+        """Number of splines."""
+        return int(self.basis.shape[1])
+
+    @cached_property
+    def pairs(self) -> sparse.csr_matrix:
+        """Products of splines i and i + d, d = 0 to 3, at the pixels, shape (pixels, 4 splines), indexed [i + d n]."""
+        padded = sparse.hstack([self.basis, sparse.csr_matrix((self.basis.shape[0], _DEGREE))]).tocsc()
+        shifted = [padded[:, step : step + self.count] for step in range(_DEGREE + 1)]
+        return sparse.hstack([self.basis.multiply(each) for each in shifted]).tocsr()
+
+    @cached_property
+    def roughness(self) -> Array:
+        """The matrix of squared third differences, shape (splines, splines)."""
+        differences = np.diff(np.eye(self.count), min(_ORDER, self.count - 1), axis=0)
+        product: Array = differences.T @ differences
+        return product
+
+
+@dataclass(frozen=True, eq=False)
+class SplineSurface:
+    """Tensor products of the splines of two axes; coefficients have shape (n, m), first axis first.
+
+    Attributes:
+        rows: splines along the first axis of the grid.
+        columns: splines along the second axis.
+    """
+
+    rows: SplineAxis
+    columns: SplineAxis
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of splines along the two axes."""
+        return self.rows.count, self.columns.count
+
+    def evaluate(self, coefficients: Array) -> Array:
+        """Return the surface at all pixels."""
+        values: Array = (self.columns.basis @ (self.rows.basis @ coefficients).T).T
+        return values
+
+    def project(self, field: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return the sum over pixels of each spline times a field; the transpose of `evaluate`. Shape (n, m)."""
+        projected: npt.NDArray[np.generic] = (
+            self.columns.basis.T @ np.ascontiguousarray((self.rows.basis.T @ field).T)
+        ).T
+        return projected
+
+    def normal_matrix(self, weights: Array) -> Array:
+        """Return the sum over pixels of weight times products of two splines, as bands.
+
+        Returns:
+            shape (4, 4, n, m), indexed [d, e, i, j]: the product of the splines (i, j) and (i + d, j + e), which is
+            that of (i, j + e) and (i + d, j) too; 0 where an index is beyond the last spline.
+        """
+        both = self.columns.pairs.T @ np.ascontiguousarray((self.rows.pairs.T @ weights).T)
+        (n, m), width = self.shape, _DEGREE + 1
+        bands: Array = both.T.reshape(width, n, width, m).transpose(0, 2, 1, 3)
+        return np.ascontiguousarray(bands)
+
+    def variances(self, covariance: Array) -> Array:
+        """Return the variance of the surface at all pixels, from bands of the covariance of its coefficients.
+
+        Args:
+            covariance: shape (4, 4, n, m) as in `normal_matrix`: the sum of the covariance of (i, j) with
+                (i + d, j + e) and of (i, j + e) with (i + d, j), and of these with the two exchanged, each counted once.
+        """
+        (n, m), width = self.shape, _DEGREE + 1
+        table = covariance.transpose(0, 2, 1, 3).reshape(width * n, width * m)
+        values: Array = (self.columns.pairs @ (self.rows.pairs @ table).T).T
+        return values
+
+    @cached_property
+    def roughness_bands(self) -> tuple[Array, Array]:
+        """Roughness along the first and along the second axis, bands as of `normal_matrix`."""
+        (n, m), width = self.shape, _DEGREE + 1
+        first, second = np.zeros((width, width, n, m)), np.zeros((width, width, n, m))
+        for step in range(width):
+            first[step, 0, : n - step] = np.diagonal(self.rows.roughness, step)[:, None]
+            second[0, step, :, : m - step] = np.diagonal(self.columns.roughness, step)[None, :]
+        return first, second
+
+    @cached_property
+    def roughness_spectra(self) -> tuple[Array, Array]:
+        """Eigenvalues of the roughness along the two axes, shapes (n,) and (m,), 0 or more."""
+        return tuple(  # type: ignore[return-value]
+            np.maximum(np.linalg.eigvalsh(axis.roughness), 0) for axis in (self.rows, self.columns)
+        )
+
+    @property
+    def _grouped(self) -> tuple[int, int]:
+        """Number of blocks and size of a block: all splines of three neighbouring rows."""
+        n, m = self.shape
+        return -(-n // _DEGREE), _DEGREE * m
+
+    def factorise(self, bands: Array) -> BlockTridiagonal:
+        """Factorise the symmetric matrix of such bands.
+
+        Raises:
+            numpy.linalg.LinAlgError: the matrix is not positive definite.
+        """
+        (n, m), (count, side) = self.shape, self._grouped
+        diagonal, below = np.zeros((count, side, side)), np.zeros((count, side, side))
+        for block in range(count):  # rows beyond the last have a unit diagonal and no effect
+            start = max(n - _DEGREE * block, 0) * m
+            if start < side:
+                diagonal[block, range(start, side), range(start, side)] = 1
+        for step in range(_DEGREE + 1):
+            for row in range(n - step):
+                sub = _symmetric_band(bands[step, :, row])
+                (first, top), (second, left) = divmod(row + step, _DEGREE), divmod(row, _DEGREE)
+                place = (slice(top * m, (top + 1) * m), slice(left * m, (left + 1) * m))
+                if first == second:
+                    diagonal[first][place] = sub
+                    diagonal[first][place[::-1]] = sub
+                else:
+                    below[second][place] = sub
+        return BlockTridiagonal(diagonal, below[:-1])
+
+    def pad(self, coefficients: Array) -> Array:
+        """Return coefficients (n, m, ...) as the right-hand sides of `factorise`, shape (rows of blocks, ...)."""
+        (count, side), rest = self._grouped, coefficients.shape[2:]
+        padded = np.zeros((count * side, *rest))
+        padded[: coefficients.shape[0] * coefficients.shape[1]] = coefficients.reshape(-1, *rest)
+        return padded
+
+    def unpad(self, padded: Array) -> Array:
+        """Return the inverse of `pad`, shape (n, m, ...)."""
+        n, m = self.shape
+        return padded[: n * m].reshape(n, m, *padded.shape[1:])
+
+    def covariance_bands(self, factor: BlockTridiagonal, modes: Array) -> Array:
+        """Return the bands that `variances` takes of the inverse matrix plus modes @ modes'.
+
+        Args:
+            factor: what `factorise` returned.
+            modes: shape (n, m, count).
+        """
+        n, m = self.shape
+        diagonal, below = factor.inverse_blocks()
+        width = _DEGREE + 1
+        bands = np.zeros((width, width, n, m))
+        for step in range(width):
+            for row in range(n - step):
+                (first, top), (second, left) = divmod(row + step, _DEGREE), divmod(row, _DEGREE)
+                source = diagonal[first] if first == second else below[second]
+                sub = source[top * m : (top + 1) * m, left * m : (left + 1) * m]
+                for along in range(width):
+                    bands[step, along, row, : m - along] = np.diagonal(sub, along) + np.diagonal(sub, -along)
+            for along in range(width):
+                here, there = modes[: n - step, : m - along], modes[step:, along:]
+                across, back = modes[: n - step, along:], modes[step:, : m - along]
+                bands[step, along, : n - step, : m - along] += np.einsum("ijk,ijk->ij", here, there)
+                bands[step, along, : n - step, : m - along] += np.einsum("ijk,ijk->ij", across, back)
+        # Splines (i, j) and (i + d, j + e) occur twice in the quadratic form, as do the crossed ones, which coincide
+        # with these where e = 0; for d = 0 the loop above counted both orders, and for d = e = 0 twice the variance.
+        bands[1:] *= 2
+        bands[:, 0] /= 2
+        return bands
+
+
+def _symmetric_band(bands: Array) -> Array:
+    """Return the symmetric matrix of diagonals 0 to 3, shape (4, m) -> (m, m)."""
+    m = bands.shape[1]
+    matrix = np.zeros((m, m))
+    for step, values in enumerate(bands):
+        index = np.arange(m - step)
+        matrix[index, index + step] = values[: m - step]
+        matrix[index + step, index] = values[: m - step]
+    return matrix
