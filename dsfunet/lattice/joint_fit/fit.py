@@ -7,7 +7,7 @@ from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
-from dsfunet.lattice.joint_fit.iteration import FitData, FitState, Solution, expected_intensity, iterate
+from dsfunet.lattice.joint_fit.iteration import FitData, FitState, Solution, iterate, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance, variance_of_sigma
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
@@ -18,7 +18,8 @@ DEFAULT_KNOTS = 0.35
 """Default spacing of the knots of log F [r.l.u. of the conventional cell]: a molecule as long as the cell needs that."""
 
 _FEWEST_PIXELS = 100
-_STIFF = 1e3
+import os
+_STIFF = float(os.environ.get('STIFF','1e6'))
 _START_WIDTH = 0.7  # of the first form factor, in spacings of the reciprocal lattice of the harmonics
 
 
@@ -153,22 +154,21 @@ def _fit_log(data: FitData, start: Array) -> Array:
 
 
 def _report(data: FitData, solution: Solution) -> JointFit:
-    state = solution.state
-    form_factor, _, positive = expected_intensity(data, state)
-    misfit = (data.intensity - positive)[data.mask]
-    chi_squared = float(np.mean(misfit**2 / state.variance(positive)[data.mask]))
+    state, model = solution.state, model_of(data, solution.state)
+    misfit = (data.intensity - model.intensity)[data.mask]
+    chi_squared = float(np.mean(misfit**2 / model.variance[data.mask]))
     inflation = max(chi_squared, 1.0)
     # The coefficients that go with the parameters have the covariance A^-1 + (A^-1 C) covariance (A^-1 C)'.
     root = np.linalg.cholesky(solution.covariance + 1e-12 * np.diag(np.diagonal(solution.covariance)))
     modes = data.surface.unpad(solution.reduced.cross @ root)
     bands = data.surface.covariance_bands(solution.reduced.factor, modes)
-    logarithm_variance = np.maximum(data.surface.variances(bands), 0)
+    spline_variance = np.maximum(data.surface.variances(bands), 0)
     order_variance = data.series.variances(solution.covariance)
     known = state.variance.given is not None
     return JointFit(
-        form_factor=form_factor,
-        short_range_order=np.maximum(data.series.evaluate(state.parameters), 0.0),
-        form_factor_sigma=form_factor * np.sqrt(inflation * logarithm_variance),
+        form_factor=np.maximum(model.form_factor, 0.0),
+        short_range_order=np.maximum(model.order, 0.0),
+        form_factor_sigma=model.slope * np.sqrt(inflation * spline_variance),
         short_range_order_sigma=np.sqrt(inflation * order_variance),
         harmonics=data.series.harmonics,
         parameters=state.parameters,

@@ -19,12 +19,15 @@ from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 
-# Where S is negative between pixels or by an extrapolation, the model continues at this share of F.
+# The variance does not fall further where the model is below this share of F or its envelope, and may be negative.
 import os
 EV=None
+ST2=float(os.environ.get('ST2','1000'))
 DEBUG = 'DBG' in os.environ
-_LEAST_ORDER = 0.02
+_DARK = 0.02
 _MOST_ITERATIONS = 30
+_LARGEST_STEP = 2.0
+_STIFF_ROUNDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,48 +43,80 @@ class FitData:
 
 @dataclass(frozen=True, eq=False)
 class FitState:
-    """An estimate: spline coefficients of log F, parameters of S, and the model of the noise."""
+    """An estimate: spline coefficients of u, parameters of S, and the model of the noise.
+
+    First F = exp(u); then F = E u with a fixed smooth envelope E, because a form factor has zeros, near which its
+    logarithm is not smooth but F / E is: the transform of a bounded Patterson function.
+
+    Attributes:
+        coefficients: of the spline u, shape of the surface.
+        parameters: of the series S.
+        variance: of the noise.
+        envelope: E, shape (n, m); None for F = exp(u).
+    """
 
     coefficients: Array
     parameters: Array
     variance: Variance
+    envelope: Array | None = None
 
 
-def expected_intensity(data: FitData, state: FitState) -> tuple[Array, Array, Array]:
-    """Return F, the model F S, and the model kept above 0."""
-    form_factor = np.exp(np.clip(data.surface.evaluate(state.coefficients), -300, 300))
-    model = form_factor * data.series.evaluate(state.parameters)
-    return form_factor, model, np.maximum(model, _LEAST_ORDER * form_factor)
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The model of a plane at a state, each of shape (n, m).
+
+    Attributes:
+        form_factor: F.
+        slope: derivative of F with respect to the spline u.
+        order: S.
+        intensity: F S.
+        variance: variance of the noise.
+        floor: intensity below which the variance stays constant.
+    """
+
+    form_factor: Array
+    slope: Array
+    order: Array
+    intensity: Array
+    variance: Array
+    floor: Array
+
+
+def model_of(data: FitData, state: FitState) -> Model:
+    """Return the model of a plane at a state."""
+    spline = data.surface.evaluate(state.coefficients)
+    if state.envelope is None:
+        form_factor = slope = envelope = np.exp(np.clip(spline, -300, 300))
+    else:
+        form_factor, slope, envelope = state.envelope * spline, state.envelope, state.envelope
+    order = data.series.evaluate(state.parameters)
+    intensity, floor = form_factor * order, _DARK * envelope
+    return Model(form_factor, slope, order, intensity, state.variance(np.maximum(intensity, floor)), floor)
 
 
 def _linearise(data: FitData, state: FitState) -> Quadratic:
     """Return the quadratic log likelihood around a state (Gauss-Newton, Fisher's information)."""
-    form_factor, model, positive = expected_intensity(data, state)
-    precision = np.where(data.mask, 1 / state.variance(positive), 0.0)
-    misfit = precision * (data.intensity - np.where(data.mask, model, 0.0))
-    surface, series = data.surface, data.series
-    field_bands = surface.normal_matrix(precision * positive**2)
-    cross = series.cross_matrix(surface, precision * positive * form_factor)
-    order = series.normal_matrix(precision * form_factor**2)
-    # H times the state, from its surface at the pixels; the information is that of the linearised model.
-    linear = precision * positive * (
-        positive * data.surface.evaluate(state.coefficients)
-        + form_factor * (series.evaluate(state.parameters) - 1)
-    )
-    order_change = precision * form_factor * (
-        positive * data.surface.evaluate(state.coefficients)
-        + form_factor * (series.evaluate(state.parameters) - 1)
-    )
-    field_gradient = np.asarray(surface.project(misfit * positive))
-    order_gradient = series.gradient(misfit * form_factor)
-    field_pull = field_gradient + np.asarray(surface.project(linear))
-    order_pull = order_gradient + series.gradient(order_change)
-    likelihood = state.variance.log_likelihood(data.intensity, positive, data.mask)
-    at_state = float(np.sum(field_pull * state.coefficients) + order_pull @ state.parameters)
-    slope = float(np.sum(field_gradient * state.coefficients) + order_gradient @ state.parameters)
-    # l(x) = l0 + g'(x - s) - (x - s)' H (x - s) / 2; pull = g + H s.
-    constant = likelihood - slope - 0.5 * (at_state - slope)
+    model, surface, series = model_of(data, state), data.surface, data.series
+    precision = np.where(data.mask, 1 / model.variance, 0.0)
+    field_slope, order_slope = model.slope * model.order, model.form_factor
+    field_bands = surface.normal_matrix(precision * field_slope**2)
+    cross = series.cross_matrix(surface, precision * field_slope * order_slope)
+    order = series.normal_matrix(precision * order_slope**2)
+    misfit = precision * np.where(data.mask, data.intensity - model.intensity, 0.0)
+    # H times the state, from what the linearised model is at the pixels.
+    linear = field_slope * surface.evaluate(state.coefficients) + order_slope * (model.order - 1)
+    pulled = misfit + precision * linear
+    field_pull = np.asarray(surface.project(field_slope * pulled))
+    order_pull = series.gradient(order_slope * pulled)
+    # l(x) = l0 + g'(x - s) - (x - s)' H (x - s) / 2 = l0 - g's - s'Hs / 2 + (g + Hs)'x - x'Hx / 2
+    slope = float(np.sum(misfit * linear))
+    curvature = float(np.sum(precision * linear**2))
+    constant = _likelihood(data, state, model) - slope - 0.5 * curvature
     return Quadratic(field_bands, cross, order, field_pull, order_pull, constant)
+
+
+def _likelihood(data: FitData, state: FitState, model: Model) -> float:
+    return state.variance.log_likelihood(data.intensity, model.intensity, model.floor, data.mask)
 
 
 def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) -> "Solution":
@@ -93,26 +128,29 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
     """
     for _ in range(3):
         state = _fit_order_alone(data, state, _linearise(data, state), prior)
+    for _ in range(_STIFF_ROUNDS):
+        reduced = integrate_field(data.surface, _linearise(data, state), data.field_prior, prior.roughness)
+        state, _ = _step(data, state, reduced, prior)
+    state = replace(
+        state, envelope=model_of(data, state).form_factor, coefficients=np.ones_like(state.coefficients)
+    )
+    prior = replace(prior, roughness=(ST2, ST2))
+    data = replace(data, field_prior=replace(data.field_prior, level=1.0))
     rounds, settled = 0, 0
     for rounds in range(1, _MOST_ITERATIONS + 1):
-        if estimate_noise and rounds in (3, 5, 8):
+        if estimate_noise and rounds in (1, 3, 6):
             state = replace(state, variance=_noise_of(data, state))
         quadratic = _linearise(data, state)
         before = prior
-        if rounds <= 2:
-            reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-        elif settled < 2:
-            prior, reduced = _choose_all(data, quadratic, prior, coarse=rounds <= 4)
+        if settled < 2 and rounds <= 8:
+            prior, reduced = _choose_all(data, quadratic, prior, coarse=rounds <= 2)
         else:
             reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-        settled = settled + 1 if rounds > 4 and _alike(before, prior) else settled
-        change = np.inf
+        settled = settled + 1 if rounds > 2 and _alike(before, prior) else settled
         if DEBUG: print(rounds, prior.roughness, prior.amplitude, prior.decay, state.parameters[:4], round(max(e[1] for e in EV)) if EV else 0, state.variance.ratio, state.variance.offset)
         state, change = _step(data, state, reduced, prior)
-        if rounds > 8 or settled >= 2:
-            settled = max(settled, 2)
-            if change < 0.02 and rounds > 5:
-                break
+        if change < 0.02 and (settled >= 2 or rounds > 8):
+            break
     quadratic = _linearise(data, state)
     reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
     prior, evidence = _choose_order(data, reduced, prior, fine=True)
@@ -194,8 +232,8 @@ def _alike(one: Prior, other: Prior) -> bool:
 
 
 def _noise_of(data: FitData, state: FitState) -> Variance:
-    _, _, positive = expected_intensity(data, state)
-    return estimate_variance(data.intensity, positive, data.mask)
+    model = model_of(data, state)
+    return estimate_variance(data.intensity, np.maximum(model.intensity, 0.0), data.mask)
 
 
 def _fit_order_alone(data: FitData, state: FitState, quadratic: Quadratic, prior: Prior) -> FitState:
@@ -207,8 +245,7 @@ def _fit_order_alone(data: FitData, state: FitState, quadratic: Quadratic, prior
 
 def _objective(data: FitData, state: FitState, prior: Prior) -> float:
     """Return the penalised log likelihood."""
-    _, _, positive = expected_intensity(data, state)
-    value = state.variance.log_likelihood(data.intensity, positive, data.mask)
+    value = _likelihood(data, state, model_of(data, state))
     c = state.coefficients
     value -= 0.5 * prior.roughness[0] * float(np.sum(c * (data.surface.rows.roughness @ c)))
     value -= 0.5 * prior.roughness[1] * float(np.sum(c * (c @ data.surface.columns.roughness)))
@@ -221,12 +258,14 @@ def _objective(data: FitData, state: FitState, prior: Prior) -> float:
 def _step(data: FitData, state: FitState, reduced: Reduced, prior: Prior) -> tuple[FitState, float]:
     """Return the next state, and the largest change of a parameter in units of its standard uncertainty.
 
-    The step is at most 1 in log F and is halved while it lowers the penalised likelihood.
+    A coefficient of log F changes by at most 2, and the step is halved while it lowers the penalised likelihood.
     """
     padded, parameters, covariance = solve(reduced, _prior_variances(data, prior))
     change = data.surface.unpad(padded) - state.coefficients
     order_change = parameters - state.parameters
-    share = min(1.0, 1.0 / max(float(np.abs(change).max()), 1e-300))
+    if state.envelope is None:
+        change = np.clip(change, -_LARGEST_STEP, _LARGEST_STEP)
+    share = 1.0
     before = _objective(data, state, prior)
     for _ in range(6):
         trial = replace(

@@ -13,6 +13,8 @@ from dsfunet.planes.noise import smooth_measured, take_second_differences
 _STENCIL_VARIANCE, _KEPT_VARIANCE, _KEPT_SHARE = 36.0, 0.8735, 0.98
 _LEVELS = 24
 _FEWEST = 64
+_FEW_COUNTS = 10.0
+_DARK_CLASS = 0.1
 _SMOOTHING_PIXELS = 1.5
 
 
@@ -34,13 +36,24 @@ class Variance:
         """Return the variances at expected intensities above 0, same shape."""
         return self.offset + self.ratio * expected if self.given is None else self.given
 
-    def log_likelihood(self, intensity: Array, expected: Array, mask: Mask) -> float:
-        """Return the (quasi-)likelihood of the measured intensities, up to a constant: the integral of (y - m) / V."""
+    def log_likelihood(self, intensity: Array, expected: Array, floor: Array, mask: Mask) -> float:
+        """Return the (quasi-)likelihood of the measured intensities, up to a constant: the integral of (y - m) / V.
+
+        Args:
+            intensity: measured intensities y, shape (n, m).
+            expected: of the model, of any sign.
+            floor: expected intensities, above 0, below which the variance stays constant.
+            mask: True where measured.
+        """
         y, m = intensity[mask], expected[mask]
         if self.given is not None:
             return float(-0.5 * np.sum((y - m) ** 2 / self.given[mask]))
-        level = m + self.offset / self.ratio
-        return float(np.sum((y + self.offset / self.ratio) * np.log(level) - m)) / self.ratio
+        least = floor[mask]
+        bright, shift = np.maximum(m, least), self.offset / self.ratio
+        value = np.sum((y + shift) * np.log(bright + shift) - bright) / self.ratio
+        dark = m < least
+        below, at = (y - m)[dark], (y - least)[dark]
+        return float(value + 0.5 * np.sum((at**2 - below**2) / self(least[dark])))
 
 
 def variance_of_sigma(sigma: Array, mask: Mask) -> Array:
@@ -79,19 +92,29 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
         levels = ndimage.uniform_filter(expected, 3)[inner]
     else:
         squares, levels = residual[mask] ** 2, expected[mask]
+    levels = np.maximum(levels, 1e-4 * levels.max(initial=1e-300))
     order = np.argsort(levels, kind="stable")
     parts = np.array_split(order, max(min(_LEVELS, len(order) // _FEWEST), 1))
     means = np.array([levels[part].mean() for part in parts])
-    kept = [np.sort(squares[part])[: max(int(_KEPT_SHARE * len(part)), 1)].mean() for part in parts]
-    found = np.array(kept) / _KEPT_VARIANCE
-    scale = float(means.mean())
-    overall = float(found.mean()) / max(scale, 1e-300)
-    if not (scale > 0 and overall > 0):
-        return Variance(ratio=max(scale, 1e-300) * 1e-6)
-    # Relative errors of the classes are alike.
-    weight = 1 / np.maximum(found, 1e-3 * found.mean())
-    design = np.stack([np.full(len(means), scale * overall), means * overall], axis=1) * weight[:, None]
-    (offset, ratio), _ = optimize.nnls(design, found * weight)
-    if ratio < 0.02:  # nearly constant noise; keep a slope so that the likelihood below stays defined
-        offset, ratio = 0.98, 0.02
-    return Variance(None, float(offset * scale * overall), float(ratio * overall))
+    whole = np.array([squares[part].mean() for part in parts])
+    trimmed = means * np.array([_trimmed_mean(squares[part] / levels[part]) for part in parts])
+    bright = means >= 0.5 * means.mean()
+    if not (bright.any() and trimmed[bright].min() > 0):
+        return Variance(ratio=max(float(means.mean()), 1e-300) * 1e-6)
+    typical = float(np.median(trimmed[bright] / means[bright]))
+    # A few counts are far from normal: their largest squares are no outliers.
+    found = np.where(means > _FEW_COUNTS * typical, trimmed, whole)
+    # Classes have alike relative errors; in dark ones the expected intensity itself is uncertain.
+    relative = np.maximum(found, _DARK_CLASS * found.mean())
+    scale = typical * float(means.mean())
+    design = np.stack([np.full(len(means), scale), means * typical], axis=1) / relative[:, None]
+    (offset, ratio), _ = optimize.nnls(design, found / relative)
+    if ratio < 0.02:  # nearly constant noise; keep a slope so that the likelihood stays defined
+        offset, ratio = max(offset, 0.98), 0.02
+    return Variance(None, float(offset * scale), float(ratio * typical))
+
+
+def _trimmed_mean(squares: Array) -> float:
+    """Return the mean of squares of a normal variable without their largest fiftieth, corrected for that."""
+    kept = np.sort(squares)[: max(int(_KEPT_SHARE * len(squares)), 1)]
+    return float(kept.mean()) / _KEPT_VARIANCE
