@@ -1,6 +1,6 @@
 """Virtual crystals by a forward model that shares no code with dsfunet: explicit sites, pair energies, counted pairs.
 
-Sites of a periodic supercell are ordered by Monte Carlo; |Fourier sum of occupation minus mean|^2, averaged over several
+Sites of a periodic supercell are ordered by Monte Carlo; |Fourier sum of occupation minus mean|^2, averaged over a few
 configurations, gives the pair correlations of all distances at once. Those beyond three cells are tapered off, to 0 at
 six, as a large crystal would have it. The intensity of a plane is their Fourier sum times |f_A - f_B|^2 of explicit
 atoms, as counts. The truth is counted from pairs of sites.
@@ -8,7 +8,7 @@ atoms, as counts. The truth is counted from pairs of sites.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import gemmi
@@ -100,23 +100,22 @@ CRYSTALS = {
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _order(occupied: Any, neighbours: Any, energies: Any, steps: int, seed: int) -> None:
+def _order(occupied: Any, neighbours: Any, energies: Any, steps: int, random: Any) -> None:
     """Exchange unlike sites `steps` times by the rule of Metropolis, in place."""
-    np.random.seed(seed)
     count = len(occupied)
     for _ in range(steps):
-        first, second = np.random.randint(count), np.random.randint(count)
+        first, second = random.integers(0, count), random.integers(0, count)
         if occupied[first] == occupied[second]:
             continue
         change = 0.0
-        for place, sign in ((first, 1.0), (second, -1.0)):
+        for place in (first, second):
             for bond in range(neighbours.shape[1]):
                 other = neighbours[place, bond]
                 if other != first and other != second:
                     # Like neighbours cost the energy; both sites become the other species.
                     like = 1.0 if occupied[other] == occupied[place] else -1.0
                     change -= energies[bond] * like
-        if change <= 0 or np.random.random() < np.exp(-change):
+        if change <= 0 or random.random() < np.exp(-change):
             occupied[first], occupied[second] = occupied[second], occupied[first]
 
 
@@ -143,7 +142,7 @@ def _configurations(name: str, seed: int, count: int, sweeps: int) -> npt.NDArra
     found = np.full((count, *grid), -1, np.int8)
     for each in found:
         occupied = (random.permutation(len(sites)) < round(crystal.share * len(sites))).astype(np.int8)
-        _order(occupied, neighbours, energies, sweeps * len(sites), int(random.integers(2**31)))
+        _order(occupied, neighbours, energies, sweeps * len(sites), random)
         each[tuple(sites.T)] = occupied
     return found
 
@@ -185,7 +184,6 @@ class Correlations:
         """
         return self._sum_layer(indices, axes, offset) / self._sum_layer((0, 0), axes, offset)
 
-    @cache
     def _sum_layer(self, indices: tuple[int, int], axes: tuple[int, int], offset: float) -> float:
         third = 3 - sum(axes)
         reach, total = self.alphas.shape[third] // 2, 0.0

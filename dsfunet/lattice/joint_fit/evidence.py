@@ -7,6 +7,7 @@ are integrated out first, once for each smoothness; what is left is small, so th
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import linalg
@@ -38,7 +39,7 @@ class Prior:
     def variances(self, lengths: Array, cosines: int) -> Array:
         """Return prior variances of all parameters; the first `cosines` of them are real parts."""
         amplitudes = np.where(np.arange(len(lengths)) < cosines, self.amplitude, self.sine_amplitude)
-        return np.maximum(amplitudes * np.exp(-lengths / self.decay), 1e-30)
+        return np.asarray(np.maximum(amplitudes * np.exp(-lengths / self.decay), 1e-30))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,20 +87,23 @@ class Reduced:
     """A quadratic with the spline coefficients integrated out, for one smoothness.
 
     Attributes:
-        factor: Cholesky factor of the posterior precision of the coefficients.
-        cross: solution of factor x = cross, padded, shape (rows, parameters).
-        field: solution for the pull of the coefficients, padded.
+        factor: Cholesky factor L of the posterior precision of the coefficients.
+        half: solutions of L x = cross and, in the last column, of L x = pull, padded, shape (rows, parameters + 1).
         order: posterior precision of the parameters, without their prior.
         order_pull: pull of the parameters.
         log_evidence: the part that does not depend on the prior of the parameters.
     """
 
     factor: BlockTridiagonal
-    cross: Array
-    field: Array
+    half: Array
     order: Array
     order_pull: Array
     log_evidence: float
+
+    @cached_property
+    def modes(self) -> Array:
+        """Changes of the coefficients with the parameters and, last, their mean at parameters 0, padded."""
+        return self.factor.solve_backward(self.half)
 
 
 def integrate_field(
@@ -129,12 +133,10 @@ def integrate_field(
     right = np.concatenate([quadratic.cross, (quadratic.field_pull + prior_pull)[:, :, None]], axis=2)
     half = factor.solve_forward(surface.pad(right))
     products = half.T @ half
-    whole = factor.solve_backward(half)
     evidence = quadratic.constant + log_prior - 0.5 * factor.log_determinant + 0.5 * float(products[-1, -1])
     return Reduced(
         factor,
-        whole[:, :count],
-        whole[:, count],
+        half,
         quadratic.order - products[:count, :count],
         quadratic.order_pull - products[:count, -1],
         evidence,
@@ -160,7 +162,7 @@ def solve(reduced: Reduced, variances: Array) -> tuple[Array, Array, Array]:
     covariance = root[:, None] * linalg.cho_solve(factor, np.diag(root), check_finite=False)
     covariance = (covariance + covariance.T) / 2
     parameters = covariance @ reduced.order_pull
-    return reduced.field - reduced.cross @ parameters, parameters, covariance
+    return reduced.modes[:, -1] - reduced.modes[:, :-1] @ parameters, parameters, covariance
 
 
 _AMPLITUDES = (1e-6, 1e2)
@@ -194,9 +196,7 @@ def choose_order_prior(
     start = np.clip(np.log([prior.amplitude, prior.decay, prior.sine_amplitude]), low, high)
     best, value = climb(evaluate, start, low, high, free, 1.0, 0.2 if fine else 0.6)
     amplitude, decay, sine = np.exp(best)
-    return replace(
-        prior, amplitude=float(amplitude), decay=float(decay), sine_amplitude=float(sine)
-    ), value
+    return replace(prior, amplitude=float(amplitude), decay=float(decay), sine_amplitude=float(sine)), value
 
 
 def climb(

@@ -12,14 +12,12 @@ from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance, varianc
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
 from dsfunet.lattice.joint_fit.spline import SplineAxis, SplineSurface
-from dsfunet.planes.noise import smooth_measured
 
 DEFAULT_KNOTS = 0.35
-"""Default spacing of the knots of log F [r.l.u. of the conventional cell]: a molecule as long as the cell needs that."""
+"""Default spacing of the knots of F [r.l.u. of the conventional cell], which a molecule as long as the cell needs."""
 
 _FEWEST_PIXELS = 100
-import os
-_STIFF = float(os.environ.get('STIFF','1e6'))
+_STIFF = 1e6  # log F then follows only features wider than some cells, which makes it an envelope
 _START_WIDTH = 0.7  # of the first form factor, in spacings of the reciprocal lattice of the harmonics
 
 
@@ -37,9 +35,9 @@ def fit_both_factors(
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
-    log F is a smooth spline, I_SRO a sum of harmonics whose prior variance decays with their length. The smoothness of
-    log F along each axis, the prior amplitude of the harmonics and its decay maximise the evidence. Errors are those of
-    the Laplace approximation, multiplied by the root of chi-squared where that exceeds 1.
+    F is a smooth spline times an envelope, I_SRO a sum of harmonics whose prior variance decays with their length. The
+    smoothness of F along each axis, the prior amplitude of the harmonics and its decay maximise the evidence. Errors
+    are those of the Laplace approximation, multiplied by the root of chi-squared where that exceeds 1.
 
     Args:
         intensity: measured intensities in any unit, shape (n, m); ignored where missing.
@@ -49,7 +47,7 @@ def fit_both_factors(
         harmonics: what `list_harmonics` returns.
         sigma: standard uncertainties of the intensities, shape (n, m); None estimates the noise from the plane as
             proportional to the expected intensity plus a constant.
-        knots: spacing of the knots of log F along both axes, or along each [r.l.u.].
+        knots: spacing of the knots of F along both axes, or along each [r.l.u.].
         initial_form_factor: where to start, above 0, shape (n, m); None starts from the smoothed plane.
         prior_form_factor: prior mean of F, above 0, in the unit of the intensity, shape (n, m), such as a network's.
         prior_weight: inverse variance of its logarithm in each pixel, 0 or more, shape (n, m), with correlations
@@ -101,9 +99,13 @@ def _prepare(
 ) -> FitData:
     shape = (len(rows), len(columns))
     if intensity.shape != shape or mask.shape != shape:
-        raise InputError(f"intensity and mask: found shapes {intensity.shape} and {mask.shape}; expected {shape}")
+        raise InputError(
+            f"intensity and mask: found shapes {intensity.shape} and {mask.shape}; expected {shape}"
+        )
     if np.count_nonzero(mask) < _FEWEST_PIXELS:
-        raise InputError(f"plane: found {np.count_nonzero(mask)} measured pixels; expected {_FEWEST_PIXELS} or more")
+        raise InputError(
+            f"plane: found {np.count_nonzero(mask)} measured pixels; expected {_FEWEST_PIXELS} or more"
+        )
     values = np.where(mask, intensity, 0.0)
     if not np.isfinite(values).all():
         raise InputError("plane: found NaN or infinity in measured pixels; expected finite intensities")
@@ -160,7 +162,7 @@ def _report(data: FitData, solution: Solution) -> JointFit:
     inflation = max(chi_squared, 1.0)
     # The coefficients that go with the parameters have the covariance A^-1 + (A^-1 C) covariance (A^-1 C)'.
     root = np.linalg.cholesky(solution.covariance + 1e-12 * np.diag(np.diagonal(solution.covariance)))
-    modes = data.surface.unpad(solution.reduced.cross @ root)
+    modes = data.surface.unpad(solution.reduced.modes[:, :-1] @ root)
     bands = data.surface.covariance_bands(solution.reduced.factor, modes)
     spline_variance = np.maximum(data.surface.variances(bands), 0)
     order_variance = data.series.variances(solution.covariance)
@@ -175,6 +177,7 @@ def _report(data: FitData, solution: Solution) -> JointFit:
         covariance=inflation * solution.covariance,
         prior=solution.prior,
         log_evidence=solution.log_evidence,
+        outer_evidence=solution.outer_evidence,
         chi_squared=chi_squared,
         noise_offset=np.nan if known else state.variance.offset,
         noise_ratio=np.nan if known else state.variance.ratio,

@@ -20,7 +20,10 @@ TRANSLATIONS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "C": ((0.5, 0.5, 0),),
     "I": ((0.5, 0.5, 0.5),),
     "F": ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)),
-    "R": ((_THIRDS[1], _THIRDS[0], _THIRDS[0]), (_THIRDS[0], _THIRDS[1], _THIRDS[1])),  # obverse, hexagonal axes
+    "R": (
+        (_THIRDS[1], _THIRDS[0], _THIRDS[0]),
+        (_THIRDS[0], _THIRDS[1], _THIRDS[1]),
+    ),  # obverse, hexagonal axes
     "H": ((_THIRDS[1], _THIRDS[0], 0), (_THIRDS[0], _THIRDS[1], 0)),
 }
 """Centring translations of a conventional cell, besides 0, by the letter of the centring."""
@@ -64,7 +67,10 @@ class Harmonics:
 
     def within(self, radius: float) -> "Harmonics":
         """Return the harmonics that are not longer than a radius [Angstrom]."""
-        keep = self.lengths <= radius * (1 + 1e-9)
+        return self.select(self.lengths <= radius * (1 + 1e-9))
+
+    def select(self, keep: Mask) -> "Harmonics":
+        """Return the harmonics that a mask of shape (k,) keeps."""
         return Harmonics(
             self.indices[keep], self.vectors[keep], self.lengths[keep], self.is_real[keep], self.spacing
         )

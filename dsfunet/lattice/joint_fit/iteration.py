@@ -13,6 +13,7 @@ from dsfunet.lattice.joint_fit.evidence import (
     choose_order_prior,
     climb,
     integrate_field,
+    order_evidence,
     solve,
 )
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
@@ -20,14 +21,15 @@ from dsfunet.lattice.joint_fit.series import HarmonicSeries
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 
 # The variance does not fall further where the model is below this share of F or its envelope, and may be negative.
-import os
-EV=None
-ST2=float(os.environ.get('ST2','1000'))
-DEBUG = 'DBG' in os.environ
 _DARK = 0.02
 _MOST_ITERATIONS = 30
 _LARGEST_STEP = 2.0
 _STIFF_ROUNDS = 3
+_INNER = 0.75  # share of the longest length beyond which harmonics are tested
+_FIRST_ROUGHNESS = 1e3
+_ROUGHNESS = (1e-3, 1e8)
+_MOST_RATIO = 4.6  # logarithm of the ratio between either axis and the geometric mean of both
+_REACH = np.array([2.3, 1.2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
     state = replace(
         state, envelope=model_of(data, state).form_factor, coefficients=np.ones_like(state.coefficients)
     )
-    prior = replace(prior, roughness=(ST2, ST2))
+    prior = replace(prior, roughness=(_FIRST_ROUGHNESS, _FIRST_ROUGHNESS))
     data = replace(data, field_prior=replace(data.field_prior, level=1.0))
     rounds, settled = 0, 0
     for rounds in range(1, _MOST_ITERATIONS + 1):
@@ -147,15 +149,15 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
         else:
             reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
         settled = settled + 1 if rounds > 2 and _alike(before, prior) else settled
-        if DEBUG: print(rounds, prior.roughness, prior.amplitude, prior.decay, state.parameters[:4], round(max(e[1] for e in EV)) if EV else 0, state.variance.ratio, state.variance.offset)
         state, change = _step(data, state, reduced, prior)
         if change < 0.02 and (settled >= 2 or rounds > 8):
             break
     quadratic = _linearise(data, state)
     reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
     prior, evidence = _choose_order(data, reduced, prior, fine=True)
-    _, parameters, covariance = solve(reduced, _prior_variances(data, prior))
-    return Solution(state, prior, reduced, covariance, evidence, rounds)
+    _, _, covariance = solve(reduced, _prior_variances(data, prior))
+    outer = evidence - _inner_evidence(data, reduced, prior)
+    return Solution(state, prior, reduced, covariance, evidence, outer, rounds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,7 @@ class Solution:
         reduced: the quadratic there, with the coefficients integrated out.
         covariance: posterior covariance of the parameters of S.
         log_evidence: of the linearised problem.
+        outer_evidence: gain in it by the longest harmonics.
         iterations: number of iterations.
     """
 
@@ -176,6 +179,7 @@ class Solution:
     reduced: Reduced
     covariance: Array
     log_evidence: float
+    outer_evidence: float
     iterations: int
 
 
@@ -185,44 +189,47 @@ def _prior_variances(data: FitData, prior: Prior) -> Array:
 
 def _choose_order(data: FitData, reduced: Reduced, prior: Prior, fine: bool) -> tuple[Prior, float]:
     harmonics = data.series.harmonics
-    return choose_order_prior(
-        reduced, prior, data.series.lengths, harmonics.count, harmonics.spacing, fine
-    )
+    return choose_order_prior(reduced, prior, data.series.lengths, harmonics.count, harmonics.spacing, fine)
 
 
-def _choose_all(
-    data: FitData, quadratic: Quadratic, prior: Prior, coarse: bool
-) -> tuple[Prior, Reduced]:
-    """Choose smoothness along each axis and the prior of S by the evidence; first one smoothness, then two."""
-    found: dict[tuple[float, ...], tuple[Prior, Reduced, float]] = {}
-    current = prior
+def _inner_evidence(data: FitData, reduced: Reduced, prior: Prior) -> float:
+    """Return the log evidence with the longest harmonics fixed to 0, at the best prior of the others."""
+    lengths, cosines = data.series.lengths, data.series.harmonics.count
+    inner = np.flatnonzero(lengths <= _INNER * lengths.max(initial=0.0))
+    if not len(inner):
+        return reduced.log_evidence
+    part = replace(reduced, order=reduced.order[np.ix_(inner, inner)], order_pull=reduced.order_pull[inner])
+    spacing, kept = data.series.harmonics.spacing, int(np.count_nonzero(inner < cosines))
+    return choose_order_prior(part, prior, lengths[inner], kept, spacing, fine=True)[1]
 
-    def evaluate(log_values: Array) -> float:
-        nonlocal current
+
+def _choose_all(data: FitData, quadratic: Quadratic, prior: Prior, coarse: bool) -> tuple[Prior, Reduced]:
+    """Choose the prior of S, then smoothness along each axis, at first alike along both, by the evidence.
+
+    Smoothness changes by a limited factor, because the linearised problem holds only near the present state.
+    """
+    found: dict[tuple[float, ...], Reduced] = {}
+
+    def reduce(log_values: Array) -> Reduced:
         key = tuple(np.round(log_values, 6))
         if key not in found:
             common, ratio = np.exp(log_values)
             roughness = (float(common * ratio), float(common / ratio))
-            reduced = integrate_field(data.surface, quadratic, data.field_prior, roughness)
-            chosen, value = _choose_order(data, reduced, replace(current, roughness=roughness), fine=not coarse)
-            found[key] = (chosen, reduced, value)
-            if value >= max(each[2] for each in found.values()):
-                current = chosen
-        return found[key][2]
+            found[key] = integrate_field(data.surface, quadratic, data.field_prior, roughness)
+        return found[key]
 
     first, second = np.log(prior.roughness)
     start = np.array([(first + second) / 2, (first - second) / 2])
-    low, high = np.log([_ROUGHNESS_RANGE[0], 1e-2]), np.log([_ROUGHNESS_RANGE[1], 1e2])
-    reach = np.array([2.3, 1.2])
-    low, high = np.maximum(low, start - reach), np.minimum(high, start + reach)
+    chosen, _ = _choose_order(data, reduce(start), prior, fine=not coarse)
+    variances = _prior_variances(data, chosen)
+    low = np.maximum([np.log(_ROUGHNESS[0]), -_MOST_RATIO], start - _REACH)
+    high = np.minimum([np.log(_ROUGHNESS[1]), _MOST_RATIO], start + _REACH)
     step, finest, free = (2.3, 2.3, (0,)) if coarse else (1.15, 0.5, (0, 1))
-    best, _ = climb(evaluate, start, low, high, free, step, finest)
-    global EV; EV=[(k,v[2]) for k,v in found.items()]
-    chosen, reduced, _ = found[tuple(np.round(best, 6))]
-    return chosen, reduced
-
-
-_ROUGHNESS_RANGE = (1e-3, 1e8)
+    best, _ = climb(
+        lambda values: order_evidence(reduce(values), variances), start, low, high, free, step, finest
+    )
+    common, ratio = np.exp(best)
+    return replace(chosen, roughness=(float(common * ratio), float(common / ratio))), reduce(best)
 
 
 def _alike(one: Prior, other: Prior) -> bool:
@@ -240,7 +247,8 @@ def _fit_order_alone(data: FitData, state: FitState, quadratic: Quadratic, prior
     """Return the state with S fitted to the data divided by the first F."""
     matrix = quadratic.order + np.diag(1 / _prior_variances(data, prior))
     pull = quadratic.order_pull - np.tensordot(state.coefficients, quadratic.cross, 2)
-    return replace(state, parameters=np.linalg.solve(matrix, pull))
+    parameters = np.asarray(np.linalg.solve(matrix, pull), dtype=np.float64)
+    return replace(state, parameters=parameters)
 
 
 def _objective(data: FitData, state: FitState, prior: Prior) -> float:

@@ -23,9 +23,11 @@ class JointFit:
         covariance: covariance of the parameters.
         prior: smoothness and prior of the harmonics that the evidence chose.
         log_evidence: logarithm of the evidence; comparable between fits to the same pixels with the same noise.
+        outer_evidence: gain in this logarithm by the harmonics beyond three quarters of the longest length; if it is
+            well above 0, longer ones are probably needed.
         chi_squared: mean of (measured - model)^2 / variance over the measured pixels.
-        noise_offset: constant part of the variance of the noise [squared units of the intensity]; NaN if sigma was given.
-        noise_ratio: variance over expected intensity of the rest [units of the intensity]; NaN if sigma was given.
+        noise_offset: constant part of the variance of the noise [intensity squared]; NaN if sigma was given.
+        noise_ratio: the rest of the variance over the expected intensity; NaN if sigma was given.
         iterations: number of iterations.
     """
 
@@ -38,6 +40,7 @@ class JointFit:
     covariance: Array
     prior: Prior
     log_evidence: float
+    outer_evidence: float
     chi_squared: float
     noise_offset: float
     noise_ratio: float

@@ -14,7 +14,9 @@ _DECIMALS = 5
 
 @dataclass(frozen=True, eq=False)
 class HarmonicSeries:
-    """I_SRO = 1 + 2 sum Re[c_p exp(2 pi i p . q)] on a grid; its parameters are all Re c_p, then the Im c_p not known 0.
+    """I_SRO = 1 + 2 sum Re[c_p exp(2 pi i p . q)] on a grid.
+
+    Its parameters are the real parts of all c_p, then the imaginary parts of those that are not known to be real.
 
     Attributes:
         harmonics: the k harmonics.
@@ -45,9 +47,7 @@ class HarmonicSeries:
     def _differences(self) -> "tuple[_Phases, slice, slice]":
         """Phases of p - p' and of p + p', all k x k of the first kind before those of the second."""
         p = self.harmonics.indices
-        both = np.concatenate(
-            [(p[:, None] - p[None]).reshape(-1, 2), (p[:, None] + p[None]).reshape(-1, 2)]
-        )
+        both = np.concatenate([(p[:, None] - p[None]).reshape(-1, 2), (p[:, None] + p[None]).reshape(-1, 2)])
         size = len(p) ** 2
         return _Phases.of(both, self.rows, self.columns), slice(0, size), slice(size, 2 * size)
 
@@ -85,7 +85,7 @@ class HarmonicSeries:
 
     def variances(self, covariance: Array) -> Array:
         """Return the variance of I_SRO at all pixels, of the covariance of the parameters."""
-        phases, minus, plus = self._differences
+        phases, _, _ = self._differences
         k, sine = self.harmonics.count, self.harmonics.with_sine
         difference = 2 * covariance[:k, :k].astype(np.complex128)
         total = difference.copy()

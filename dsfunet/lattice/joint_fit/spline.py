@@ -101,8 +101,7 @@ class SplineSurface:
         """Return the variance of the surface at all pixels, from bands of the covariance of its coefficients.
 
         Args:
-            covariance: shape (4, 4, n, m) as in `normal_matrix`: the sum of the covariance of (i, j) with
-                (i + d, j + e) and of (i, j + e) with (i + d, j), and of these with the two exchanged, each counted once.
+            covariance: what `covariance_bands` returns.
         """
         (n, m), width = self.shape, _DEGREE + 1
         table = covariance.transpose(0, 2, 1, 3).reshape(width * n, width * m)
@@ -122,9 +121,8 @@ class SplineSurface:
     @cached_property
     def roughness_spectra(self) -> tuple[Array, Array]:
         """Eigenvalues of the roughness along the two axes, shapes (n,) and (m,), 0 or more."""
-        return tuple(  # type: ignore[return-value]
-            np.maximum(np.linalg.eigvalsh(axis.roughness), 0) for axis in (self.rows, self.columns)
-        )
+        first, second = (np.linalg.eigvalsh(axis.roughness) for axis in (self.rows, self.columns))
+        return np.maximum(first, 0), np.maximum(second, 0)
 
     @property
     def _grouped(self) -> tuple[int, int]:
@@ -144,16 +142,19 @@ class SplineSurface:
             start = max(n - _DEGREE * block, 0) * m
             if start < side:
                 diagonal[block, range(start, side), range(start, side)] = 1
+        # Views by row of splines inside each block: [block, row, :, row, :].
+        inner = diagonal.reshape(count, _DEGREE, m, _DEGREE, m)
+        outer = below.reshape(count, _DEGREE, m, _DEGREE, m)
         for step in range(_DEGREE + 1):
-            for row in range(n - step):
-                sub = _symmetric_band(bands[step, :, row])
-                (first, top), (second, left) = divmod(row + step, _DEGREE), divmod(row, _DEGREE)
-                place = (slice(top * m, (top + 1) * m), slice(left * m, (left + 1) * m))
-                if first == second:
-                    diagonal[first][place] = sub
-                    diagonal[first][place[::-1]] = sub
+            subs = _symmetric_bands(bands[step])
+            for left in range(_DEGREE):
+                shift, top = divmod(left + step, _DEGREE)
+                chosen = subs[left : n - step : _DEGREE]
+                if shift:
+                    outer[: len(chosen), top, :, left] = chosen
                 else:
-                    below[second][place] = sub
+                    inner[: len(chosen), top, :, left] = chosen
+                    inner[: len(chosen), left, :, top] = chosen
         return BlockTridiagonal(diagonal, below[:-1])
 
     def pad(self, coefficients: Array) -> Array:
@@ -198,12 +199,12 @@ class SplineSurface:
         return bands
 
 
-def _symmetric_band(bands: Array) -> Array:
-    """Return the symmetric matrix of diagonals 0 to 3, shape (4, m) -> (m, m)."""
-    m = bands.shape[1]
-    matrix = np.zeros((m, m))
+def _symmetric_bands(bands: Array) -> Array:
+    """Return the symmetric matrices of diagonals 0 to 3, shape (4, n, m) -> (n, m, m)."""
+    _, n, m = bands.shape
+    matrices = np.zeros((n, m, m))
     for step, values in enumerate(bands):
         index = np.arange(m - step)
-        matrix[index, index + step] = values[: m - step]
-        matrix[index + step, index] = values[: m - step]
-    return matrix
+        matrices[:, index, index + step] = values[:, : m - step]
+        matrices[:, index + step, index] = values[:, : m - step]
+    return matrices

@@ -1,0 +1,116 @@
+"""The joint fit of a measured plane: which harmonics it needs is found by the evidence."""
+
+import numpy as np
+
+from dsfunet._typing import Array, Mask
+from dsfunet.errors import InputError
+from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
+from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
+from dsfunet.lattice.joint_fit.result import JointFit
+from dsfunet.planes.measured import PlaneGrid
+
+HARMONICS = (100, 200, 400, 800)
+"""About how many harmonics a fit takes: more as long as the longest of them are seen.
+
+Too few do harm: the form factor then follows the sharp part of the short-range order.
+"""
+
+# Gain in log evidence of the outer harmonics that calls for longer ones.
+_CONVINCING = 3.0
+# Shortest period of a harmonic that pixels resolve, in pixels.
+_SHORTEST_PERIOD = 3.0
+_FEWEST_ZONES = 2.0
+
+
+def fit_plane(
+    intensity: Array,
+    mask: Mask,
+    grid: PlaneGrid,
+    centring: str = "P",
+    sigma: Array | None = None,
+    knots: float | tuple[float, float] = DEFAULT_KNOTS,
+    initial_form_factor: Array | None = None,
+    prior_form_factor: Array | None = None,
+    prior_weight: Array | None = None,
+    most_harmonics: int = HARMONICS[-1],
+) -> JointFit:
+    """Fit both factors of a plane with as many harmonics as the data settle; see `fit_both_factors`.
+
+    Args:
+        intensity: measured intensities in any unit, shape (n, m); ignored where missing.
+        mask: True where measured.
+        grid: where the pixels lie, with the conventional cell.
+        centring: P, A, B, C, I, F, R or H.
+        sigma: standard uncertainties of the intensities, shape (n, m); None estimates the noise from the plane.
+        knots: spacing of the knots of F along both axes, or along each [r.l.u.].
+        initial_form_factor: where to start, shape (n, m).
+        prior_form_factor: prior mean of F, shape (n, m).
+        prior_weight: inverse variance of its logarithm in each pixel, shape (n, m).
+        most_harmonics: largest number of harmonics, about.
+
+    Raises:
+        InputError: the pixels are coarser than a third of a zone or the plane shows less than two zones in which I_SRO
+            repeats, or as of `list_harmonics` and `fit_both_factors`.
+
+    Example:
+        >>> import numpy as np
+        >>> from dsfunet.lattice.joint_fit import fit_plane
+        >>> from dsfunet.physics import Cell
+        >>> from dsfunet.planes.measured import PlaneGrid
+        >>> from dsfunet.planes.names import parse_plane
+        >>> axis = np.linspace(-3, 3, 91)
+        >>> h, k = np.meshgrid(axis, axis, indexing="ij")
+        >>> order = 1 - 0.4 * np.cos(np.pi * h) * np.cos(np.pi * k)
+        >>> counts = np.random.default_rng(0).poisson(900 * np.exp(-(h**2 + k**2) / 9) * order).astype(float)
+        >>> grid = PlaneGrid(Cell(4, 4, 4), parse_plane("hk0"), axis, axis)
+        >>> fit = fit_plane(counts, np.full(h.shape, True), grid, "I")
+        >>> bool(abs(fit.alphas[0] + 0.1) < 0.003)
+        True
+    """
+    spacing = list_harmonics(grid.cell, grid.name, centring, 0.0).spacing
+    fit = None
+    for count in HARMONICS:
+        if fit is not None and (count > most_harmonics or fit.outer_evidence < _CONVINCING):
+            break
+        radius = spacing * float(np.sqrt(2 * min(count, most_harmonics) / np.pi))
+        harmonics = resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
+        _check_zones(harmonics, grid)
+        if fit is not None and harmonics.count == fit.harmonics.count:
+            break
+        fit = fit_both_factors(
+            intensity,
+            mask,
+            grid.rows,
+            grid.columns,
+            harmonics,
+            sigma=sigma,
+            knots=knots,
+            initial_form_factor=initial_form_factor,
+            prior_form_factor=prior_form_factor,
+            prior_weight=prior_weight,
+        )
+    assert fit is not None
+    return fit
+
+
+def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:
+    """Return the harmonics whose period is at least three pixels along both axes; shorter ones look like noise."""
+    steps = np.abs(np.array(grid.steps))
+    return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / _SHORTEST_PERIOD).all(axis=1))
+
+
+def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
+    """Raise an InputError if the plane shows too little of the repeat of I_SRO, or with too few pixels."""
+    if not harmonics.count:
+        raise InputError(
+            f"plane {grid.name.title}: its pixels are {abs(grid.steps[0]):g} by {abs(grid.steps[1]):g} r.l.u.; expected"
+            " at least three pixels in a zone in which short-range order repeats"
+        )
+    extent = np.abs(np.array(grid.steps)) * np.array(grid.shape)
+    area = harmonics.spacing**2 * float(np.linalg.norm(np.cross(*grid.vectors))) / (4 * np.pi**2)
+    zones = float(np.prod(extent)) * area
+    if zones < _FEWEST_ZONES:
+        raise InputError(
+            f"plane {grid.name.title}: it shows {zones:.1f} zones in which short-range order repeats; expected two or"
+            " more, or another cell or centring"
+        )
