@@ -118,19 +118,22 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: str, radius: float
     across = _direction_across(plane)
     period = float(np.linalg.norm(across @ cell.direct))
     vectors = _lattice_vectors(cell, centring, np.hypot(radius, 1.01 * period))
-    indices = np.round(vectors @ plane.vectors.T, _DECIMALS) + 0.0
+    exact = vectors @ plane.vectors.T
+    indices = np.round(exact, _DECIMALS) + 0.0
     phases = 2 * (vectors @ plane.origin)
     real = np.abs(phases - np.round(phases)) < 1e-4
     metric = plane.vectors @ cell.reciprocal @ (plane.vectors @ cell.reciprocal).T / (4 * np.pi**2)
     lengths = np.sqrt(np.einsum("ij,jk,ik->i", indices, np.linalg.inv(metric), indices))
     in_half = (indices[:, 0] > 0) | ((indices[:, 0] == 0) & (indices[:, 1] > 0))
     keep = in_half & (lengths <= radius * (1 + 1e-9))
-    vectors, indices, lengths, real = vectors[keep], indices[keep], lengths[keep], real[keep]
+    vectors, exact, indices, lengths, real = (
+        values[keep] for values in (vectors, exact, indices, lengths, real)
+    )
     # Shortest vectors first; of equal ones the one with the larger third index, so that the choice is settled.
     size = np.round(np.linalg.norm(vectors @ cell.direct, axis=1), 4)
     order = np.lexsort((-vectors[:, 2], -vectors[:, 1], -vectors[:, 0], size))
-    unique, first, group = np.unique(indices[order], axis=0, return_index=True, return_inverse=True)
-    all_real = np.ones(len(unique), np.bool_)
+    _, first, group = np.unique(indices[order], axis=0, return_index=True, return_inverse=True)
+    all_real = np.ones(len(first), np.bool_)
     np.logical_and.at(all_real, group.reshape(-1), real[order])
     chosen = order[first]
     ranked = np.argsort(np.round(lengths[chosen], 4), kind="stable")
@@ -138,7 +141,7 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: str, radius: float
     volume = float(np.linalg.det(cell.direct)) / (len(TRANSLATIONS[centring]) + 1)
     across_period = period * _fraction_across(across, centring)
     return Harmonics(
-        unique[ranked],
+        exact[chosen][ranked],
         vectors[chosen][ranked],
         lengths[chosen][ranked],
         all_real[ranked],

@@ -17,8 +17,8 @@ Too few do harm: the form factor then follows the sharp part of the short-range 
 
 # Gain in log evidence of the outer harmonics that calls for longer ones.
 _CONVINCING = 3.0
-# Shortest period of a harmonic that pixels resolve, in pixels.
-_SHORTEST_PERIOD = 3.0
+# Shortest period of a harmonic that pixels resolve, in pixels; two in theory.
+_SHORTEST_PERIOD = 2.2
 _FEWEST_ZONES = 2.0
 
 
@@ -49,7 +49,7 @@ def fit_plane(
         most_harmonics: largest number of harmonics, about.
 
     Raises:
-        InputError: the pixels are coarser than a third of a zone or the plane shows less than two zones in which I_SRO
+        InputError: the pixels are coarser than half a zone or the plane shows less than two zones in which I_SRO
             repeats, or as of `list_harmonics` and `fit_both_factors`.
 
     Example:
@@ -94,7 +94,7 @@ def fit_plane(
 
 
 def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:
-    """Return the harmonics whose period is at least three pixels along both axes; shorter ones look like noise."""
+    """Return the harmonics whose period is at least 2.2 pixels along both axes; shorter ones are aliases."""
     steps = np.abs(np.array(grid.steps))
     return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / _SHORTEST_PERIOD).all(axis=1))
 
@@ -104,7 +104,7 @@ def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
     if not harmonics.count:
         raise InputError(
             f"plane {grid.name.title}: its pixels are {abs(grid.steps[0]):g} by {abs(grid.steps[1]):g} r.l.u.; expected"
-            " at least three pixels in a zone in which short-range order repeats"
+            " more than two pixels in a zone in which short-range order repeats"
         )
     extent = np.abs(np.array(grid.steps)) * np.array(grid.shape)
     area = harmonics.spacing**2 * float(np.linalg.norm(np.cross(*grid.vectors))) / (4 * np.pi**2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsfunet._typing import Array
-from dsfunet.lattice.joint_fit import JointFit, fit_plane
+from dsfunet.lattice.joint_fit import JointFit, fit_both_factors, fit_plane, list_harmonics
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
@@ -51,3 +51,22 @@ def test_correlations_of_a_layer_are_right_within_their_errors(name: str, missin
     assert sigmas.max() <= 0.02
     assert fit.chi_squared == pytest.approx(1, abs=0.1)
     assert fit.noise_ratio == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.slow
+def test_pulls_over_twenty_seeds_are_those_of_their_errors() -> None:
+    for name, crystals in (("P alloy", 7), ("I alloy", 7), ("F alloy", 6)):
+        pulls, covered = [], []
+        for seed in range(crystals):
+            plane = measure(name, seed, crystal_seed=seed, missing=seed % 2 == 1, step=1 / 14)
+            grid = grid_of(name, plane)
+            harmonics = list_harmonics(grid.cell, grid.name, CRYSTALS[name].centring, 7 * grid.cell.a)
+            fit = fit_both_factors(plane.counts, plane.mask, plane.rows, plane.columns, harmonics)
+            vectors = np.round(2 * fit.harmonics.indices[:8]).astype(int).tolist()
+            truth = [correlate(name, seed).layer_value((v[0], v[1]), (0, 1), 0.0) for v in vectors]
+            pulls.append((fit.alphas[:8] - truth) / fit.alpha_sigmas[:8])
+            away = np.abs(fit.form_factor - plane.form_factor)[plane.mask] / fit.form_factor_sigma[plane.mask]
+            covered.append([np.mean(away < 1), np.mean(away < 2)])
+        assert 0.7 <= np.sqrt(np.mean(np.square(pulls))) <= 1.4, name
+        one, two = np.mean(covered, axis=0)
+        assert 0.6 <= one <= 0.82 and 0.9 <= two <= 1, name
