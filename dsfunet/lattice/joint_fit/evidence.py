@@ -44,21 +44,28 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class FieldPrior:
-    """Prior of log F besides its smoothness: a level, and optionally a field with weights.
+    """Prior of the spline besides its smoothness: a level, and optionally a field with weights.
 
     Attributes:
-        level: mean of the logarithm.
+        level: mean of the spline.
         weight: inverse variance of the field in each pixel; None without a field, as all that follow.
-        logarithm: the field, a prior mean of log F.
-        bands: normal matrix of the weights of the field, as of `SplineSurface.normal_matrix`.
+        field: prior mean of the spline at the pixels.
+        bands: normal matrix of the weights, as of `SplineSurface.normal_matrix`.
         pull: sums over pixels of weight times field times a spline, shape (n, m).
     """
 
     level: float
     weight: Array | None = None
-    logarithm: Array | None = None
+    field: Array | None = None
     bands: Array | None = None
     pull: Array | None = None
+
+    @classmethod
+    def of(cls, surface: SplineSurface, level: float, weight: Array, field: Array) -> "FieldPrior":
+        """Return the prior of a field with weights."""
+        return cls(
+            level, weight, field, surface.normal_matrix(weight), np.asarray(surface.project(weight * field))
+        )
 
 
 @dataclass(frozen=True, eq=False)

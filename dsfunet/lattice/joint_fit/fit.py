@@ -117,10 +117,7 @@ def _prepare(
     field_prior = FieldPrior(float(np.log(mean)))
     if prior_form_factor is not None and prior_weight is not None:
         logarithm = np.log(np.maximum(prior_form_factor, 1e-9 * mean))
-        pull = surface.project(prior_weight * logarithm)
-        field_prior = FieldPrior(
-            field_prior.level, prior_weight, logarithm, surface.normal_matrix(prior_weight), np.asarray(pull)
-        )
+        field_prior = FieldPrior.of(surface, field_prior.level, prior_weight, logarithm)
     return FitData(values, mask, surface, HarmonicSeries(harmonics, rows, columns), field_prior)
 
 

@@ -25,6 +25,7 @@ _DARK = 0.02
 _MOST_ITERATIONS = 30
 _LARGEST_STEP = 2.0
 _STIFF_ROUNDS = 3
+_LARGEST_LOG_RATIO = 7.0
 _INNER = 0.75  # share of the longest length beyond which harmonics are tested
 _FIRST_ROUGHNESS = 1e3
 _ROUGHNESS = (1e-3, 1e8)
@@ -133,11 +134,8 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
     for _ in range(_STIFF_ROUNDS):
         reduced = integrate_field(data.surface, _linearise(data, state), data.field_prior, prior.roughness)
         state, _ = _step(data, state, reduced, prior)
-    state = replace(
-        state, envelope=model_of(data, state).form_factor, coefficients=np.ones_like(state.coefficients)
-    )
+    data, state = _take_envelope(data, state)
     prior = replace(prior, roughness=(_FIRST_ROUGHNESS, _FIRST_ROUGHNESS))
-    data = replace(data, field_prior=replace(data.field_prior, level=1.0))
     rounds, settled = 0, 0
     for rounds in range(1, _MOST_ITERATIONS + 1):
         if estimate_noise and rounds in (1, 3, 6):
@@ -181,6 +179,20 @@ class Solution:
     log_evidence: float
     outer_evidence: float
     iterations: int
+
+
+def _take_envelope(data: FitData, state: FitState) -> tuple[FitData, FitState]:
+    """Return data and state for F = E u, where E is the stiff exponential fitted so far and u starts at 1."""
+    envelope = model_of(data, state).form_factor
+    envelope = np.minimum(envelope, envelope[data.mask].max())  # an extrapolation may grow without bound
+    state = replace(state, envelope=envelope, coefficients=np.ones_like(state.coefficients))
+    prior = FieldPrior(1.0)
+    if data.field_prior.weight is not None and data.field_prior.field is not None:
+        # An error of log F is a relative error of u; for small u it is about that of a tenth.
+        ratio = np.exp(np.minimum(data.field_prior.field - np.log(envelope), _LARGEST_LOG_RATIO))
+        weight = data.field_prior.weight / np.maximum(ratio, 0.1) ** 2
+        prior = FieldPrior.of(data.surface, 1.0, weight, ratio)
+    return replace(data, field_prior=prior), state
 
 
 def _prior_variances(data: FitData, prior: Prior) -> Array:
@@ -257,8 +269,8 @@ def _objective(data: FitData, state: FitState, prior: Prior) -> float:
     c = state.coefficients
     value -= 0.5 * prior.roughness[0] * float(np.sum(c * (data.surface.rows.roughness @ c)))
     value -= 0.5 * prior.roughness[1] * float(np.sum(c * (c @ data.surface.columns.roughness)))
-    if data.field_prior.weight is not None and data.field_prior.logarithm is not None:
-        away = data.surface.evaluate(c) - data.field_prior.logarithm
+    if data.field_prior.weight is not None and data.field_prior.field is not None:
+        away = data.surface.evaluate(c) - data.field_prior.field
         value -= 0.5 * float(np.sum(data.field_prior.weight * away**2))
     return value - 0.5 * float(np.sum(state.parameters**2 / _prior_variances(data, prior)))
 

@@ -1,16 +1,19 @@
 """Both factors of virtual crystals that another forward model made, from one plane and the lattice."""
 
+import dataclasses
 from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from dsfunet._typing import Array
+from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit, fit_both_factors, fit_plane, list_harmonics
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
-from tests.virtual_crystals import CRYSTALS, Plane, correlate, measure
+from dsfunet.planes.preprocessing import spread
+from tests.virtual_crystals import CRYSTALS, Plane, contrast, correlate, hide_a_third, measure
 
 AXES = {"P alloy": (0, 1), "I alloy": (0, 1), "F alloy": (0, 1), "molecule": (0, 2)}
 REACH = {"P alloy": 4.2, "I alloy": 4.2, "F alloy": 4.2, "molecule": 7.0}
@@ -70,3 +73,107 @@ def test_pulls_over_twenty_seeds_are_those_of_their_errors() -> None:
         assert 0.7 <= np.sqrt(np.mean(np.square(pulls))) <= 1.4, name
         one, two = np.mean(covered, axis=0)
         assert 0.6 <= one <= 0.82 and 0.9 <= two <= 1, name
+
+
+@pytest.mark.slow
+def test_both_factors_lie_within_their_errors() -> None:
+    for name in ("P alloy", "F alloy"):
+        plane, fit = fitted(name, missing=True, count=400 if name == "F alloy" else 200)
+        for found, truth, sigma in (
+            (fit.form_factor, plane.form_factor, fit.form_factor_sigma),
+            (fit.short_range_order, plane.order, fit.short_range_order_sigma),
+        ):
+            away = np.abs(found - truth)[plane.mask] / sigma[plane.mask]
+            assert 0.55 <= np.mean(away < 1) <= 0.85 and 0.88 <= np.mean(away < 2) <= 1, name
+        assert fit.form_factor.min() >= 0 and fit.short_range_order.min() >= 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", [False, True], ids=["complete", "a third missing"])
+@pytest.mark.parametrize(("reach", "limit"), [(1, 0.0003), (2, 0.0005), (4, 0.0032)])
+def test_any_range_of_order_is_found(reach: float, limit: float, missing: bool) -> None:
+    """Mean squared error of I_SRO in spread space, alpha = exp(-r / reach) cos pi (m + n), 3,000 counts."""
+    axis = np.arange(-112, 113) / 28
+    most = int(12 * reach) + 8
+    m = np.arange(-most, most + 1.0)
+    alphas = np.exp(-np.hypot(m[:, None], m[None]) / reach) * np.cos(np.pi * (m[:, None] + m[None]))
+    phases = np.exp(2j * np.pi * np.outer(axis, m))
+    order = (phases @ alphas @ phases.T).real
+    indices = np.zeros((len(axis), len(axis), 3))
+    indices[..., 0], indices[..., 2] = axis[:, None], axis[None]
+    crystal = dataclasses.replace(CRYSTALS["molecule"], cell=(6.0, 6.0, 6.0, 90.0))
+    form_factor = contrast(crystal, indices)
+    form_factor *= 3000 / (form_factor * order).max()
+    counts = np.random.default_rng(5).poisson(form_factor * order).astype(np.float64)
+    mask = hide_a_third(axis, axis) if missing else np.full(counts.shape, True)
+    fit = fit_plane(counts, mask, PlaneGrid(Cell(6, 6, 6), PlaneName((0, 2), 0.0), axis, axis))
+    spreads = [spread(each / each.max()) for each in (fit.short_range_order, order)]
+    assert np.mean((spreads[0] - spreads[1]) ** 2) <= limit
+
+
+@pytest.mark.slow
+def test_counts_on_another_scale_and_given_sigmas_give_the_same() -> None:
+    plane, fit = fitted("I alloy", count=200)
+    grid = grid_of("I alloy", plane)
+    scaled = fit_plane(0.002 * plane.counts, plane.mask, grid, "I", most_harmonics=200)
+    np.testing.assert_allclose(scaled.alphas, fit.alphas, atol=1e-6)
+    np.testing.assert_allclose(scaled.form_factor, 0.002 * fit.form_factor, rtol=1e-4)
+    assert scaled.noise_ratio == pytest.approx(0.002 * fit.noise_ratio, rel=1e-3)
+    sigma = np.sqrt(np.maximum(plane.counts, 1))
+    given = fit_plane(plane.counts, plane.mask, grid, "I", sigma=sigma, most_harmonics=200)
+    assert np.isnan(given.noise_ratio) and given.chi_squared == pytest.approx(1, abs=0.1)
+    assert (np.abs(given.alphas - fit.alphas)[:12] < 2 * fit.alpha_sigmas[:12]).all()
+
+
+@pytest.mark.slow
+def test_a_grid_that_does_not_repeat_after_whole_pixels() -> None:
+    plane = measure("P alloy", step=0.0471)
+    fit = fit_plane(plane.counts, plane.mask, grid_of("P alloy", plane))
+    errors = fit.alphas[:8] - truths("P alloy", fit, 8)
+    assert (np.abs(errors) <= np.maximum(3 * fit.alpha_sigmas[:8], 0.002)).all()
+
+
+@pytest.mark.slow
+def test_few_counts() -> None:
+    plane = measure("molecule", axes=(0, 2), reach=7.0, brightest=20)
+    fit = fit_plane(plane.counts, plane.mask, grid_of("molecule", plane))
+    errors = fit.alphas[:8] - truths("molecule", fit, 8)
+    assert (np.abs(errors) <= 3.5 * fit.alpha_sigmas[:8]).all() and fit.alpha_sigmas[:8].max() < 0.02
+
+
+@pytest.mark.slow
+def test_a_prior_form_factor_decides_where_nothing_was_measured() -> None:
+    plane = measure("molecule", axes=(0, 2), reach=7.0, brightest=500)
+    h, _ = np.meshgrid(plane.rows, plane.columns, indexing="ij")
+    mask = h < 3
+    grid = grid_of("molecule", plane)
+    weight = np.full(mask.shape, 4.0)
+    alone = fit_plane(plane.counts, mask, grid)
+    helped = fit_plane(
+        plane.counts, mask, grid, prior_form_factor=plane.form_factor * 1.02, prior_weight=weight
+    )
+    hidden = h > 4
+    errors = [np.mean((fit.form_factor - plane.form_factor)[hidden] ** 2) for fit in (alone, helped)]
+    assert errors[1] < 0.05 * errors[0]
+    assert np.median(helped.form_factor_sigma[hidden]) < np.median(alone.form_factor_sigma[hidden])
+    assert abs(helped.alphas[0] - truths("molecule", helped, 1)[0]) < 0.004
+
+
+def test_bad_input_is_one_sentence() -> None:
+    axis = np.linspace(-3, 3, 61)
+    grid = PlaneGrid(Cell(4, 4, 4), PlaneName((0, 1), 0.0), axis, axis)
+    plane, mask = np.ones((61, 61)), np.full((61, 61), True)
+    with pytest.raises(InputError, match=r"found shapes \(3, 3\) and \(61, 61\); expected \(61, 61\)"):
+        fit_plane(np.ones((3, 3)), mask, grid)
+    with pytest.raises(InputError, match="found 0 measured pixels; expected 100 or more"):
+        fit_plane(plane, ~mask, grid)
+    with pytest.raises(InputError, match="found NaN or infinity in measured pixels"):
+        fit_plane(plane * np.nan, mask, grid)
+    with pytest.raises(InputError, match="the mean of the intensity is -1; expected a positive number"):
+        fit_plane(-plane, mask, grid)
+    small = PlaneGrid(Cell(4, 4, 4), PlaneName((0, 1), 0.0), axis / 6, axis / 6)
+    with pytest.raises(InputError, match=r"plane hk0: it shows 1\.0 zones in which .* expected two or more"):
+        fit_plane(plane, mask, small)
+    coarse = PlaneGrid(Cell(4, 4, 4), PlaneName((0, 1), 0.0), 9 * axis, 9 * axis)
+    with pytest.raises(InputError, match=r"plane hk0: its pixels are 0\.9 by 0\.9 r\.l\.u\."):
+        fit_plane(plane, mask, coarse)
