@@ -1,5 +1,7 @@
 """The joint fit I = F S of a plane: F the exponential of a spline, S = I_SRO a sum of in-plane harmonics."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
@@ -74,8 +76,10 @@ def fit_both_factors(
     data = _prepare(intensity, mask, rows, columns, harmonics, knots, prior_form_factor, prior_weight)
     start = initial_form_factor if initial_form_factor is not None else prior_form_factor
     if start is None:
-        start = _smooth_start(data)
-    coefficients = _fit_log(data, np.where(np.isfinite(start), start, 0.0))
+        coefficients = _fit_log(data, _smoothed(data, _pixels_of_repeat(data)), mask)
+    else:
+        finite = np.where(np.isfinite(start), start, 0.0)
+        coefficients = _fit_log(data, ndimage.gaussian_filter(finite, _pixels_of_repeat(data)), finite > 0)
     given = None if sigma is None else Variance(variance_of_sigma(sigma, mask))
     state = FitState(
         coefficients,
@@ -114,11 +118,18 @@ def _prepare(
         raise InputError(f"plane: the mean of the intensity is {mean:g}; expected a positive number")
     first, second = (knots, knots) if isinstance(knots, int | float) else knots
     surface = SplineSurface(SplineAxis.cover(rows, first), SplineAxis.cover(columns, second))
-    field_prior = FieldPrior(float(np.log(mean)))
-    if prior_form_factor is not None and prior_weight is not None:
-        logarithm = np.log(np.maximum(prior_form_factor, 1e-9 * mean))
-        field_prior = FieldPrior.of(surface, field_prior.level, prior_weight, logarithm)
-    return FitData(values, mask, surface, HarmonicSeries(harmonics, rows, columns), field_prior)
+    level = float(np.log(mean))
+    data = FitData(values, mask, surface, HarmonicSeries(harmonics, rows, columns), FieldPrior(level))
+    if prior_form_factor is None or prior_weight is None:
+        return data
+    # The first, stiff exponential is to follow the envelope of the prior, not the depth of its zeros.
+    wide = np.maximum(ndimage.gaussian_filter(prior_form_factor, _pixels_of_repeat(data)), 1e-6 * mean)
+    return replace(
+        data,
+        field_prior=FieldPrior.of(surface, level, prior_weight, np.log(wide)),
+        prior_form_factor=prior_form_factor,
+        prior_weight=prior_weight,
+    )
 
 
 def _smoothed(data: FitData, pixels: float | tuple[float, float]) -> Array:
@@ -130,22 +141,22 @@ def _smoothed(data: FitData, pixels: float | tuple[float, float]) -> Array:
     return known
 
 
-def _smooth_start(data: FitData) -> Array:
-    """Return a first form factor: the plane smoothed over about the cell in which I_SRO repeats."""
+def _pixels_of_repeat(data: FitData) -> tuple[float, float]:
+    """Return the width of a Gaussian that smooths over about the cell in which I_SRO repeats [pixels]."""
     pixels = []
     for axis, coordinates in enumerate((data.series.rows, data.series.columns)):
         step = abs(float(coordinates[-1] - coordinates[0])) / (len(coordinates) - 1)
         indices = np.abs(data.series.harmonics.indices[:, axis])
         shortest = indices[indices > 1e-6].min(initial=1.0)
         pixels.append(_START_WIDTH / shortest / step)
-    return _smoothed(data, (pixels[0], pixels[1]))
+    return pixels[0], pixels[1]
 
 
-def _fit_log(data: FitData, start: Array) -> Array:
-    """Return spline coefficients of the logarithm of a form factor, fitted where it was measured."""
+def _fit_log(data: FitData, start: Array, known: Mask) -> Array:
+    """Return spline coefficients of the logarithm of a form factor, fitted to the pixels where it is known."""
     surface = data.surface
-    logarithm = np.log(np.maximum(start, 1e-3 * start[data.mask].max()))
-    weights = data.mask.astype(np.float64)
+    logarithm = np.log(np.maximum(start, 1e-3 * start.max()))
+    weights = known.astype(np.float64)
     bands = surface.normal_matrix(weights) + 0.01 * sum(surface.roughness_bands)
     bands[0, 0] += 1e-6
     pull = np.asarray(surface.project(weights * logarithm)) + 1e-6 * data.field_prior.level

@@ -25,7 +25,7 @@ _DARK = 0.02
 _MOST_ITERATIONS = 30
 _LARGEST_STEP = 2.0
 _STIFF_ROUNDS = 3
-_LARGEST_LOG_RATIO = 7.0
+_LARGEST_RATIO = 1e3
 _INNER = 0.75  # share of the longest length beyond which harmonics are tested
 _FIRST_ROUGHNESS = 1e3
 _ROUGHNESS = (1e-3, 1e8)
@@ -42,6 +42,8 @@ class FitData:
     surface: SplineSurface
     series: HarmonicSeries
     field_prior: FieldPrior
+    prior_form_factor: Array | None = None
+    prior_weight: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +189,10 @@ def _take_envelope(data: FitData, state: FitState) -> tuple[FitData, FitState]:
     envelope = np.minimum(envelope, envelope[data.mask].max())  # an extrapolation may grow without bound
     state = replace(state, envelope=envelope, coefficients=np.ones_like(state.coefficients))
     prior = FieldPrior(1.0)
-    if data.field_prior.weight is not None and data.field_prior.field is not None:
+    if data.prior_form_factor is not None and data.prior_weight is not None:
+        ratio = np.minimum(data.prior_form_factor / envelope, _LARGEST_RATIO)
         # An error of log F is a relative error of u; for small u it is about that of a tenth.
-        ratio = np.exp(np.minimum(data.field_prior.field - np.log(envelope), _LARGEST_LOG_RATIO))
-        weight = data.field_prior.weight / np.maximum(ratio, 0.1) ** 2
+        weight = data.prior_weight / np.maximum(ratio, 0.1) ** 2
         prior = FieldPrior.of(data.surface, 1.0, weight, ratio)
     return replace(data, field_prior=prior), state
 
