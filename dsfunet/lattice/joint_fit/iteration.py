@@ -24,7 +24,9 @@ from dsfunet.lattice.joint_fit.spline import SplineSurface
 _DARK = 0.02
 _MOST_ITERATIONS = 30
 _LARGEST_STEP = 2.0
-_STIFF_ROUNDS = 3
+_STIFF_ROUNDS, _COARSE_ROUNDS, _MOST_CHOICES = 3, 2, 8
+_NOISE_ROUNDS = (1, 3, 6)
+_CONVERGED = 0.02  # change of a parameter in its standard uncertainties
 _LARGEST_RATIO = 1e3
 _INNER = 0.75  # share of the longest length beyond which harmonics are tested
 _FIRST_ROUGHNESS = 1e3
@@ -138,19 +140,19 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
         state, _ = _step(data, state, reduced, prior)
     data, state = _take_envelope(data, state)
     prior = replace(prior, roughness=(_FIRST_ROUGHNESS, _FIRST_ROUGHNESS))
-    rounds, settled = 0, 0
+    rounds, settled = 0, False
     for rounds in range(1, _MOST_ITERATIONS + 1):
-        if estimate_noise and rounds in (1, 3, 6):
+        if estimate_noise and rounds in _NOISE_ROUNDS:
             state = replace(state, variance=_noise_of(data, state))
         quadratic = _linearise(data, state)
         before = prior
-        if settled < 2 and rounds <= 8:
-            prior, reduced = _choose_all(data, quadratic, prior, coarse=rounds <= 2)
+        if not settled:
+            prior, reduced = _choose_all(data, quadratic, prior, coarse=rounds <= _COARSE_ROUNDS)
         else:
             reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-        settled = settled + 1 if rounds > 2 and _alike(before, prior) else settled
+        settled = settled or rounds >= _MOST_CHOICES or (rounds > _COARSE_ROUNDS and _alike(before, prior))
         state, change = _step(data, state, reduced, prior)
-        if change < 0.02 and (settled >= 2 or rounds > 8):
+        if settled and change < _CONVERGED:
             break
     quadratic = _linearise(data, state)
     reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
