@@ -9,7 +9,8 @@ from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
-from dsfunet.lattice.joint_fit.iteration import FitData, FitState, Solution, iterate, model_of
+from dsfunet.lattice.joint_fit.iteration import Solution, iterate
+from dsfunet.lattice.joint_fit.model import FitData, FitState, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance, variance_of_sigma
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.series import HarmonicSeries

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dsfunet._typing import Array, Mask
+from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.evidence import (
     FieldPrior,
     Prior,
@@ -16,14 +16,11 @@ from dsfunet.lattice.joint_fit.evidence import (
     order_evidence,
     solve,
 )
+from dsfunet.lattice.joint_fit.model import FitData, FitState, likelihood, linearise, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
-from dsfunet.lattice.joint_fit.series import HarmonicSeries
-from dsfunet.lattice.joint_fit.spline import SplineSurface
 
-# The variance does not fall further where the model is below this share of F or its envelope, and may be negative.
-_DARK = 0.02
 _MOST_ITERATIONS = 30
-_LARGEST_STEP = 2.0
+_LARGEST_STEP = 2.0  # of log F in one round
 _STIFF_ROUNDS, _COARSE_ROUNDS, _MOST_CHOICES = 3, 2, 8
 _NOISE_ROUNDS = (1, 3, 6)
 _CONVERGED = 0.02  # change of a parameter in its standard uncertainties
@@ -32,98 +29,7 @@ _INNER = 0.75  # share of the longest length beyond which harmonics are tested
 _FIRST_ROUGHNESS = 1e3
 _ROUGHNESS = (1e-3, 1e8)
 _MOST_RATIO = 4.6  # logarithm of the ratio between either axis and the geometric mean of both
-_REACH = np.array([2.3, 1.2])
-
-
-@dataclass(frozen=True, eq=False)
-class FitData:
-    """What is fitted: intensities (0 where missing), mask, the two parts of the model, and priors."""
-
-    intensity: Array
-    mask: Mask
-    surface: SplineSurface
-    series: HarmonicSeries
-    field_prior: FieldPrior
-    prior_form_factor: Array | None = None
-    prior_weight: Array | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FitState:
-    """An estimate: spline coefficients of u, parameters of S, and the model of the noise.
-
-    First F = exp(u); then F = E u with a fixed smooth envelope E, because a form factor has zeros, near which its
-    logarithm is not smooth but F / E is: the transform of a bounded Patterson function.
-
-    Attributes:
-        coefficients: of the spline u, shape of the surface.
-        parameters: of the series S.
-        variance: of the noise.
-        envelope: E, shape (n, m); None for F = exp(u).
-    """
-
-    coefficients: Array
-    parameters: Array
-    variance: Variance
-    envelope: Array | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """The model of a plane at a state, each of shape (n, m).
-
-    Attributes:
-        form_factor: F.
-        slope: derivative of F with respect to the spline u.
-        order: S.
-        intensity: F S.
-        variance: variance of the noise.
-        floor: intensity below which the variance stays constant.
-    """
-
-    form_factor: Array
-    slope: Array
-    order: Array
-    intensity: Array
-    variance: Array
-    floor: Array
-
-
-def model_of(data: FitData, state: FitState) -> Model:
-    """Return the model of a plane at a state."""
-    spline = data.surface.evaluate(state.coefficients)
-    if state.envelope is None:
-        form_factor = slope = envelope = np.exp(np.clip(spline, -300, 300))
-    else:
-        form_factor, slope, envelope = state.envelope * spline, state.envelope, state.envelope
-    order = data.series.evaluate(state.parameters)
-    intensity, floor = form_factor * order, _DARK * envelope
-    return Model(form_factor, slope, order, intensity, state.variance(np.maximum(intensity, floor)), floor)
-
-
-def _linearise(data: FitData, state: FitState) -> Quadratic:
-    """Return the quadratic log likelihood around a state (Gauss-Newton, Fisher's information)."""
-    model, surface, series = model_of(data, state), data.surface, data.series
-    precision = np.where(data.mask, 1 / model.variance, 0.0)
-    field_slope, order_slope = model.slope * model.order, model.form_factor
-    field_bands = surface.normal_matrix(precision * field_slope**2)
-    cross = series.cross_matrix(surface, precision * field_slope * order_slope)
-    order = series.normal_matrix(precision * order_slope**2)
-    misfit = precision * np.where(data.mask, data.intensity - model.intensity, 0.0)
-    # H times the state, from what the linearised model is at the pixels.
-    linear = field_slope * surface.evaluate(state.coefficients) + order_slope * (model.order - 1)
-    pulled = misfit + precision * linear
-    field_pull = np.asarray(surface.project(field_slope * pulled))
-    order_pull = series.gradient(order_slope * pulled)
-    # l(x) = l0 + g'(x - s) - (x - s)' H (x - s) / 2 = l0 - g's - s'Hs / 2 + (g + Hs)'x - x'Hx / 2
-    slope = float(np.sum(misfit * linear))
-    curvature = float(np.sum(precision * linear**2))
-    constant = _likelihood(data, state, model) - slope - 0.5 * curvature
-    return Quadratic(field_bands, cross, order, field_pull, order_pull, constant)
-
-
-def _likelihood(data: FitData, state: FitState, model: Model) -> float:
-    return state.variance.log_likelihood(data.intensity, model.intensity, model.floor, data.mask)
+_REACH = np.array([2.3, 1.2])  # most that the logarithms of smoothness and of its ratio change in one round
 
 
 def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) -> "Solution":
@@ -133,10 +39,10 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
     each linearised problem chooses smoothness and range (penalised quasi-likelihood; Breslow and Clayton, J. Am. Stat.
     Assoc. 88, 9, 1993), and the noise is estimated from the residual.
     """
-    for _ in range(3):
-        state = _fit_order_alone(data, state, _linearise(data, state), prior)
     for _ in range(_STIFF_ROUNDS):
-        reduced = integrate_field(data.surface, _linearise(data, state), data.field_prior, prior.roughness)
+        state = _fit_order_alone(data, state, linearise(data, state), prior)
+    for _ in range(_STIFF_ROUNDS):
+        reduced = integrate_field(data.surface, linearise(data, state), data.field_prior, prior.roughness)
         state, _ = _step(data, state, reduced, prior)
     data, state = _take_envelope(data, state)
     prior = replace(prior, roughness=(_FIRST_ROUGHNESS, _FIRST_ROUGHNESS))
@@ -144,7 +50,7 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
     for rounds in range(1, _MOST_ITERATIONS + 1):
         if estimate_noise and rounds in _NOISE_ROUNDS:
             state = replace(state, variance=_noise_of(data, state))
-        quadratic = _linearise(data, state)
+        quadratic = linearise(data, state)
         before = prior
         if not settled:
             prior, reduced = _choose_all(data, quadratic, prior, coarse=rounds <= _COARSE_ROUNDS)
@@ -154,7 +60,7 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
         state, change = _step(data, state, reduced, prior)
         if settled and change < _CONVERGED:
             break
-    quadratic = _linearise(data, state)
+    quadratic = linearise(data, state)
     reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
     prior, evidence = _choose_order(data, reduced, prior, fine=True)
     _, _, covariance = solve(reduced, _prior_variances(data, prior))
@@ -269,7 +175,7 @@ def _fit_order_alone(data: FitData, state: FitState, quadratic: Quadratic, prior
 
 def _objective(data: FitData, state: FitState, prior: Prior) -> float:
     """Return the penalised log likelihood."""
-    value = _likelihood(data, state, model_of(data, state))
+    value = likelihood(data, state, model_of(data, state))
     c = state.coefficients
     value -= 0.5 * prior.roughness[0] * float(np.sum(c * (data.surface.rows.roughness @ c)))
     value -= 0.5 * prior.roughness[1] * float(np.sum(c * (c @ data.surface.columns.roughness)))

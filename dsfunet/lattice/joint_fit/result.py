@@ -48,7 +48,11 @@ class JointFit:
 
     @property
     def alphas(self) -> Array:
-        """Real parts of c_p in the order of the harmonics, shape (k,): the layer's correlations."""
+        """Real parts of c_p in the order of the harmonics, shape (k,): the layer's correlations on its own scale.
+
+        One layer does not tell its mean intensity from the scale of F, so these are c_p / c_0, where c_0 is the sum of
+        alpha along the direction perpendicular to the layer, with its phase; they are not alphas of the crystal.
+        """
         return self.parameters[: self.harmonics.count]
 
     @property
