@@ -29,6 +29,7 @@ from dsfunet.files import replacing
 from dsfunet.io import read_plane
 from dsfunet.lattice.joint_fit import JointFit, fit_plane
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
 from tests.virtual_crystals import CRYSTALS, Plane, correlate, measure
@@ -70,7 +71,9 @@ class Row:
         return np.array([(found - truth) / sigma for _, truth, found, sigma in self.values])
 
 
-def fit_timed(intensity: Array, mask: np.ndarray, grid: PlaneGrid, centring: str) -> tuple[JointFit, float]:
+def fit_timed(
+    intensity: Array, mask: np.ndarray, grid: PlaneGrid, centring: Centring
+) -> tuple[JointFit, float]:
     """Return a fit and its processor time [s]."""
     start = time.process_time()
     fit = fit_plane(intensity, mask, grid, centring)

@@ -2,14 +2,13 @@
 
 from dsfunet.lattice.joint_fit.evidence import Prior
 from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
-from dsfunet.lattice.joint_fit.harmonics import TRANSLATIONS, Harmonics, list_harmonics
+from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
 from dsfunet.lattice.joint_fit.plane import HARMONICS, fit_plane
 from dsfunet.lattice.joint_fit.result import JointFit
 
 __all__ = [
     "DEFAULT_KNOTS",
     "HARMONICS",
-    "TRANSLATIONS",
     "Harmonics",
     "JointFit",
     "Prior",

@@ -60,7 +60,7 @@ def fit_both_factors(
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
             intensities are 0 or less.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.lattice.joint_fit import fit_both_factors, list_harmonics
         >>> from dsfunet.physics import Cell

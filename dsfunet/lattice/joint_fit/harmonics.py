@@ -9,24 +9,8 @@ import numpy as np
 from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import Centring, centring_translations, check_centring
 from dsfunet.planes.names import AnyPlaneName
-
-# Deviation for the time being: a table of the physics package is to replace this one.
-_THIRDS = (1 / 3, 2 / 3)
-TRANSLATIONS: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "P": (),
-    "A": ((0, 0.5, 0.5),),
-    "B": ((0.5, 0, 0.5),),
-    "C": ((0.5, 0.5, 0),),
-    "I": ((0.5, 0.5, 0.5),),
-    "F": ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)),
-    "R": (
-        (_THIRDS[1], _THIRDS[0], _THIRDS[0]),
-        (_THIRDS[0], _THIRDS[1], _THIRDS[1]),
-    ),  # obverse, hexagonal axes
-    "H": ((_THIRDS[1], _THIRDS[0], 0), (_THIRDS[0], _THIRDS[1], 0)),
-}
-"""Centring translations of a conventional cell, besides 0, by the letter of the centring."""
 
 _DECIMALS = 6
 _LARGEST_DENOMINATOR = 24
@@ -92,7 +76,7 @@ class Harmonics:
         )
 
 
-def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: str, radius: float) -> Harmonics:
+def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: Centring, radius: float) -> Harmonics:
     """Return the in-plane harmonics of a plane up to a length.
 
     Args:
@@ -105,7 +89,7 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: str, radius: float
         InputError: the centring has another letter, the plane is not rational, or the radius asks for millions of
             lattice vectors.
 
-    Example:
+    Examples:
         >>> from dsfunet.lattice.joint_fit import list_harmonics
         >>> from dsfunet.physics import Cell
         >>> from dsfunet.planes.names import parse_plane
@@ -113,8 +97,7 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: str, radius: float
         >>> found.indices.tolist()
         [[0.0, 0.5], [0.5, 0.0], [0.5, -0.5], [0.5, 0.5]]
     """
-    if centring not in TRANSLATIONS:
-        raise InputError(f"centring {centring!r}: it is not known; expected one of {', '.join(TRANSLATIONS)}")
+    check_centring(centring)
     across = _direction_across(plane)
     period = float(np.linalg.norm(across @ cell.direct))
     vectors = _lattice_vectors(cell, centring, np.hypot(radius, 1.01 * period))
@@ -138,7 +121,7 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: str, radius: float
     chosen = order[first]
     ranked = np.argsort(np.round(lengths[chosen], 4), kind="stable")
     # Volume of the primitive cell = area of that of the projections times the period across the plane.
-    volume = float(np.linalg.det(cell.direct)) / (len(TRANSLATIONS[centring]) + 1)
+    volume = float(np.linalg.det(cell.direct)) / len(centring_translations(centring))
     across_period = period * _fraction_across(across, centring)
     return Harmonics(
         exact[chosen][ranked],
@@ -164,18 +147,18 @@ def _direction_across(plane: AnyPlaneName) -> Array:
     return whole.astype(np.float64)
 
 
-def _fraction_across(across: Array, centring: str) -> float:
+def _fraction_across(across: Array, centring: Centring) -> float:
     """Return the shortest lattice vector along a whole-number vector without common factor, as a share of it."""
     for denominator in (3, 2):
         share = across / denominator
-        for shift in TRANSLATIONS[centring]:
-            away = share - np.array(shift)
+        for shift in _shifts(centring)[1:]:
+            away = share - shift
             if np.abs(away - np.round(away)).max() < 1e-6:
                 return 1 / denominator
     return 1.0
 
 
-def _lattice_vectors(cell: Cell, centring: str, radius: float) -> Array:
+def _lattice_vectors(cell: Cell, centring: Centring, radius: float) -> Array:
     """Return all lattice vectors up to a length [Angstrom], in the conventional cell, shape (count, 3)."""
     most = np.ceil(radius * np.linalg.norm(cell.reciprocal, axis=1) / (2 * np.pi)).astype(int) + 1
     if np.prod(2 * most + 1.0) > _MOST_VECTORS:
@@ -183,6 +166,10 @@ def _lattice_vectors(cell: Cell, centring: str, radius: float) -> Array:
             f"harmonics up to {radius:g} Angstrom: these are too many in this cell; expected a smaller radius"
         )
     whole = np.stack(np.meshgrid(*(np.arange(-n, n + 1.0) for n in most), indexing="ij"), axis=-1)
-    shifts = ((0.0, 0.0, 0.0), *TRANSLATIONS[centring])
-    vectors = np.concatenate([whole.reshape(-1, 3) + np.array(shift) for shift in shifts])
+    vectors = np.concatenate([whole.reshape(-1, 3) + shift for shift in _shifts(centring)])
     return np.asarray(vectors[np.linalg.norm(vectors @ cell.direct, axis=1) <= radius])
+
+
+def _shifts(centring: Centring) -> Array:
+    """Return the lattice points of one conventional cell, 0 first, shape (count, 3)."""
+    return np.array([[float(each) for each in shift] for shift in centring_translations(centring)])

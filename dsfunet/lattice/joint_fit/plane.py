@@ -7,6 +7,7 @@ from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
 from dsfunet.lattice.joint_fit.result import JointFit
+from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
 HARMONICS = (100, 200, 400, 800)
@@ -26,7 +27,7 @@ def fit_plane(
     intensity: Array,
     mask: Mask,
     grid: PlaneGrid,
-    centring: str = "P",
+    centring: Centring = "P",
     sigma: Array | None = None,
     knots: float | tuple[float, float] = DEFAULT_KNOTS,
     initial_form_factor: Array | None = None,
@@ -40,7 +41,7 @@ def fit_plane(
         intensity: measured intensities in any unit, shape (n, m); ignored where missing.
         mask: True where measured.
         grid: where the pixels lie, with the conventional cell.
-        centring: P, A, B, C, I, F, R or H.
+        centring: one of `dsfunet.physics.centring.CENTRINGS`.
         sigma: standard uncertainties of the intensities, shape (n, m); None estimates the noise from the plane.
         knots: spacing of the knots of F along both axes, or along each [r.l.u.].
         initial_form_factor: where to start, shape (n, m).
@@ -52,7 +53,7 @@ def fit_plane(
         InputError: the pixels are coarser than half a zone or the plane shows less than two zones in which I_SRO
             repeats, or as of `list_harmonics` and `fit_both_factors`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from dsfunet.lattice.joint_fit import fit_plane
         >>> from dsfunet.physics import Cell

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.lattice.joint_fit import TRANSLATIONS, list_harmonics
+from dsfunet.lattice.joint_fit import list_harmonics
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import CENTRINGS, Centring, centring_translations
 from dsfunet.planes.names import parse_plane
 
 CUBIC = Cell(4, 4, 4)
 HEXAGONAL = Cell(4.2, 4.2, 12, 90, 90, 120)
 
 
-def pairs(cell: Cell, plane: str, centring: str, radius: float) -> set[tuple[float, float]]:
+def pairs(cell: Cell, plane: str, centring: Centring, radius: float) -> set[tuple[float, float]]:
     harmonics = list_harmonics(cell, parse_plane(plane), centring, radius)
     found = {(float(p[0]), float(p[1])) for p in np.round(harmonics.indices, 4)}
     assert len(found) == harmonics.count
@@ -36,7 +37,7 @@ def pairs(cell: Cell, plane: str, centring: str, radius: float) -> set[tuple[flo
     ],
 )
 def test_projections_of_short_vectors(
-    plane: str, centring: str, radius: float, expected: set[tuple[float, float]]
+    plane: str, centring: Centring, radius: float, expected: set[tuple[float, float]]
 ) -> None:
     assert pairs(CUBIC, plane, centring, radius) == expected
 
@@ -54,16 +55,16 @@ def test_projections_on_a_plane_along_a_diagonal() -> None:
     )
 
 
-@pytest.mark.parametrize("centring", TRANSLATIONS)
+@pytest.mark.parametrize("centring", CENTRINGS)
 @pytest.mark.parametrize("plane", ["hk0", "h0l", "0kl", "hhl", "h k 0.5"])
-def test_their_number_is_that_of_half_a_disc(centring: str, plane: str) -> None:
-    cell = HEXAGONAL if centring in "RH" else CUBIC
+def test_their_number_is_that_of_half_a_disc(centring: Centring, plane: str) -> None:
+    cell = HEXAGONAL if centring == "R" else CUBIC
     harmonics = list_harmonics(cell, parse_plane(plane), centring, 30)
     expected = 0.5 * np.pi * (30 / harmonics.spacing) ** 2
     assert harmonics.count == pytest.approx(expected, rel=0.12)
     assert (np.diff(np.round(harmonics.lengths, 3)) >= 0).all() and harmonics.lengths.max() <= 30.001
     # Each vector belongs to the lattice.
-    shifts = np.array([(0, 0, 0), *TRANSLATIONS[centring]])
+    shifts = np.array([[float(each) for each in shift] for shift in centring_translations(centring)])
     away = harmonics.vectors[:, None] - shifts
     assert (np.abs(away - np.round(away)).max(axis=2).min(axis=1) < 1e-6).all()
 
@@ -89,7 +90,7 @@ def test_a_vector_is_found_with_its_sign() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match=r"centring 'X': it is not known; expected one of P, A"):
+    with pytest.raises(InputError, match=r"centring is 'X'; expected one of P, A"):
         list_harmonics(CUBIC, parse_plane("hk0"), "X", 9)
     with pytest.raises(InputError, match="expected a smaller radius"):
         list_harmonics(CUBIC, parse_plane("hk0"), "P", 900)
