@@ -10,7 +10,7 @@ from dsfunet.command_parser import Parser, ReadableHelp, normalise_arguments
 from dsfunet.errors import DivergedError, InputError
 
 _INTERRUPTED = 130
-_ONE_PLANE_A_THREAD = ("factorize", "watch")
+_ONE_BLAS_THREAD = ("factorize", "watch", "refine")
 # `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
 _TAKES_DASHES = ("factorize", "watch", "inspect", "refine")
 _COMMANDS = (factorize, watch, inspect, export, refine, models, train)
@@ -19,7 +19,7 @@ _COMMANDS = (factorize, watch, inspect, export, refine, models, train)
 
 def run() -> None:
     """Entry point of the `dsfunet` command."""
-    if sys.argv[1:2] and sys.argv[1] in _ONE_PLANE_A_THREAD:
+    if sys.argv[1:2] and sys.argv[1] in _ONE_BLAS_THREAD:
         # Before numpy is imported: its OpenBLAS spins while it waits for a core that torch or another plane has, and
         # on two busy cores a plane took four times the processor time. The matrices are small here.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -176,7 +176,9 @@ class AlphaRefinement:
     def _settings_record(self) -> dict[str, object]:
         settings, bounds = self.settings, self.settings.alpha_bounds()
         centred = {} if settings.centring == "P" else {"centring": settings.centring}
-        layer = {"layer": True} if settings.layer else {}
+        layer: dict[str, object] = {"layer": True} if settings.layer else {}
+        if settings.form_factor == "data":
+            layer["form_factor"] = "data"
         return {
             **centred,
             **layer,

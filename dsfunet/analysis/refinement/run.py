@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dsfunet._typing import Array
 from dsfunet.analysis.refinement.crystal import (
     cell_to_use,
     check_one_crystal,
@@ -13,11 +14,13 @@ from dsfunet.analysis.refinement.crystal import (
 )
 from dsfunet.analysis.refinement.data import PlaneData, prepare_data
 from dsfunet.analysis.refinement.fit import Refinement, refine
+from dsfunet.analysis.refinement.joint import fit_result, use_joint_fit
 from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
 from dsfunet.analysis.refinement.settings import RefinementSettings
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
 from dsfunet.errors import InputError
+from dsfunet.lattice.joint_fit import JointFit
 from dsfunet.physics.symmetry import laue_rotations
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.result import Result
@@ -95,9 +98,12 @@ def refine_alphas(
     orbits = choose_orbits(names, grids, settings)
     zones = [zones_of(grid, rotations, settings.centring) for grid in grids]
 
+    joint = _fit_jointly(results, grids, names, settings) if settings.form_factor == "data" else None
+
     def prepare(b_angstrom2: float) -> list[PlaneData]:
         planes = zip(results, grids, zones, names, strict=True)
-        return [_plane_data(*plane, settings, b_angstrom2) for plane in planes]
+        known = None if joint is None else joint.form_factor
+        return [_plane_data(*plane, settings, b_angstrom2, known) for plane in planes]
 
     def refine_planes(planes: Sequence[PlaneData]) -> Refinement:
         try:
@@ -112,6 +118,9 @@ def refine_alphas(
         b_angstrom2 = refine_debye_waller(prepare, refine_planes)
     planes = prepare(b_angstrom2 or 0.0)
     fit = refine_planes(planes)
+    joint_notes: list[str] = []
+    if joint is not None:
+        fit, joint_notes = use_joint_fit(fit, joint, grids[0])
     folded = tuple(
         fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations, settings.centring)
         for plane, fitted in zip(planes, fit.planes, strict=True)
@@ -119,7 +128,7 @@ def refine_alphas(
     notes += notes_on_layers(grids, settings)
     notes += [note for plane in planes for note in plane.notes]
     notes += [] if settings.model is None else settings.model.notes
-    notes += _notes_on_uncertainties(fit, settings)
+    notes += joint_notes if joint is not None else _notes_on_uncertainties(fit, settings)
     return AlphaRefinement(
         settings, cell, fit, tuple(planes), folded, tuple(names), b_angstrom2, tuple(notes)
     )
@@ -143,10 +152,17 @@ def grid_of(result: Result, name: str) -> PlaneGrid:
 
 
 def _plane_data(
-    result: Result, grid: PlaneGrid, zones: Zones, name: str, settings: RefinementSettings, b_angstrom2: float
+    result: Result,
+    grid: PlaneGrid,
+    zones: Zones,
+    name: str,
+    settings: RefinementSettings,
+    b_angstrom2: float,
+    known: Array | None,
 ) -> PlaneData:
-    """Return the data of one result, divided by the form factor of the model with a B if there is one."""
-    known = None if settings.model is None else damped_form_factor(settings.model, grid, b_angstrom2)
+    """Return the data of one result, divided by a known form factor or that of the model with a B, if there is one."""
+    if settings.model is not None:
+        known = damped_form_factor(settings.model, grid, b_angstrom2)
     try:
         return prepare_data(
             result,
@@ -160,6 +176,18 @@ def _plane_data(
         )
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
+
+
+def _fit_jointly(
+    results: Sequence[Result], grids: Sequence[PlaneGrid], names: Sequence[str], settings: RefinementSettings
+) -> JointFit:
+    """Fit both factors to the measured plane of the only result."""
+    if len(results) > 1:
+        raise InputError(f"--form-factor data: found {len(results)} results; refine each layer by itself")
+    try:
+        return fit_result(results[0], grids[0], settings.centring)
+    except InputError as error:
+        raise InputError(f"{names[0]}: {error}") from error
 
 
 def _notes_on_uncertainties(fit: Refinement, settings: RefinementSettings) -> list[str]:

@@ -1,6 +1,7 @@
 """The settings of a refinement, and what follows from them: bounds of alphas, and orbits."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +24,10 @@ from dsfunet.physics.symmetry import (
 from dsfunet.planes.names import PlaneName
 
 _DEFAULT_SHELLS = 5
+
+
+FormFactorFrom = Literal["result", "data"]
+"""Where the form factor of a refinement comes from."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class RefinementSettings:
         centring: lattice type of the sites, in the conventional cell; R is the obverse setting on hexagonal axes.
         layer: whether to refine the correlations of the layer, each the sum over all lattice vectors with the same
             two components in a single plane (`dsfunet.physics.layer_orbits`).
+        form_factor: "result" divides by the form factor of the result; "data" fits form factor and correlations jointly
+            to the measured plane, without the networks; only with `layer`, for a single plane.
 
     Raises:
         InputError: a setting is out of its range, or two settings contradict each other.
@@ -79,6 +86,7 @@ class RefinementSettings:
     b_iso_angstrom2: float | None = None
     centring: Centring = "P"
     layer: bool = False
+    form_factor: FormFactorFrom = "result"
 
     def __post_init__(self) -> None:
         check_closure(laue_rotations(self.laue, self.unique_axis), self.centring, self.laue)
@@ -89,6 +97,12 @@ class RefinementSettings:
             object.__setattr__(self, "vectors", vectors)
         if self.layer and self.out_of_plane:
             raise InputError("--layer true and --out-of-plane true: found both; use one of them")
+        if self.form_factor == "data" and not self.layer:
+            raise InputError("--form-factor data: it gives the correlations of one layer; add --layer true")
+        if self.form_factor == "data" and (self.model is not None or self.fit_to != "measured"):
+            raise InputError(
+                "--form-factor data: it fits the measured plane without a model; omit --model and --fit-to"
+            )
         if self.layer and self.bounds:
             raise InputError(
                 "--layer true and --bounds true: found both; correlations of a layer are sums without bounds, so use"
@@ -162,6 +176,7 @@ class RefinementSettings:
         b_iso_angstrom2: float | None = None,
         centring: Centring = "P",
         layer: bool = False,
+        form_factor: FormFactorFrom = "result",
     ) -> "RefinementSettings":
         """Parse the options of `dsfunet refine`; their texts become a cell, vectors and a model.
 
@@ -193,6 +208,8 @@ class RefinementSettings:
             centring: lattice type of the sites in the conventional cell (R: obverse, on hexagonal axes)
             layer: refine the correlations of a single layer, each the sum over all lattice vectors with the same two
                 components in the plane
+            form_factor: result divides by the form factor of the result; data fits form factor and correlations jointly
+                to the measured plane, without the networks (with layer, for a single plane)
 
         Raises:
             InputError: a text cannot be parsed, a file of the model cannot be used, or the settings are invalid.
@@ -215,6 +232,7 @@ class RefinementSettings:
             b_iso_angstrom2=b_iso_angstrom2,
             centring=centring,
             layer=layer,
+            form_factor=form_factor,
         )
 
     def alpha_bounds(self) -> tuple[float, float] | None:
