@@ -43,6 +43,10 @@ def export(weights: str, out: str, format: ExportFormat = "safetensors") -> None
         )
 
 
+COMMANDS = {"export": first_line(export)}
+"""The command of this module, and what it does."""
+
+
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     """Add this command to the subcommands of a parser; returns its function by name."""
     parser = Parser(description=first_line(export))
@@ -50,5 +54,5 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         "weights", type=str, help="`release`, a checkpoint of `dsfunet fit`, or a folder of safetensors"
     )
     parser.add_function_arguments(export, skip={"weights"})
-    commands.add_subcommand("export", parser, help=first_line(export))
+    commands.add_subcommand("export", parser, help=COMMANDS["export"])
     return {"export": export}

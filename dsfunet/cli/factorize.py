@@ -108,6 +108,10 @@ def print_report(file: Path, factorization: "Factorization", device: str) -> Non
     print(f"verdict    {factorization.verdict.sentence}")
 
 
+COMMANDS = {"factorize": first_line(factorize)}
+"""The command of this module, and what it does."""
+
+
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     """Add this command to the subcommands of a parser; returns its function by name."""
     parser = Parser(description=f"{first_line(factorize)} {_EXIT_CODES}")
@@ -133,7 +137,7 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         help="make results again that exist already and were made from the same file and settings",
     )
     add_settings(parser)
-    commands.add_subcommand("factorize", parser, help=first_line(factorize))
+    commands.add_subcommand("factorize", parser, help=COMMANDS["factorize"])
     return {"factorize": factorize}
 
 

@@ -20,10 +20,14 @@ def inspect(file: str, plane: str | None = None, png: str | None = None) -> None
     inspect_file(Path(file), plane, None if png is None else Path(png))
 
 
+COMMANDS = {"inspect": first_line(inspect)}
+"""The command of this module, and what it does."""
+
+
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     """Add this command to the subcommands of a parser; returns its function by name."""
     parser = Parser(description=first_line(inspect))
     parser.add_argument("file", type=str, help="any file that `dsfunet factorize` reads or writes")
     parser.add_function_arguments(inspect, skip={"file"})
-    commands.add_subcommand("inspect", parser, help=first_line(inspect))
+    commands.add_subcommand("inspect", parser, help=COMMANDS["inspect"])
     return {"inspect": inspect}

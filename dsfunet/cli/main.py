@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dsfunet._version import __version__
 from dsfunet.cli import export, factorize, inspect, models, refine, train, watch
@@ -13,8 +13,8 @@ _INTERRUPTED = 130
 _ONE_BLAS_THREAD = ("factorize", "watch", "refine")
 # `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
 _TAKES_DASHES = ("factorize", "watch", "inspect", "refine")
-_COMMANDS = (factorize, watch, inspect, export, refine, models, train)
-"""Modules of the commands: `add_parsers` of each adds its commands and returns the functions that run them."""
+_MODULES = (factorize, watch, inspect, export, refine, models)
+"""Modules of the commands: COMMANDS names them, and `add_parsers` adds them and returns the functions that run them."""
 
 
 def run() -> None:
@@ -41,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if args is None else args)
     try:
-        if arguments and arguments[0] in train.TRAINING_COMMANDS:
+        if arguments and arguments[0] in train.COMMANDS:
             return train.run_lightning_cli(arguments)
         return _parse_and_run(arguments)
     except (InputError, DivergedError) as error:
@@ -62,9 +62,17 @@ def _parse_and_run(arguments: list[str]) -> int:
     commands = parser.add_subcommands(
         dest="command", help="run `dsfunet COMMAND --help` for the options of a command"
     )
-    functions = {
-        name: function for each in _COMMANDS for name, function in each.add_parsers(commands).items()
-    }
+    functions: dict[str, Callable[..., int | None]] = {}
+    requested = next((each for each in arguments if not each.startswith("-")), None)
+    for module in _MODULES:
+        if requested in module.COMMANDS:
+            functions |= module.add_parsers(commands)
+            continue
+        # The options of other commands would only cost the time to import what they need.
+        for name, text in module.COMMANDS.items():
+            commands.add_subcommand(name, Parser(), help=text)
+    for name, text in train.COMMANDS.items():
+        commands.add_subcommand(name, Parser(), help=text)
     if arguments and arguments[0] in _TAKES_DASHES:
         arguments = normalise_arguments(arguments)
     namespace = parser.parse_args(arguments)

@@ -187,6 +187,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+COMMANDS = {"compare": first_line(compare), "scan": first_line(scan)}
+"""The commands of this module, and what they do."""
+
+
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     """Add these commands to the subcommands of a parser, and return their functions by name."""
     for function, positional in ((compare, "models"), (scan, "model")):
@@ -208,7 +212,7 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
             _add_motion(parser)
             skip |= {"range", "torsion"}
         parser.add_function_arguments(function, as_group=False, skip=skip)
-        commands.add_subcommand(function.__name__, parser, help=first_line(function))
+        commands.add_subcommand(function.__name__, parser, help=COMMANDS[function.__name__])
     return {"compare": compare, "scan": scan}
 
 

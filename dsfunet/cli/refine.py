@@ -55,6 +55,10 @@ def _targets(files: Sequence[Path], prefix: Path | None) -> dict[str, Path]:
     return targets
 
 
+COMMANDS = {"refine": first_line(refine)}
+"""The command of this module, and what it does."""
+
+
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     """Add this command to the subcommands of a parser, and return its function by name."""
     from dsfunet.analysis.refinement.settings import RefinementSettings
@@ -76,5 +80,5 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         " with .joint for several files",
     )
     parser.add_method_arguments(RefinementSettings, "from_options", as_group=False, skip={"measured_cell"})
-    commands.add_subcommand("refine", parser, help=first_line(refine))
+    commands.add_subcommand("refine", parser, help=COMMANDS["refine"])
     return {"refine": refine}

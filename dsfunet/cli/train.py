@@ -1,28 +1,15 @@
 """`dsfunet fit | validate | test`: pass the arguments on to LightningCLI."""
 
 import warnings
-from collections.abc import Callable
-from typing import Any
 
-from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
 
-TRAINING_COMMANDS = ("fit", "validate", "test")
-"""Commands that LightningCLI parses and runs; they need the extra `train`."""
-
-
-_HELP = {
+COMMANDS = {
     "fit": "Train the networks as a configuration file says: fit --config configs/NAME.yaml.",
     "validate": "Compute the errors of a checkpoint on the validation planes.",
     "test": "Compute the same errors as validate, and log them under the name test.",
 }
-
-
-def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
-    """Add the names of the training commands for `--help`; LightningCLI parses their options."""
-    for name in TRAINING_COMMANDS:
-        commands.add_subcommand(name, Parser(), help=_HELP[name])
-    return {}
+"""The commands that LightningCLI parses and runs, and what they do; they need the extra `train`."""
 
 
 def run_lightning_cli(arguments: list[str]) -> int:

@@ -38,6 +38,10 @@ def watch(
     return watch_folder(Path(folder), where, parse_options(options), waiting)
 
 
+COMMANDS = {"watch": first_line(watch)}
+"""The command of this module, and what it does."""
+
+
 def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     """Add this command to the subcommands of a parser; returns its function by name."""
     from jsonargparse.typing import NonNegativeFloat, PositiveFloat
@@ -74,5 +78,5 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         help="how long after its last change a file that cannot be opened is retried [s]",
     )
     add_settings(parser)
-    commands.add_subcommand("watch", parser, help=first_line(watch))
+    commands.add_subcommand("watch", parser, help=COMMANDS["watch"])
     return {"watch": watch}

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from dsfunet.cli.main import main as dsfunet
-from dsfunet.cli.train import TRAINING_COMMANDS
+from dsfunet.cli.train import COMMANDS as TRAINING_COMMANDS
 from dsfunet.command_parser import Parser
 from evaluate.__main__ import main as evaluate
 from simulate.__main__ import main as simulate
