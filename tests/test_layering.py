@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -140,37 +140,11 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Which of our modules each of our modules imports when it runs, late imports inside functions included.
-
-    `from package import name` counts as an import of the module `package.name` where there is one.
-    """
+    """Which of our modules each of our modules imports when it runs, late imports inside functions included."""
     files = {module_name(path): path for package in PACKAGES for path in python_files(package)}
-    graph = {}
-    for module, path in files.items():
-        source = path.read_text(encoding="utf-8")
-        targets = set(runtime_imports(source, files))
-        graph[module] = targets - {module}
-    return graph
-
-
-def runtime_imports(source: str, known: Mapping[str, Path]) -> Iterator[str]:
-    """The modules among `known` that a file imports when it runs."""
-    waiting: list[ast.AST] = [ast.parse(source)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            waiting += node.orelse
-            continue
-        waiting += ast.iter_child_nodes(node)
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                if full in known:
-                    yield full
-                elif node.module in known:
-                    yield node.module
+    return {
+        module: imports_of(path, for_types=False) & files.keys() - {module} for module, path in files.items()
+    }
 
 
 def test_imports_are_found_wherever_they_stand() -> None:

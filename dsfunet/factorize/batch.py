@@ -106,15 +106,19 @@ class PlaneWorker:
         self._weights = str(factorizer.description["digest"])
         self._digest = request.digest()
 
-    def factorize(self, job: Job) -> Factorization:
+    def factorize(self, job: Job, provenance: Provenance | None = None) -> Factorization:
         """Do a job: read the plane, factorise it, draw the picture and write the result.
+
+        Args:
+            job: What to make.
+            provenance: Origin of the result, if it was looked up already.
 
         Raises:
             InputError: The file, the plane or the output cannot be used.
         """
         if job.refusal is not None:
             raise InputError(job.refusal)
-        provenance = Provenance.of(job, self._digest, self._weights)
+        provenance = provenance or self._look_up(job)
         request = self._request
         measured = read_plane(job.file, job.plane, request.axes, request.cell)
         try:
@@ -141,15 +145,18 @@ class PlaneWorker:
         """Do a job unless its result exists already; an error becomes the outcome of this job alone."""
         start = time.perf_counter()
         try:
-            if job.refusal is None and not self._redo:
-                finished = find_finished(job, Provenance.of(job, self._digest, self._weights))
-                if finished is not None:
-                    return finished
-            factorization = self.factorize(job)
+            provenance = None if job.refusal is not None else self._look_up(job)
+            finished = None if provenance is None or self._redo else find_finished(job, provenance)
+            if finished is not None:
+                return finished
+            factorization = self.factorize(job, provenance)
         except Exception as error:  # nothing that is wrong with one plane may stop the others
             seconds = time.perf_counter() - start
             return Outcome("failed", seconds=round(seconds, 3), error=_describe_failure(job, error))
         return summarise_plane(factorization, time.perf_counter() - start)
+
+    def _look_up(self, job: Job) -> Provenance:
+        return Provenance.of(job, self._digest, self._weights)
 
 
 def summarise_plane(factorization: Factorization, seconds: float) -> Outcome:

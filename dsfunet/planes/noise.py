@@ -17,7 +17,9 @@ from dsfunet._typing import Array, Mask, Planes
 _KERNEL = np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0]) / 6.0
 # The square of a mixed second difference (1, -2, 1 along rows and columns) of independent noise of variance v is
 # 36 v on average; smooth structure contributes very little to it.
-_STENCIL_VARIANCE = 36.0
+STENCIL_VARIANCE = 36.0
+"""Mean square of a mixed second difference of independent noise of variance 1."""
+
 _NOISE_BINS = 8
 # Mean square of a normal variable of variance 1 without the largest fiftieth of its squares.
 _KEPT_VARIANCE = 0.8735
@@ -118,18 +120,23 @@ def estimate_noise_variance_by_level(plane: Array, mask: Mask, product: Array) -
     inner = ndimage.minimum_filter(mask, 3, mode="constant", cval=False)
     if inner.sum() < 8 * _NOISE_BINS:
         return np.zeros(plane.shape)
-    squares = take_second_differences(np.where(mask, plane - product, 0.0))[inner] ** 2 / _STENCIL_VARIANCE
+    squares = take_second_differences(np.where(mask, plane - product, 0.0))[inner] ** 2 / STENCIL_VARIANCE
     expected = product[inner]
     order = np.argsort(expected, kind="stable")
     levels, variances = [], []
     for part in np.array_split(order, _NOISE_BINS):
-        values = np.sort(squares[part])
         levels.append(float(np.mean(expected[part])))
-        variances.append(float(np.mean(values[: max(int(0.98 * len(values)), 1)])) / _KEPT_VARIANCE)
+        variances.append(average_without_outliers(squares[part]))
     rising = np.maximum.accumulate(variances)
     found: Array = np.interp(product, levels, rising)
     # Above the brightest class the variance grows in proportion to the intensity, as for counts.
     return found * np.maximum(product / max(levels[-1], 1e-9), 1.0)
+
+
+def average_without_outliers(squares: Array) -> float:
+    """Return the variance of normal values from their squares (n,), the largest fiftieth of which is left out."""
+    kept = np.sort(squares)[: max(int(0.98 * len(squares)), 1)]
+    return float(kept.mean()) / _KEPT_VARIANCE
 
 
 def take_second_differences(values: Array) -> Array:

@@ -6,11 +6,13 @@ import numpy as np
 from scipy import ndimage, optimize
 
 from dsfunet._typing import Array, Mask
-from dsfunet.planes.noise import smooth_measured, take_second_differences
+from dsfunet.planes.noise import (
+    STENCIL_VARIANCE,
+    average_without_outliers,
+    smooth_measured,
+    take_second_differences,
+)
 
-# Variance of a mixed second difference of independent noise, and mean square of a normal variable without the largest
-# fiftieth of its squares; as in dsfunet.planes.noise.
-_STENCIL_VARIANCE, _KEPT_VARIANCE, _KEPT_SHARE = 36.0, 0.8735, 0.98
 _LEVELS = 24
 _FEWEST = 64
 _FEW_COUNTS = 10.0
@@ -88,7 +90,7 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
     inner = ndimage.minimum_filter(mask, 3, mode="constant", cval=False)
     residual = np.where(mask, intensity - expected, 0.0)
     if inner.sum() >= _FEWEST:
-        squares = take_second_differences(residual)[inner] ** 2 / _STENCIL_VARIANCE
+        squares = take_second_differences(residual)[inner] ** 2 / STENCIL_VARIANCE
         levels = ndimage.uniform_filter(expected, 3)[inner]
     else:
         squares, levels = residual[mask] ** 2, expected[mask]
@@ -97,7 +99,7 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
     parts = np.array_split(order, max(min(_LEVELS, len(order) // _FEWEST), 1))
     means = np.array([levels[part].mean() for part in parts])
     whole = np.array([squares[part].mean() for part in parts])
-    trimmed = means * np.array([_trimmed_mean(squares[part] / levels[part]) for part in parts])
+    trimmed = means * np.array([average_without_outliers(squares[part] / levels[part]) for part in parts])
     bright = means >= 0.5 * means.mean()
     if not (bright.any() and trimmed[bright].min() > 0):
         return Variance(ratio=max(float(means.mean()), 1e-300) * 1e-6)
@@ -112,9 +114,3 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
     if ratio < 0.02:  # nearly constant noise; keep a slope so that the likelihood stays defined
         offset, ratio = max(offset, 0.98), 0.02
     return Variance(None, float(offset * scale), float(ratio * typical))
-
-
-def _trimmed_mean(squares: Array) -> float:
-    """Return the mean of squares of a normal variable without their largest fiftieth, corrected for that."""
-    kept = np.sort(squares)[: max(int(_KEPT_SHARE * len(squares)), 1)]
-    return float(kept.mean()) / _KEPT_VARIANCE
