@@ -35,6 +35,7 @@ def fit_both_factors(
     initial_form_factor: Array | None = None,
     prior_form_factor: Array | None = None,
     prior_weight: Array | None = None,
+    noise: Variance | None = None,
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
@@ -55,6 +56,8 @@ def fit_both_factors(
         prior_form_factor: prior mean of F, above 0, in the unit of the intensity, shape (n, m), such as a network's.
         prior_weight: inverse variance of its logarithm in each pixel, 0 or more, shape (n, m), with correlations
             between pixels already allowed for.
+        noise: model of the noise, such as that of another fit to the same pixels, whose evidence is to be compared;
+            None takes `sigma` or estimates it.
 
     Raises:
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
@@ -81,7 +84,7 @@ def fit_both_factors(
     else:
         finite = np.where(np.isfinite(start), start, 0.0)
         coefficients = _fit_log(data, ndimage.gaussian_filter(finite, _pixels_of_repeat(data)), finite > 0)
-    given = None if sigma is None else Variance(variance_of_sigma(sigma, mask))
+    given = noise if sigma is None else Variance(variance_of_sigma(sigma, mask))
     state = FitState(
         coefficients,
         np.zeros(data.series.count),
@@ -175,7 +178,6 @@ def _report(data: FitData, solution: Solution) -> JointFit:
     bands = data.surface.covariance_bands(solution.reduced.factor, modes)
     spline_variance = np.maximum(data.surface.variances(bands), 0)
     order_variance = data.series.variances(solution.covariance)
-    known = state.variance.given is not None
     return JointFit(
         form_factor=np.maximum(model.form_factor, 0.0),
         short_range_order=np.maximum(model.order, 0.0),
@@ -188,7 +190,6 @@ def _report(data: FitData, solution: Solution) -> JointFit:
         log_evidence=solution.log_evidence,
         outer_evidence=solution.outer_evidence,
         chi_squared=chi_squared,
-        noise_offset=np.nan if known else state.variance.offset,
-        noise_ratio=np.nan if known else state.variance.ratio,
+        noise=state.variance,
         iterations=solution.iterations,
     )

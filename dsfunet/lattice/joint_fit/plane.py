@@ -6,6 +6,7 @@ from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
+from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
@@ -34,6 +35,7 @@ def fit_plane(
     prior_form_factor: Array | None = None,
     prior_weight: Array | None = None,
     most_harmonics: int = HARMONICS[-1],
+    noise: Variance | None = None,
 ) -> JointFit:
     """Fit both factors of a plane with as many harmonics as the data settle; see `fit_both_factors`.
 
@@ -48,6 +50,7 @@ def fit_plane(
         prior_form_factor: prior mean of F, shape (n, m).
         prior_weight: inverse variance of its logarithm in each pixel, shape (n, m).
         most_harmonics: largest number of harmonics, about.
+        noise: model of the noise; None takes `sigma` or estimates it.
 
     Raises:
         InputError: the pixels are coarser than half a zone or the plane shows less than two zones in which I_SRO
@@ -89,6 +92,7 @@ def fit_plane(
             initial_form_factor=initial_form_factor,
             prior_form_factor=prior_form_factor,
             prior_weight=prior_weight,
+            noise=noise,
         )
     assert fit is not None
     return fit

@@ -7,6 +7,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.evidence import Prior
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
+from dsfunet.lattice.joint_fit.noise import Variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +27,7 @@ class JointFit:
         outer_evidence: gain in this logarithm by the harmonics beyond three quarters of the longest length; if it is
             well above 0, longer ones are probably needed.
         chi_squared: mean of (measured - model)^2 / variance over the measured pixels.
-        noise_offset: constant part of the variance of the noise [intensity squared]; NaN if sigma was given.
-        noise_ratio: the rest of the variance over the expected intensity; NaN if sigma was given.
+        noise: model of the variance of the noise, estimated or given.
         iterations: number of iterations.
     """
 
@@ -42,8 +42,7 @@ class JointFit:
     log_evidence: float
     outer_evidence: float
     chi_squared: float
-    noise_offset: float
-    noise_ratio: float
+    noise: Variance
     iterations: int
 
     @property

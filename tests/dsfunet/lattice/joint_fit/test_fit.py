@@ -53,7 +53,7 @@ def test_correlations_of_a_layer_are_right_within_their_errors(name: str, missin
     assert (np.abs(errors) <= np.maximum(3 * sigmas, 0.004)).all()
     assert sigmas.max() <= 0.02
     assert fit.chi_squared == pytest.approx(1, abs=0.1)
-    assert fit.noise_ratio == pytest.approx(1, abs=0.1)
+    assert fit.noise.ratio == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.slow
@@ -118,10 +118,10 @@ def test_counts_on_another_scale_and_given_sigmas_give_the_same() -> None:
     scaled = fit_plane(0.002 * plane.counts, plane.mask, grid, "I", most_harmonics=200)
     np.testing.assert_allclose(scaled.alphas, fit.alphas, atol=1e-6)
     np.testing.assert_allclose(scaled.form_factor, 0.002 * fit.form_factor, rtol=1e-4)
-    assert scaled.noise_ratio == pytest.approx(0.002 * fit.noise_ratio, rel=1e-3)
+    assert scaled.noise.ratio == pytest.approx(0.002 * fit.noise.ratio, rel=1e-3)
     sigma = np.sqrt(np.maximum(plane.counts, 1))
     given = fit_plane(plane.counts, plane.mask, grid, "I", sigma=sigma, most_harmonics=200)
-    assert np.isnan(given.noise_ratio) and given.chi_squared == pytest.approx(1, abs=0.1)
+    assert given.noise.given is not None and given.chi_squared == pytest.approx(1, abs=0.1)
     assert (np.abs(given.alphas - fit.alphas)[:12] < 2 * fit.alpha_sigmas[:12]).all()
 
 
