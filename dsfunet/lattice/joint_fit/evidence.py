@@ -174,6 +174,7 @@ def solve(reduced: Reduced, variances: Array) -> tuple[Array, Array, Array]:
 
 _AMPLITUDES = (1e-6, 1e2)
 _DECAYS = (0.15, 60.0)  # in units of the spacing of the harmonics
+_TYPICAL = 2.0  # length at which the data tell most about the variance, in these units
 
 
 def choose_order_prior(
@@ -190,20 +191,29 @@ def choose_order_prior(
         fine: whether to refine to a fifth in each number, else to a factor of two.
     """
 
-    def evaluate(log_values: Array) -> float:
-        values = np.exp(log_values)
-        trial = replace(
-            prior, amplitude=float(values[0]), decay=float(values[1]), sine_amplitude=float(values[2])
-        )
-        return order_evidence(reduced, trial.variances(lengths, cosines))
+    # Amplitude and decay make up for each other; the variance at a typical length and the decay hardly do.
+    pivot = _TYPICAL * spacing
 
-    low = np.log([_AMPLITUDES[0], _DECAYS[0] * spacing, _AMPLITUDES[0]])
+    def prior_of(log_values: Array) -> Prior:
+        decay = float(np.exp(log_values[1]))
+        amplitude, sine = np.clip(np.exp(np.minimum(log_values[[0, 2]] + pivot / decay, 50)), *_AMPLITUDES)
+        return replace(prior, amplitude=float(amplitude), decay=decay, sine_amplitude=float(sine))
+
+    low = np.log([1e-30, _DECAYS[0] * spacing, 1e-30])
     high = np.log([_AMPLITUDES[1], _DECAYS[1] * spacing, _AMPLITUDES[1]])
     free = (0, 1, 2) if cosines < len(lengths) else (0, 1)
-    start = np.clip(np.log([prior.amplitude, prior.decay, prior.sine_amplitude]), low, high)
-    best, value = climb(evaluate, start, low, high, free, 1.0, 0.2 if fine else 0.6)
-    amplitude, decay, sine = np.exp(best)
-    return replace(prior, amplitude=float(amplitude), decay=float(decay), sine_amplitude=float(sine)), value
+    start = np.log([prior.amplitude, prior.decay, prior.sine_amplitude])
+    start[[0, 2]] -= pivot / prior.decay
+    best, value = climb(
+        lambda log_values: order_evidence(reduced, prior_of(log_values).variances(lengths, cosines)),
+        np.clip(start, low, high),
+        low,
+        high,
+        free,
+        1.0,
+        0.2 if fine else 0.6,
+    )
+    return prior_of(best), value
 
 
 def climb(
