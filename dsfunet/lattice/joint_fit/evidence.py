@@ -190,7 +190,6 @@ def choose_order_prior(
         spacing: spacing of the harmonics [Angstrom].
         fine: whether to refine to a fifth in each number, else to a factor of two.
     """
-
     # Amplitude and decay make up for each other; the variance at a typical length and the decay hardly do.
     pivot = _TYPICAL * spacing
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dsfunet._typing import Array, Mask
+from dsfunet.lattice.joint_fit.blur import add_blur
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Quadratic
 from dsfunet.lattice.joint_fit.noise import Variance
-from dsfunet.lattice.joint_fit.blur import add_blur
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 

@@ -18,15 +18,15 @@ AUTO: Literal["auto"] = "auto"
 FULL_WIDTH = float(np.sqrt(8 * np.log(2)))
 """Full width at half maximum of a Gaussian, in standard deviations."""
 
-_UNITS = {
-    "rlu": ("", "rlu", "r.l.u.", "r.l.u"),
-    "inverse": ("1/a", "/a", "a-1", "a^-1", "1/angstrom", "/angstrom", "angstrom-1", "angstrom^-1"),
-}
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_WIDTHS = re.compile(rf"\s*({_NUMBER}(?:(?:\s*,\s*|\s+){_NUMBER})*)\s*(.*?)\s*", re.DOTALL)
+_NUMBERS = re.compile(rf"\s*{_NUMBER}(?:(?:\s*,\s*|\s+){_NUMBER})*\s*")
+_RLU = re.compile(r"(.*?)\s*r\.?l\.?u\.?\s*", re.IGNORECASE | re.DOTALL)
+_PER_ANGSTROM = re.compile(
+    r"(.*?)(?:(?:\s1)?\s*/\s*(?:angstrom|å|a)|\s*(?:angstrom|å|a)\s*\^?-1)\s*", re.IGNORECASE | re.DOTALL
+)
 _EXPECTED = (
-    "expected the standard deviation of a Gaussian, such as 0.04 (r.l.u., both axes), '0.04 0.06' (r.l.u., each axis) or"
-    " '0.03 1/A' (all directions), or auto"
+    "expected the standard deviation of a Gaussian, such as 0.04 (r.l.u., both axes), '0.04 0.06' (r.l.u., each axis)"
+    " or '0.03 1/A' (all directions), or auto"
 )
 
 
@@ -111,17 +111,16 @@ def parse_resolution(text: str, option: str = "--resolution") -> Resolution | Li
     """
     if text.strip().lower() == AUTO:
         return AUTO
-    found = _WIDTHS.fullmatch(text)
-    unit = found and found[2].lower().replace(" ", "").replace("å", "a")
-    kind = next((name for name, words in _UNITS.items() if unit in words), None)
-    if found is None or kind is None:
+    inverse, plain = _PER_ANGSTROM.fullmatch(text), _RLU.fullmatch(text)
+    numbers = inverse[1] if inverse else plain[1] if plain else text
+    if not _NUMBERS.fullmatch(numbers):
         raise InputError(f"{option}: found '{text}'; {_EXPECTED}")
-    values = [float(each) for each in re.split(r"[\s,]+", found[1].strip())]
+    values = [float(each) for each in re.split(r"[\s,]+", numbers.strip())]
     if any(value < 0 or not np.isfinite(value) for value in values):
         raise InputError(f"{option}: found '{text}'; expected finite widths of 0 or more")
-    if len(values) > (2 if kind == "rlu" else 1):
+    if len(values) > (1 if inverse else 2):
         raise InputError(f"{option}: found {len(values)} numbers in '{text}'; {_EXPECTED}")
-    return Resolution((values[0], values[-1])) if kind == "rlu" else Resolution(inv_angstrom=values[0])
+    return Resolution(inv_angstrom=values[0]) if inverse else Resolution((values[0], values[-1]))
 
 
 def parse_thickness(text: str, option: str = "--thickness") -> float:
@@ -139,7 +138,8 @@ def parse_thickness(text: str, option: str = "--thickness") -> float:
         >>> parse_thickness("0.25"), parse_thickness("+-0.125")
         (0.25, 0.25)
     """
-    plain = re.sub(r"(?i)\s*r\.?l\.?u\.?\s*$", "", text).strip()
+    unit = _RLU.fullmatch(text)
+    plain = (unit[1] if unit else text).strip()
     half = re.match(r"(\+-|\+/-|±)\s*", plain)
     number = plain[half.end() :] if half else plain
     if not re.fullmatch(_NUMBER, number) or not np.isfinite(float(number)) or float(number) < 0:

@@ -94,7 +94,9 @@ def estimate_resolution(
     Raises:
         InputError: as of `fit_plane`.
     """
-    first = fit_plane(intensity, mask, grid, centring, sigma, knots, most_harmonics=_MOST_HARMONICS, noise=noise)
+    first = fit_plane(
+        intensity, mask, grid, centring, sigma, knots, most_harmonics=_MOST_HARMONICS, noise=noise
+    )
 
     def evidence(covariance: Array | None) -> float:
         blur = None if covariance is None else Blur(covariance, undone=False)
@@ -128,7 +130,9 @@ def estimate_resolution(
             if unit.rlu is not None
             else Resolution(inv_angstrom=width, uncertainty=share)
         )
-    return ResolutionEstimate(resolution, (limits[0], limits[1]), peak.gain, grid.name.labels, (best[0], best[1]))
+    return ResolutionEstimate(
+        resolution, (limits[0], limits[1]), peak.gain, grid.name.labels, (best[0], best[1])
+    )
 
 
 def _scaled(evidence: Callable[[Array], float], covariance: Array, square: float) -> float:

@@ -89,7 +89,9 @@ def expect_changes(
     own = np.concatenate([variances, variances[harmonics.with_sine]])
     # c_0 = 1 + 2 sum of alpha cos over vectors straight across; its change is common to all harmonics.
     factors, weights = across.of_vectors(np.zeros((1, 3)), np.zeros(1))
-    lost = 2 * (1 - factors[0]) * np.cos(2 * np.pi * across.periods[:, None] * across.period @ grid.name.origin)
+    lost = (
+        2 * (1 - factors[0]) * np.cos(2 * np.pi * across.periods[:, None] * across.period @ grid.name.origin)
+    )
     alpha_variances = prior.amplitude * np.exp(-harmonics.lengths[0] / prior.decay) / totals[0] * weights[0]
     common = float(np.sum((lost**2 * alpha_variances)[across.periods > 0]))
     return np.diag(own) + common * np.outer(parameters, parameters)
