@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tests.virtual_resolution import blur_layer
+
 Array = npt.NDArray[np.float64]
 Vector = tuple[float, float, float]
 Atom = tuple[str, float, float, float]
@@ -317,7 +319,11 @@ def measure(
     n = round(reach / step)
     rows = columns = np.arange(-n, n + 1) * step
     form_factor, order = _factors(found, axes, offset, rows, columns)
-    expected = _blur(found, axes, offset, rows, columns, resolution, thickness)
+
+    def intensity(rows: Array, columns: Array, offset: float) -> Array:
+        return np.asarray(np.prod(_factors(found, axes, offset, rows, columns), axis=0))
+
+    expected = blur_layer(intensity, rows, columns, offset, resolution, thickness)
     scale = brightest / expected.max()
     random = np.random.default_rng([seed, 7])
     counts = random.poisson(np.maximum(scale * expected, 0)).astype(np.float64)
@@ -334,30 +340,6 @@ def _factors(
     indices[..., 3 - sum(axes)] = offset
     mean = found.layer_mean(axes, offset)
     return contrast(found.crystal, indices) * mean, found.order(axes, offset, rows, columns)
-
-
-def _blur(
-    found: Correlations,
-    axes: tuple[int, int],
-    offset: float,
-    rows: Array,
-    columns: Array,
-    resolution: tuple[float, float],
-    thickness: float,
-) -> Array:
-    """Return the intensity of a layer averaged over its thickness and blurred, from the exact intensity around it."""
-    fine, blurs = [], []
-    for values, sigma in zip((rows, columns), resolution, strict=True):
-        half = float(values[1] - values[0]) / 2
-        margin = int(np.ceil(5 * sigma / half))
-        points = np.arange(-margin, 2 * len(values) - 1 + margin) * half + values[0] if sigma else values
-        weights = np.exp(-0.5 * ((values[:, None] - points) / sigma) ** 2) if sigma else np.eye(len(values))
-        fine.append(points)
-        blurs.append(weights / weights.sum(axis=1, keepdims=True))
-    nodes, weights = np.polynomial.legendre.leggauss(5 if thickness else 1)
-    layers = [np.prod(_factors(found, axes, offset + thickness / 2 * node, *fine), axis=0) for node in nodes]
-    mean = np.tensordot(weights / 2, np.array(layers), 1)
-    return np.asarray(blurs[0] @ mean @ blurs[1].T)
 
 
 def hide_a_third(rows: Array, columns: Array) -> npt.NDArray[np.bool_]:
