@@ -12,6 +12,7 @@ from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.block_tridiagonal import BlockTridiagonal
 
 _DEGREE = 3
+_CHUNK = 48  # pixels
 _ORDER = 3
 """Order of the differences that measure roughness: quadratics, and so Gaussian fall-off of exp(spline), are free."""
 
@@ -40,6 +41,17 @@ class SplineAxis:
     def count(self) -> int:
         """Number of splines."""
         return int(self.basis.shape[1])
+
+    @cached_property
+    def chunks(self) -> tuple[tuple[slice, slice, Array], ...]:
+        """Runs of pixels, the splines that are not 0 there, and their values, shape (pixels, splines) each."""
+        found = []
+        for start in range(0, self.basis.shape[0], _CHUNK):
+            pixels = slice(start, min(start + _CHUNK, self.basis.shape[0]))
+            part = self.basis[pixels]
+            splines = slice(int(part.indices.min()), int(part.indices.max()) + 1)
+            found.append((pixels, splines, np.ascontiguousarray(part[:, splines].toarray())))
+        return tuple(found)
 
     @cached_property
     def pairs(self) -> sparse.csr_matrix:
