@@ -1,13 +1,17 @@
 """The joint fit of a measured plane: which harmonics it needs is found by the evidence."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
-from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
+from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, report, solve_from_nothing, solve_with_more
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
+from dsfunet.lattice.joint_fit.iteration import CONVINCING
 from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.result import JointFit
+from dsfunet.lattice.joint_fit.start import FitInput
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
@@ -17,8 +21,6 @@ HARMONICS = (100, 200, 400, 800)
 Too few do harm: the form factor then follows the sharp part of the short-range order.
 """
 
-# Gain in log evidence of the outer harmonics that calls for longer ones.
-_CONVINCING = 3.0
 # Shortest period of a harmonic that pixels resolve, in pixels; two in theory.
 _SHORTEST_PERIOD = 2.2
 _FEWEST_ZONES = 2.0
@@ -71,31 +73,56 @@ def fit_plane(
         >>> bool(abs(fit.alphas[0] + 0.1) < 0.003)
         True
     """
+    def list_up_to(radius: float) -> Harmonics:
+        return resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
+
     spacing = list_harmonics(grid.cell, grid.name, centring, 0.0).spacing
-    fit = None
-    for count in HARMONICS:
-        if fit is not None and (count > most_harmonics or fit.outer_evidence < _CONVINCING):
+    _check_zones(list_up_to(spacing * _radius(HARMONICS[0])), grid)
+    given = FitInput(
+        intensity,
+        mask,
+        grid.rows,
+        grid.columns,
+        (knots, knots) if isinstance(knots, int | float) else knots,
+        sigma,
+        initial_form_factor,
+        prior_form_factor,
+        prior_weight,
+        noise,
+    )
+    return fit_settled_harmonics(given, list_up_to, spacing, most_harmonics)
+
+
+def fit_settled_harmonics(
+    given: FitInput, list_up_to: Callable[[float], Harmonics], spacing: float, most_harmonics: int
+) -> JointFit:
+    """Fit with more and more harmonics as long as the longest of them are seen.
+
+    Args:
+        given: what is fitted.
+        list_up_to: lists the harmonics up to a length.
+        spacing: their spacing, in the unit of that length.
+        most_harmonics: largest number of harmonics, about.
+    """
+    counts = [count for count in HARMONICS if count < most_harmonics]
+    counts.append(min(most_harmonics, HARMONICS[-1]))
+    sets = [list_up_to(spacing * _radius(count)) for count in counts]
+    solution = None
+    for place, harmonics in enumerate(sets):
+        more = place + 1 < len(sets) and sets[place + 1].count > harmonics.count
+        if solution is None:
+            solution = solve_from_nothing(given, harmonics, more)
+        else:
+            solution = solve_with_more(given, solution, harmonics, more)
+        if not more or solution.outer_evidence < CONVINCING:
             break
-        radius = spacing * float(np.sqrt(2 * min(count, most_harmonics) / np.pi))
-        harmonics = resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
-        _check_zones(harmonics, grid)
-        if fit is not None and harmonics.count == fit.harmonics.count:
-            break
-        fit = fit_both_factors(
-            intensity,
-            mask,
-            grid.rows,
-            grid.columns,
-            harmonics,
-            sigma=sigma,
-            knots=knots,
-            initial_form_factor=initial_form_factor,
-            prior_form_factor=prior_form_factor,
-            prior_weight=prior_weight,
-            noise=noise,
-        )
-    assert fit is not None
-    return fit
+    assert solution is not None
+    return report(solution)
+
+
+def _radius(count: int) -> float:
+    """Return the radius that holds a number of harmonics, half a circle, in units of their spacing."""
+    return float(np.sqrt(2 * count / np.pi))
 
 
 def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:
