@@ -18,7 +18,7 @@ _DECAYS = (0.15, 60.0)  # in units of the spacing of the harmonics
 _MOST_ROUNDS = 12
 _SMALL_GAIN = 0.01  # of the log evidence, that ends the steps of the prior of the harmonics
 _ORDER_STEP = 1.5  # most that a logarithm changes in one step
-_ROUGHNESS = (1e-3, 1e8)
+_ROUGHNESS = (1e-3, 3e4)
 _ROUGHNESS_STEP = 3.0
 _MOST_RATIO = 9.2  # largest difference between the logarithms of smoothness along the two axes
 

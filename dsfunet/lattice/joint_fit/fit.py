@@ -13,7 +13,7 @@ from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
 from dsfunet.lattice.joint_fit.start import FitInput, prepare
 
-DEFAULT_KNOTS = 0.35
+DEFAULT_KNOTS = 0.31
 """Default spacing of the knots of F [r.l.u. of the conventional cell], which a molecule as long as the cell needs."""
 
 
@@ -118,6 +118,7 @@ def report(solution: Solution) -> JointFit:
     modes = data.surface.unpad(solution.reduced.modes[:, :-1] @ root)
     bands = data.surface.covariance_bands(solution.reduced.factor, modes)
     spline_variance = np.maximum(data.surface.variances(bands), 0)
+    spline_variance += data.surface.evaluate(_bias(solution)) ** 2
     order_variance = data.series.variances(solution.covariance)
     return JointFit(
         form_factor=np.maximum(model.form_factor, 0.0),
@@ -134,3 +135,17 @@ def report(solution: Solution) -> JointFit:
         noise=state.variance,
         iterations=solution.iterations,
     )
+
+
+def _bias(solution: Solution) -> Array:
+    """Return the change of the coefficients with the logarithm of both smoothnesses, shape (n, m).
+
+    That is the bias of the estimate as the estimate itself tells it.
+    """
+    surface, reduced, coefficients = solution.data.surface, solution.reduced, solution.state.coefficients
+    first, second = solution.prior.roughness
+    rough = first * surface.rows.roughness @ coefficients + second * coefficients @ surface.columns.roughness
+    padded = surface.pad(rough)
+    slopes = reduced.modes[:, :-1]
+    found: Array = reduced.factor.solve(padded) + slopes @ (solution.covariance @ (slopes.T @ padded))
+    return surface.unpad(found[:, None])[:, :, 0]
