@@ -68,19 +68,27 @@ class BlockTridiagonal:
             ).T
         return result.reshape(right.shape)
 
-    def inverse_blocks(self) -> tuple[Array, Array]:
+    def inverse_blocks(self, single: bool = False) -> tuple[Array, Array]:
         """Return the blocks of the inverse on and below the diagonal, shapes (k, b, b) and (k - 1, b, b).
 
         The inverse is full; these are its blocks where the matrix itself has some (Takahashi's recursion by blocks).
+
+        Args:
+            single: whether single precision will do, which takes half the time.
         """
-        count, side = len(self._factors), self._side
-        diagonal, below = np.empty((count, side, side)), np.empty((max(count - 1, 0), side, side))
+        count, side, kind = len(self._factors), self._side, np.float32 if single else np.float64
+        triangular_inverse, triangular_solve = (
+            (lapack.strtri, blas.strsm) if single else (lapack.dtrtri, blas.dtrsm)
+        )
+        diagonal = np.empty((count, side, side), kind)
+        below = np.empty((max(count - 1, 0), side, side), kind)
         for index in range(count - 1, -1, -1):
-            factor = self._factors[index]
-            half, _ = lapack.dtrtri(factor, lower=0)
+            factor = self._factors[index].astype(kind, order="F", copy=False)
+            half, _ = triangular_inverse(factor, lower=0)
             diagonal[index] = half @ half.T
             if index + 1 < count:
-                ratio = blas.dtrsm(1.0, factor, self._links[index].T, side=0, lower=0, trans_a=0).T
+                link = self._links[index].astype(kind, copy=False).T
+                ratio = triangular_solve(1.0, factor, link, side=0, lower=0, trans_a=0).T
                 below[index] = -diagonal[index + 1] @ ratio
                 diagonal[index] -= ratio.T @ below[index]
         return diagonal, below

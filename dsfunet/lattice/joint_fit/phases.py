@@ -58,11 +58,30 @@ def phases_of(indices: Array, rows: Array, columns: Array) -> Phases:
     return ListedPhases(indices[:, 0], indices[:, 1], rows, columns)
 
 
-def unique_indices(indices: Array) -> tuple[Array, Places]:
-    """Return the different ones among indices of shape (number, 2), and which of these each is, shape (number,)."""
-    (_, first), (second, place) = (_unique(indices[:, axis]) for axis in (0, 1))
-    _, chosen, place = np.unique(first * len(second) + place, return_index=True, return_inverse=True)
-    return indices[chosen], place.reshape(-1)
+def combine_indices(indices: Array) -> tuple[Array, Places]:
+    """Return the different ones among all p - p' and p + p', and the places of these, shape (2, number, number).
+
+    Args:
+        indices: p, shape (number, 2).
+    """
+    axes = []
+    for axis in (0, 1):
+        values, place = _unique(indices[:, axis])
+        pairs = np.stack([values[:, None] - values[None], values[:, None] + values[None]])
+        different, pair_place = _unique(pairs.reshape(-1))
+        axes.append((different, pair_place.reshape(pairs.shape)[:, place[:, None], place[None]]))
+    (first, first_place), (second, second_place) = axes
+    codes = first_place * len(second) + second_place
+    size = len(first) * len(second)
+    if size <= 20 * codes.size:
+        occurs = np.zeros(size, bool)
+        occurs[codes] = True
+        used = np.flatnonzero(occurs)
+        place = (np.cumsum(occurs) - 1)[codes]
+    else:
+        used, place = np.unique(codes, return_inverse=True)
+        place = place.reshape(codes.shape)
+    return np.stack([first[used // len(second)], second[used % len(second)]], axis=1), place
 
 
 def _unique(values: Array) -> tuple[Array, Places]:

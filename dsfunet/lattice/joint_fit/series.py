@@ -7,7 +7,7 @@ import numpy as np
 
 from dsfunet._typing import Array, ComplexArray
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
-from dsfunet.lattice.joint_fit.phases import Phases, Places, phases_of, unique_indices
+from dsfunet.lattice.joint_fit.phases import Phases, Places, combine_indices, phases_of
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 
 
@@ -45,11 +45,8 @@ class HarmonicSeries:
     @cached_property
     def _differences(self) -> tuple[Phases, Places, Places]:
         """Phases of all p - p' and p + p', and the places of these, shapes (k, k)."""
-        p, k = self.harmonics.indices, self.harmonics.count
-        both = np.concatenate([(p[:, None] - p[None]).reshape(-1, 2), (p[:, None] + p[None]).reshape(-1, 2)])
-        different, place = unique_indices(both)
-        phases = phases_of(different, self.rows, self.columns)
-        return phases, place[: k * k].reshape(k, k), place[k * k :].reshape(k, k)
+        different, (minus, plus) = combine_indices(self.harmonics.indices)
+        return phases_of(different, self.rows, self.columns), minus, plus
 
     def evaluate(self, parameters: Array) -> Array:
         """Return I_SRO at all pixels, shape (n, m); it may be negative."""

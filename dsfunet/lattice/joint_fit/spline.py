@@ -196,21 +196,21 @@ class SplineSurface:
         return padded[: n * m].reshape(n, m, *padded.shape[1:])
 
     def roughness_traces(self, factor: BlockTridiagonal) -> Array:
-        """Return the traces of an inverse matrix times the roughness along either axis, shape (2,).
+        """Return the traces of an inverse matrix times the roughness along either axis, shape (2,); to six digits.
 
         Args:
             factor: what `factorise` returned of the matrix.
         """
         (n, m), (count, _) = self.shape, self._grouped
-        diagonal, below = factor.inverse_blocks()
+        diagonal, below = factor.inverse_blocks(single=True)
         inner = diagonal.reshape(count, _DEGREE, m, _DEGREE, m)
         outer = below.reshape(count - 1, _DEGREE, m, _DEGREE, m)
         rough = np.zeros((count * _DEGREE, count * _DEGREE))
         rough[:n, :n] = self.rows.roughness
         rough = rough.reshape(count, _DEGREE, count, _DEGREE)
         each = np.arange(count)
-        first = np.sum(rough[each, :, each] * np.einsum("brjsj->brs", inner))
-        first += 2 * np.sum(rough[each[1:], :, each[:-1]] * np.einsum("brjsj->brs", outer))
+        first = np.sum(rough[each, :, each] * np.einsum("brjsj->brs", inner, dtype=np.float64))
+        first += 2 * np.sum(rough[each[1:], :, each[:-1]] * np.einsum("brjsj->brs", outer, dtype=np.float64))
         own = np.einsum("brjrk->brjk", inner).reshape(count * _DEGREE, m, m)[:n]
         return np.array([float(first), float(np.sum(own * self.columns.roughness))])
 
