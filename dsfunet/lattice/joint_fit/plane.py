@@ -106,16 +106,17 @@ def fit_settled_harmonics(
     """
     counts = [count for count in HARMONICS if count < most_harmonics]
     counts.append(min(most_harmonics, HARMONICS[-1]))
-    sets = [list_up_to(spacing * _radius(count)) for count in counts]
-    solution = None
-    for place, harmonics in enumerate(sets):
-        more = place + 1 < len(sets) and sets[place + 1].count > harmonics.count
+    solution, harmonics = None, list_up_to(spacing * _radius(counts[0]))
+    for count in [*counts[1:], None]:
+        longer = None if count is None else list_up_to(spacing * _radius(count))
+        more = longer is not None and longer.count > harmonics.count
         if solution is None:
             solution = solve_from_nothing(given, harmonics, more)
         else:
             solution = solve_with_more(given, solution, harmonics, more)
-        if not more or solution.outer_evidence < CONVINCING:
+        if longer is None or not more or solution.outer_evidence < CONVINCING:
             break
+        harmonics = longer
     assert solution is not None
     return report(solution)
 
