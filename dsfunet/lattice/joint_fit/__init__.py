@@ -2,6 +2,7 @@
 
 from dsfunet.lattice.joint_fit.evidence import Prior
 from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
+from dsfunet.lattice.joint_fit.found import fit_found_lattice, list_found_harmonics
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
 from dsfunet.lattice.joint_fit.plane import HARMONICS, fit_plane
 from dsfunet.lattice.joint_fit.result import JointFit
@@ -13,6 +14,8 @@ __all__ = [
     "JointFit",
     "Prior",
     "fit_both_factors",
+    "fit_found_lattice",
     "fit_plane",
+    "list_found_harmonics",
     "list_harmonics",
 ]

@@ -21,9 +21,11 @@ HARMONICS = (100, 200, 400, 800)
 Too few do harm: the form factor then follows the sharp part of the short-range order.
 """
 
-# Shortest period of a harmonic that pixels resolve, in pixels; two in theory.
-_SHORTEST_PERIOD = 2.2
-_FEWEST_ZONES = 2.0
+SHORTEST_PERIOD = 2.2
+"""Shortest period of a harmonic that pixels resolve, in pixels; two in theory."""
+
+FEWEST_ZONES = 2.0
+"""Fewest zones in which I_SRO repeats that a plane must show."""
 
 
 def fit_plane(
@@ -129,7 +131,7 @@ def _radius(count: int) -> float:
 def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:
     """Return the harmonics whose period is at least 2.2 pixels along both axes; shorter ones are aliases."""
     steps = np.abs(np.array(grid.steps))
-    return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / _SHORTEST_PERIOD).all(axis=1))
+    return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / SHORTEST_PERIOD).all(axis=1))
 
 
 def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
@@ -142,7 +144,7 @@ def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
     extent = np.abs(np.array(grid.steps)) * np.array(grid.shape)
     area = harmonics.spacing**2 * float(np.linalg.norm(np.cross(*grid.vectors))) / (4 * np.pi**2)
     zones = float(np.prod(extent)) * area
-    if zones < _FEWEST_ZONES:
+    if zones < FEWEST_ZONES:
         raise InputError(
             f"plane {grid.name.title}: it shows {zones:.1f} zones in which short-range order repeats; expected two or"
             " more, or another cell or centring"

@@ -114,12 +114,15 @@ def _smoothed(given: FitInput, pixels: tuple[float, float]) -> Array:
 
 def _pixels_of_repeat(data: FitData) -> tuple[float, float]:
     """Return the width of a Gaussian that smooths over about the cell in which I_SRO repeats [pixels]."""
+    indices = data.series.harmonics.indices
+    away = np.abs(indices[:, 0] * indices[0, 1] - indices[:, 1] * indices[0, 0])
+    across = np.flatnonzero(away > 1e-6 * np.abs(indices).max() ** 2)[:1]
+    basis = np.abs(indices[[0, *across]])
     pixels = []
     for axis, coordinates in enumerate((data.series.rows, data.series.columns)):
         step = abs(float(coordinates[-1] - coordinates[0])) / (len(coordinates) - 1)
-        indices = np.abs(data.series.harmonics.indices[:, axis])
-        shortest = indices[indices > 1e-6].min(initial=1.0)
-        pixels.append(_START_WIDTH / shortest / step)
+        index = float(basis[:, axis].max()) or float(basis.max())
+        pixels.append(_START_WIDTH / index / step)
     return pixels[0], pixels[1]
 
 
