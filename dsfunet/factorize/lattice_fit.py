@@ -91,7 +91,9 @@ def combine_with_networks(
     unknown = np.full(mask.shape, np.nan)
     predicted = FormFactor(values.astype(np.float64), unknown if sigma is None else sigma.astype(np.float64))
     combined = combine_form_factors(own, predicted, mask)
-    product = combined.values * order
+    # With a resolution, what the detector sees is not the product of both factors.
+    seen = np.divide(fit.intensity, fit.form_factor, out=order.copy(), where=fit.form_factor > 0)
+    product = combined.values * seen
     low, high = float(combined.values.min()), float(combined.values.max())
     least, most = float(order.min()), float(order.max())
     if not (high > low and most > least):

@@ -125,8 +125,9 @@ def linearise(data: FitData, state: FitState) -> Quadratic:
     # l(x) = l0 + g'(x - s) - (x - s)' H (x - s) / 2 = l0 - g's - s'Hs / 2 + (g + Hs)'x - x'Hx / 2
     slope = float(np.sum(misfit * linear))
     curvature = float(np.sum(precision * linear**2))
-    constant = likelihood(data, state, model) - slope - 0.5 * curvature
-    return Quadratic(field_bands, cross, order, field_pull, order_pull, constant)
+    value = likelihood(data, state, model)
+    constant = value - slope - 0.5 * curvature
+    return Quadratic(field_bands, cross, order, field_pull, order_pull, constant, value)
 
 
 def likelihood(data: FitData, state: FitState, model: Model) -> float:
