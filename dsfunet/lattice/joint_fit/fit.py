@@ -169,8 +169,8 @@ def _fit_log(data: FitData, start: Array, known: Mask) -> Array:
 
 def _report(data: FitData, solution: Solution) -> JointFit:
     state, model = solution.state, model_of(data, solution.state)
-    misfit = (data.intensity - model.intensity)[data.mask]
-    chi_squared = float(np.mean(misfit**2 / model.variance[data.mask]))
+    misfit = (data.intensity - model.intensity)[model.used]
+    chi_squared = float(np.mean(misfit**2 / model.variance[model.used]))
     inflation = max(chi_squared, 1.0)
     # The coefficients that go with the parameters have the covariance A^-1 + (A^-1 C) covariance (A^-1 C)'.
     root = np.linalg.cholesky(solution.covariance + 1e-12 * np.diag(np.diagonal(solution.covariance)))
@@ -191,5 +191,6 @@ def _report(data: FitData, solution: Solution) -> JointFit:
         outer_evidence=solution.outer_evidence,
         chi_squared=chi_squared,
         noise=state.variance,
+        variance=model.variance,
         iterations=solution.iterations,
     )

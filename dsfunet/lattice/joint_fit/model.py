@@ -64,10 +64,12 @@ class Model:
     Attributes:
         form_factor: F.
         slope: derivative of F with respect to the spline u.
-        order: S.
+        order: S, 0 or more.
         intensity: F S.
         variance: variance of the noise.
         floor: intensity below which the variance stays constant.
+        used: True where measured and the series of S is not negative. A truncated series can be negative where
+            short-range order vanishes; such pixels hold no information on it.
     """
 
     form_factor: Array
@@ -76,6 +78,7 @@ class Model:
     intensity: Array
     variance: Array
     floor: Array
+    used: Mask
 
 
 def model_of(data: FitData, state: FitState) -> Model:
@@ -85,20 +88,22 @@ def model_of(data: FitData, state: FitState) -> Model:
         form_factor = slope = envelope = np.exp(np.clip(spline, -300, 300))
     else:
         form_factor, slope, envelope = state.envelope * spline, state.envelope, state.envelope
-    order = data.series.evaluate(state.parameters)
+    series = data.series.evaluate(state.parameters)
+    order = np.maximum(series, 0.0)
     intensity, floor = form_factor * order, _DARK * envelope
-    return Model(form_factor, slope, order, intensity, state.variance(np.maximum(intensity, floor)), floor)
+    variance = state.variance(np.maximum(intensity, floor))
+    return Model(form_factor, slope, order, intensity, variance, floor, data.mask & (series >= 0))
 
 
 def linearise(data: FitData, state: FitState) -> Quadratic:
     """Return the quadratic log likelihood around a state (Gauss-Newton, Fisher's information)."""
     model, surface, series = model_of(data, state), data.surface, data.series
-    precision = np.where(data.mask, 1 / model.variance, 0.0)
+    precision = np.where(model.used, 1 / model.variance, 0.0)
     field_slope, order_slope = model.slope * model.order, model.form_factor
     field_bands = surface.normal_matrix(precision * field_slope**2)
     cross = series.cross_matrix(surface, precision * field_slope * order_slope)
     order = series.normal_matrix(precision * order_slope**2)
-    misfit = precision * np.where(data.mask, data.intensity - model.intensity, 0.0)
+    misfit = precision * np.where(model.used, data.intensity - model.intensity, 0.0)
     # H times the state, from what the linearised model is at the pixels.
     linear = field_slope * surface.evaluate(state.coefficients) + order_slope * (model.order - 1)
     pulled = misfit + precision * linear

@@ -26,8 +26,10 @@ class JointFit:
         log_evidence: logarithm of the evidence; comparable between fits to the same pixels with the same noise.
         outer_evidence: gain in this logarithm by the harmonics beyond three quarters of the longest length; if it is
             well above 0, longer ones are probably needed.
-        chi_squared: mean of (measured - model)^2 / variance over the measured pixels.
+        chi_squared: mean of (measured - model)^2 / variance over the measured pixels, those at which the series of S is
+            negative left out.
         noise: model of the variance of the noise, estimated or given.
+        variance: variance of the noise in each pixel by that model, above 0, shape (n, m).
         iterations: number of iterations.
     """
 
@@ -43,6 +45,7 @@ class JointFit:
     outer_evidence: float
     chi_squared: float
     noise: Variance
+    variance: Array
     iterations: int
 
     @property
