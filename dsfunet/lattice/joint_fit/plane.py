@@ -78,7 +78,7 @@ def fit_plane(
             break
         radius = spacing * float(np.sqrt(2 * min(count, most_harmonics) / np.pi))
         harmonics = resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
-        _check_zones(harmonics, grid)
+        check_zones(harmonics, grid)
         if fit is not None and harmonics.count == fit.harmonics.count:
             break
         fit = fit_both_factors(
@@ -104,7 +104,7 @@ def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:
     return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / _SHORTEST_PERIOD).all(axis=1))
 
 
-def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
+def check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
     """Raise an InputError if the plane shows too little of the repeat of I_SRO, or with too few pixels."""
     if not harmonics.count:
         raise InputError(
