@@ -28,10 +28,10 @@ _LEAST_GAIN = 50.0
 _LEAST_GAIN_PER_PIXEL = 0.003
 # Share of it that short series must gain before full ones are compared; they gain 0.4 of it, mostly more than 0.8.
 _PROMISING = 0.3
-# The centring must explain the plane, or at least remove most of the misfit of the given cell. Chi-squared may exceed 1 by
-# so much, and by so many standard deviations for the number of pixels.
+# The centring must explain the plane, or at least remove most of the misfit of the given cell. Chi-squared may exceed 1
+# by this much, and by so many standard deviations for the number of pixels: the noise has to be estimated, too.
 _MOST_OF_MISFIT = 0.75
-_MISFIT, _MISFIT_DEVIATIONS = 0.05, 4.0
+_MISFIT, _MISFIT_DEVIATIONS = 0.05, 6.0
 # Harmonics of the given cell in the short series; those of a centred cell reach as far.
 _SHORT = 50
 # Real parts of harmonics that must be imaginary, in standard uncertainties.
