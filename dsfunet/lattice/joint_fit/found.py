@@ -80,8 +80,8 @@ def fit_found_lattice(
             as the inverse transpose of `FoundLattice.reciprocal_pixels`.
         is_centred: whether Q = 0 lies in the middle pixel, so that I_SRO is a sum of cosines.
         sigma: standard uncertainties of the intensities, shape (n, m).
-        knots: spacing of the knots of F along both axes, or along each [pixels]; None takes that of `fit_plane` in units
-            of the reciprocal cell.
+        knots: spacing of the knots of F along both axes, or along each [pixels]; None takes that of `fit_plane` in
+            units of the reciprocal cell.
         initial_form_factor: where to start, shape (n, m).
         prior_form_factor: prior mean of F, shape (n, m).
         prior_weight: inverse variance of its logarithm in each pixel, shape (n, m).
@@ -95,7 +95,7 @@ def fit_found_lattice(
 
     def list_up_to(radius: float) -> Harmonics:
         harmonics = list_found_harmonics(vectors, radius, is_centred)
-        return harmonics.select((np.abs(harmonics.indices) <= 1 / SHORTEST_PERIOD).all(axis=1))
+        return harmonics.select(np.asarray((np.abs(harmonics.indices) <= 1 / SHORTEST_PERIOD).all(axis=1)))
 
     shape = intensity.shape
     shortest = list_found_harmonics(vectors, 0.0)
@@ -110,11 +110,12 @@ def fit_found_lattice(
         # A molecule as long as the cell has this extent along either axis, however the lattice is turned.
         first, second = (float(value) for value in DEFAULT_KNOTS / np.linalg.norm(vectors, axis=0))
         knots = first, second
+    rows, columns = (np.arange(size, dtype=np.float64) - size // 2 for size in shape)
     given = FitInput(
         intensity,
         mask,
-        np.arange(shape[0]) - float(shape[0] // 2),
-        np.arange(shape[1]) - float(shape[1] // 2),
+        rows,
+        columns,
         (knots, knots) if isinstance(knots, int | float) else knots,
         sigma,
         initial_form_factor,
