@@ -6,17 +6,16 @@ from dsfunet._typing import Array, Float32
 from dsfunet.factorize.answers import Answer, CleanPlane, name_sigmas
 from dsfunet.factorize.components import Components
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.lattice_fit import LatticeFit, combine_with_networks, usable_sigma
+from dsfunet.factorize.lattice_fit import LatticeFit, combine_with_networks
+from dsfunet.factorize.lattice_model import fit_lattice
 from dsfunet.factorize.notes import describe_joint_fit
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.factorize.uncertainty import describe_joint_uncertainty
-from dsfunet.lattice.joint_fit import fit_plane
 from dsfunet.lattice.joint_fit.evaluation import evaluate_order
 from dsfunet.lattice.mode import LatticeAnswer, average_friedel_mates, measure_residuals
 from dsfunet.physics import Plane
-from dsfunet.physics.centring import Centring
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.turns import choose_turns
 from dsfunet.verdict.judge import Verdict, judge
 
@@ -42,11 +41,11 @@ def answer_on_lattice(
         factorizer: The networks.
 
     Raises:
-        InputError: Both factors cannot be fitted to the plane (`dsfunet.lattice.joint_fit.fit_plane`).
+        InputError: As `fit_lattice`.
     """
     intensity = np.where(plane.mask, plane.measured.intensity, 0.0)
-    centring, origin = _choose_centring(plane.measured, settings)
-    fit = fit_plane(intensity, plane.mask, grid, centring, sigma=usable_sigma(plane.measured, plane.mask))
+    model = fit_lattice(intensity, plane.mask, grid, plane.measured, settings)
+    fit = model.fit
     alone = factorizer(plane.shown, passes=max(settings.passes, 1), seed=settings.seed)
     order = evaluate_order(fit, grid, square)
     predicted = _predict_form_factor(plane, order, lattice, settings, factorizer)
@@ -80,25 +79,21 @@ def answer_on_lattice(
         planes=planes,
         product=found.product if accepted else product,
         verdict=_judge(plane, lattice, found, order, alone, accepted),
-        lattice_use=describe_joint_fit(found, planes, accepted, f"centring {centring} ({origin})"),
+        lattice_use=describe_joint_fit(found, planes, accepted, model.describe()),
         lattice={
             "answer": "joint fit" if accepted else "networks",
-            "centring": centring,
-            "centring_from": origin,
+            "centring": model.centring,
+            "centring_from": model.centring_from,
+            "resolution_rlu": model.widths(grid),
+            "thickness_rlu": settings.thickness or None,
             "chi_squared": found.chi_squared,
             "chi_squared_of_networks": found.chi_squared_of_networks,
             "harmonics": fit.harmonics.count,
             "noise_from": "file" if fit.noise.given is not None else "plane",
         },
         uncertainty=describe_joint_uncertainty(settings.passes) if accepted else alone.uncertainty,
+        notes=model.notes,
     )
-
-
-def _choose_centring(measured: MeasuredPlane, settings: FactorizeSettings) -> tuple[Centring, str]:
-    """Return the centring of the lattice, and where it is from."""
-    if settings.centring is not None:
-        return settings.centring, "option"
-    return "P", "assumed"
 
 
 def _predict_form_factor(

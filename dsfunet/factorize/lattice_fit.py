@@ -14,13 +14,10 @@ from dsfunet.errors import InputError
 from dsfunet.lattice.form_factors import FormFactor, combine_form_factors, combine_friedel_mates
 from dsfunet.lattice.joint_fit import JointFit
 from dsfunet.physics.product import Product
-from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.measured import PlaneGrid
 
 _GOOD_CHI_SQUARED = 1.1
 """A fit that leaves no more than this is accepted whatever the networks leave."""
-
-# The share of the measured pixels that needs a standard uncertainty above 0 in the file, for these to be used.
-_ENOUGH_SIGMAS = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +49,6 @@ class LatticeFit:
         """Whether it leaves no more of the plane than noise does, or than the networks do."""
         best = self.chi_squared_of_networks
         return np.isnan(best) or self.fit.chi_squared <= max(_GOOD_CHI_SQUARED, best)
-
-
-def usable_sigma(measured: MeasuredPlane, mask: Mask) -> Array | None:
-    """Return the standard uncertainties of a plane, or None if most measured pixels have none."""
-    if measured.sigma is None:
-        return None
-    given = np.isfinite(measured.sigma) & (measured.sigma > 0)
-    return measured.sigma if given[mask].mean() >= _ENOUGH_SIGMAS else None
 
 
 def combine_with_networks(

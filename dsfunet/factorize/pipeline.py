@@ -13,6 +13,7 @@ from dsfunet.errors import InputError
 from dsfunet.factorize.answers import Answer, CleanPlane
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_answer import answer_on_lattice
+from dsfunet.factorize.lattice_model import CentringContradictedError
 from dsfunet.factorize.network_answer import answer_by_networks
 from dsfunet.factorize.notes import bragg_notes, missing_notes, zero_notes
 from dsfunet.factorize.settings import FactorizeSettings
@@ -184,7 +185,8 @@ def answer_plane(
         factorizer: The networks.
 
     Raises:
-        InputError: The settings insist on a lattice that cannot be fitted to the plane.
+        InputError: The settings insist on a lattice that cannot be fitted to the plane, or on a centring that the plane
+            contradicts.
     """
     grid, square = plane.measured.grid, plane.square
     if not isinstance(lattice, LatticePlane) or grid is None or square is None:
@@ -192,7 +194,7 @@ def answer_plane(
     try:
         return answer_on_lattice(plane, square, grid, lattice, settings, factorizer)
     except InputError as error:
-        if settings.lattice == "insist":
+        if settings.lattice == "insist" or isinstance(error, CentringContradictedError):
             raise
         answer = answer_by_networks(plane, lattice, settings, factorizer)
         return replace(answer, notes=(*answer.notes, f"no joint fit of both factors to the data: {error}"))

@@ -11,6 +11,7 @@ from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
 from dsfunet.io import UserAxes
 from dsfunet.io.plane_lists import PlaneSelection
+from dsfunet.lattice.joint_fit.resolution import Resolution
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, check_centring
 from dsfunet.planes.turns import choose_turns
@@ -28,10 +29,14 @@ class FactorizeSettings:
         whole: Shrink all of a plane wider than 17.6 1/Angstrom into the networks' square, instead of using its centre.
         seed: Chooses the rotations and flips, and the noise that fills holes.
         clean_up: What is done to the plane first; nothing by default.
-        centring: Lattice type of the sites in the conventional cell; None takes that of the file.
+        centring: Lattice type of the sites in the conventional cell; None takes that of the file, or else finds
+            it in the plane.
+        resolution: Gaussian resolution of the instrument; "auto" estimates it from the plane; None takes pixels as
+            sharp.
+        thickness: Full width of the third index over which the layer was averaged [r.l.u.]; 0 for a sharp layer.
 
     Raises:
-        InputError: `passes` or `seed` is out of range, or the centring is unknown.
+        InputError: `passes`, `seed` or `thickness` is out of range, or the centring is unknown.
 
     Examples:
         >>> from dsfunet import CleanUp, FactorizeSettings
@@ -45,10 +50,13 @@ class FactorizeSettings:
     seed: int = 0
     clean_up: CleanUp = field(default_factory=CleanUp)
     centring: Centring | None = None
+    resolution: Resolution | Literal["auto"] | None = None
+    thickness: float = 0.0
 
     def __post_init__(self) -> None:
         if self.centring is not None:
             check_centring(self.centring)
+        Resolution(thickness=self.thickness)  # checks it
         choose_turns(self.passes or 1, self.seed)
 
 

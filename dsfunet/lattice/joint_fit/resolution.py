@@ -198,7 +198,6 @@ def note_unknown_resolution(grid: PlaneGrid) -> str:
     """Return a note for a plane whose resolution was not given."""
     first, second = narrowest_visible(grid)
     return (
-        "no resolution was given, so pixels are taken as sharp: widths (standard deviations) narrower than "
-        f"{first:.2g} by {second:.2g} r.l.u., half a pixel, cannot be told from the pixels; a wider resolution makes"
-        " far correlations too small (--resolution)"
+        f"pixels are taken as sharp; a resolution up to {first:.2g} by {second:.2g} r.l.u. cannot be told from them, and a"
+        " wider one makes far correlations too small (--resolution)"
     )
