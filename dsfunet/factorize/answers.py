@@ -14,7 +14,7 @@ from dsfunet.factorize.components import Components
 from dsfunet.physics import Plane
 from dsfunet.physics.product import Product, fit_product
 from dsfunet.planes.measured import MeasuredPlane
-from dsfunet.planes.resampling import to_network_grid, to_user_grid
+from dsfunet.planes.resampling import interpolate, to_user_grid
 from dsfunet.verdict.judge import Verdict
 
 
@@ -27,7 +27,6 @@ class CleanPlane:
         mask: True where it was measured, shape (n, m).
         shown: The plane on the networks' grid, NaN where missing, (256, 256).
         square: Where the networks' grid lies; None for a plane without axes.
-        whole: Whether all of a wide plane is on the networks' grid.
         repeats: How often each datum occurs in the plane: above 1 after it was averaged over its symmetry.
     """
 
@@ -35,7 +34,6 @@ class CleanPlane:
     mask: Mask
     shown: Array
     square: Plane | None
-    whole: bool = False
     repeats: float = 1.0
 
     def to_own_grid(self, values: npt.NDArray[np.floating[Any]]) -> Float32:
@@ -56,9 +54,11 @@ class CleanPlane:
         }
 
     def to_networks(self, values: Array) -> Float32:
-        """Bring values (n, m), 0 or more, from the plane's own grid to the networks', NaN beyond the plane."""
-        shown, _ = to_network_grid(MeasuredPlane(values, self.measured.grid), self.whole)
-        return shown.astype(np.float32)
+        """Bring values (n, m) from the plane's own grid to the networks', NaN beyond the plane."""
+        grid = self.measured.grid
+        if grid is None or self.square is None or self.square is grid.plane:
+            return values.astype(np.float32)
+        return interpolate(values, grid.plane, self.square).astype(np.float32)
 
     def fit_product(self, form_factor: Float32, short_range_order: Float32) -> Product:
         """Fit the product of two components on the plane's own grid to the plane (`fit_product`)."""
