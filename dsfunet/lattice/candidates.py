@@ -16,10 +16,11 @@ from scipy.ndimage import maximum_filter
 from dsfunet._typing import Array
 from dsfunet.physics.short_range_order import MAX_INDEX
 
-SHORTEST = 0.02
-"""Shortest vector that is searched for [cycles per pixel]: five reciprocal cells on a plane of 256 pixels.
+SHORTEST = 0.0125
+"""Shortest vector that is searched for [cycles per pixel]: three reciprocal cells on a plane of 256 pixels.
 
-Shorter vectors cannot be distinguished from the form factor; 3 Angstrom with Q up to 6 1/Angstrom is 0.022."""
+The planes of centred metals come close: hk0 of an F lattice with a = 3.6 Angstrom repeats as if sites were 1.8
+Angstrom apart, 0.013 with Q up to 6 1/Angstrom."""
 
 _LONGEST = 0.48
 _PADDED = 512

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dsfunet._typing import Array, Planes
 from dsfunet.errors import InputError
 from dsfunet.lattice.candidates import SHORTEST, Signal, propose_bases, reduce_bases
+from dsfunet.lattice.folding import Folder
 from dsfunet.physics.cosine_series import CosineSeries, NormalEquations, normal_equations
 from dsfunet.physics.lattice import Cell, Plane
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -104,19 +105,131 @@ def find_lattice(
     _check_arrays(scattering, mask, form_factor, short_range_order, plane)
     data = _divide_by_form_factor(scattering, mask, form_factor)
     networks = Signal(short_range_order.astype(np.float64), np.ones(mask.shape))
-    signal = _combine_signals(data, networks)
-    pairs = propose_bases((data, networks), _COUNT)
+    folder = Folder(scattering, mask)
+    start = folder.smooth(_START)
+    forms = [folder.smooth(each) for each in _ENVELOPES]
+    base = {each: folder.misfit_without_order(folder.smooth(each)) for each in _DEVIATIONS}
+    pairs = propose_bases((data, networks), _COUNT) + propose_bases(tuple(folder.divide(each) for each in forms), _COUNT)
     if not pairs:
         return None
-    fit = _choose_best(signal, pairs)
-    fits = [_Fit(signal, each, MAX_INDEX) for each in _short_bases(fit.vectors)]
-    fit = _refine(signal, min(fits, key=lambda each: each.misfit), 2)
-    confidence = _convert_to_confidence(measure_evidence(fit.vectors, data, networks))
+    noise = folder.estimate_noise()
+    trials = []
+    for pair in pairs:
+        folded = folder.fold(pair)
+        order = folded.order(start)
+        trials.append([folded.misfit(folder.smooth(each, order)) / base[each] for each in _DEVIATIONS])
+    ranks = np.argsort(np.array(trials), axis=0)
+    chosen = dict.fromkeys(ranks[:3].T.reshape(-1).tolist())
+    finalists = []
+    for place in chosen:
+        pair = pairs[place]
+        deviation = _SMOOTHING / np.sqrt(abs(np.linalg.det(pair)))
+        signal = folder.divide(folder.fold(pair).alternate(start, deviation))
+        fit = _refine(signal, _Fit(signal, pair, _SKETCH_INDEX), 1)
+        fit = _refine(signal, _Fit(signal, fit.vectors, MAX_INDEX), 1)
+        finalists.append(reduce_bases(fit.vectors[None])[0])
+    finalists.sort(key=lambda each: abs(np.linalg.det(each)))
+    vectors = finalists[0]
+    judge = _Judge(folder, start, noise)
+    for other in finalists[1:]:
+        if judge.prefers_sparser(vectors, other):
+            vectors = other
+    for _ in range(3):
+        moved = judge.move(vectors)
+        if moved is vectors:
+            break
+        vectors = moved
+        deviation = _SMOOTHING / np.sqrt(abs(np.linalg.det(vectors)))
+        signal = folder.divide(folder.fold(vectors).alternate(start, deviation))
+        vectors = reduce_bases(_refine(signal, _Fit(signal, vectors, MAX_INDEX), 1).vectors[None])[0]
+    deviation = _SMOOTHING / np.sqrt(abs(np.linalg.det(vectors)))
+    form = folder.fold(vectors).alternate(start, deviation, 2)
+    signal = folder.divide(form)
+    fit = _refine(signal, _Fit(signal, vectors, MAX_INDEX), 2)
+    if folder.fold(fit.vectors).misfit(form) <= folder.fold(vectors).misfit(form):
+        vectors = fit.vectors
+    vectors = reduce_bases(vectors[None])[0]
+    confidence = _convert_to_confidence(measure_evidence(vectors, data, networks))
     accepted = (
         confidence >= ACCEPTED_CONFIDENCE
         and explained_by_order(scattering, form_factor, short_range_order, mask) >= LEAST_ORDER
     )
-    return _describe_lattice(fit.vectors, plane, mask.shape, confidence, accepted)
+    result = _describe_lattice(vectors, plane, mask.shape, confidence, accepted)
+    import os
+    if os.environ.get("EVID"):
+        object.__setattr__(result, "evidence", _debug_evidence(folder, form, forms, vectors, data, networks, explained_by_order(scattering, form_factor, short_range_order, mask)))
+    return result
+
+
+def _debug_evidence(folder, form, forms, vectors, data, networks, explained):
+    base = min(folder.misfit_without_order(each) for each in [*forms, form])
+    own = folder.fold(vectors).misfit(form)
+    nulls = []
+    for angle, grow in ((15, 1.07), (-15, 0.93), (33, 1.0), (-27, 1.11), (45, 0.9), (7, 1.13)):
+        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        nulls.append(folder.fold(grow * vectors @ np.array([[c, s], [-s, c]])).misfit(form))
+    others = []
+    for matrix in [*_SPARSER]:
+        others.append(folder.fold(reduce_bases((matrix @ vectors)[None])[0]).misfit(form))
+    denser = [folder.fold(reduce_bases((np.linalg.inv(m) @ vectors)[None])[0]).misfit(form) for m in _SPARSER]
+    networks_by = measure_evidence(vectors, data, networks)
+    return dict(base=base / folder._square, own=own / folder._square, nulls=(np.array(nulls) / folder._square), sparser=np.array(others) / folder._square, denser=np.array(denser) / folder._square, old=networks_by, explained=explained, lengths=np.linalg.norm(vectors, axis=1), mask=folder.mask.mean())
+
+
+_ENVELOPES = (8.0, 24.0)
+_START = 12.0
+_DEVIATIONS = (4.0, 9.0)
+_SMOOTHING = 0.28
+_SPARSER = [np.array(each, float) for each in (((2, 0), (0, 1)), ((1, 0), (0, 2)), ((1, 1), (1, -1)), ((3, 0), (0, 1)), ((1, 0), (0, 3)), ((1, 1), (2, -1)), ((1, -1), (2, 1)))]
+_LONGEST = 0.14
+
+
+class _Judge:
+    def __init__(self, folder, start, noise):
+        self.folder, self.start, self.noise = folder, start, noise
+
+    def allowed(self, own, base):
+        gain = max(base - own, 0.0)
+        return own + min(0.2 * gain, 0.02 * gain + 0.25 * max(own - self.noise, 0.0))
+
+    def prefers_sparser(self, dense, sparse):
+        folder = self.folder
+        deviation = _SMOOTHING / np.sqrt(abs(np.linalg.det(sparse)))
+        one, other = folder.fold(dense), folder.fold(sparse)
+        form = one.alternate(self.start, deviation, 2)
+        own, cost = one.misfit(form), other.misfit(form)
+        whole = sparse @ np.linalg.inv(dense)
+        if np.abs((whole - np.rint(whole)) @ dense).max() > 2e-3:
+            cost = min(cost, other.misfit(other.alternate(self.start, deviation, 2)))
+        return cost <= self.allowed(own, folder.misfit_without_order(folder.smooth(deviation)))
+
+    def move(self, vectors):
+        folder = self.folder
+        here = folder.fold(vectors)
+        side = 1 / np.sqrt(abs(np.linalg.det(vectors)))
+        best = None
+        for index, matrices in ((3, _SPARSER[3:]), (2, _SPARSER[:3])):
+            deviation = _SMOOTHING * side / np.sqrt(index)
+            form = here.alternate(self.start, deviation, 2)
+            own = here.misfit(form)
+            limit = self.allowed(own, folder.misfit_without_order(folder.smooth(deviation)))
+            for other in self.possible([m @ vectors for m in matrices]):
+                cost = folder.fold(other).misfit(form)
+                if cost <= limit and (best is None or cost - own < best[0]):
+                    best = cost - own, other
+            if best is not None:
+                return best[1]
+        deviation = _SMOOTHING * side
+        form = here.alternate(self.start, deviation, 2)
+        own = here.misfit(form)
+        denser = self.possible([np.linalg.inv(m) @ vectors for m in _SPARSER])
+        for other in sorted(denser, key=lambda each: folder.fold(each).misfit(form))[:1]:
+            if not self.prefers_sparser(other, vectors):
+                return other
+        return vectors
+
+    def possible(self, options):
+        return [v for v in reduce_bases(np.stack(options)) if _is_possible(v) and np.linalg.norm(v, axis=1).max() < _LONGEST]
 
 
 def lattice_plane(vectors: Array, plane: Plane) -> LatticePlane:
