@@ -1,8 +1,7 @@
 """Folding of a plane onto one reciprocal cell: how well a lattice predicts a plane, without a series.
 
 All pixels that a lattice makes equivalent share one value of I_SRO, the weighted least-squares solution
-S = sum w I F / sum w F^2 over the pixels of a bin of the reciprocal cell. Nothing limits how sharp it is but the bins,
-and one fold takes about a millisecond.
+S = sum w I F / sum w F^2 over the pixels of a bin of the reciprocal cell. Nothing but the bins limits how sharp it is.
 """
 
 from functools import lru_cache
@@ -14,142 +13,136 @@ from dsfunet._typing import Array
 from dsfunet.lattice.candidates import Signal
 
 _BLOCK = 64
-# The cell is divided into about this number squared of bins; wider ones are taken where they predict better.
+# A cell has about this number squared of bins; 2 x 2 or 4 x 4 are joined where that predicts better. The number is the
+# same for cells of all sizes, or larger cells would have the advantage of more bins.
 _BINS = 48
-_POOLED = (1, 2, 4)
+_JOINED = (1, 2, 4)
 # Weight of the mean of I_SRO in each bin, in units of the mean weight of a bin.
 _PRIOR = 0.03
+# Weights are 1 over the plane smoothed by this Gaussian [pixels] plus this share of its highest value.
 _ENVELOPE = 24.0
+_FLOOR = 0.03
 # Planes are smoothed from sums of so many pixels along each axis.
 _COARSE = 2
-_FLOOR = 0.03
+_SMALLEST_LEVEL = 0.01
 
 
 class Folder:
     """Folds of one plane onto lattices, compared by cross-validation between halves of its blocks.
 
-    The blocks of 64 x 64 pixels are divided like the fields of a chessboard. The weights are those of counting noise:
-    1 over a smoothed plane.
+    The blocks of 64 x 64 pixels are divided like the fields of a chessboard. The weights are those of counting noise.
 
     Args:
         scattering: plane (n, m), 0 or more; pixels outside the mask are ignored.
         mask: True = measured.
+
+    Attributes:
+        values: the plane, 0 where missing, (n, m).
+        weights: weights of its pixels, 0 where missing, (n, m).
+        rows: numbers of the rows from the middle, (n, 1).
+        columns: numbers of the columns from the middle, (1, m).
+        halves: half that a pixel belongs to, 0 or 1, (n, m).
+        square: weighted sum of squares of the plane.
     """
 
     def __init__(self, scattering: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]) -> None:
         self.values = np.where(mask, scattering, 0).astype(np.float64)
-        self.mask = mask
-        self._measured = mask.astype(np.float64)
-        self._over: dict[float, Array] = {}
-        self.envelope = self.smooth(_ENVELOPE)
-        self.weights = np.where(mask, 1 / (self.envelope + _FLOOR * float(self.envelope.max())), 0)
+        self._mask, self._measured = mask, mask.astype(np.float64)
+        self._smoothed: dict[float, Array] = {}
+        envelope = self.smooth(_ENVELOPE)
+        level = envelope + _FLOOR * float(envelope.max())
+        self.weights: Array = np.where(mask & (level > 0), 1 / np.where(level > 0, level, 1), 0)
         rows, columns = (np.arange(size) for size in mask.shape)
-        self._rows, self._columns = rows[:, None] - mask.shape[0] // 2, columns[None] - mask.shape[1] // 2
-        self._black = ((rows[:, None] // _BLOCK + columns[None] // _BLOCK) % 2).astype(np.int64)
-        self._square = float(np.sum(self.weights * self.values**2))
+        self.rows, self.columns = rows[:, None] - mask.shape[0] // 2, columns[None] - mask.shape[1] // 2
+        self.halves = ((rows[:, None] // _BLOCK + columns[None] // _BLOCK) % 2).astype(np.int32)
+        self.square = float(np.sum(self.weights * self.values**2))
 
     def smooth(self, deviation: float, order: Array | None = None) -> Array:
-        """Smooth the plane, divided by the smoothed order if there is one, (n, m).
+        """Smooth the plane and divide it by the smoothed order, (n, m).
 
         Args:
             deviation: standard deviation of the Gaussian [pixels].
-            order: I_SRO at all pixels; None = 1.
+            order: I_SRO at all pixels, (n, m); None = 1.
         """
-        rows, columns = (_smoothing_matrix(size, deviation) for size in self.mask.shape)
-        under = rows @ self._sum_blocks(self._measured if order is None else self._measured * order) @ columns.T
-        over = self._over.get(deviation)
+        rows, columns = (_smoothing_matrix(size, deviation) for size in self.values.shape)
+        under = rows @ _sum_blocks(self._measured if order is None else self._measured * order) @ columns.T
+        over = self._smoothed.get(deviation)
         if over is None:
-            over = self._over[deviation] = rows @ self._sum_blocks(self.values) @ columns.T
-        return np.asarray(over / np.maximum(under, 1e-3 * float(under.max())))
-
-    def _sum_blocks(self, plane: Array) -> Array:
-        n, m = (-(-size // _COARSE) for size in plane.shape)
-        if (n * _COARSE, m * _COARSE) != plane.shape:
-            plane = np.pad(plane, ((0, n * _COARSE - plane.shape[0]), (0, m * _COARSE - plane.shape[1])))
-        return np.asarray(plane.reshape(n, _COARSE, m, _COARSE).sum(axis=(1, 3)))
+            over = self._smoothed[deviation] = rows @ _sum_blocks(self.values) @ columns.T
+        return np.asarray(over / np.maximum(under, 1e-3 * float(under.max()) + 1e-300))
 
     def estimate_noise(self) -> float:
-        """Return the weighted sum of squares of the noise, from differences of neighbouring pixels."""
-        both = self.mask[1:] & self.mask[:-1]
+        """Estimate the weighted sum of squares of the noise, from differences of four neighbouring pixels."""
+        both = self._mask[1:] & self._mask[:-1]
         both = both[:, 1:] & both[:, :-1]
-        turned = self.values[1:] - self.values[:-1]
-        turned = (turned[:, 1:] - turned[:, :-1])[both]
-        weights = self.weights[1:, 1:][both]
-        return float(np.mean(weights * turned**2) / 4 * self.mask.sum()) if both.any() else 0.0
+        if not both.any():
+            return 0.0
+        step = self.values[1:] - self.values[:-1]
+        second = (step[:, 1:] - step[:, :-1])[both]
+        return float(np.mean(self.weights[1:, 1:][both] * second**2) / 4 * self._measured.sum())
 
     def divide(self, form_factor: Array) -> Signal:
         """Divide the plane by a form factor; the weights are those of the least-squares fit of I = F S."""
-        divisor = np.maximum(form_factor, 0.01 * float(form_factor.max()))
+        divisor = np.maximum(form_factor, _SMALLEST_LEVEL * float(form_factor.max()))
         return Signal(self.values / divisor, self.weights * divisor**2)
 
     def misfit_without_order(self, form_factor: Array) -> float:
         """Return the weighted sum of squares that a form factor with the best scale leaves."""
         weighted = self.weights * form_factor
-        scale = float((weighted * self.values).sum() / (weighted * form_factor).sum())
-        return self._square - scale * float((weighted * self.values).sum())
+        product = float((weighted * self.values).sum())
+        return self.square - product**2 / max(float((weighted * form_factor).sum()), 1e-300)
 
-    def fold(self, vectors: Array) -> "FoldedLattice":
-        """Fold the plane onto the cell of a lattice, given as rows [cycles per pixel]."""
-        return FoldedLattice(self, vectors)
+    def fold(self, vectors: Array) -> "Fold":
+        """Return the fold onto the cell of a lattice with these vectors as rows, (2, 2) [cycles per pixel]."""
+        return Fold(self, vectors)
 
 
-class FoldedLattice:
-    """Bins of a lattice."""
+class Fold:
+    """A plane folded onto the reciprocal cell of a lattice."""
 
     def __init__(self, folder: Folder, vectors: Array) -> None:
-        self.vectors, self._folder = vectors, folder
+        self._folder = folder
         lengths = np.linalg.norm(np.linalg.inv(vectors), axis=0)
-        ratio = float(np.sqrt(lengths[0] / lengths[1]))
-        shape = tuple(4 * max(2, round(_BINS * each / 4)) for each in (ratio, 1 / ratio))
-        bins = []
-        for vector, count in zip(vectors, shape, strict=True):
-            phase = (folder._rows * vector[0] + folder._columns * vector[1]) * count
-            bins.append(np.floor(phase).astype(np.int32) % count)
-        self.shape = shape[0], shape[1]
-        self._number = bins[0] * shape[1] + bins[1]
-        total = shape[0] * shape[1]
-        self._place = (self._number + total * folder._black).reshape(-1)
+        ratio = float(np.clip(np.sqrt(lengths[0] / lengths[1]), 0.2, 5))
+        counts = [4 * max(2, round(_BINS * each / 4)) for each in (ratio, 1 / ratio)]
+        first, second = (
+            np.floor((folder.rows * vector[0] + folder.columns * vector[1]) * count).astype(np.int32) % count
+            for vector, count in zip(vectors, counts, strict=True)
+        )
+        self._shape = counts[0], counts[1]
+        self._bins = first * counts[1] + second
+        self._places = (self._bins + counts[0] * counts[1] * folder.halves).reshape(-1)
 
-    def _sums(self, form_factor):
-        folder, total = self._folder, self.shape[0] * self.shape[1]
-        weighted = folder.weights * form_factor
-        over = np.bincount(self._place, (weighted * folder.values).reshape(-1), 2 * total)
-        under = np.bincount(self._place, (weighted * form_factor).reshape(-1), 2 * total)
-        return over.reshape(2, *self.shape), under.reshape(2, *self.shape)
+    def misfit(self, form_factor: Array) -> float:
+        """Return the weighted sum of squares that S of each half of the plane leaves of the other half."""
+        return self._folder.square + self._cross_validate(*self._sum_bins(form_factor))[0]
 
-    def order(self, form_factor):
-        over, under = self._sums(form_factor)
-        _, pooled = self._cross_validate(over, under)
-        table = _divide(_pool(over, pooled).sum(axis=0), _pool(under, pooled).sum(axis=0))
-        table = np.repeat(np.repeat(table, pooled, axis=0), pooled, axis=1)
-        return table.reshape(-1)[self._number]
+    def order(self, form_factor: Array) -> Array:
+        """Return S of the whole plane at all pixels, (n, m)."""
+        over, under = self._sum_bins(form_factor)
+        size = self._cross_validate(over, under)[1]
+        table = _divide(_join_bins(over, size).sum(axis=0), _join_bins(under, size).sum(axis=0))
+        table = np.repeat(np.repeat(table, size, axis=0), size, axis=1)
+        return np.asarray(table.reshape(-1)[self._bins])
 
-    def misfit(self, form_factor):
-        return self._cross_validate(*self._sums(form_factor))[0]
-
-    def alternate(self, form_factor, deviation, rounds=1):
-        for _ in range(rounds):
-            form_factor = self._folder.smooth(deviation, self.order(form_factor))
-        return form_factor
+    def _sum_bins(self, form_factor: Array) -> tuple[Array, Array]:
+        weighted, count = self._folder.weights * form_factor, 2 * self._shape[0] * self._shape[1]
+        over = np.bincount(self._places, (weighted * self._folder.values).reshape(-1), count)
+        under = np.bincount(self._places, (weighted * form_factor).reshape(-1), count)
+        return over.reshape(2, *self._shape), under.reshape(2, *self._shape)
 
     def _cross_validate(self, over: Array, under: Array) -> tuple[float, int]:
+        """Return the smallest misfit less that of S = 0, and the size of the joined bins that gives it."""
         misfits = []
-        for pooled in _POOLED:
-            a, b = _pool(over, pooled), _pool(under, pooled)
-            order = np.stack([_divide(*each) for each in zip(a, b, strict=True)])[::-1]
-            misfits.append(float(np.sum(order * (order * b - 2 * a))))
+        for size in _JOINED:
+            above, below = _join_bins(over, size), _join_bins(under, size)
+            order = np.stack([_divide(above[1], below[1]), _divide(above[0], below[0])])
+            misfits.append(float(np.sum(order * (order * below - 2 * above))))
         best = int(np.argmin(misfits))
-        return self._folder._square + misfits[best], _POOLED[best]
+        return misfits[best], _JOINED[best]
 
 
-@lru_cache(maxsize=16)
-def _smoothing_matrix(size: int, deviation: float) -> Array:
-    """Return Gaussians around all pixels at the centres of blocks, shape (size, blocks)."""
-    centres = (np.arange(-(-size // _COARSE)) + 0.5) * _COARSE - 0.5
-    return np.asarray(np.exp(-0.5 * ((np.arange(size)[:, None] - centres) / deviation) ** 2))
-
-
-def _pool(table: Array, size: int) -> Array:
+def _join_bins(table: Array, size: int) -> Array:
     parts, rows, columns = table.shape
     return np.asarray(table.reshape(parts, rows // size, size, columns // size, size).sum(axis=(2, 4)))
 
@@ -158,3 +151,17 @@ def _divide(over: Array, under: Array) -> Array:
     mean = float(over.sum()) / max(float(under.sum()), 1e-300)
     prior = _PRIOR * float(under.mean())
     return np.asarray((over + prior * mean) / (under + prior + 1e-300))
+
+
+def _sum_blocks(plane: Array) -> Array:
+    n, m = (-(-size // _COARSE) for size in plane.shape)
+    if (n * _COARSE, m * _COARSE) != plane.shape:
+        plane = np.pad(plane, ((0, n * _COARSE - plane.shape[0]), (0, m * _COARSE - plane.shape[1])))
+    return np.asarray(plane.reshape(n, _COARSE, m, _COARSE).sum(axis=(1, 3)))
+
+
+@lru_cache(maxsize=32)
+def _smoothing_matrix(size: int, deviation: float) -> Array:
+    """Return Gaussians around all pixels at the centres of blocks, (size, blocks)."""
+    centres = (np.arange(-(-size // _COARSE)) + 0.5) * _COARSE - 0.5
+    return np.asarray(np.exp(-0.5 * ((np.arange(size)[:, None] - centres) / deviation) ** 2))
