@@ -42,8 +42,8 @@ _INDEX_3 = [
 ]
 # A lattice is a sublattice of another if its vectors are whole ones within this [cycles per pixel].
 _WHOLE = 2e-3
-# Turns [degrees] and growths of a lattice, which then is a wrong one of about the same size.
-_WRONG = ((15, 1.07), (-15, 0.93), (33, 1.0), (-27, 1.11))
+# The noise is overestimated by the slope of the plane; so much of it is certain.
+_OF_NOISE = 0.97
 
 
 class FoldingSearch:
@@ -91,29 +91,17 @@ class FoldingSearch:
         return float(np.log(max(there, 1e-300) / max(here, 1e-300)))
 
     def measure_evidence(self, vectors: Array) -> Array:
-        """Return the evidence for a lattice, (4,), logarithms.
+        """Return two logarithms, (2,), of shares of what is left of the plane without order.
 
-        The first three compare what the lattice leaves beyond the noise with what is left without order, on wrong
-        lattices of the same size, and on sublattices of index 2: lower is better. The last is that of the share of the
-        plane's misfit without order that it explains, noise included: higher is better.
+        The first is that of the share that the lattice leaves, both less the noise: lower is better. The second is that
+        of the share that it explains, noise included: higher is better.
         """
-        folder, side = self._folder, measure_side(vectors)
-        fold = folder.fold(vectors)
-        form_factor = self._alternate(fold, side)
-        own, smooth = fold.misfit(form_factor), self._leave_without_order(side)
-
-        def lowest(lattices: list[Array]) -> float:
-            return min((folder.fold(each).misfit(form_factor) for each in lattices), default=smooth)
-
-        wrong = []
-        for angle, growth in _WRONG:
-            cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-            wrong.append(growth * vectors @ np.array([[cosine, sine], [-sine, cosine]]))
-        levels = np.array([smooth, lowest(wrong), lowest(_possible([m @ vectors for m in _INDEX_2]))])
-        noise = 0.97 * self._noise
-        ratios = max(own - noise, 0.0) / np.maximum(levels - noise, 1e-9 * folder.square)
-        explained = max((smooth - own) / max(smooth, 1e-300), 1e-3)
-        return np.array([*np.log(np.clip(ratios, 0.02, 1.2)), np.log(explained)])
+        side = measure_side(vectors)
+        own, smooth = self._leave(self._folder.fold(vectors), side), self._leave_without_order(side)
+        noise = _OF_NOISE * self._noise
+        left = max(own - noise, 0.0) / max(smooth - noise, 1e-9 * self._folder.square, 1e-300)
+        explained = (smooth - own) / max(smooth, 1e-300)
+        return np.asarray(np.log([np.clip(left, 0.02, 1.2), max(explained, 1e-3)]), np.float64)
 
     def _choose_finalists(self, pairs: list[Array]) -> list[Array]:
         """Return the candidates with the smallest misfits, in units of that without order, at two Gaussians."""
