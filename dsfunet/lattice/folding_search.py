@@ -9,7 +9,7 @@ coarser lattice's reciprocal cell, and the coarser one is taken unless it leaves
 import numpy as np
 
 from dsfunet._typing import Array
-from dsfunet.lattice.candidates import propose_bases, reduce_bases
+from dsfunet.lattice.candidates import propose_bases, reduce_bases, span_same_lattice
 from dsfunet.lattice.folding import Fold, Folder
 from dsfunet.lattice.projected import is_possible, measure_side
 from dsfunet.lattice.series_search import SKETCH_INDEX, SeriesFit, refine
@@ -62,16 +62,22 @@ class FoldingSearch:
         """Search for the lattice that explains the plane best.
 
         Args:
-            others: candidates from elsewhere, each (2, 2) with vectors as rows [cycles per pixel].
+            others: refined lattices from elsewhere, each (2, 2) with vectors as rows [cycles per pixel].
 
         Returns:
             reduced direct vectors as rows, (2, 2) [cycles per pixel]; None if there are no candidates.
         """
         signals = tuple(self._folder.divide(self._folder.smooth(each)) for each in _ENVELOPES)
-        pairs = [*others, *propose_bases(signals, _COUNT)]
+        pairs = [*others]
+        for pair in propose_bases(signals, _COUNT):
+            if not any(span_same_lattice(pair, other) for other in others):
+                pairs.append(pair)
         if not pairs:
             return None
-        finalists = [self._refine(pair, (SKETCH_INDEX, MAX_INDEX)) for pair in self._choose_finalists(pairs)]
+        finalists = [
+            pairs[place] if place < len(others) else self._refine(pairs[place], (SKETCH_INDEX, MAX_INDEX))
+            for place in self._choose_finalists(pairs)
+        ]
         finalists.sort(key=measure_side, reverse=True)
         vectors = finalists[0]
         for coarser in finalists[1:]:
@@ -82,7 +88,8 @@ class FoldingSearch:
             if moved is vectors:
                 break
             vectors = self._refine(moved, (MAX_INDEX,))
-        return self._refine(vectors, (MAX_INDEX, MAX_INDEX))
+        is_refined = any(vectors is each for each in others)
+        return vectors if is_refined else self._refine(vectors, (MAX_INDEX, MAX_INDEX))
 
     def compare(self, vectors: Array, other: Array) -> float:
         """Return the logarithm of what another lattice leaves over what a lattice leaves, with the same Gaussian."""
@@ -103,8 +110,11 @@ class FoldingSearch:
         explained = (smooth - own) / max(smooth, 1e-300)
         return np.asarray(np.log([np.clip(left, 0.02, 1.2), max(explained, 1e-3)]), np.float64)
 
-    def _choose_finalists(self, pairs: list[Array]) -> list[Array]:
-        """Return the candidates with the smallest misfits, in units of that without order, at two Gaussians."""
+    def _choose_finalists(self, pairs: list[Array]) -> list[int]:
+        """Return the numbers of the best candidates; only that of the first if no other is better.
+
+        They are ranked by their misfits in units of that without order, at two Gaussians.
+        """
         folder = self._folder
         smooth = [folder.misfit_without_order(folder.smooth(each)) for each in _RANKING]
         misfits = np.empty((len(pairs), len(_RANKING)))
@@ -113,7 +123,9 @@ class FoldingSearch:
             order = fold.order(self._start)
             misfits[place] = [fold.misfit(folder.smooth(each, order)) for each in _RANKING]
         ranks = np.argsort(misfits / np.maximum(smooth, 1e-300), axis=0, kind="stable")[:_FINALISTS_EACH]
-        return [pairs[place] for place in dict.fromkeys(ranks.T.reshape(-1).tolist())]
+        if (ranks[0] == 0).all():
+            return [0]
+        return list(dict.fromkeys(ranks.T.reshape(-1).tolist()))
 
     def _refine(self, vectors: Array, indices: tuple[int, ...]) -> Array:
         """Return reduced vectors after a Gauss-Newton step with each of the highest harmonics."""

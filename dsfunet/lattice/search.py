@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dsfunet._typing import Array, Planes
 from dsfunet.errors import InputError
-from dsfunet.lattice.candidates import Signal, propose_bases, span_same_lattice
+from dsfunet.lattice.candidates import Signal, span_same_lattice
 from dsfunet.lattice.folding import Folder
 from dsfunet.lattice.folding_search import FoldingSearch
 from dsfunet.lattice.projected import lattice_plane, nominal_plane
@@ -29,13 +29,14 @@ LEAST_ORDER = 0.1
 All of 150 such planes had 0.28 or more; none of 18 smooth planes, with and without noise, had more than 0.04.
 """
 
-_COUNT = 5
 _SMALLEST_LEVEL = 0.01
 
-# Of two different lattices, the one found by folding is taken if the other leaves this much more, or if it leaves a
-# share of what is left without order that is so much smaller; or if the other is not likely from the networks' I_SRO.
+# Of two different lattices, the one found by folding is taken if it leaves less than this share of what the other does,
+# or if the share that it leaves of what is left without order is so much smaller; the second share applies if the other
+# one is very likely from the networks' I_SRO, and none does if it is not even likely.
 _CLEARLY_BETTER = 0.6
-_LIKELY = 0.96
+_MUCH_BETTER = 0.3
+_LIKELY, _VERY_LIKELY = 0.96, 0.985
 _SERIES_WEIGHTS = (3.19, -0.33, -4.38)
 
 # Weights of the evidence (see `_choose`) if both searches find the same lattice, and if not, from logistic regressions
@@ -81,10 +82,10 @@ def find_lattice(
 ) -> FoundLattice | None:
     """Find the lattice of a plane from the plane and the components of the networks; None if nothing repeats at all.
 
-    Two searches start from the same candidates (`dsfunet.lattice.candidates`): by series of five harmonics with the
-    components of the networks (`dsfunet.lattice.series_search`), and by folding the plane without them
-    (`dsfunet.lattice.folding_search`). If they disagree, the plane decides. The lattice may be a sub- or superlattice
-    of the crystal's, if I_SRO is periodic on it as well.
+    There are two searches: by series of five harmonics with the components of the networks
+    (`dsfunet.lattice.series_search`), and by folding the plane without them (`dsfunet.lattice.folding_search`), which
+    has the answer of the first as one of its candidates. If they disagree, the plane decides. The lattice may be a
+    sub- or superlattice of the crystal's, if I_SRO is periodic on it as well.
 
     Args:
         scattering: measured plane (n, m), 0 or more, any unit; pixels outside the mask are ignored.
@@ -100,10 +101,10 @@ def find_lattice(
     data = _divide_by_form_factor(scattering, mask, form_factor)
     networks = Signal(short_range_order.astype(np.float64), np.ones(mask.shape))
     folding = FoldingSearch(Folder(scattering, mask))
-    by_folding = folding.search(propose_bases((data, networks), _COUNT))
+    by_series = search_by_series(data, networks)
+    by_folding = folding.search([] if by_series is None else [by_series])
     if by_folding is None:
         return None
-    by_series = search_by_series(data, networks)
     explained = explained_by_order(scattering, form_factor, short_range_order, mask)
     vectors, log_odds = _choose(by_series, by_folding, folding, data, networks, explained)
     confidence = float(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))))
@@ -135,9 +136,9 @@ def _choose(
         return by_series, float(np.dot(evidence, _WEIGHTS_IF_SAME))
     better = folding.compare(by_folding, by_series)
     left_by_folding, evidence_of_folding = gather(by_folding)
-    clearly = -np.log(_CLEARLY_BETTER)
-    odds = float(np.dot([1.0, *evidence[2:]], _SERIES_WEIGHTS))
-    likely = explained >= LEAST_ORDER and odds >= np.log(_LIKELY / (1 - _LIKELY))
+    chance = 1 / (1 + np.exp(-np.clip(np.dot([1.0, *evidence[2:]], _SERIES_WEIGHTS), -50, 50)))
+    clearly = -np.log(_MUCH_BETTER if chance >= _VERY_LIKELY else _CLEARLY_BETTER)
+    likely = explained >= LEAST_ORDER and chance >= _LIKELY
     if likely and better <= clearly and left - left_by_folding <= clearly:
         return by_series, float(np.dot([*evidence, np.clip(-better, -1, 1.5), 1.0], _WEIGHTS_IF_NOT))
     return by_folding, float(np.dot([*evidence_of_folding, np.clip(better, -1, 1.5), 0.0], _WEIGHTS_IF_NOT))
