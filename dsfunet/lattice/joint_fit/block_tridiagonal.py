@@ -1,7 +1,7 @@
 """Cholesky factors of symmetric positive definite block-tridiagonal matrices, with their solves and inverse blocks."""
 
 import numpy as np
-from scipy import linalg
+from scipy.linalg import blas, lapack
 
 from dsfunet._typing import Array
 
@@ -9,7 +9,8 @@ from dsfunet._typing import Array
 class BlockTridiagonal:
     """The Cholesky factor of a block-tridiagonal matrix; its diagonal blocks are factors of equal size b.
 
-    Works by blocks, so that a solve with many right-hand sides runs at the speed of matrix products.
+    Works by blocks, so that a solve with many right-hand sides runs at the speed of matrix products. BLAS is called on
+    transposed views of arrays in C order, which are in its own order, so that nothing is copied.
 
     Args:
         diagonal: diagonal blocks, shape (k, b, b); symmetric.
@@ -20,14 +21,18 @@ class BlockTridiagonal:
     """
 
     def __init__(self, diagonal: Array, below: Array) -> None:
+        # Transposes of the diagonal blocks L_i of the factor, and the blocks below them.
         self._factors: list[Array] = []
         self._links: list[Array] = []
-        current = diagonal[0]
+        current = diagonal[0].copy()
         for index in range(len(diagonal)):
-            factor = linalg.cholesky(current, lower=True, check_finite=False)
+            factor, failed = lapack.dpotrf(current.T, lower=0, clean=1, overwrite_a=1)
+            if failed:
+                raise np.linalg.LinAlgError("the matrix is not positive definite")
             self._factors.append(factor)
             if index + 1 < len(diagonal):
-                link = linalg.solve_triangular(factor, below[index].T, lower=True, check_finite=False).T
+                link = below[index].copy()
+                link = blas.dtrsm(1.0, factor, link.T, side=0, lower=0, trans_a=1, overwrite_b=1).T
                 self._links.append(link)
                 current = diagonal[index + 1] - link @ link.T
         self._side = diagonal.shape[1]
@@ -43,39 +48,53 @@ class BlockTridiagonal:
 
     def solve_forward(self, right: Array) -> Array:
         """Solve L x = right for the lower Cholesky factor L; x' x is the quadratic form of the inverse matrix."""
-        side, result = self._side, np.array(right, dtype=np.float64)
+        result = self._copy(right)
         for index, factor in enumerate(self._factors):
-            rows = slice(index * side, (index + 1) * side)
+            here = self._block(result, index)
             if index:
-                result[rows] -= self._links[index - 1] @ result[(index - 1) * side : index * side]
-            result[rows] = linalg.solve_triangular(factor, result[rows], lower=True, check_finite=False)
-        return result
+                here -= self._links[index - 1] @ self._block(result, index - 1)
+            here[:] = blas.dtrsm(1.0, factor, here.T, side=1, lower=0, trans_a=0, overwrite_b=1).T
+        return result.reshape(right.shape)
 
     def solve_backward(self, right: Array) -> Array:
         """Solve L' x = right for the transpose of the lower Cholesky factor L."""
-        side, result = self._side, np.array(right, dtype=np.float64)
+        result = self._copy(right)
         for index in range(len(self._factors) - 1, -1, -1):
-            rows = slice(index * side, (index + 1) * side)
+            here = self._block(result, index)
             if index + 1 < len(self._factors):
-                result[rows] -= self._links[index].T @ result[(index + 1) * side : (index + 2) * side]
-            result[rows] = linalg.solve_triangular(
-                self._factors[index], result[rows], lower=True, trans=1, check_finite=False
-            )
-        return result
+                here -= self._links[index].T @ self._block(result, index + 1)
+            here[:] = blas.dtrsm(
+                1.0, self._factors[index], here.T, side=1, lower=0, trans_a=1, overwrite_b=1
+            ).T
+        return result.reshape(right.shape)
 
-    def inverse_blocks(self) -> tuple[Array, Array]:
+    def inverse_blocks(self, single: bool = False) -> tuple[Array, Array]:
         """Return the blocks of the inverse on and below the diagonal, shapes (k, b, b) and (k - 1, b, b).
 
         The inverse is full; these are its blocks where the matrix itself has some (Takahashi's recursion by blocks).
+
+        Args:
+            single: whether single precision will do, which takes half the time.
         """
-        count, side = len(self._factors), self._side
-        diagonal, below = np.empty((count, side, side)), np.empty((max(count - 1, 0), side, side))
-        identity = np.eye(side)
+        count, side, kind = len(self._factors), self._side, np.float32 if single else np.float64
+        triangular_inverse, triangular_solve = (
+            (lapack.strtri, blas.strsm) if single else (lapack.dtrtri, blas.dtrsm)
+        )
+        diagonal = np.empty((count, side, side), kind)
+        below = np.empty((max(count - 1, 0), side, side), kind)
         for index in range(count - 1, -1, -1):
-            half = linalg.solve_triangular(self._factors[index], identity, lower=True, check_finite=False)
-            diagonal[index] = half.T @ half
+            factor = self._factors[index].astype(kind, order="F", copy=False)
+            half, _ = triangular_inverse(factor, lower=0)
+            diagonal[index] = half @ half.T
             if index + 1 < count:
-                ratio = self._links[index] @ half
+                link = self._links[index].astype(kind, copy=False).T
+                ratio = triangular_solve(1.0, factor, link, side=0, lower=0, trans_a=0).T
                 below[index] = -diagonal[index + 1] @ ratio
                 diagonal[index] -= ratio.T @ below[index]
         return diagonal, below
+
+    def _copy(self, right: Array) -> Array:
+        return np.array(right, dtype=np.float64, order="C").reshape(len(right), -1)
+
+    def _block(self, values: Array, index: int) -> Array:
+        return values[index * self._side : (index + 1) * self._side]

@@ -1,12 +1,11 @@
-"""The evidence (marginal likelihood) of smoothness and range of order for a linearised fit, and its maximum.
+"""The evidence (marginal likelihood) of smoothness and range of order for a linearised fit.
 
 Around an estimate, the log likelihood is quadratic in the spline coefficients c and the harmonics a. With Gaussian
 priors the integral over both is known in closed form (Laplace; MacKay, Neural Comput. 4, 415, 1992). The coefficients
 are integrated out first, once for each smoothness; what is left is small, so that priors of the harmonics cost little.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -79,6 +78,7 @@ class Quadratic:
         field_pull: b of the coefficients, shape (n, m).
         order_pull: b of the parameters.
         constant: log likelihood at x = 0 of the quadratic.
+        likelihood: log likelihood of the state itself.
     """
 
     field_bands: Array
@@ -87,6 +87,7 @@ class Quadratic:
     field_pull: Array
     order_pull: Array
     constant: float
+    likelihood: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,8 @@ class Reduced:
         order: posterior precision of the parameters, without their prior.
         order_pull: pull of the parameters.
         log_evidence: the part that does not depend on the prior of the parameters.
+        prior_factor: Cholesky factor of the prior precision of the coefficients; None without a prior field.
+        prior_mean: their prior mean, padded; None without a prior field.
     """
 
     factor: BlockTridiagonal
@@ -106,6 +109,8 @@ class Reduced:
     order: Array
     order_pull: Array
     log_evidence: float
+    prior_factor: BlockTridiagonal | None = None
+    prior_mean: Array | None = None
 
     @cached_property
     def modes(self) -> Array:
@@ -124,6 +129,7 @@ def integrate_field(
     prior_bands = roughness[0] * surface.roughness_bands[0] + roughness[1] * surface.roughness_bands[1]
     prior_bands[0, 0] += _RIDGE
     prior_pull = np.full(surface.shape, _RIDGE * field_prior.level)
+    prior_factor = prior_mean = None
     if field_prior.bands is None or field_prior.pull is None:
         first, second = surface.roughness_spectra
         spectrum = roughness[0] * first[:, None] + roughness[1] * second[None, :] + _RIDGE
@@ -133,12 +139,12 @@ def integrate_field(
         prior_bands = prior_bands + field_prior.bands
         prior_pull = prior_pull + field_prior.pull
         prior_factor = surface.factorise(prior_bands)
-        half = prior_factor.solve_forward(surface.pad(prior_pull))
-        log_prior = 0.5 * prior_factor.log_determinant - 0.5 * float(half @ half)
+        padded = surface.pad(prior_pull)
+        prior_mean = prior_factor.solve(padded)
+        log_prior = 0.5 * prior_factor.log_determinant - 0.5 * float(padded @ prior_mean)
     factor = surface.factorise(quadratic.field_bands + prior_bands)
     count = len(quadratic.order_pull)
-    right = np.concatenate([quadratic.cross, (quadratic.field_pull + prior_pull)[:, :, None]], axis=2)
-    half = factor.solve_forward(surface.pad(right))
+    half = factor.solve_forward(surface.pad(quadratic.cross, (quadratic.field_pull + prior_pull)[:, :, None]))
     products = half.T @ half
     evidence = quadratic.constant + log_prior - 0.5 * factor.log_determinant + 0.5 * float(products[-1, -1])
     return Reduced(
@@ -147,17 +153,9 @@ def integrate_field(
         quadratic.order - products[:count, :count],
         quadratic.order_pull - products[:count, -1],
         evidence,
+        prior_factor,
+        prior_mean,
     )
-
-
-def order_evidence(reduced: Reduced, variances: Array) -> float:
-    """Return the log evidence of a quadratic for prior variances of the parameters."""
-    root = np.sqrt(variances)
-    matrix = root[:, None] * reduced.order * root[None, :]
-    matrix[np.diag_indices_from(matrix)] += 1
-    factor = linalg.cholesky(matrix, lower=True, check_finite=False)
-    half = linalg.solve_triangular(factor, root * reduced.order_pull, lower=True, check_finite=False)
-    return reduced.log_evidence + 0.5 * float(half @ half) - float(np.log(np.diagonal(factor)).sum())
 
 
 def solve(reduced: Reduced, variances: Array) -> tuple[Array, Array, Array]:
@@ -170,66 +168,3 @@ def solve(reduced: Reduced, variances: Array) -> tuple[Array, Array, Array]:
     covariance = (covariance + covariance.T) / 2
     parameters = covariance @ reduced.order_pull
     return reduced.modes[:, -1] - reduced.modes[:, :-1] @ parameters, parameters, covariance
-
-
-_AMPLITUDES = (1e-6, 1e2)
-_DECAYS = (0.15, 60.0)  # in units of the spacing of the harmonics
-
-
-def choose_order_prior(
-    reduced: Reduced, prior: Prior, lengths: Array, cosines: int, spacing: float, fine: bool
-) -> tuple[Prior, float]:
-    """Return the prior of the parameters with the largest evidence, near a first one, and that evidence.
-
-    Args:
-        reduced: the quadratic, with the coefficients integrated out.
-        prior: where to start; its roughness stays.
-        lengths: lengths of the harmonics of all parameters [Angstrom].
-        cosines: number of real parts among the parameters.
-        spacing: spacing of the harmonics [Angstrom].
-        fine: whether to refine to a fifth in each number, else to a factor of two.
-    """
-
-    def evaluate(log_values: Array) -> float:
-        values = np.exp(log_values)
-        trial = replace(
-            prior, amplitude=float(values[0]), decay=float(values[1]), sine_amplitude=float(values[2])
-        )
-        return order_evidence(reduced, trial.variances(lengths, cosines))
-
-    low = np.log([_AMPLITUDES[0], _DECAYS[0] * spacing, _AMPLITUDES[0]])
-    high = np.log([_AMPLITUDES[1], _DECAYS[1] * spacing, _AMPLITUDES[1]])
-    free = (0, 1, 2) if cosines < len(lengths) else (0, 1)
-    start = np.clip(np.log([prior.amplitude, prior.decay, prior.sine_amplitude]), low, high)
-    best, value = climb(evaluate, start, low, high, free, 1.0, 0.2 if fine else 0.6)
-    amplitude, decay, sine = np.exp(best)
-    return replace(prior, amplitude=float(amplitude), decay=float(decay), sine_amplitude=float(sine)), value
-
-
-def climb(
-    evaluate: Callable[[Array], float],
-    start: Array,
-    low: Array,
-    high: Array,
-    free: tuple[int, ...],
-    step: float,
-    finest: float,
-) -> tuple[Array, float]:
-    """Maximise a function by steps along one axis at a time, halved when none helps, down to the finest step."""
-    best, value = start, evaluate(start)
-    while step >= finest:
-        improved = False
-        for axis in free:
-            for direction in (1, -1):
-                moved = False
-                while True:
-                    trial = best.copy()
-                    trial[axis] = np.clip(trial[axis] + direction * step, low[axis], high[axis])
-                    if trial[axis] == best[axis] or (found := evaluate(trial)) <= value:
-                        break
-                    best, value, improved, moved = trial, found, True, True
-                if moved:
-                    break
-        if not improved:
-            step /= 2
-    return best, value

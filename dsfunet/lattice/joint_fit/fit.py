@@ -3,25 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 
 from dsfunet._typing import Array, Mask
-from dsfunet.errors import InputError
-from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior
+from dsfunet.lattice.joint_fit.blur import remove_blur
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
-from dsfunet.lattice.joint_fit.iteration import Solution, iterate
-from dsfunet.lattice.joint_fit.model import FitData, FitState, model_of
-from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance, variance_of_sigma
+from dsfunet.lattice.joint_fit.iteration import Solution, first_prior, iterate
+from dsfunet.lattice.joint_fit.model import follow_blur, model_of
+from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.result import JointFit
-from dsfunet.lattice.joint_fit.series import HarmonicSeries
-from dsfunet.lattice.joint_fit.spline import SplineAxis, SplineSurface
+from dsfunet.lattice.joint_fit.series import Blur, HarmonicSeries
+from dsfunet.lattice.joint_fit.start import FitInput, prepare
 
-DEFAULT_KNOTS = 0.35
+DEFAULT_KNOTS = 0.31
 """Default spacing of the knots of F [r.l.u. of the conventional cell], which a molecule as long as the cell needs."""
-
-_FEWEST_PIXELS = 100
-_STIFF = 1e6  # log F then follows only features wider than some cells, which makes it an envelope
-_START_WIDTH = 0.7  # of the first form factor, in spacings of the reciprocal lattice of the harmonics
 
 
 def fit_both_factors(
@@ -36,6 +30,7 @@ def fit_both_factors(
     prior_form_factor: Array | None = None,
     prior_weight: Array | None = None,
     noise: Variance | None = None,
+    blur: Blur | None = None,
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
@@ -58,6 +53,7 @@ def fit_both_factors(
             between pixels already allowed for.
         noise: model of the noise, such as that of another fit to the same pixels, whose evidence is to be compared;
             None takes `sigma` or estimates it.
+        blur: Gaussian resolution of the plane; None for sharp pixels.
 
     Raises:
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
@@ -77,110 +73,59 @@ def fit_both_factors(
         >>> fit.harmonics.indices[0].tolist(), bool(abs(fit.parameters[0] + 0.1) < 0.003)
         ([0.5, -0.5], True)
     """
-    data = _prepare(intensity, mask, rows, columns, harmonics, knots, prior_form_factor, prior_weight)
-    start = initial_form_factor if initial_form_factor is not None else prior_form_factor
-    if start is None:
-        coefficients = _fit_log(data, _smoothed(data, _pixels_of_repeat(data)), mask)
-    else:
-        finite = np.where(np.isfinite(start), start, 0.0)
-        coefficients = _fit_log(data, ndimage.gaussian_filter(finite, _pixels_of_repeat(data)), finite > 0)
-    given = noise if sigma is None else Variance(variance_of_sigma(sigma, mask))
-    state = FitState(
-        coefficients,
-        np.zeros(data.series.count),
-        given or estimate_variance(data.intensity, _smoothed(data, 1.5), mask),
+    both = (knots, knots) if isinstance(knots, int | float) else knots
+    given = FitInput(
+        intensity,
+        mask,
+        rows,
+        columns,
+        both,
+        sigma,
+        initial_form_factor,
+        prior_form_factor,
+        prior_weight,
+        noise,
+        blur,
     )
-    spacing = harmonics.spacing
-    prior = Prior((_STIFF, _STIFF), 0.05, 0.05, 2 * spacing)
-    return _report(data, iterate(data, state, prior, given is None))
+    return report(solve_from_nothing(given, harmonics, may_extend=False))
 
 
-def _prepare(
-    intensity: Array,
-    mask: Mask,
-    rows: Array,
-    columns: Array,
-    harmonics: Harmonics,
-    knots: float | tuple[float, float],
-    prior_form_factor: Array | None,
-    prior_weight: Array | None,
-) -> FitData:
-    shape = (len(rows), len(columns))
-    if intensity.shape != shape or mask.shape != shape:
-        raise InputError(
-            f"intensity and mask: found shapes {intensity.shape} and {mask.shape}; expected {shape}"
-        )
-    if np.count_nonzero(mask) < _FEWEST_PIXELS:
-        raise InputError(
-            f"plane: found {np.count_nonzero(mask)} measured pixels; expected {_FEWEST_PIXELS} or more"
-        )
-    values = np.where(mask, intensity, 0.0)
-    if not np.isfinite(values).all():
-        raise InputError("plane: found NaN or infinity in measured pixels; expected finite intensities")
-    mean = float(values[mask].mean())
-    if mean <= 0:
-        raise InputError(f"plane: the mean of the intensity is {mean:g}; expected a positive number")
-    first, second = (knots, knots) if isinstance(knots, int | float) else knots
-    surface = SplineSurface(SplineAxis.cover(rows, first), SplineAxis.cover(columns, second))
-    level = float(np.log(mean))
-    data = FitData(values, mask, surface, HarmonicSeries(harmonics, rows, columns), FieldPrior(level))
-    if prior_form_factor is None or prior_weight is None:
-        return data
-    # The first, stiff exponential is to follow the envelope of the prior, not the depth of its zeros.
-    wide = np.maximum(ndimage.gaussian_filter(prior_form_factor, _pixels_of_repeat(data)), 1e-6 * mean)
-    return replace(
-        data,
-        field_prior=FieldPrior.of(surface, level, prior_weight, np.log(wide)),
-        prior_form_factor=prior_form_factor,
-        prior_weight=prior_weight,
-    )
+def solve_from_nothing(given: FitInput, harmonics: Harmonics, may_extend: bool) -> Solution:
+    """Fit with some harmonics; see `iterate` for `may_extend`."""
+    data, state = prepare(given, harmonics)
+    return iterate(data, state, first_prior(data), given.given_noise is None, may_extend)
 
 
-def _smoothed(data: FitData, pixels: float | tuple[float, float]) -> Array:
-    """Return the plane smoothed over measured pixels, at least a thousandth of its largest value, everywhere."""
-    total = ndimage.gaussian_filter(data.intensity, pixels, mode="constant")
-    weight = ndimage.gaussian_filter(data.mask.astype(np.float64), pixels, mode="constant")
-    smooth = total / np.maximum(weight, 1e-6)
-    known: Array = np.maximum(np.where(weight > 1e-3, smooth, 0.0), 1e-3 * smooth[data.mask].max())
-    return known
+def solve_with_more(given: FitInput, previous: Solution, harmonics: Harmonics, may_extend: bool) -> Solution:
+    """Fit with more harmonics than a previous fit had, from where it ended."""
+    before = previous.data.series.harmonics
+    series = HarmonicSeries(harmonics, given.rows, given.columns, given.blur)
+    coefficients = np.zeros(harmonics.count, np.complex128)
+    coefficients[harmonics.places_of(before)] = previous.data.series.coefficients(previous.state.parameters)
+    parameters = np.concatenate([coefficients.real, coefficients.imag[harmonics.with_sine]])
+    data = replace(previous.data, series=series)
+    state = replace(previous.state, parameters=parameters)
+    return iterate(data, state, previous.prior, given.given_noise is None, may_extend)
 
 
-def _pixels_of_repeat(data: FitData) -> tuple[float, float]:
-    """Return the width of a Gaussian that smooths over about the cell in which I_SRO repeats [pixels]."""
-    pixels = []
-    for axis, coordinates in enumerate((data.series.rows, data.series.columns)):
-        step = abs(float(coordinates[-1] - coordinates[0])) / (len(coordinates) - 1)
-        indices = np.abs(data.series.harmonics.indices[:, axis])
-        shortest = indices[indices > 1e-6].min(initial=1.0)
-        pixels.append(_START_WIDTH / shortest / step)
-    return pixels[0], pixels[1]
-
-
-def _fit_log(data: FitData, start: Array, known: Mask) -> Array:
-    """Return spline coefficients of the logarithm of a form factor, fitted to the pixels where it is known."""
-    surface = data.surface
-    logarithm = np.log(np.maximum(start, 1e-3 * start.max()))
-    weights = known.astype(np.float64)
-    bands = surface.normal_matrix(weights) + 0.01 * sum(surface.roughness_bands)
-    bands[0, 0] += 1e-6
-    pull = np.asarray(surface.project(weights * logarithm)) + 1e-6 * data.field_prior.level
-    return surface.unpad(surface.factorise(bands).solve(surface.pad(pull)))
-
-
-def _report(data: FitData, solution: Solution) -> JointFit:
-    state, model = solution.state, model_of(data, solution.state)
-    misfit = (data.intensity - model.intensity)[data.mask]
-    chi_squared = float(np.mean(misfit**2 / model.variance[data.mask]))
+def report(solution: Solution) -> JointFit:
+    """Return factors and uncertainties at a solution."""
+    state, data = solution.state, follow_blur(solution.data, solution.state)
+    model = model_of(data, state)
+    misfit = (data.intensity - model.intensity)[model.used]
+    chi_squared = float(np.mean(misfit**2 / model.variance[model.used]))
     inflation = max(chi_squared, 1.0)
     # The coefficients that go with the parameters have the covariance A^-1 + (A^-1 C) covariance (A^-1 C)'.
     root = np.linalg.cholesky(solution.covariance + 1e-12 * np.diag(np.diagonal(solution.covariance)))
     modes = data.surface.unpad(solution.reduced.modes[:, :-1] @ root)
     bands = data.surface.covariance_bands(solution.reduced.factor, modes)
     spline_variance = np.maximum(data.surface.variances(bands), 0)
+    spline_variance += data.surface.evaluate(_bias(solution)) ** 2
     order_variance = data.series.variances(solution.covariance)
     return JointFit(
-        form_factor=np.maximum(model.form_factor, 0.0),
-        short_range_order=np.maximum(model.order, 0.0),
+        form_factor=np.maximum(remove_blur(model.form_factor, data.series), 0.0),
+        short_range_order=np.maximum(data.series.evaluate_sharp(state.parameters), 0.0),
+        intensity=np.maximum(model.intensity, 0.0),
         form_factor_sigma=model.slope * np.sqrt(inflation * spline_variance),
         short_range_order_sigma=np.sqrt(inflation * order_variance),
         harmonics=data.series.harmonics,
@@ -191,5 +136,20 @@ def _report(data: FitData, solution: Solution) -> JointFit:
         outer_evidence=solution.outer_evidence,
         chi_squared=chi_squared,
         noise=state.variance,
+        variance=model.variance,
         iterations=solution.iterations,
     )
+
+
+def _bias(solution: Solution) -> Array:
+    """Return the change of the coefficients with the logarithm of both smoothnesses, shape (n, m).
+
+    That is the bias of the estimate as the estimate itself tells it.
+    """
+    surface, reduced, coefficients = solution.data.surface, solution.reduced, solution.state.coefficients
+    first, second = solution.prior.roughness
+    rough = first * surface.rows.roughness @ coefficients + second * coefficients @ surface.columns.roughness
+    padded = surface.pad(rough)
+    slopes = reduced.modes[:, :-1]
+    found: Array = reduced.factor.solve(padded) + slopes @ (solution.covariance @ (slopes.T @ padded))
+    return surface.unpad(found[:, None])[:, :, 0]

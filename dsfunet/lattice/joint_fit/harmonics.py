@@ -59,6 +59,11 @@ class Harmonics:
             self.indices[keep], self.vectors[keep], self.lengths[keep], self.is_real[keep], self.spacing
         )
 
+    def places_of(self, others: "Harmonics") -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+        """Return the places of other harmonics, all of which are among these."""
+        numbers = {tuple(index): place for place, index in enumerate(np.round(self.indices, 5) + 0.0)}
+        return np.array([numbers[tuple(index)] for index in np.round(others.indices, 5) + 0.0], np.intp)
+
     def find(self, vector: tuple[float, float, float], plane: AnyPlaneName) -> tuple[int, int]:
         """Return the place of the harmonic that a lattice vector belongs to, and 1, or -1 if it is that of -p.
 
@@ -130,6 +135,16 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: Centring, radius: 
         all_real[ranked],
         float(np.sqrt(volume / across_period)),
     )
+
+
+def period_across(plane: AnyPlaneName, centring: Centring) -> Array:
+    """Return the shortest lattice vector perpendicular to a plane, in the conventional cell, shape (3,).
+
+    Raises:
+        InputError: the plane is not rational.
+    """
+    across = _direction_across(plane)
+    return across * _fraction_across(across, centring)
 
 
 def _direction_across(plane: AnyPlaneName) -> Array:

@@ -5,67 +5,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dsfunet._typing import Array
-from dsfunet.lattice.joint_fit.evidence import (
-    FieldPrior,
-    Prior,
-    Quadratic,
-    Reduced,
-    choose_order_prior,
-    climb,
-    integrate_field,
-    order_evidence,
-    solve,
-)
-from dsfunet.lattice.joint_fit.model import FitData, FitState, likelihood, linearise, model_of
+from dsfunet.lattice.joint_fit.choice import choose_order_prior, propose_roughness
+from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior, Quadratic, Reduced, integrate_field, solve
+from dsfunet.lattice.joint_fit.model import FitData, FitState, follow_blur, likelihood, linearise, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
 
+CONVINCING = 3.0
+"""Gain in log evidence of the outer harmonics that calls for longer ones."""
+
+_DECISIVE = 20.0  # gain that calls for longer ones before the iterations have converged
 _MOST_ITERATIONS = 30
 _LARGEST_STEP = 2.0  # of log F in one round
-_STIFF_ROUNDS, _COARSE_ROUNDS, _MOST_CHOICES = 3, 2, 8
+_STIFF_ROUNDS, _COARSE_ROUNDS, _MOST_CHOICES = 3, 2, 12
 _NOISE_ROUNDS = (1, 3, 6)
 _CONVERGED = 0.02  # change of a parameter in its standard uncertainties
+_SETTLED = 0.1  # expected gain of the log evidence by another choice of smoothness
 _LARGEST_RATIO = 1e3
 _INNER = 0.75  # share of the longest length beyond which harmonics are tested
+_STIFF = 1e6  # log F then follows only features wider than some cells, which makes it an envelope
 _FIRST_ROUGHNESS = 1e3
-_ROUGHNESS = (1e-3, 1e8)
-_MOST_RATIO = 4.6  # logarithm of the ratio between either axis and the geometric mean of both
-_REACH = np.array([2.3, 1.2])  # most that the logarithms of smoothness and of its ratio change in one round
-
-
-def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) -> "Solution":
-    """Iterate from a first state to convergence.
-
-    The first rounds keep log F stiff, so that it cannot follow the modulation by S before S does. Then the evidence of
-    each linearised problem chooses smoothness and range (penalised quasi-likelihood; Breslow and Clayton, J. Am. Stat.
-    Assoc. 88, 9, 1993), and the noise is estimated from the residual.
-    """
-    for _ in range(_STIFF_ROUNDS):
-        state = _fit_order_alone(data, state, linearise(data, state), prior)
-    for _ in range(_STIFF_ROUNDS):
-        reduced = integrate_field(data.surface, linearise(data, state), data.field_prior, prior.roughness)
-        state, _ = _step(data, state, reduced, prior)
-    data, state = _take_envelope(data, state)
-    prior = replace(prior, roughness=(_FIRST_ROUGHNESS, _FIRST_ROUGHNESS))
-    rounds, settled = 0, False
-    for rounds in range(1, _MOST_ITERATIONS + 1):
-        if estimate_noise and rounds in _NOISE_ROUNDS:
-            state = replace(state, variance=_noise_of(data, state))
-        quadratic = linearise(data, state)
-        before = prior
-        if not settled:
-            prior, reduced = _choose_all(data, quadratic, prior, coarse=rounds <= _COARSE_ROUNDS)
-        else:
-            reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-        settled = settled or rounds >= _MOST_CHOICES or (rounds > _COARSE_ROUNDS and _alike(before, prior))
-        state, change = _step(data, state, reduced, prior)
-        if settled and change < _CONVERGED:
-            break
-    quadratic = linearise(data, state)
-    reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-    prior, evidence = _choose_order(data, reduced, prior, fine=True)
-    _, _, covariance = solve(reduced, _prior_variances(data, prior))
-    outer = evidence - _inner_evidence(data, reduced, prior)
-    return Solution(state, prior, reduced, covariance, evidence, outer, rounds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +31,17 @@ class Solution:
     """Where the iterations ended.
 
     Attributes:
+        data: what was fitted, with the prior of F over its envelope.
         state: the estimate.
         prior: what the evidence chose.
-        reduced: the quadratic there, with the coefficients integrated out.
+        reduced: the last quadratic, with the coefficients integrated out.
         covariance: posterior covariance of the parameters of S.
         log_evidence: of the linearised problem.
         outer_evidence: gain in it by the longest harmonics.
         iterations: number of iterations.
     """
 
+    data: FitData
     state: FitState
     prior: Prior
     reduced: Reduced
@@ -91,27 +51,93 @@ class Solution:
     iterations: int
 
 
-def _take_envelope(data: FitData, state: FitState) -> tuple[FitData, FitState]:
-    """Return data and state for F = E u, where E is the stiff exponential fitted so far and u starts at 1."""
+def fit_envelope(data: FitData, state: FitState) -> FitState:
+    """Return a state for F = E u, where E is an exponential too stiff to follow the modulation by S, and u is 1.
+
+    Args:
+        data: what is fitted, with splines as coarse as a stiff exponential allows.
+        state: a first estimate of log F on these splines; S is fitted here.
+    """
+    spacing = data.series.harmonics.spacing
+    # The same stiffness on knots COARSENING times as far apart: third differences grow with the cube of the spacing.
+    stiff = _STIFF / COARSENING**5
+    prior = Prior((stiff, stiff), 0.05, 0.05, 2 * spacing)
+    for _ in range(_STIFF_ROUNDS):
+        state = _fit_order_alone(data, state, prior)
+    for _ in range(_STIFF_ROUNDS):
+        quadratic = linearise(data, state)
+        reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
+        state, _ = _step(data, state, quadratic, prior, *solve(reduced, _prior_variances(data, prior)))
     envelope = model_of(data, state).form_factor
     envelope = np.minimum(envelope, envelope[data.mask].max())  # an extrapolation may grow without bound
-    state = replace(state, envelope=envelope, coefficients=np.ones_like(state.coefficients))
-    prior = FieldPrior(1.0)
-    if data.prior_form_factor is not None and data.prior_weight is not None:
-        ratio = np.minimum(data.prior_form_factor / envelope, _LARGEST_RATIO)
-        # An error of log F is a relative error of u; for small u it is about that of a tenth.
-        weight = data.prior_weight / np.maximum(ratio, 0.1) ** 2
-        prior = FieldPrior.of(data.surface, 1.0, weight, ratio)
-    return replace(data, field_prior=prior), state
+    return replace(state, envelope=envelope)
+
+
+COARSENING = 3
+"""How many times the spacing of the knots of F is that of its envelope."""
+
+
+def prior_over_envelope(data: FitData, envelope: Array) -> FieldPrior:
+    """Return the prior of u = F / E."""
+    if data.prior_form_factor is None or data.prior_weight is None:
+        return FieldPrior(1.0)
+    ratio = np.minimum(data.prior_form_factor / envelope, _LARGEST_RATIO)
+    # An error of log F is a relative error of u; for small u it is about that of a tenth.
+    weight = data.prior_weight / np.maximum(ratio, 0.1) ** 2
+    return FieldPrior.of(data.surface, 1.0, weight, ratio)
+
+
+def first_prior(data: FitData) -> Prior:
+    """Return the prior that the iterations start with."""
+    return Prior((_FIRST_ROUGHNESS, _FIRST_ROUGHNESS), 0.05, 0.05, 2 * data.series.harmonics.spacing)
+
+
+def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool, may_extend: bool) -> Solution:
+    """Iterate from a state with an envelope to convergence.
+
+    The evidence of each linearised problem chooses smoothness and range (penalised quasi-likelihood; Breslow and
+    Clayton, J. Am. Stat. Assoc. 88, 9, 1993), and the noise is estimated from the residual.
+
+    Args:
+        data: what is fitted.
+        state: first estimate.
+        prior: where the choice of priors starts.
+        estimate_noise: whether to estimate the noise.
+        may_extend: whether to stop as soon as the outer harmonics are certainly needed, because longer ones follow.
+    """
+    rounds, settled = 0, False
+    warm = state.parameters.any() and prior.roughness[0] != prior.roughness[1]
+    for rounds in range(1, _MOST_ITERATIONS + 1):
+        if estimate_noise and rounds in _NOISE_ROUNDS:
+            state = replace(state, variance=_noise_of(data, state))
+        data = follow_blur(data, state)
+        quadratic = linearise(data, state)
+        reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
+        prior, evidence = _choose_order(data, reduced, prior)
+        coefficients, parameters, covariance = solve(reduced, _prior_variances(data, prior))
+        roughness = prior.roughness
+        if not settled:
+            both = warm or rounds > _COARSE_ROUNDS
+            roughness, gain = propose_roughness(data.surface, reduced, prior, coefficients, covariance, both)
+            settled = rounds >= _MOST_CHOICES or (both and gain < _SETTLED)
+        state, change = _step(data, state, quadratic, prior, coefficients, parameters, covariance)
+        if settled and change < _CONVERGED:
+            break
+        longer_follow = may_extend and rounds > _COARSE_ROUNDS
+        if longer_follow and evidence - _inner_evidence(data, reduced, prior) > _DECISIVE:
+            break
+        prior = replace(prior, roughness=prior.roughness if settled else roughness)
+    outer = evidence - _inner_evidence(data, reduced, prior)
+    return Solution(data, state, prior, reduced, covariance, evidence, outer, rounds)
 
 
 def _prior_variances(data: FitData, prior: Prior) -> Array:
     return prior.variances(data.series.lengths, data.series.harmonics.count)
 
 
-def _choose_order(data: FitData, reduced: Reduced, prior: Prior, fine: bool) -> tuple[Prior, float]:
+def _choose_order(data: FitData, reduced: Reduced, prior: Prior) -> tuple[Prior, float]:
     harmonics = data.series.harmonics
-    return choose_order_prior(reduced, prior, data.series.lengths, harmonics.count, harmonics.spacing, fine)
+    return choose_order_prior(reduced, prior, data.series.lengths, harmonics.count, harmonics.spacing)
 
 
 def _inner_evidence(data: FitData, reduced: Reduced, prior: Prior) -> float:
@@ -122,42 +148,7 @@ def _inner_evidence(data: FitData, reduced: Reduced, prior: Prior) -> float:
         return reduced.log_evidence
     part = replace(reduced, order=reduced.order[np.ix_(inner, inner)], order_pull=reduced.order_pull[inner])
     spacing, kept = data.series.harmonics.spacing, int(np.count_nonzero(inner < cosines))
-    return choose_order_prior(part, prior, lengths[inner], kept, spacing, fine=True)[1]
-
-
-def _choose_all(data: FitData, quadratic: Quadratic, prior: Prior, coarse: bool) -> tuple[Prior, Reduced]:
-    """Choose the prior of S, then smoothness along each axis, at first alike along both, by the evidence.
-
-    Smoothness changes by a limited factor, because the linearised problem holds only near the present state.
-    """
-    found: dict[tuple[float, ...], Reduced] = {}
-
-    def reduce(log_values: Array) -> Reduced:
-        key = tuple(np.round(log_values, 6))
-        if key not in found:
-            common, ratio = np.exp(log_values)
-            roughness = (float(common * ratio), float(common / ratio))
-            found[key] = integrate_field(data.surface, quadratic, data.field_prior, roughness)
-        return found[key]
-
-    first, second = np.log(prior.roughness)
-    start = np.array([(first + second) / 2, (first - second) / 2])
-    chosen, _ = _choose_order(data, reduce(start), prior, fine=not coarse)
-    variances = _prior_variances(data, chosen)
-    low = np.maximum([np.log(_ROUGHNESS[0]), -_MOST_RATIO], start - _REACH)
-    high = np.minimum([np.log(_ROUGHNESS[1]), _MOST_RATIO], start + _REACH)
-    step, finest, free = (2.3, 2.3, (0,)) if coarse else (1.15, 0.5, (0, 1))
-    best, _ = climb(
-        lambda values: order_evidence(reduce(values), variances), start, low, high, free, step, finest
-    )
-    common, ratio = np.exp(best)
-    return replace(chosen, roughness=(float(common * ratio), float(common / ratio))), reduce(best)
-
-
-def _alike(one: Prior, other: Prior) -> bool:
-    """Whether two priors differ by less than a fifth."""
-    values = [np.array([*each.roughness, each.amplitude, each.decay]) for each in (one, other)]
-    return bool(np.abs(np.log(values[0] / values[1])).max() < 0.2)
+    return choose_order_prior(part, prior, lengths[inner], kept, spacing)[1]
 
 
 def _noise_of(data: FitData, state: FitState) -> Variance:
@@ -165,19 +156,20 @@ def _noise_of(data: FitData, state: FitState) -> Variance:
     return estimate_variance(data.intensity, np.maximum(model.intensity, 0.0), data.mask)
 
 
-def _fit_order_alone(data: FitData, state: FitState, quadratic: Quadratic, prior: Prior) -> FitState:
+def _fit_order_alone(data: FitData, state: FitState, prior: Prior) -> FitState:
     """Return the state with S fitted to the data divided by the first F."""
-    matrix = quadratic.order + np.diag(1 / _prior_variances(data, prior))
-    pull = quadratic.order_pull - np.tensordot(state.coefficients, quadratic.cross, 2)
-    parameters = np.asarray(np.linalg.solve(matrix, pull), dtype=np.float64)
-    return replace(state, parameters=parameters)
+    model = model_of(data, state)
+    weighted = np.where(data.mask, model.form_factor / model.variance, 0.0)
+    matrix = data.series.normal_matrix(weighted * model.form_factor)
+    matrix += np.diag(1 / _prior_variances(data, prior))
+    pull = data.series.gradient(weighted * (data.intensity - model.form_factor))
+    return replace(state, parameters=np.asarray(np.linalg.solve(matrix, pull), dtype=np.float64))
 
 
-def _objective(data: FitData, state: FitState, prior: Prior) -> float:
-    """Return the penalised log likelihood."""
-    value = likelihood(data, state, model_of(data, state))
+def _log_prior(data: FitData, state: FitState, prior: Prior) -> float:
+    """Return the logarithm of the prior density of a state, up to a constant."""
     c = state.coefficients
-    value -= 0.5 * prior.roughness[0] * float(np.sum(c * (data.surface.rows.roughness @ c)))
+    value = -0.5 * prior.roughness[0] * float(np.sum(c * (data.surface.rows.roughness @ c)))
     value -= 0.5 * prior.roughness[1] * float(np.sum(c * (c @ data.surface.columns.roughness)))
     if data.field_prior.weight is not None and data.field_prior.field is not None:
         away = data.surface.evaluate(c) - data.field_prior.field
@@ -185,25 +177,33 @@ def _objective(data: FitData, state: FitState, prior: Prior) -> float:
     return value - 0.5 * float(np.sum(state.parameters**2 / _prior_variances(data, prior)))
 
 
-def _step(data: FitData, state: FitState, reduced: Reduced, prior: Prior) -> tuple[FitState, float]:
+def _step(
+    data: FitData,
+    state: FitState,
+    quadratic: Quadratic,
+    prior: Prior,
+    coefficients: Array,
+    parameters: Array,
+    covariance: Array,
+) -> tuple[FitState, float]:
     """Return the next state, and the largest change of a parameter in units of its standard uncertainty.
 
     A coefficient of log F changes by at most 2, and the step is halved while it lowers the penalised likelihood.
     """
-    padded, parameters, covariance = solve(reduced, _prior_variances(data, prior))
-    change = data.surface.unpad(padded) - state.coefficients
+    change = data.surface.unpad(coefficients) - state.coefficients
     order_change = parameters - state.parameters
     if state.envelope is None:
         change = np.clip(change, -_LARGEST_STEP, _LARGEST_STEP)
     share = 1.0
-    before = _objective(data, state, prior)
+    before = quadratic.likelihood + _log_prior(data, state, prior)
     for _ in range(6):
         trial = replace(
             state,
             coefficients=state.coefficients + share * change,
             parameters=state.parameters + share * order_change,
         )
-        if _objective(data, trial, prior) >= before - 1e-6 * abs(before):
+        value = likelihood(data, trial, model_of(data, trial)) + _log_prior(data, trial, prior)
+        if value >= before - 1e-6 * abs(before):
             break
         share /= 2
     deviations = np.sqrt(np.maximum(np.diagonal(covariance), 1e-30))

@@ -95,7 +95,7 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
     else:
         squares, levels = residual[mask] ** 2, expected[mask]
     levels = np.maximum(levels, 1e-4 * levels.max(initial=1e-300))
-    order = np.argsort(levels, kind="stable")
+    order = np.argsort(levels)
     parts = np.array_split(order, max(min(_LEVELS, len(order) // _FEWEST), 1))
     means = np.array([levels[part].mean() for part in parts])
     whole = np.array([squares[part].mean() for part in parts])

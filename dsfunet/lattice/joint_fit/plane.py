@@ -1,13 +1,19 @@
 """The joint fit of a measured plane: which harmonics it needs is found by the evidence."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
-from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
+from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, report, solve_from_nothing, solve_with_more
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
+from dsfunet.lattice.joint_fit.iteration import CONVINCING
 from dsfunet.lattice.joint_fit.noise import Variance
+from dsfunet.lattice.joint_fit.resolution import Resolution, check_resolution
 from dsfunet.lattice.joint_fit.result import JointFit
+from dsfunet.lattice.joint_fit.start import FitInput
+from dsfunet.lattice.joint_fit.thickness import widen_errors
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
@@ -17,11 +23,11 @@ HARMONICS = (100, 200, 400, 800)
 Too few do harm: the form factor then follows the sharp part of the short-range order.
 """
 
-# Gain in log evidence of the outer harmonics that calls for longer ones.
-_CONVINCING = 3.0
-# Shortest period of a harmonic that pixels resolve, in pixels; two in theory.
-_SHORTEST_PERIOD = 2.2
-_FEWEST_ZONES = 2.0
+SHORTEST_PERIOD = 2.2
+"""Shortest period of a harmonic that pixels resolve, in pixels; two in theory."""
+
+FEWEST_ZONES = 2.0
+"""Fewest zones in which I_SRO repeats that a plane must show."""
 
 
 def fit_plane(
@@ -36,6 +42,7 @@ def fit_plane(
     prior_weight: Array | None = None,
     most_harmonics: int = HARMONICS[-1],
     noise: Variance | None = None,
+    resolution: Resolution | None = None,
 ) -> JointFit:
     """Fit both factors of a plane with as many harmonics as the data settle; see `fit_both_factors`.
 
@@ -51,10 +58,13 @@ def fit_plane(
         prior_weight: inverse variance of its logarithm in each pixel, shape (n, m).
         most_harmonics: largest number of harmonics, about.
         noise: model of the noise; None takes `sigma` or estimates it.
+        resolution: of the instrument, and thickness of the layer; None for sharp pixels of a sharp layer. Both factors
+            are then those of the crystal, and what the detector sees of them is `JointFit.intensity`.
 
     Raises:
         InputError: the pixels are coarser than half a zone or the plane shows less than two zones in which I_SRO
-            repeats, or as of `list_harmonics` and `fit_both_factors`.
+            repeats, the resolution is wider than a zone, or as of `list_harmonics`, `fit_both_factors` and
+            `widen_errors`.
 
     Examples:
         >>> import numpy as np
@@ -71,40 +81,72 @@ def fit_plane(
         >>> bool(abs(fit.alphas[0] + 0.1) < 0.003)
         True
     """
+
+    def list_up_to(radius: float) -> Harmonics:
+        return resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
+
     spacing = list_harmonics(grid.cell, grid.name, centring, 0.0).spacing
-    fit = None
-    for count in HARMONICS:
-        if fit is not None and (count > most_harmonics or fit.outer_evidence < _CONVINCING):
+    first = list_up_to(spacing * _radius(HARMONICS[0]))
+    check_zones(first, grid)
+    if resolution is not None:
+        check_resolution(resolution, first, grid)
+    given = FitInput(
+        intensity,
+        mask,
+        grid.rows,
+        grid.columns,
+        (knots, knots) if isinstance(knots, int | float) else knots,
+        sigma,
+        initial_form_factor,
+        prior_form_factor,
+        prior_weight,
+        noise,
+        None if resolution is None else resolution.blur(grid),
+    )
+    fit = fit_settled_harmonics(given, list_up_to, spacing, most_harmonics)
+    return fit if resolution is None else widen_errors(fit, grid, centring, resolution)
+
+
+def fit_settled_harmonics(
+    given: FitInput, list_up_to: Callable[[float], Harmonics], spacing: float, most_harmonics: int
+) -> JointFit:
+    """Fit with more and more harmonics as long as the longest of them are seen.
+
+    Args:
+        given: what is fitted.
+        list_up_to: lists the harmonics up to a length.
+        spacing: their spacing, in the unit of that length.
+        most_harmonics: largest number of harmonics, about.
+    """
+    counts = [count for count in HARMONICS if count < most_harmonics]
+    counts.append(min(most_harmonics, HARMONICS[-1]))
+    solution, harmonics = None, list_up_to(spacing * _radius(counts[0]))
+    for count in [*counts[1:], None]:
+        longer = None if count is None else list_up_to(spacing * _radius(count))
+        more = longer is not None and longer.count > harmonics.count
+        if solution is None:
+            solution = solve_from_nothing(given, harmonics, more)
+        else:
+            solution = solve_with_more(given, solution, harmonics, more)
+        if longer is None or not more or solution.outer_evidence < CONVINCING:
             break
-        radius = spacing * float(np.sqrt(2 * min(count, most_harmonics) / np.pi))
-        harmonics = resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
-        _check_zones(harmonics, grid)
-        if fit is not None and harmonics.count == fit.harmonics.count:
-            break
-        fit = fit_both_factors(
-            intensity,
-            mask,
-            grid.rows,
-            grid.columns,
-            harmonics,
-            sigma=sigma,
-            knots=knots,
-            initial_form_factor=initial_form_factor,
-            prior_form_factor=prior_form_factor,
-            prior_weight=prior_weight,
-            noise=noise,
-        )
-    assert fit is not None
-    return fit
+        harmonics = longer
+    assert solution is not None
+    return report(solution)
+
+
+def _radius(count: int) -> float:
+    """Return the radius that holds a number of harmonics, half a circle, in units of their spacing."""
+    return float(np.sqrt(2 * count / np.pi))
 
 
 def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:
     """Return the harmonics whose period is at least 2.2 pixels along both axes; shorter ones are aliases."""
     steps = np.abs(np.array(grid.steps))
-    return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / _SHORTEST_PERIOD).all(axis=1))
+    return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / SHORTEST_PERIOD).all(axis=1))
 
 
-def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
+def check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
     """Raise an InputError if the plane shows too little of the repeat of I_SRO, or with too few pixels."""
     if not harmonics.count:
         raise InputError(
@@ -114,7 +156,7 @@ def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
     extent = np.abs(np.array(grid.steps)) * np.array(grid.shape)
     area = harmonics.spacing**2 * float(np.linalg.norm(np.cross(*grid.vectors))) / (4 * np.pi**2)
     zones = float(np.prod(extent)) * area
-    if zones < _FEWEST_ZONES:
+    if zones < FEWEST_ZONES:
         raise InputError(
             f"plane {grid.name.title}: it shows {zones:.1f} zones in which short-range order repeats; expected two or"
             " more, or another cell or centring"

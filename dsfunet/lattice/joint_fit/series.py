@@ -7,9 +7,22 @@ import numpy as np
 
 from dsfunet._typing import Array, ComplexArray
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
+from dsfunet.lattice.joint_fit.phases import Phases, Places, combine_indices, phases_of
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 
-_DECIMALS = 5
+
+@dataclass(frozen=True, eq=False)
+class Blur:
+    """A Gaussian resolution.
+
+    Attributes:
+        covariance: along the axes of the plane, shape (2, 2) [squared r.l.u.].
+        undone: whether the parameters of a series are those of the crystal; else they are what is left of them after
+            the blur, so that a prior of the parameters tells nothing about the resolution.
+    """
+
+    covariance: Array
+    undone: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +35,14 @@ class HarmonicSeries:
         harmonics: the k harmonics.
         rows: coordinates of the pixels along the first axis, shape (n,) [r.l.u.].
         columns: coordinates along the second axis, shape (m,) [r.l.u.].
+        blur: resolution of the plane; None for sharp pixels. What a detector sees of c_p is
+            c_p exp(-2 pi^2 p . covariance . p).
     """
 
     harmonics: Harmonics
     rows: Array
     columns: Array
+    blur: Blur | None = None
 
     @property
     def count(self) -> int:
@@ -40,20 +56,45 @@ class HarmonicSeries:
         return np.concatenate([lengths, lengths[self.harmonics.with_sine]])
 
     @cached_property
-    def _phases(self) -> "_Phases":
-        return _Phases.of(self.harmonics.indices, self.rows, self.columns)
+    def damping(self) -> Array:
+        """What the resolution leaves of each parameter, shape (k,)."""
+        if self.blur is None or not self.blur.undone:
+            return np.ones(self.harmonics.count)
+        return np.asarray(np.exp(-np.pi * np.sum(self.harmonics.indices * self.shifts, axis=1)))
 
     @cached_property
-    def _differences(self) -> "tuple[_Phases, slice, slice]":
-        """Phases of p - p' and of p + p', all k x k of the first kind before those of the second."""
-        p = self.harmonics.indices
-        both = np.concatenate([(p[:, None] - p[None]).reshape(-1, 2), (p[:, None] + p[None]).reshape(-1, 2)])
-        size = len(p) ** 2
-        return _Phases.of(both, self.rows, self.columns), slice(0, size), slice(size, 2 * size)
+    def shifts(self) -> Array:
+        """Shifts 2 pi covariance p of the resolution, shape (k, 2) [r.l.u.]."""
+        if self.blur is None:
+            return np.zeros((self.harmonics.count, 2))
+        return np.asarray(2 * np.pi * self.harmonics.indices @ self.blur.covariance)
+
+    @cached_property
+    def _dampings(self) -> Array:
+        """Damping of all parameters, shape (parameters,)."""
+        return np.concatenate([self.damping, self.damping[self.harmonics.with_sine]])
+
+    @cached_property
+    def _phases(self) -> Phases:
+        return phases_of(self.harmonics.indices, self.rows, self.columns)
+
+    @cached_property
+    def _differences(self) -> tuple[Phases, Places, Places]:
+        """Phases of all p - p' and p + p', and the places of these, shapes (k, k)."""
+        different, (minus, plus) = combine_indices(self.harmonics.indices)
+        return phases_of(different, self.rows, self.columns), minus, plus
 
     def evaluate(self, parameters: Array) -> Array:
-        """Return I_SRO at all pixels, shape (n, m); it may be negative."""
-        return 1 + self._phases.evaluate(2 * self.coefficients(parameters))
+        """Return I_SRO as the detector sees it at all pixels, shape (n, m); it may be negative."""
+        return 1 + self.evaluate_terms(self.damping * self.coefficients(parameters))
+
+    def evaluate_sharp(self, parameters: Array) -> Array:
+        """Return I_SRO of the crystal at all pixels, shape (n, m); it may be negative."""
+        return 1 + self.evaluate_terms(self.coefficients(parameters))
+
+    def evaluate_terms(self, coefficients: ComplexArray) -> Array:
+        """Return twice the sum of Re[c_p exp(2 pi i p . q)] for c_p of shape (k,), shape (n, m)."""
+        return self._phases.evaluate(2 * coefficients)
 
     def coefficients(self, parameters: Array) -> ComplexArray:
         """Return c_p of the parameters, shape (k,)."""
@@ -63,7 +104,7 @@ class HarmonicSeries:
 
     def gradient(self, field: Array) -> Array:
         """Return the sums over pixels of a field times the derivatives of I_SRO, shape (parameters,)."""
-        return self._real(2 * self._phases.transform(field))
+        return self._dampings * self._real(2 * self._phases.transform(field))
 
     def _real(self, values: ComplexArray) -> Array:
         return np.concatenate([values.real, values[self.harmonics.with_sine].imag])
@@ -74,18 +115,18 @@ class HarmonicSeries:
         With q(u) = sum of weights exp(-2 pi i u . q), these sums are real or imaginary parts of q(p - p') +- q(p + p').
         """
         phases, minus, plus = self._differences
-        k = self.harmonics.count
         values = 2 * phases.transform(weights)
-        difference, total = values[minus].reshape(k, k), values[plus].reshape(k, k)
+        difference, total = values[minus], values[plus]
         sine = self.harmonics.with_sine
         cosines = (difference + total).real
         mixed = (total - difference).imag[:, sine]
         sines = (difference - total).real[np.ix_(sine, sine)]
-        return np.block([[cosines, mixed], [mixed.T, sines]])
+        matrix = np.block([[cosines, mixed], [mixed.T, sines]])
+        return np.asarray(self._dampings[:, None] * matrix * self._dampings)
 
     def variances(self, covariance: Array) -> Array:
-        """Return the variance of I_SRO at all pixels, of the covariance of the parameters."""
-        phases, _, _ = self._differences
+        """Return the variance of I_SRO of the crystal at all pixels, of the covariance of the parameters."""
+        phases, minus, plus = self._differences
         k, sine = self.harmonics.count, self.harmonics.with_sine
         difference = 2 * covariance[:k, :k].astype(np.complex128)
         total = difference.copy()
@@ -94,54 +135,13 @@ class HarmonicSeries:
         sines = 2 * covariance[k:, k:]
         difference[np.ix_(sine, sine)] += sines
         total[np.ix_(sine, sine)] -= sines
-        coefficients = np.concatenate([difference.reshape(-1), total.reshape(-1)])
-        return np.maximum(phases.evaluate(coefficients), 0)
+        place = np.concatenate([minus.reshape(-1), plus.reshape(-1)])
+        values = np.concatenate([difference.reshape(-1), total.reshape(-1)])
+        sums = np.bincount(place, values.real) + 1j * np.bincount(place, values.imag)
+        return np.maximum(phases.evaluate(sums), 0)
 
     def cross_matrix(self, surface: SplineSurface, weights: Array) -> Array:
         """Return the sums over pixels of weight times a spline times a derivative of I_SRO, (n, m, parameters)."""
-        phases, k = self._phases, self.harmonics.count
-        values = np.empty((*surface.shape, k), np.complex128)
-        for place in range(phases.first.shape[1]):
-            used = np.flatnonzero(phases.first_place == place)
-            half = surface.rows.basis.T @ (phases.first[:, place, None].conj() * weights)
-            modulated = half[:, :, None] * phases.second[:, phases.second_place[used]].conj()[None]
-            stacked = modulated.transpose(1, 0, 2).reshape(len(self.columns), -1)
-            values[:, :, used] = (
-                (surface.columns.basis.T @ stacked)
-                .reshape(surface.shape[1], surface.shape[0], len(used))
-                .transpose(1, 0, 2)
-            )
-        values *= 2
-        return np.concatenate([values.real, values.imag[:, :, self.harmonics.with_sine]], axis=2)
-
-
-@dataclass(frozen=True, eq=False)
-class _Phases:
-    """exp(2 pi i p . q) of many p as products: first[:, first_place[p]] and second[:, second_place[p]]."""
-
-    first: ComplexArray
-    second: ComplexArray
-    first_place: np.ndarray[tuple[int], np.dtype[np.intp]]
-    second_place: np.ndarray[tuple[int], np.dtype[np.intp]]
-
-    @classmethod
-    def of(cls, indices: Array, rows: Array, columns: Array) -> "_Phases":
-        parts = []
-        for axis, coordinates in enumerate((rows, columns)):
-            values, place = np.unique(np.round(indices[:, axis], _DECIMALS), return_inverse=True)
-            exact = np.zeros(len(values))
-            exact[place.reshape(-1)] = indices[:, axis]
-            parts.append((np.exp(2j * np.pi * np.outer(coordinates, exact)), place.reshape(-1)))
-        return cls(parts[0][0], parts[1][0], parts[0][1], parts[1][1])
-
-    def transform(self, field: Array) -> ComplexArray:
-        """Return sum over pixels of field exp(-2 pi i p . q), shape (number of p,)."""
-        table = self.first.conj().T @ (field @ self.second.conj())
-        return np.asarray(table[self.first_place, self.second_place])
-
-    def evaluate(self, coefficients: ComplexArray) -> Array:
-        """Return the real part of the sum of coefficients times exp(2 pi i p . q), shape (n, m)."""
-        table = np.zeros((self.first.shape[1], self.second.shape[1]), np.complex128)
-        np.add.at(table, (self.first_place, self.second_place), coefficients)
-        rows = self.first @ table
-        return np.asarray(rows.real @ self.second.real.T - rows.imag @ self.second.imag.T)
+        values = self._phases.cross(surface, weights, self.harmonics.with_sine)
+        values *= 2 * self._dampings
+        return values

@@ -12,6 +12,7 @@ from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.block_tridiagonal import BlockTridiagonal
 
 _DEGREE = 3
+_CHUNK = 48  # pixels
 _ORDER = 3
 """Order of the differences that measure roughness: quadratics, and so Gaussian fall-off of exp(spline), are free."""
 
@@ -40,6 +41,17 @@ class SplineAxis:
     def count(self) -> int:
         """Number of splines."""
         return int(self.basis.shape[1])
+
+    @cached_property
+    def chunks(self) -> tuple[tuple[slice, slice, Array], ...]:
+        """Runs of pixels, the splines that are not 0 there, and their values, shape (pixels, splines) each."""
+        found = []
+        for start in range(0, self.basis.shape[0], _CHUNK):
+            pixels = slice(start, min(start + _CHUNK, self.basis.shape[0]))
+            part = self.basis[pixels]
+            splines = slice(int(part.indices.min()), int(part.indices.max()) + 1)
+            found.append((pixels, splines, np.ascontiguousarray(part[:, splines].toarray())))
+        return tuple(found)
 
     @cached_property
     def pairs(self) -> sparse.csr_matrix:
@@ -157,17 +169,66 @@ class SplineSurface:
                     inner[: len(chosen), left, :, top] = chosen
         return BlockTridiagonal(diagonal, below[:-1])
 
-    def pad(self, coefficients: Array) -> Array:
-        """Return coefficients (n, m, ...) as the right-hand sides of `factorise`, shape (rows of blocks, ...)."""
-        (count, side), rest = self._grouped, coefficients.shape[2:]
-        padded = np.zeros((count * side, *rest))
-        padded[: coefficients.shape[0] * coefficients.shape[1]] = coefficients.reshape(-1, *rest)
+    def pad(self, coefficients: Array, *more: Array) -> Array:
+        """Return coefficients as the right-hand sides of `factorise`.
+
+        Args:
+            coefficients: shape (n, m), or (n, m, count) for several right-hand sides.
+            more: further ones of shape (n, m, count).
+
+        Returns:
+            shape (rows of blocks,), or (rows of blocks, total count).
+        """
+        (count, side), used = self._grouped, self.shape[0] * self.shape[1]
+        if coefficients.ndim == 2:
+            padded = np.zeros(count * side)
+            padded[:used] = coefficients.reshape(-1)
+            return padded
+        parts = (coefficients, *more)
+        padded = np.empty((count * side, sum(part.shape[2] for part in parts)))
+        padded[used:] = 0
+        np.concatenate([part.reshape(used, -1) for part in parts], axis=1, out=padded[:used])
         return padded
 
     def unpad(self, padded: Array) -> Array:
         """Return the inverse of `pad`, shape (n, m, ...)."""
         n, m = self.shape
         return padded[: n * m].reshape(n, m, *padded.shape[1:])
+
+    def roughness_traces(self, factor: BlockTridiagonal) -> Array:
+        """Return the traces of an inverse matrix times the roughness along either axis, shape (2,); to six digits.
+
+        Args:
+            factor: what `factorise` returned of the matrix.
+        """
+        (n, m), (count, _) = self.shape, self._grouped
+        diagonal, below = factor.inverse_blocks(single=True)
+        inner = diagonal.reshape(count, _DEGREE, m, _DEGREE, m)
+        outer = below.reshape(count - 1, _DEGREE, m, _DEGREE, m)
+        rough = np.zeros((count * _DEGREE, count * _DEGREE))
+        rough[:n, :n] = self.rows.roughness
+        blocks = rough.reshape(count, _DEGREE, count, _DEGREE)
+        each = np.arange(count)
+        first = np.sum(blocks[each, :, each] * np.einsum("brjsj->brs", inner, dtype=np.float64))
+        first += 2 * np.sum(blocks[each[1:], :, each[:-1]] * np.einsum("brjsj->brs", outer, dtype=np.float64))
+        own = np.einsum("brjrk->brjk", inner).reshape(count * _DEGREE, m, m)[:n]
+        return np.array([float(first), float(np.sum(own * self.columns.roughness))])
+
+    def roughness_forms(self, coefficients: Array) -> tuple[Array, Array]:
+        """Return the products of sets of coefficients with the roughness along either axis between them.
+
+        Args:
+            coefficients: shape (n, m, count).
+
+        Returns:
+            two matrices of shape (count, count).
+        """
+        forms = []
+        for axis, count in enumerate(self.shape):
+            differences = np.diff(coefficients, min(_ORDER, count - 1), axis=axis)
+            flat = differences.reshape(-1, coefficients.shape[2])
+            forms.append(flat.T @ flat)
+        return forms[0], forms[1]
 
     def covariance_bands(self, factor: BlockTridiagonal, modes: Array) -> Array:
         """Return the bands that `variances` takes of the inverse matrix plus modes @ modes'.

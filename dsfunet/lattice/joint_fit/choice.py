@@ -1,0 +1,162 @@
+"""Steps of smoothness and range of order towards the largest evidence, from its exact slope (Fisher scoring).
+
+The slope of the evidence of a linearised problem follows from the posterior mean and covariance alone (MacKay, Neural
+Comput. 4, 415, 1992; Wood and Fasiolo, Biometrics 73, 1071, 2017). The expected information gives the length of a step.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import lapack
+
+from dsfunet._typing import Array
+from dsfunet.lattice.joint_fit.evidence import Prior, Reduced
+from dsfunet.lattice.joint_fit.spline import SplineSurface
+
+_AMPLITUDES = (1e-6, 1e2)
+_DECAYS = (0.15, 60.0)  # in units of the spacing of the harmonics
+_MOST_ROUNDS = 12
+_SMALL_GAIN = 0.01  # of the log evidence, that ends the steps of the prior of the harmonics
+_ORDER_STEP = 1.5  # most that a logarithm changes in one step
+_ROUGHNESS = (1e-3, 3e4)
+_ROUGHNESS_STEP = 3.0
+_MOST_RATIO = 9.2  # largest difference between the logarithms of smoothness along the two axes
+
+
+@dataclass(frozen=True, eq=False)
+class _Slope:
+    """Evidence at some values of the logarithms of the prior, its slope and the expected information."""
+
+    value: float
+    slope: Array
+    information: Array
+
+
+def choose_order_prior(
+    reduced: Reduced, prior: Prior, lengths: Array, cosines: int, spacing: float
+) -> tuple[Prior, float]:
+    """Return the prior of the parameters with the largest evidence, near a first one, and that evidence.
+
+    Args:
+        reduced: the quadratic, with the coefficients integrated out.
+        prior: where to start; its roughness stays.
+        lengths: lengths of the harmonics of all parameters [Angstrom].
+        cosines: number of real parts among the parameters.
+        spacing: spacing of the harmonics [Angstrom].
+    """
+    free = 3 if cosines < len(lengths) else 2
+    low = np.log([_AMPLITUDES[0], _DECAYS[0] * spacing, _AMPLITUDES[0]])
+    high = np.log([_AMPLITUDES[1], _DECAYS[1] * spacing, _AMPLITUDES[1]])
+    place = np.clip(np.log([prior.amplitude, prior.decay, prior.sine_amplitude]), low, high)
+
+    def with_values(logarithms: Array) -> Prior:
+        amplitude, decay, sine = (float(value) for value in np.exp(logarithms))
+        return replace(prior, amplitude=amplitude, decay=decay, sine_amplitude=sine)
+
+    here = _slope_of_order(reduced, with_values(place), lengths, cosines)
+    for _ in range(_MOST_ROUNDS):
+        step = np.zeros(3)
+        step[:free] = _scoring_step(here.slope[:free], here.information[:free, :free], _ORDER_STEP)
+        target = np.clip(place + step, low, high)
+        if float(here.slope @ (target - place)) < 2 * _SMALL_GAIN:
+            break
+        for share in (1.0, 0.5, 0.25, 0.06):
+            trial = place + share * (target - place)
+            there = _slope_of_order(reduced, with_values(trial), lengths, cosines)
+            if there.value > here.value:
+                break
+        else:
+            break
+        place, here = trial, there
+    return with_values(place), here.value
+
+
+def _slope_of_order(reduced: Reduced, prior: Prior, lengths: Array, cosines: int) -> _Slope:
+    variances = prior.variances(lengths, cosines)
+    root = np.sqrt(variances)
+    matrix = root[:, None] * reduced.order * root[None, :]
+    matrix[np.diag_indices_from(matrix)] += 1
+    factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=1)
+    if failed:
+        raise np.linalg.LinAlgError("the posterior precision of the harmonics is not positive definite")
+    inverse, _ = lapack.dpotri(factor, lower=0)
+    inverse = np.triu(inverse) + np.triu(inverse, 1).T
+    pull = root * reduced.order_pull
+    mean = inverse @ pull
+    value = reduced.log_evidence + 0.5 * float(pull @ mean) - float(np.log(np.diagonal(factor)).sum())
+    is_cosine = np.arange(len(lengths)) < cosines
+    rates = np.stack([is_cosine.astype(np.float64), lengths / prior.decay, (~is_cosine).astype(np.float64)])
+    slope = 0.5 * rates @ (mean**2 + np.diagonal(inverse) - 1)
+    inverse[np.diag_indices_from(inverse)] -= 1
+    return _Slope(value, slope, 0.5 * rates @ inverse**2 @ rates.T)
+
+
+def _scoring_step(slope: Array, information: Array, most: float) -> Array:
+    """Return a step of Fisher scoring, shortened to the largest allowed change of a logarithm."""
+    damped = information + np.diag(1e-3 * np.diagonal(information) + 1e-9)
+    step = np.linalg.solve(damped, slope)
+    return np.asarray(step / max(float(np.abs(step).max()) / most, 1.0))
+
+
+def propose_roughness(
+    surface: SplineSurface, reduced: Reduced, prior: Prior, coefficients: Array, covariance: Array, both: bool
+) -> tuple[tuple[float, float], float]:
+    """Return smoothness along both axes with a larger evidence, and the gain in the logarithm that is expected.
+
+    The information is that of splines with the same number of effective parameters on evenly weighted pixels.
+
+    Args:
+        surface: the spline.
+        reduced: the quadratic for the smoothness of the prior.
+        prior: the present prior.
+        coefficients: posterior mean of the coefficients, padded.
+        covariance: posterior covariance of the parameters of S.
+        both: whether smoothness may change differently along the two axes.
+    """
+    strengths = np.array(prior.roughness)
+    spectra = [strengths[0] * surface.roughness_spectra[0][:, None] + np.zeros(surface.shape)]
+    spectra.append(strengths[1] * surface.roughness_spectra[1][None, :] + np.zeros(surface.shape))
+    total = np.maximum(spectra[0] + spectra[1], 1e-9)
+    shares = [spectrum / total for spectrum in spectra]
+    if reduced.prior_factor is None or reduced.prior_mean is None:
+        expected = np.array([float(share.sum()) for share in shares])
+    else:
+        expected = strengths * surface.roughness_traces(reduced.prior_factor)
+        mean = surface.unpad(reduced.prior_mean[:, None])
+        expected += strengths * [form.item() for form in surface.roughness_forms(mean)]
+    forms = surface.roughness_forms(surface.unpad(np.column_stack([reduced.modes[:, :-1], coefficients])))
+    spread = strengths * surface.roughness_traces(reduced.factor)
+    spread += strengths * [float(np.sum(form[:-1, :-1] * covariance)) for form in forms]
+    found = strengths * [float(form[-1, -1]) for form in forms]
+    slope = 0.5 * (expected - spread - found)
+    rough = total > 1e-9
+    weight = _matching_weight(total[rough], float(np.sum(expected - spread)))
+    shrunk = np.where(rough, weight / (total + weight), 0.0)
+    rates = np.stack([(share * shrunk).reshape(-1) for share in shares])
+    information = 0.5 * rates @ rates.T
+    if both:
+        step = _scoring_step(slope, information, _ROUGHNESS_STEP)
+    else:
+        step = np.repeat(
+            _scoring_step(slope.sum(keepdims=True), information.sum(keepdims=True), _ROUGHNESS_STEP), 2
+        )
+    before = np.log(strengths)
+    after = np.clip(before + step, *np.log(_ROUGHNESS))
+    middle, half = (after[0] + after[1]) / 2, (after[0] - after[1]) / 2
+    half = np.clip(half, -_MOST_RATIO / 2, _MOST_RATIO / 2)
+    after = np.array([middle + half, middle - half])
+    first, second = np.exp(after)
+    return (float(first), float(second)), 0.5 * float(slope @ (after - before))
+
+
+def _matching_weight(precisions: Array, parameters: float) -> float:
+    """Return the weight of data for which priors of such precisions leave a number of effective parameters."""
+    wanted = float(np.clip(parameters, 1.0, max(0.95 * len(precisions), 1.0)))
+    low, high = np.log(precisions.min()) - 30, np.log(precisions.max()) + 30
+    for _ in range(50):
+        middle = (low + high) / 2
+        if np.sum(1 / (1 + precisions * np.exp(-middle))) < wanted:
+            low = middle
+        else:
+            high = middle
+    return float(np.exp((low + high) / 2))
