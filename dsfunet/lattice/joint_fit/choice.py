@@ -151,6 +151,8 @@ def propose_roughness(
 
 def _matching_weight(precisions: Array, parameters: float) -> float:
     """Return the weight of data for which priors of such precisions leave a number of effective parameters."""
+    if not len(precisions):
+        return 0.0
     wanted = float(np.clip(parameters, 1.0, max(0.95 * len(precisions), 1.0)))
     low, high = np.log(precisions.min()) - 30, np.log(precisions.max()) + 30
     for _ in range(50):

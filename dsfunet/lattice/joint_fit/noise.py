@@ -17,6 +17,7 @@ _LEVELS = 24
 _FEWEST = 64
 _FEW_COUNTS = 10.0
 _DARK_CLASS = 0.1
+_LEAST_NOISE = 5e-7  # ratio, in the brightest intensity: no model is exact to less than the noise of 2 million counts
 _SMOOTHING_PIXELS = 1.5
 
 
@@ -80,7 +81,8 @@ def variance_of_sigma(sigma: Array, mask: Mask) -> Array:
 def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance:
     """Estimate v_0 and phi from mixed second differences of measured minus expected intensities.
 
-    Smooth errors of the expectation nearly cancel in these differences.
+    Smooth errors of the expectation nearly cancel in these differences. Planes without noise, from a calculation, get
+    that of two million counts in the brightest pixel.
 
     Args:
         intensity: measured intensities, shape (n, m).
@@ -101,8 +103,9 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
     whole = np.array([squares[part].mean() for part in parts])
     trimmed = means * np.array([average_without_outliers(squares[part] / levels[part]) for part in parts])
     bright = means >= 0.5 * means.mean()
+    least = _LEAST_NOISE * max(float(expected[mask].max()), 1e-300)
     if not (bright.any() and trimmed[bright].min() > 0):
-        return Variance(ratio=max(float(means.mean()), 1e-300) * 1e-6)
+        return Variance(ratio=least)
     typical = float(np.median(trimmed[bright] / means[bright]))
     # A few counts are far from normal: their largest squares are no outliers.
     found = np.where(means > _FEW_COUNTS * typical, trimmed, whole)
@@ -113,4 +116,4 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
     (offset, ratio), _ = optimize.nnls(design, found / relative)
     if ratio < 0.02:  # nearly constant noise; keep a slope so that the likelihood stays defined
         offset, ratio = max(offset, 0.98), 0.02
-    return Variance(None, float(offset * scale), float(ratio * typical))
+    return Variance(None, float(offset * scale), max(float(ratio * typical), least))

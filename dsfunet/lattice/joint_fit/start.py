@@ -1,6 +1,7 @@
 """What a joint fit starts from: checked data, splines, and a first form factor with its noise."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -57,29 +58,37 @@ class FitInput:
         if mean <= 0:
             raise InputError(f"plane: the mean of the intensity is {mean:g}; expected a positive number")
         object.__setattr__(self, "intensity", values)
+        if self.prior_form_factor is not None and self.prior_weight is not None:
+            known = np.isfinite(self.prior_form_factor) & np.isfinite(self.prior_weight)
+            known &= self.prior_weight > 0
+            object.__setattr__(self, "prior_form_factor", np.where(known, self.prior_form_factor, 0.0))
+            object.__setattr__(self, "prior_weight", np.where(known, self.prior_weight, 0.0))
 
-    @property
+    @cached_property
     def given_noise(self) -> Variance | None:
-        """Noise that is not to be estimated."""
-        return self.noise if self.sigma is None else Variance(variance_of_sigma(self.sigma, self.mask))
+        """Noise that is not to be estimated; uncertainties of which none is above 0 do not count."""
+        if self.sigma is None or not (self.sigma[self.mask] > 0).any():
+            return self.noise
+        return Variance(variance_of_sigma(self.sigma, self.mask))
 
 
 def prepare(given: FitInput, harmonics: Harmonics) -> tuple[FitData, FitState]:
     """Return data and a first state with its envelope, for a fit that starts from nothing."""
     coarse = _data_of(given, harmonics, COARSENING)
     pixels = _pixels_of_repeat(coarse)
-    start = given.initial_form_factor if given.initial_form_factor is not None else given.prior_form_factor
-    if start is None:
-        coefficients = _fit_log(coarse, _smoothed(given, pixels), given.mask)
-    else:
-        finite = np.where(np.isfinite(start), start, 0.0)
-        coefficients = _fit_log(coarse, ndimage.gaussian_filter(finite, pixels), finite > 0)
+    start, known = _smoothed(given, pixels), given.mask
+    first = given.initial_form_factor if given.initial_form_factor is not None else given.prior_form_factor
+    if first is not None:
+        better = np.isfinite(first) & (first > 0)
+        start, known = ndimage.gaussian_filter(np.where(better, first, start), pixels), known | better
+    coefficients = _fit_log(coarse, start, known)
     noise = given.given_noise
     if noise is None:
         noise = estimate_variance(given.intensity, _smoothed(given, (1.5, 1.5)), given.mask)
     if given.prior_form_factor is not None and given.prior_weight is not None:
         # The stiff exponential is to follow the envelope of the prior, not the depth of its zeros.
-        wide = ndimage.gaussian_filter(given.prior_form_factor, pixels)
+        known = given.prior_weight > 0
+        wide = ndimage.gaussian_filter(np.where(known, given.prior_form_factor, start), pixels)
         wide = np.log(np.maximum(wide, 1e-6 * np.exp(coarse.field_prior.level)))
         field_prior = FieldPrior.of(coarse.surface, coarse.field_prior.level, given.prior_weight, wide)
         coarse = replace(coarse, field_prior=field_prior)
