@@ -111,7 +111,6 @@ def factorize_plane(
         mask,
         shown,
         square,
-        settings.whole,
         _count_repeats(clean_up),
     )
     answer = answer_plane(plane, lattice, settings, factorizer)
