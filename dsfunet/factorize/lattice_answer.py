@@ -17,6 +17,7 @@ from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.turns import choose_turns
+from dsfunet.verdict.data_fit import DataFit, measure_data_fit
 from dsfunet.verdict.judge import Verdict, judge
 
 _COMPONENTS = ("form_factor", "short_range_order")
@@ -62,6 +63,7 @@ def answer_on_lattice(
     found = combine_with_networks(
         fit, intensity, plane.mask, grid, prediction, product.intensity, plane.repeats
     )
+    data_fit = measure_data_fit(fit, intensity, plane.mask, grid)
     accepted = found.explains or settings.lattice == "insist"
     fitted = {
         "form_factor": found.form_factor,
@@ -78,7 +80,7 @@ def answer_on_lattice(
     return Answer(
         planes=planes,
         product=found.product if accepted else product,
-        verdict=_judge(plane, lattice, found, order, alone, accepted),
+        verdict=_judge(plane, lattice, found, order, alone, accepted, data_fit),
         lattice_use=describe_joint_fit(found, planes, accepted, model.describe()),
         lattice={
             "answer": "joint fit" if accepted else "networks",
@@ -122,6 +124,7 @@ def _judge(
     order: Array,
     alone: Components,
     accepted: bool,
+    data_fit: DataFit,
 ) -> Verdict:
     """Judge the chosen components on the networks' grid."""
     known = np.isfinite(plane.shown)
@@ -131,4 +134,6 @@ def _judge(
     of_networks = alone.form_factor, alone.short_range_order
     residuals = measure_residuals(np.where(known, plane.shown, 0), known, lattice, on_lattice, of_networks)
     answer = LatticeAnswer(*on_lattice, *residuals, accepted)
-    return judge(plane.shown, known, *(on_lattice if accepted else of_networks), answer, lattice)
+    chosen = on_lattice if accepted else of_networks
+    by_data = data_fit if accepted else None
+    return judge(plane.shown, known, *chosen, answer, lattice, data_fit=by_data)

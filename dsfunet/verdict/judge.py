@@ -20,6 +20,7 @@ import numpy.typing as npt
 from dsfunet.errors import InputError
 from dsfunet.lattice.mode import LatticeAnswer
 from dsfunet.physics.lattice_plane import LatticePlane
+from dsfunet.verdict.data_fit import DataFit, score_data_fit
 from dsfunet.verdict.measures import measure
 
 LIMITS_FILE = Path(__file__).with_name("limits.json")
@@ -128,6 +129,18 @@ REASONS: dict[str, str] = {
         "scattering or displacements, which no product can describe; subtract them, or restrict Q"
     ),
     "lattice": "I_SRO does not repeat on this lattice; check cell and axes, or let the lattice be found",
+    "several sites": (
+        "the disordered sites form no Bravais lattice: correlations between sites that no lattice vector joins are "
+        "seen, so no product of one form factor and one short-range order describes this plane"
+    ),
+    "constant background": (
+        "the plane holds a background of about {background_percent:.0f} % of its mean intensity, which makes "
+        "correlations too small; subtract it first"
+    ),
+    "size effect": (
+        "intensities are odd about the Bragg positions and grow with Q, so atoms seem to be displaced by their "
+        "neighbours (size effect), or the cell does not quite fit; correlations are biased"
+    ),
 }
 """Sentence of each reason; braces hold numbers of the verdict."""
 
@@ -179,6 +192,8 @@ def judge(
     lattice_answer: LatticeAnswer | None = None,
     lattice: LatticePlane | None = None,
     sigma: npt.NDArray[np.floating] | None = None,
+    data_fit: DataFit | None = None,
+    other_sites: bool = False,
 ) -> Verdict:
     """Judge the components of a plane; takes about 40 ms on one core.
 
@@ -190,6 +205,9 @@ def judge(
         lattice_answer: components that lattice mode gives, accepted or not; None without a lattice.
         lattice: the lattice, given or found.
         sigma: standard deviation of each pixel in the unit of the plane; None estimates the noise from the plane.
+        data_fit: how well a joint fit explains the measured pixels, if the components come from one. Its tests against
+            noise then decide; the numbers of this plane only name the reason of a misfit.
+        other_sites: whether that fit leaves correlations between sites that no lattice vector joins.
 
     Raises:
         InputError: the shapes differ, or no measured pixel is above zero.
@@ -215,7 +233,40 @@ def judge(
         )
     numbers = measure(plane, mask, form_factor, short_range_order, lattice_answer, lattice, sigma)
     regime: Regime = "none" if lattice is None else "lattice"
+    if data_fit is not None:
+        return judge_data_fit(data_fit, other_sites, judge_numbers(numbers, regime, read_limits()))
     return judge_numbers(numbers, regime, read_limits())
+
+
+def judge_data_fit(found: DataFit, other_sites: bool, by_appearance: Verdict) -> Verdict:
+    """Return the verdict on a joint fit.
+
+    Args:
+        found: how well it explains the measured pixels.
+        other_sites: whether correlations between sites that no lattice vector joins were found.
+        by_appearance: verdict on the same components by the appearance of plane and residual, which names the reason of
+            a misfit that the tests of the fit do not name.
+    """
+    scores = score_data_fit(found, other_sites)
+    numbers = {**by_appearance.numbers, **found.numbers, "score": max(scores.values(), default=0.0)}
+    if not scores:
+        sentence = (
+            f"Explained: the product of both components leaves no more of the plane than noise (chi-squared"
+            f" {found.chi_squared:.2f} per pixel), and I_SRO repeats on the lattice."
+        )
+        return Verdict("explained", sentence, numbers, [])
+    reasons = list(scores)
+    if reasons == ["left over"]:
+        likely = [each for each in by_appearance.reasons if each not in (*GENERAL, "no order", "gaps")]
+        reasons = [*likely, "lattice"]
+    level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"
+    sentence = REASONS[reasons[0]].format(**numbers, background_percent=100 * found.background_share)
+    return Verdict(
+        level,
+        f"{level.capitalize()}: {sentence} (chi-squared {found.chi_squared:.2f} per pixel).",
+        numbers,
+        reasons,
+    )
 
 
 @cache

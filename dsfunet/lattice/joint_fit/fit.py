@@ -138,6 +138,7 @@ def report(solution: Solution) -> JointFit:
         noise=state.variance,
         variance=model.variance,
         iterations=solution.iterations,
+        solution=solution,
     )
 
 

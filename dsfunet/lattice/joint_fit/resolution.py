@@ -198,6 +198,6 @@ def note_unknown_resolution(grid: PlaneGrid) -> str:
     """Return a note for a plane whose resolution was not given."""
     first, second = narrowest_visible(grid)
     return (
-        f"pixels are taken as sharp; a resolution up to {first:.2g} by {second:.2g} r.l.u. cannot be told from them, and a"
-        " wider one makes far correlations too small (--resolution)"
+        f"pixels are taken as sharp; a resolution up to {first:.2g} by {second:.2g} r.l.u. cannot be told from them,"
+        " and a wider one makes far correlations too small (--resolution)"
     )

@@ -1,12 +1,13 @@
 """What a joint fit found: both factors, the harmonics, their uncertainties, and how well they explain the plane."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.evidence import Prior
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
+from dsfunet.lattice.joint_fit.iteration import Solution
 from dsfunet.lattice.joint_fit.noise import Variance
 
 
@@ -32,6 +33,7 @@ class JointFit:
         noise: model of the variance of the noise, estimated or given.
         variance: variance of the noise in each pixel by that model, above 0, shape (n, m).
         iterations: number of iterations.
+        solution: where the iterations ended, for tests of further terms (`dsfunet.lattice.joint_fit.score`).
     """
 
     form_factor: Array
@@ -49,6 +51,7 @@ class JointFit:
     noise: Variance
     variance: Array
     iterations: int
+    solution: Solution = field(repr=False)
 
     @property
     def alphas(self) -> Array:
