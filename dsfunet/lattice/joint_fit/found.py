@@ -51,7 +51,9 @@ def list_found_harmonics(vectors: Array, radius: float, is_real: bool = False) -
     keep = np.flatnonzero(in_half & (lengths <= radius * (1 + 1e-9)))
     order = keep[np.lexsort((columns[keep], rows[keep], np.round(lengths[keep], 9)))]
     whole = np.column_stack([numbers[order], np.zeros(len(order))])
-    return Harmonics(indices[order], whole, lengths[order], np.full(len(order), is_real), float(np.sqrt(area)))
+    return Harmonics(
+        indices[order], whole, lengths[order], np.full(len(order), is_real), float(np.sqrt(area))
+    )
 
 
 def fit_found_lattice(
@@ -78,8 +80,8 @@ def fit_found_lattice(
             as the inverse transpose of `FoundLattice.reciprocal_pixels`.
         is_centred: whether Q = 0 lies in the middle pixel, so that I_SRO is a sum of cosines.
         sigma: standard uncertainties of the intensities, shape (n, m).
-        knots: spacing of the knots of F along both axes, or along each [pixels]; None takes that of `fit_plane` in units
-            of the reciprocal cell.
+        knots: spacing of the knots of F along both axes, or along each [pixels]; None takes that of `fit_plane` in
+            units of the reciprocal cell.
         initial_form_factor: where to start, shape (n, m).
         prior_form_factor: prior mean of F, shape (n, m).
         prior_weight: inverse variance of its logarithm in each pixel, shape (n, m).
@@ -93,7 +95,7 @@ def fit_found_lattice(
 
     def list_up_to(radius: float) -> Harmonics:
         harmonics = list_found_harmonics(vectors, radius, is_centred)
-        return harmonics.select((np.abs(harmonics.indices) <= 1 / SHORTEST_PERIOD).all(axis=1))
+        return harmonics.select(np.all(np.abs(harmonics.indices) <= 1 / SHORTEST_PERIOD, axis=1))
 
     shape = intensity.shape
     shortest = list_found_harmonics(vectors, 0.0)
@@ -111,8 +113,8 @@ def fit_found_lattice(
     given = FitInput(
         intensity,
         mask,
-        np.arange(shape[0]) - float(shape[0] // 2),
-        np.arange(shape[1]) - float(shape[1] // 2),
+        np.arange(shape[0], dtype=np.float64) - shape[0] // 2,
+        np.arange(shape[1], dtype=np.float64) - shape[1] // 2,
         (knots, knots) if isinstance(knots, int | float) else knots,
         sigma,
         initial_form_factor,

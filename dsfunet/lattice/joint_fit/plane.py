@@ -75,6 +75,7 @@ def fit_plane(
         >>> bool(abs(fit.alphas[0] + 0.1) < 0.003)
         True
     """
+
     def list_up_to(radius: float) -> Harmonics:
         return resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
 
