@@ -10,7 +10,9 @@ from dsfunet.factorize.settings import FactorizeRequest, FactorizeSettings
 from dsfunet.io import UserAxes, parse_plane, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.io.plane_lists import PlaneSelection, parse_plane_selection
+from dsfunet.lattice.joint_fit.resolution import parse_resolution, parse_thickness
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import Centring
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,13 @@ class FactorizeOptions:
         weights: `release` for the weights in the package, or a checkpoint or folder of safetensors.
         png: also draw each result, as .png beside it.
         device: cpu or cuda; a GPU is used by default if there is one.
-        lattice: use lattice mode where the file has a lattice that explains the plane; false, or
-            --no-lattice, for the networks alone.
+        lattice: true uses the lattice of the file where it explains the plane; false, or --no-lattice, uses the
+            networks alone; insist uses the lattice in any case.
+        centring: lattice type of the sites in the conventional cell: P, A, B, C, I, F, R or H; by default that of the
+            file, or else the one that the plane shows.
+        resolution: standard deviation of the instrument's Gaussian resolution: 0.04 or "0.04 0.06" [r.l.u.] along both
+            axes of the plane, "0.03 1/A", or auto to estimate it from the plane; by default pixels are taken as sharp.
+        thickness: full width of the third index over which a layer was averaged, 0.25 or "+-0.125" [r.l.u.].
         passes: number of passes over rotated and flipped copies of the plane (0-8); more passes take longer and sharpen
             the uncertainties, 0 gives none.
         whole: shrink all of a plane wider than 17.6 1/Angstrom into the networks' square, instead of using its centre.
@@ -47,7 +54,10 @@ class FactorizeOptions:
     weights: str = "release"
     png: bool = False
     device: str | None = None
-    lattice: bool = True
+    lattice: bool | Literal["insist"] = True
+    centring: Centring | None = None
+    resolution: str | None = None
+    thickness: str | None = None
     batch_size: int = 16
     workers: int | None = None
     passes: int = 1
@@ -79,7 +89,16 @@ def parse_options(options: Mapping[str, Any]) -> FactorizeRequest:
         png=given.png,
         batch_size=given.batch_size,
         workers=given.workers,
-        settings=FactorizeSettings(given.lattice, given.passes, given.whole, given.seed, clean_up),
+        settings=FactorizeSettings(
+            lattice=given.lattice,
+            passes=given.passes,
+            whole=given.whole,
+            seed=given.seed,
+            clean_up=clean_up,
+            centring=given.centring,
+            resolution=None if given.resolution is None else parse_resolution(given.resolution),
+            thickness=0.0 if given.thickness is None else parse_thickness(given.thickness),
+        ),
     )
 
 

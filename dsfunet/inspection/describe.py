@@ -26,6 +26,7 @@ from dsfunet.io.formats import crysalis
 from dsfunet.io.formats.images import EXPECTED, describe_layout, read_pixels
 from dsfunet.io.oblique_planes import read_oblique_plane
 from dsfunet.io.results import is_result
+from dsfunet.io.space_groups import centring_of_record
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AXIS_LABELS, AnyPlaneName, SpannedPlaneName
 from dsfunet.planes.preprocessing import PIXELS, measured_pixels
@@ -130,6 +131,8 @@ def _inspect_plane(
             else f"; a plane of other than {PIXELS} x {PIXELS} pixels needs axes from options"
         )
         lines = [*lines, ("plane", f"{n} rows and {m} columns, no axes and no cell{needs}")]
+    if measured.centring is not None:
+        lines = [*lines, ("centring", f"{measured.centring}, as the file states")]
     lines = [*lines, *_describe_intensity(measured, axes)]
     lines += [("note", note) for note in measured.notes]
     lines += [("check", sentence) for sentence in find_suspicious_values(measured)]
@@ -214,7 +217,8 @@ def _read_plane(
     first, second = wanted.axes
     intensity = volume.read((parts[0], parts[1], parts[2])).reshape(axes.counts[first], axes.counts[second])
     found = PlaneName(wanted.axes, offset)
-    return MeasuredPlane(intensity, notes=volume.notes), (
+    centring, remarks = volume.find_centring()
+    return MeasuredPlane(intensity, notes=(*volume.notes, *remarks), centring=centring), (
         found,
         axes.coordinates(first),
         axes.coordinates(second),
@@ -289,7 +293,10 @@ def _inspect_result(path: Path, result: Result, plane: str | None, size: str) ->
     shown = plane or "input"
     values = planes[shown].astype(np.float64)
     measured = MeasuredPlane(values, result.grid)
-    of_input = _inspect_plane(path, lines, MeasuredPlane(result.input.astype(np.float64), result.grid))
+    recorded = centring_of_record(result.process)
+    of_input = _inspect_plane(
+        path, lines, MeasuredPlane(result.input.astype(np.float64), result.grid, centring=recorded)
+    )
     if plane is None:
         return Inspection(of_input.lines, lambda: draw_components(result))
     title = f"{path.name}: {TITLES[shown]}"

@@ -16,6 +16,7 @@ from dsfunet.io.formats.images import read_picture
 from dsfunet.io.hdf5 import list_members, open_hdf5
 from dsfunet.io.oblique_planes import read_oblique_plane
 from dsfunet.io.results import is_result, read_result, write_result
+from dsfunet.io.space_groups import centring_of_record
 from dsfunet.io.user_axes import UserAxes
 from dsfunet.io.volume import Volume
 from dsfunet.physics import Cell
@@ -123,7 +124,9 @@ def _read_result_on_spanned_plane(path: Path, name: AnyPlaneName | None) -> Meas
         raise InputError(
             f"{path}: the file holds plane {result.grid.name}, not {name}; request that plane or none"
         )
-    return MeasuredPlane(result.input.astype(np.float64), result.grid)
+    return MeasuredPlane(
+        result.input.astype(np.float64), result.grid, centring=centring_of_record(result.process)
+    )
 
 
 def _check_cell(own: Cell | None, given: Cell) -> None:

@@ -61,7 +61,8 @@ def read_oblique_plane(
             between |= _fill_pixels(
                 volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma
             )
-    notes = [*volume.notes]
+    centring, remarks = volume.find_centring()
+    notes = [*volume.notes, *remarks]
     if between:
         notes.append(f"plane {name}: the pixels lie between voxels, so intensities are interpolated")
     return MeasuredPlane(
@@ -70,6 +71,7 @@ def read_oblique_plane(
         tuple(notes),
         None if sigma is None else to_intensities(sigma),
         interpolated=between,
+        centring=centring,
     )
 
 

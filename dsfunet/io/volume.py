@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.hdf5 import get_shape, read_block
+from dsfunet.io.space_groups import FoundCentring, find_centring
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import AXIS_LABELS, PlaneName
@@ -176,6 +177,8 @@ class Volume:
         read_sigma: function that reads the standard uncertainties likewise; None if the file has none.
         notes: sentences for the user about what the reader had to assume.
         details: other information in the file for the user, by name.
+        space_group: what the file says about the space group: a symbol, a number or the letter of the centring; empty
+            if it says nothing, or not for this cell.
     """
 
     layout: str
@@ -186,6 +189,11 @@ class Volume:
     read_sigma: Callable[[Box], Array] | None = None
     notes: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
+    space_group: str = ""
+
+    def find_centring(self) -> FoundCentring:
+        """Find the centring of the cell that the space group states, and sentences for the user."""
+        return find_centring(self.space_group, self.cell)
 
     def make_cell_error(self) -> InputError:
         """Make the error for a request that needs a unit cell when the file has no valid one."""
@@ -220,7 +228,8 @@ class Volume:
             None if read is None else read(box).reshape(shape) for read in (self.read, self.read_sigma)
         )
         assert intensity is not None
-        return MeasuredPlane(intensity, grid, tuple(notes), sigma)
+        centring, remarks = self.find_centring()
+        return MeasuredPlane(intensity, grid, (*notes, *remarks), sigma, centring=centring)
 
 
 def to_intensities(values: npt.NDArray[Any]) -> Array:

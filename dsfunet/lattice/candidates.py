@@ -16,10 +16,11 @@ from scipy.ndimage import maximum_filter
 from dsfunet._typing import Array
 from dsfunet.physics.short_range_order import MAX_INDEX
 
-SHORTEST = 0.02
-"""Shortest vector that is searched for [cycles per pixel]: five reciprocal cells on a plane of 256 pixels.
+SHORTEST = 0.0125
+"""Shortest vector that is searched for [cycles per pixel]: three reciprocal cells on a plane of 256 pixels.
 
-Shorter vectors cannot be distinguished from the form factor; 3 Angstrom with Q up to 6 1/Angstrom is 0.022."""
+The planes of centred metals come close: hk0 of an F lattice with a = 3.6 Angstrom repeats as if sites were 1.8
+Angstrom apart, 0.013 with Q up to 6 1/Angstrom."""
 
 _LONGEST = 0.48
 _PADDED = 512
@@ -43,7 +44,7 @@ class Signal:
     values: Array
     weights: Array
 
-    def spectrum(self) -> Array:
+    def spectrum(self, shortest: float) -> Array:
         """Return the power of the windowed signal minus its mean, sum 1, on the half plane of `scipy.fft.rfft2`."""
         weighted = _window(self.values.shape) * self.weights
         mean = float((weighted * self.values).sum() / weighted.sum())
@@ -51,7 +52,7 @@ class Signal:
         power: Array = (
             np.abs(scipy.fft.rfft2((weighted * (self.values - mean)).astype(np.float32), padded)) ** 2
         )
-        total = float((power * _searched_range()).sum())
+        total = float((power * _searched_range(shortest)).sum())
         return np.asarray(power / max(total, 1e-30), np.float64)
 
     def without_row(self, vector: Array) -> "Signal":
@@ -79,7 +80,7 @@ class Signal:
         return Signal(self.values - row.real, self.weights)
 
 
-def propose_bases(signals: tuple[Signal, ...], count: int) -> list[Array]:
+def propose_bases(signals: tuple[Signal, ...], count: int, shortest: float = SHORTEST) -> list[Array]:
     """Propose reduced bases, each (2, 2) with vectors as rows [cycles per pixel]; the most promising comes first.
 
     1. Find the peaks of the spectra, and the vector whose harmonics hold most of the power.
@@ -91,25 +92,25 @@ def propose_bases(signals: tuple[Signal, ...], count: int) -> list[Array]:
         At most `count` bases, and one more: the strongest vector with one across it along which nothing repeats, for
         order along one direction only. Empty if the spectra have no peak.
     """
-    power = np.sum([signal.spectrum() for signal in signals], axis=0)
-    peaks = _find_peaks(power, _PEAKS)
+    power = np.sum([signal.spectrum(shortest) for signal in signals], axis=0)
+    peaks = _find_peaks(power, _PEAKS, shortest)
     if not len(peaks):
         return []
-    row = _find_strongest_row(power, peaks)
-    left = np.sum([signal.without_row(row).spectrum() for signal in signals], axis=0)
-    others = _find_peaks(left, _PEAKS_OFF_THE_ROW)
+    row = _find_strongest_row(power, peaks, shortest)
+    left = np.sum([signal.without_row(row).spectrum(shortest) for signal in signals], axis=0)
+    others = _find_peaks(left, _PEAKS_OFF_THE_ROW, shortest)
     vectors = np.concatenate([row[None], row[None] / 2, peaks, others])
     first, second = np.triu_indices(len(vectors), 1)
     pairs = reduce_bases(np.stack([vectors[first], vectors[second]], axis=1))
     lengths = np.linalg.norm(pairs, axis=2)
-    kept = (lengths > SHORTEST).all(axis=1) & (np.abs(np.linalg.det(pairs)) > 0.8 * lengths.prod(axis=1))
+    kept = (lengths > shortest).all(axis=1) & (np.abs(np.linalg.det(pairs)) > 0.8 * lengths.prod(axis=1))
     pairs = pairs[kept]
     ranked: list[Array] = []
     if len(pairs):
         scores = [_sum_power_of_pairs(each, pairs) for each in (power, left)]
         total = np.sum([score / max(score.max(), 1e-30) for score in scores], axis=0)
         for place in np.argsort(-total, kind="stable"):
-            if not any(_span_same_lattice(pairs[place], other) for other in ranked):
+            if not any(span_same_lattice(pairs[place], other) for other in ranked):
                 ranked.append(pairs[place])
             if len(ranked) == count:
                 break
@@ -142,7 +143,7 @@ def reduce_bases(pairs: Array, metric: Array | None = None) -> Array:
     return np.stack([short, long], axis=1)
 
 
-def _span_same_lattice(one: Array, other: Array) -> bool:
+def span_same_lattice(one: Array, other: Array) -> bool:
     """Return whether two bases span the same lattice, within a third of the resolution of a plane."""
     whole = one @ np.linalg.inv(other)
     off = np.abs((whole - np.rint(whole)) @ other).max()
@@ -156,9 +157,9 @@ def _window(shape: tuple[int, ...]) -> Array:
 
 
 @cache
-def _searched_range() -> npt.NDArray[np.bool_]:
+def _searched_range(shortest: float) -> npt.NDArray[np.bool_]:
     along_rows, along_columns = np.fft.fftfreq(_PADDED)[:, None], np.fft.rfftfreq(_PADDED)[None]
-    long_enough = np.hypot(along_rows, along_columns) > SHORTEST
+    long_enough = np.hypot(along_rows, along_columns) > shortest
     return np.asarray(long_enough & (np.abs(along_rows) < _LONGEST) & (along_columns < _LONGEST), np.bool_)
 
 
@@ -168,9 +169,9 @@ def _count_harmonics(vector: Array) -> int:
     return next((index - 1 for index in range(1, MAX_INDEX + 1) if index * longest >= 0.5), MAX_INDEX)
 
 
-def _find_peaks(power: Array, count: int) -> Array:
+def _find_peaks(power: Array, count: int, shortest: float) -> Array:
     """Find the highest maxima, (k, 2), interpolated by a parabola through the logarithm of the power."""
-    shown = power * _searched_range()
+    shown = power * _searched_range(shortest)
     # In the half plane of a Fourier transform each vector on the first column occurs twice; one is enough.
     once = (np.arange(shown.shape[1])[None] > 0) | (np.arange(_PADDED)[:, None] < _PADDED // 2)
     row, column = np.nonzero((shown == maximum_filter(shown, 3, mode="wrap")) & (shown > 0) & once)
@@ -191,10 +192,10 @@ def _find_vertex(before: Array, centre: Array, after: Array) -> Array:
     return np.clip(0.5 * (before - after) / np.where(bend < 0, bend, -np.inf), -0.5, 0.5)
 
 
-def _find_strongest_row(power: Array, peaks: Array) -> Array:
+def _find_strongest_row(power: Array, peaks: Array, shortest: float) -> Array:
     vectors = np.concatenate([peaks, peaks / 2, peaks / 3])
     lengths = np.linalg.norm(vectors, axis=1)
-    vectors, lengths = vectors[lengths > SHORTEST], lengths[lengths > SHORTEST]
+    vectors, lengths = vectors[lengths > shortest], lengths[lengths > shortest]
     held = _interpolate_power(power, vectors[:, None] * np.arange(1, MAX_INDEX + 1)[:, None]).sum(axis=1)
     enough = held > _ALL_BUT * held.max()
     row: Array = vectors[enough][np.argmax(lengths[enough])]

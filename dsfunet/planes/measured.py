@@ -9,6 +9,7 @@ import numpy.typing as npt
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, Plane
+from dsfunet.physics.centring import Centring, check_centring
 from dsfunet.physics.lattice import square_plane
 from dsfunet.planes.names import AnyPlaneName
 
@@ -123,10 +124,11 @@ class MeasuredPlane:
             rows and columns differ from those in the file. Masks and backgrounds from such files are rearranged too.
         interpolated: whether intensities were interpolated between voxels, so that flag values in the file may have
             mixed with neighbouring intensities.
+        centring: centring of the cell, from the space group in the file; None if the file does not state it.
 
     Raises:
-        InputError: the intensity is not a two-dimensional array of real numbers, or its shape differs from that of
-            the grid or of sigma.
+        InputError: the centring is unknown, the intensity is not a two-dimensional array of real numbers, or its shape
+            differs from that of the grid or of sigma.
 
     Examples:
         >>> import numpy as np
@@ -145,6 +147,7 @@ class MeasuredPlane:
     sigma: Array | None = None
     from_picture: bool = False
     interpolated: bool = False
+    centring: Centring | None = None
 
     def __post_init__(self) -> None:
         intensity = _as_real(self.intensity, "intensity")
@@ -164,6 +167,8 @@ class MeasuredPlane:
                     f"sigma has shape {sigma.shape}; expected {intensity.shape}, the shape of the intensity"
                 )
             object.__setattr__(self, "sigma", sigma)
+        if self.centring is not None:
+            check_centring(self.centring)
 
     @property
     def cell(self) -> Cell | None:

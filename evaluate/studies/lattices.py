@@ -12,7 +12,8 @@ from dsfunet._typing import Planes
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from dsfunet.lattice.mode import LatticeAnswer
-from dsfunet.lattice.search import find_lattice, lattice_plane
+from dsfunet.lattice.projected import lattice_plane
+from dsfunet.lattice.search import find_lattice
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.preprocessing import COMPONENTS
 from evaluate.metrics.errors import spread_mse

@@ -77,6 +77,7 @@ def open_volume(file: h5py.File) -> Volume:
         trouble,
         notes=(f"array order in the file: {describe_stored_order(axes)}", *notes),
         details=_list_details(file, group),
+        space_group=_read_space_group(group),
     )
 
 
@@ -96,10 +97,14 @@ def _list_details(file: h5py.File, group: h5py.Group) -> dict[str, str]:
         or read_attribute_text(file, "audit_creation_method"),
         "date": read_text(group, "audit_creation_date") or read_attribute_text(file, "audit_creation_date"),
         "radiation": read_text(group, "data_radiation") or read_attribute_text(group, "radiation"),
-        "space group": read_text(group, "symmetry_space_group_name_H-M"),
+        "space group": _read_space_group(group),
         "symmetrised": read_text(group, "data_type_symmetrized"),
     }
     return {name: value[:200] for name, value in found.items() if value}
+
+
+def _read_space_group(group: h5py.Group) -> str:
+    return read_text(group, "symmetry_space_group_name_H-M")
 
 
 def _check_reciprocal(group: h5py.Group) -> None:

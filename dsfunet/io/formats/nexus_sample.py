@@ -1,4 +1,4 @@
-"""The unit cell of a NeXus file, which programs store in half a dozen different places."""
+"""The unit cell and space group of a NeXus file, which programs store in half a dozen different places."""
 
 import h5py
 import numpy as np
@@ -13,9 +13,17 @@ from dsfunet.io.hdf5 import (
     read_attribute_number,
     read_attribute_text,
     read_small,
+    read_text,
 )
 
 _NAMES = ("a", "b", "c", "alpha", "beta", "gamma")
+_SPACE_GROUP_NAMES = (
+    "space_group",
+    "space_group_name_H-M_alt",
+    "symmetry_space_group_name_H-M",
+    "space_group_number",
+    "lattice_centring",  # of NXRefine, a letter
+)
 _PREFIXES = ("unitcell_", "unit_cell_", "", "cell_", "lattice_")
 
 
@@ -30,6 +38,37 @@ def find_sample_cell(file: h5py.File, path: str, data: h5py.Group) -> FoundCell:
     Raises:
         InputError: a dataset that should hold the cell is damaged or far too large.
     """
+    trouble = NO_CELL
+    for place in _list_places(file, path, data):
+        cell, reason = _find_cell(place)
+        if cell is not None:
+            return cell, ""
+        if reason:
+            trouble = reason
+    return None, trouble
+
+
+def find_sample_space_group(file: h5py.File, path: str, data: h5py.Group) -> str:
+    """Find the space group of an NXdata, or the letter of its centring, where its cell may be; empty if there is none.
+
+    Args:
+        file: the open file.
+        path: path of the NXdata.
+        data: the group of the NXdata.
+    """
+    for name in _SPACE_GROUP_NAMES:
+        for place in _list_places(file, path, data):
+            found = read_text(place, name) or read_attribute_text(place, name)
+            if found:
+                return found
+            number = find_dataset(place, name)
+            if number is not None and number.size == 1:
+                return f"{read_small(number, name).ravel()[0]:g}"
+    return ""
+
+
+def _list_places(file: h5py.File, path: str, data: h5py.Group) -> list[h5py.Group]:
+    """List the groups that may describe the crystal: the NXdata, the samples of its entry, and all other samples."""
     entry = path.split("/")[0]
     places = [data]
     for where in (entry, ""):
@@ -49,14 +88,7 @@ def find_sample_cell(file: h5py.File, path: str, data: h5py.Group) -> FoundCell:
         other = find_group(file, f"{name}/sample") if name != entry else None
         if other is not None:
             places.append(other)
-    trouble = NO_CELL
-    for place in places:
-        cell, reason = _find_cell(place)
-        if cell is not None:
-            return cell, ""
-        if reason:
-            trouble = reason
-    return None, trouble
+    return places
 
 
 def _find_cell(group: h5py.Group) -> FoundCell:

@@ -13,7 +13,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors
-from dsfunet.io.formats.nexus_sample import find_sample_cell
+from dsfunet.io.formats.nexus_sample import find_sample_cell, find_sample_space_group
 from dsfunet.io.formats.nxdata_names import find_axis_names, find_signal_name
 from dsfunet.io.grid_axes import (
     GridAxis,
@@ -33,6 +33,7 @@ from dsfunet.io.hdf5 import (
     read_text,
     require_numbers,
 )
+from dsfunet.io.space_groups import centring_of_record
 from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
 from dsfunet.planes.names import AXIS_LABELS
 
@@ -180,7 +181,15 @@ def _make_volume(file: h5py.File, path: str, group: h5py.Group) -> Volume:
         None if errors is None else lambda box: read_weighted(errors, box),
         tuple(notes),
         _list_details(file, path, group),
+        _read_space_group(file, path, group),
     )
+
+
+def _read_space_group(file: h5py.File, path: str, group: h5py.Group) -> str:
+    """Read the space group, or the centring with which a result was made."""
+    if _is_result(file):
+        return centring_of_record({"lattice": read_text(file, "entry/process/lattice")}) or ""
+    return find_sample_space_group(file, path, group)
 
 
 def _is_result(file: h5py.File) -> bool:

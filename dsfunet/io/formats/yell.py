@@ -23,6 +23,7 @@ from dsfunet.io.hdf5 import (
     require_numbers,
 )
 from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
+from dsfunet.physics import Cell
 
 EXPECTED = "a Yell 1.0 volume (datasets format, data, lower_limits, step_sizes, unit_cell)"
 """What this reader looks for, in words, for messages."""
@@ -50,6 +51,8 @@ def open_volume(file: h5py.File) -> Volume:
     intensity = require_numbers(file, "rebinned_data" if raw else "data", EXPECTED)
     axes = _read_axes(file, intensity)
     (cell, trouble), notes = _read_cell(file)
+    space_group, remarks = _read_space_group(file, cell)
+    notes += remarks
     details = _list_details(file)
     if not raw:
         return Volume(
@@ -60,6 +63,7 @@ def open_volume(file: h5py.File) -> Volume:
             trouble,
             notes=tuple(notes),
             details=details,
+            space_group=space_group,
         )
     pixels = require_numbers(file, "number_of_pixels_rebinned", EXPECTED)
     if get_shape(pixels) != get_shape(intensity):
@@ -86,7 +90,17 @@ def open_volume(file: h5py.File) -> Volume:
         "uncertainties are the square root of the summed intensities divided by the number of pixels: counting"
         " statistics, valid while the corrections for polarisation and solid angle are near 1"
     )
-    return Volume("Meerkat raw (Yell 0.9)", axes, read_mean, cell, trouble, read_sigma, tuple(notes), details)
+    return Volume(
+        "Meerkat raw (Yell 0.9)",
+        axes,
+        read_mean,
+        cell,
+        trouble,
+        read_sigma,
+        tuple(notes),
+        details,
+        space_group,
+    )
 
 
 def _describe_layout(file: h5py.File) -> str:
@@ -98,9 +112,9 @@ def _describe_layout(file: h5py.File) -> str:
 
 def _list_details(file: h5py.File) -> dict[str, str]:
     details = {}
-    space_group = find_dataset(file, "space_group_nr")
-    if space_group is not None and space_group.size == 1:
-        details["space group number"] = f"{read_small(space_group, 'space_group_nr').ravel()[0]:g}"
+    space_group = _read_space_group_number(file)
+    if space_group:
+        details["space group number"] = space_group
     provenance = find_group(file, "meerkat_provenance")
     if provenance is not None:
         for name in list_members(provenance)[:20]:
@@ -108,6 +122,24 @@ def _list_details(file: h5py.File) -> dict[str, str]:
             if found:
                 details[f"provenance: {name}"] = found.splitlines()[0][:200]
     return details
+
+
+def _read_space_group_number(file: h5py.File) -> str:
+    found = find_dataset(file, "space_group_nr")
+    if found is None or found.size != 1:
+        return ""
+    return f"{read_small(found, 'space_group_nr').ravel()[0]:g}"
+
+
+def _read_space_group(file: h5py.File, cell: Cell | None) -> tuple[str, list[str]]:
+    """Read the space group of the cell that the axes refer to: the number that Meerkat copies from XDS."""
+    number = _read_space_group_number(file)
+    if number in ("", "1") or cell is None or "unit_cell" not in file or _read_metric(file) is None:
+        return number, []
+    stated, _ = cell_from_parameters(read_vector(file, "unit_cell", 6, EXPECTED, finite=False), "unit_cell")
+    if stated is None or cells_agree(stated, cell):
+        return number, []
+    return "", [f"space group number {number} belongs to unit_cell and not to these axes, and is not used"]
 
 
 def _check_reciprocal(file: h5py.File) -> None:

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from dsfunet._typing import Array, Mask
+from dsfunet.lattice.joint_fit.blur import remove_blur
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
 from dsfunet.lattice.joint_fit.iteration import Solution, first_prior, iterate
-from dsfunet.lattice.joint_fit.model import model_of
+from dsfunet.lattice.joint_fit.model import follow_blur, model_of
 from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.result import JointFit
-from dsfunet.lattice.joint_fit.series import HarmonicSeries
+from dsfunet.lattice.joint_fit.series import Blur, HarmonicSeries
 from dsfunet.lattice.joint_fit.start import FitInput, prepare
 
 DEFAULT_KNOTS = 0.31
@@ -29,6 +30,7 @@ def fit_both_factors(
     prior_form_factor: Array | None = None,
     prior_weight: Array | None = None,
     noise: Variance | None = None,
+    blur: Blur | None = None,
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
@@ -52,6 +54,7 @@ def fit_both_factors(
             between pixels already allowed for.
         noise: model of the noise, such as that of another fit to the same pixels, whose evidence is to be compared;
             None takes `sigma` or estimates it.
+        blur: Gaussian resolution of the plane; None for sharp pixels.
 
     Raises:
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
@@ -83,6 +86,7 @@ def fit_both_factors(
         prior_form_factor,
         prior_weight,
         noise,
+        blur,
     )
     return report(solve_from_nothing(given, harmonics, may_extend=False))
 
@@ -96,7 +100,7 @@ def solve_from_nothing(given: FitInput, harmonics: Harmonics, may_extend: bool) 
 def solve_with_more(given: FitInput, previous: Solution, harmonics: Harmonics, may_extend: bool) -> Solution:
     """Fit with more harmonics than a previous fit had, from where it ended."""
     before = previous.data.series.harmonics
-    series = HarmonicSeries(harmonics, given.rows, given.columns)
+    series = HarmonicSeries(harmonics, given.rows, given.columns, given.blur)
     coefficients = np.zeros(harmonics.count, np.complex128)
     coefficients[harmonics.places_of(before)] = previous.data.series.coefficients(previous.state.parameters)
     parameters = np.concatenate([coefficients.real, coefficients.imag[harmonics.with_sine]])
@@ -107,10 +111,10 @@ def solve_with_more(given: FitInput, previous: Solution, harmonics: Harmonics, m
 
 def report(solution: Solution) -> JointFit:
     """Return factors and uncertainties at a solution."""
-    data, state = solution.data, solution.state
+    state, data = solution.state, follow_blur(solution.data, solution.state)
     model = model_of(data, state)
-    misfit = (data.intensity - model.intensity)[data.mask]
-    chi_squared = float(np.mean(misfit**2 / model.variance[data.mask]))
+    misfit = (data.intensity - model.intensity)[model.used]
+    chi_squared = float(np.mean(misfit**2 / model.variance[model.used]))
     inflation = max(chi_squared, 1.0)
     # The coefficients that go with the parameters have the covariance A^-1 + (A^-1 C) covariance (A^-1 C)'.
     root = np.linalg.cholesky(solution.covariance + 1e-12 * np.diag(np.diagonal(solution.covariance)))
@@ -121,8 +125,9 @@ def report(solution: Solution) -> JointFit:
     spline_variance += (np.where(data.mask, 1.0, 2.0) * data.surface.evaluate(_bias(solution))) ** 2
     order_variance = data.series.variances(solution.covariance)
     return JointFit(
-        form_factor=np.maximum(model.form_factor, 0.0),
-        short_range_order=np.maximum(model.order, 0.0),
+        form_factor=np.maximum(remove_blur(model.form_factor, data.series), 0.0),
+        short_range_order=np.maximum(data.series.evaluate_sharp(state.parameters), 0.0),
+        intensity=np.maximum(model.intensity, 0.0),
         form_factor_sigma=model.slope * np.sqrt(inflation * spline_variance),
         short_range_order_sigma=np.sqrt(inflation * order_variance),
         harmonics=data.series.harmonics,
@@ -133,6 +138,7 @@ def report(solution: Solution) -> JointFit:
         outer_evidence=solution.outer_evidence,
         chi_squared=chi_squared,
         noise=state.variance,
+        variance=model.variance,
         iterations=solution.iterations,
     )
 

@@ -95,7 +95,7 @@ def fit_found_lattice(
 
     def list_up_to(radius: float) -> Harmonics:
         harmonics = list_found_harmonics(vectors, radius, is_centred)
-        return harmonics.select(np.all(np.abs(harmonics.indices) <= 1 / SHORTEST_PERIOD, axis=1))
+        return harmonics.select(np.asarray((np.abs(harmonics.indices) <= 1 / SHORTEST_PERIOD).all(axis=1)))
 
     shape = intensity.shape
     shortest = list_found_harmonics(vectors, 0.0)
@@ -110,11 +110,12 @@ def fit_found_lattice(
         # A molecule as long as the cell has this extent along either axis, however the lattice is turned.
         first, second = (float(value) for value in DEFAULT_KNOTS / np.linalg.norm(vectors, axis=0))
         knots = first, second
+    rows, columns = (np.arange(size, dtype=np.float64) - size // 2 for size in shape)
     given = FitInput(
         intensity,
         mask,
-        np.arange(shape[0], dtype=np.float64) - shape[0] // 2,
-        np.arange(shape[1], dtype=np.float64) - shape[1] // 2,
+        rows,
+        columns,
         (knots, knots) if isinstance(knots, int | float) else knots,
         sigma,
         initial_form_factor,

@@ -7,7 +7,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.choice import STIFF, choose_order_prior, propose_roughness
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior, Quadratic, Reduced, integrate_field, solve
-from dsfunet.lattice.joint_fit.model import FitData, FitState, likelihood, linearise, model_of
+from dsfunet.lattice.joint_fit.model import FitData, FitState, follow_blur, likelihood, linearise, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
 
 CONVINCING = 3.0
@@ -108,6 +108,7 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool, 
     for rounds in range(1, _MOST_ITERATIONS + 1):
         if estimate_noise and rounds in _NOISE_ROUNDS:
             state = replace(state, variance=_noise_of(data, state))
+        data = follow_blur(data, state)
         quadratic = linearise(data, state)
         reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
         prior, evidence = _choose_order(data, reduced, prior)
@@ -120,8 +121,8 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool, 
         state, change = _step(data, state, quadratic, prior, coefficients, parameters, covariance)
         if settled and change < _CONVERGED:
             break
-        extend = may_extend and rounds > _COARSE_ROUNDS
-        if extend and evidence - _inner_evidence(data, reduced, prior) > _DECISIVE:
+        longer_follow = may_extend and rounds > _COARSE_ROUNDS
+        if longer_follow and evidence - _inner_evidence(data, reduced, prior) > _DECISIVE:
             break
         prior = replace(prior, roughness=prior.roughness if settled else roughness)
     outer = evidence - _inner_evidence(data, reduced, prior)

@@ -1,10 +1,11 @@
 """The model I = F S of a plane at an estimate, and its linearisation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dsfunet._typing import Array, Mask
+from dsfunet.lattice.joint_fit.blur import add_blur
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Quadratic
 from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
@@ -26,6 +27,7 @@ class FitData:
         field_prior: prior of the spline.
         prior_form_factor: prior mean of F, or None.
         prior_weight: inverse variance of its logarithm, or None.
+        beyond: what the detector sees beyond F S because of its resolution, shape (n, m); None for nothing.
     """
 
     intensity: Array
@@ -35,6 +37,7 @@ class FitData:
     field_prior: FieldPrior
     prior_form_factor: Array | None = None
     prior_weight: Array | None = None
+    beyond: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +65,14 @@ class Model:
     """The model of a plane at a state, each of shape (n, m).
 
     Attributes:
-        form_factor: F.
+        form_factor: F, blurred by the resolution.
         slope: derivative of F with respect to the spline u.
-        order: S.
-        intensity: F S.
+        order: S, blurred by the resolution, 0 or more.
+        intensity: F S, and what the resolution adds to it.
         variance: variance of the noise.
         floor: intensity below which the variance stays constant.
+        used: True where measured and the series of S is not negative. A truncated series can be negative where
+            short-range order vanishes; such pixels hold no information on it.
     """
 
     form_factor: Array
@@ -76,6 +81,7 @@ class Model:
     intensity: Array
     variance: Array
     floor: Array
+    used: Mask
 
 
 def model_of(data: FitData, state: FitState) -> Model:
@@ -85,20 +91,32 @@ def model_of(data: FitData, state: FitState) -> Model:
         form_factor = slope = envelope = np.exp(np.clip(spline, -300, 300))
     else:
         form_factor, slope, envelope = state.envelope * spline, state.envelope, state.envelope
-    order = data.series.evaluate(state.parameters)
+    series = data.series.evaluate(state.parameters)
+    order = np.maximum(series, 0.0)
     intensity, floor = form_factor * order, _DARK * envelope
-    return Model(form_factor, slope, order, intensity, state.variance(np.maximum(intensity, floor)), floor)
+    if data.beyond is not None:
+        intensity = intensity + data.beyond
+    variance = state.variance(np.maximum(intensity, floor))
+    return Model(form_factor, slope, order, intensity, variance, floor, data.mask & (series >= 0))
+
+
+def follow_blur(data: FitData, state: FitState) -> FitData:
+    """Return the data with what the resolution adds to F S at a state; it changes little from state to state."""
+    if data.series.blur is None:
+        return data
+    form_factor = model_of(data, state).form_factor
+    return replace(data, beyond=add_blur(form_factor, data.series, state.parameters))
 
 
 def linearise(data: FitData, state: FitState) -> Quadratic:
     """Return the quadratic log likelihood around a state (Gauss-Newton, Fisher's information)."""
     model, surface, series = model_of(data, state), data.surface, data.series
-    precision = np.where(data.mask, 1 / model.variance, 0.0)
+    precision = np.where(model.used, 1 / model.variance, 0.0)
     field_slope, order_slope = model.slope * model.order, model.form_factor
     field_bands = surface.normal_matrix(precision * field_slope**2)
     cross = series.cross_matrix(surface, precision * field_slope * order_slope)
     order = series.normal_matrix(precision * order_slope**2)
-    misfit = precision * np.where(data.mask, data.intensity - model.intensity, 0.0)
+    misfit = precision * np.where(model.used, data.intensity - model.intensity, 0.0)
     # H times the state, from what the linearised model is at the pixels.
     linear = field_slope * surface.evaluate(state.coefficients) + order_slope * (model.order - 1)
     pulled = misfit + precision * linear

@@ -10,8 +10,10 @@ from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, report, solve_from_noth
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
 from dsfunet.lattice.joint_fit.iteration import CONVINCING
 from dsfunet.lattice.joint_fit.noise import Variance
+from dsfunet.lattice.joint_fit.resolution import Resolution, check_resolution
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.start import FitInput
+from dsfunet.lattice.joint_fit.thickness import widen_errors
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
@@ -40,6 +42,7 @@ def fit_plane(
     prior_weight: Array | None = None,
     most_harmonics: int = HARMONICS[-1],
     noise: Variance | None = None,
+    resolution: Resolution | None = None,
 ) -> JointFit:
     """Fit both factors of a plane with as many harmonics as the data settle; see `fit_both_factors`.
 
@@ -55,10 +58,13 @@ def fit_plane(
         prior_weight: inverse variance of its logarithm in each pixel, shape (n, m).
         most_harmonics: largest number of harmonics, about.
         noise: model of the noise; None takes `sigma` or estimates it.
+        resolution: of the instrument, and thickness of the layer; None for sharp pixels of a sharp layer. Both factors
+            are then those of the crystal, and what the detector sees of them is `JointFit.intensity`.
 
     Raises:
         InputError: the pixels are coarser than half a zone or the plane shows less than two zones in which I_SRO
-            repeats, or as of `list_harmonics` and `fit_both_factors`.
+            repeats, the resolution is wider than a zone, or as of `list_harmonics`, `fit_both_factors` and
+            `widen_errors`.
 
     Examples:
         >>> import numpy as np
@@ -80,7 +86,10 @@ def fit_plane(
         return resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
 
     spacing = list_harmonics(grid.cell, grid.name, centring, 0.0).spacing
-    _check_zones(list_up_to(spacing * _radius(HARMONICS[0])), grid)
+    first = list_up_to(spacing * _radius(HARMONICS[0]))
+    check_zones(first, grid)
+    if resolution is not None:
+        check_resolution(resolution, first, grid)
     given = FitInput(
         intensity,
         mask,
@@ -92,8 +101,10 @@ def fit_plane(
         prior_form_factor,
         prior_weight,
         noise,
+        None if resolution is None else resolution.blur(grid),
     )
-    return fit_settled_harmonics(given, list_up_to, spacing, most_harmonics)
+    fit = fit_settled_harmonics(given, list_up_to, spacing, most_harmonics)
+    return fit if resolution is None else widen_errors(fit, grid, centring, resolution)
 
 
 def fit_settled_harmonics(
@@ -135,7 +146,7 @@ def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:
     return harmonics.select((np.abs(harmonics.indices) * steps <= 1 / SHORTEST_PERIOD).all(axis=1))
 
 
-def _check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
+def check_zones(harmonics: Harmonics, grid: PlaneGrid) -> None:
     """Raise an InputError if the plane shows too little of the repeat of I_SRO, or with too few pixels."""
     if not harmonics.count:
         raise InputError(

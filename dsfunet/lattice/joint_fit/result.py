@@ -15,8 +15,9 @@ class JointFit:
     """Form factor and short-range order of a plane, fitted jointly.
 
     Attributes:
-        form_factor: F, above 0, in the unit of the intensity, shape (n, m); F times S is the model.
-        short_range_order: S, clipped at 0, with a mean of 1 over its repeat, shape (n, m).
+        form_factor: F of the crystal, 0 or more, in the unit of the intensity, shape (n, m).
+        short_range_order: S of the crystal, clipped at 0, with a mean of 1 over its repeat, shape (n, m).
+        intensity: what the detector should see of both, 0 or more, shape (n, m): F times S, blurred by the resolution.
         form_factor_sigma: standard uncertainty of F, shape (n, m).
         short_range_order_sigma: standard uncertainty of S, shape (n, m).
         harmonics: the harmonics of S.
@@ -26,13 +27,16 @@ class JointFit:
         log_evidence: logarithm of the evidence; comparable between fits to the same pixels with the same noise.
         outer_evidence: gain in this logarithm by the harmonics beyond three quarters of the longest length; if it is
             well above 0, longer ones are probably needed.
-        chi_squared: mean of (measured - model)^2 / variance over the measured pixels.
+        chi_squared: mean of (measured - model)^2 / variance over the measured pixels, those at which the series of S is
+            negative left out.
         noise: model of the variance of the noise, estimated or given.
+        variance: variance of the noise in each pixel by that model, above 0, shape (n, m).
         iterations: number of iterations.
     """
 
     form_factor: Array
     short_range_order: Array
+    intensity: Array
     form_factor_sigma: Array
     short_range_order_sigma: Array
     harmonics: Harmonics
@@ -43,6 +47,7 @@ class JointFit:
     outer_evidence: float
     chi_squared: float
     noise: Variance
+    variance: Array
     iterations: int
 
     @property

@@ -207,12 +207,10 @@ class SplineSurface:
         outer = below.reshape(count - 1, _DEGREE, m, _DEGREE, m)
         rough = np.zeros((count * _DEGREE, count * _DEGREE))
         rough[:n, :n] = self.rows.roughness
-        grouped = rough.reshape(count, _DEGREE, count, _DEGREE)
+        blocks = rough.reshape(count, _DEGREE, count, _DEGREE)
         each = np.arange(count)
-        first = np.sum(grouped[each, :, each] * np.einsum("brjsj->brs", inner, dtype=np.float64))
-        first += 2 * np.sum(
-            grouped[each[1:], :, each[:-1]] * np.einsum("brjsj->brs", outer, dtype=np.float64)
-        )
+        first = np.sum(blocks[each, :, each] * np.einsum("brjsj->brs", inner, dtype=np.float64))
+        first += 2 * np.sum(blocks[each[1:], :, each[:-1]] * np.einsum("brjsj->brs", outer, dtype=np.float64))
         own = np.einsum("brjrk->brjk", inner).reshape(count * _DEGREE, m, m)[:n]
         return np.array([float(first), float(np.sum(own * self.columns.roughness))])
 

@@ -13,7 +13,7 @@ from dsfunet.lattice.joint_fit.harmonics import Harmonics
 from dsfunet.lattice.joint_fit.iteration import COARSENING, fit_envelope, prior_over_envelope
 from dsfunet.lattice.joint_fit.model import FitData, FitState
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance, variance_of_sigma
-from dsfunet.lattice.joint_fit.series import HarmonicSeries
+from dsfunet.lattice.joint_fit.series import Blur, HarmonicSeries
 from dsfunet.lattice.joint_fit.spline import SplineAxis, SplineSurface
 
 _FEWEST_PIXELS = 100
@@ -39,6 +39,7 @@ class FitInput:
     prior_form_factor: Array | None = None
     prior_weight: Array | None = None
     noise: Variance | None = None
+    blur: Blur | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.rows), len(self.columns))
@@ -105,7 +106,7 @@ def _data_of(given: FitInput, harmonics: Harmonics, coarsening: float) -> FitDat
         given.intensity,
         given.mask,
         surface,
-        HarmonicSeries(harmonics, given.rows, given.columns),
+        HarmonicSeries(harmonics, given.rows, given.columns, given.blur),
         FieldPrior(float(np.log(given.intensity[given.mask].mean()))),
         given.prior_form_factor,
         given.prior_weight,

@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.lattice.search import FoundLattice, find_lattice, lattice_plane
+from dsfunet.lattice.projected import lattice_plane
+from dsfunet.lattice.search import FoundLattice, find_lattice
 from dsfunet.physics import Plane
 
 Vectors = npt.NDArray[np.float64]

@@ -1,0 +1,323 @@
+"""The centring of the lattice of sites, found from the repeat of a plane's own short-range order.
+
+Each centring gives a layer its own harmonics of I_SRO. Two joint fits, on the lattice of the given cell and on a
+centred one, are compared by their evidence (MacKay, Neural Comput. 4, 415, 1992), with the same noise. Real planes hold
+more than noise: a molecular form factor, a twin or a background may look a little like another repeat. So a centring is
+found only if it gains much evidence for the number of pixels, and removes most of the misfit of the given cell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+import numpy as np
+
+from dsfunet._typing import Array, Mask
+from dsfunet.errors import InputError
+from dsfunet.lattice.joint_fit import Harmonics, JointFit, fit_both_factors, fit_plane, list_harmonics
+from dsfunet.lattice.joint_fit.noise import Variance
+from dsfunet.lattice.joint_fit.plane import check_zones, resolved
+from dsfunet.physics import Cell
+from dsfunet.physics.centring import CENTRINGS, Centring
+from dsfunet.planes.measured import PlaneGrid
+from dsfunet.planes.names import PlaneName
+
+# Gains in log evidence that convince: this much, and this much per measured pixel. On crystals of known centring wrong
+# ones gain up to 70, and up to 0.001 per pixel; right ones gain 110 or more, and 0.01 per pixel.
+_LEAST_GAIN = 50.0
+_LEAST_GAIN_PER_PIXEL = 0.003
+# Share of it that short series must gain before full ones are compared; they gain 0.4 of it, mostly more than 0.8.
+_PROMISING = 0.3
+# The centring must explain the plane, or at least remove most of the misfit of the given cell. Chi-squared may exceed 1
+# by this much, and by so many standard deviations for the number of pixels: the noise has to be estimated, too.
+_MOST_OF_MISFIT = 0.75
+_MISFIT, _MISFIT_DEVIATIONS = 0.05, 6.0
+# Harmonics of the given cell in the short series; those of a centred cell reach as far.
+_SHORT = 50
+# Real parts of harmonics that must be imaginary, in standard uncertainties.
+_SURELY_REAL = 5.0
+_SAME_EDGE, _SAME_ANGLE = 1e-3, 0.05
+
+
+class FitOptions(TypedDict, total=False):
+    """Arguments of `fit_plane` that all fits of a comparison share."""
+
+    sigma: Array | None
+    knots: float | tuple[float, float]
+    initial_form_factor: Array | None
+    prior_form_factor: Array | None
+    prior_weight: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class CentringChoice:
+    """The centring that a plane shows.
+
+    Attributes:
+        centring: the centring; P, the given cell, unless another one is convincing.
+        found: whether the data show it; False if P is assumed because nothing else is convincing.
+        fit: the joint fit with this centring.
+        gains: log evidence of each tested centring above that of P: of full series for P and the chosen or most
+            promising centring, of short series for the others.
+        alike: other conventional centrings that give this layer the same harmonics, at least if a mirror or a two-fold
+            axis makes them real, as in most crystals.
+        note: a sentence for the user.
+    """
+
+    centring: Centring
+    found: bool
+    fit: JointFit
+    gains: Mapping[Centring, float]
+    alike: tuple[Centring, ...]
+    note: str
+
+
+def choose_centring(
+    intensity: Array, mask: Mask, grid: PlaneGrid, **options: Unpack[FitOptions]
+) -> CentringChoice:
+    """Choose the centring from the repeat of a plane's own short-range order.
+
+    Centrings that are conventional for the shape of the cell are compared: P, I and F for a cubic cell, P and R for a
+    hexagonal one, all but R for others. Of those with the same harmonics on this layer only one is fitted. Centrings
+    that the plane cannot test, because it shows less than two zones or has too coarse pixels, are passed over.
+
+    A structure with several sites in a cell may repeat as a centred lattice does on one layer: on hk0, hexagonal close
+    packing repeats as R does.
+
+    Args:
+        intensity: measured intensities in any unit, shape (n, m); ignored where missing.
+        mask: True where measured.
+        grid: where the pixels lie, with the conventional cell.
+        **options: further arguments of `fit_plane`, the same for all fits.
+
+    Raises:
+        InputError: the plane cannot test P either, or as of `fit_plane`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from dsfunet.lattice.centring_choice import choose_centring
+        >>> from dsfunet.physics import Cell
+        >>> from dsfunet.planes.measured import PlaneGrid
+        >>> from dsfunet.planes.names import parse_plane
+        >>> axis = np.linspace(-3, 3, 91)
+        >>> h, k = np.meshgrid(axis, axis, indexing="ij")
+        >>> order = 1 - 0.4 * np.cos(np.pi * h) * np.cos(np.pi * k)
+        >>> counts = np.random.default_rng(0).poisson(900 * np.exp(-(h**2 + k**2) / 9) * order).astype(float)
+        >>> grid = PlaneGrid(Cell(4, 4, 4), parse_plane("hk0"), axis, axis)
+        >>> found = choose_centring(counts, np.full(h.shape, True), grid)
+        >>> found.centring, found.found
+        ('I', True)
+    """
+    groups = group_centrings(grid, list_candidates(grid.cell))
+    others = [group[0] for group in groups if "P" not in group]
+    found = _compare(intensity, mask, grid, "P", others, None, options)
+    chosen: Centring = found.best if found.best is not None and found.convincing else "P"
+    visible = _signature(grid, chosen, symmetric=True)
+    alike = tuple(
+        each
+        for each in list_candidates(grid.cell)
+        if each not in (chosen, "P") and _signature(grid, each, symmetric=True) == visible
+    )
+    return CentringChoice(
+        chosen,
+        chosen != "P",
+        found.best_fit if chosen != "P" and found.best_fit is not None else found.fit,
+        {"P": 0.0, **found.gains},
+        alike,
+        _describe(chosen, found, alike),
+    )
+
+
+def find_contradiction(
+    intensity: Array,
+    mask: Mask,
+    grid: PlaneGrid,
+    centring: Centring,
+    fit: JointFit | None = None,
+    **options: Unpack[FitOptions],
+) -> str | None:
+    """Return a sentence if a plane contradicts a centring, None if not.
+
+    It does if another repeat of short-range order is convincing, as in `choose_centring`. Only centrings with harmonics
+    that the given one lacks are compared: a plane cannot contradict a lattice with more vectors than it needs, because
+    correlations at some of them may be 0.
+
+    Args:
+        intensity: measured intensities in any unit, shape (n, m); ignored where missing.
+        mask: True where measured.
+        grid: where the pixels lie, with the conventional cell.
+        centring: the given centring.
+        fit: a fit of the plane with it, to save another one.
+        **options: further arguments of `fit_plane`, the same for all fits.
+
+    Raises:
+        InputError: the plane cannot test the given centring, or as of `fit_plane`.
+    """
+    own = _signature(grid, centring)[0]
+    groups = group_centrings(grid, list_candidates(grid.cell))
+    others = [group[0] for group in groups if not set(_signature(grid, group[0])[0]) <= set(own)]
+    found = _compare(intensity, mask, grid, centring, others, fit, options)
+    if found.best is None or not found.convincing:
+        return None
+    return (
+        f"centring {centring}: the plane does not repeat that way; centring {found.best} explains it better (log"
+        f" evidence {found.gains[found.best]:.0f} above {centring}; chi-squared {found.best_chi_squared:.2f} instead of"
+        f" {found.chi_squared:.2f})"
+    )
+
+
+def list_candidates(cell: Cell) -> tuple[Centring, ...]:
+    """Return the centrings that are conventional for the shape of a cell, P first."""
+    a, b, c, alpha, beta, gamma = cell.parameters
+
+    def same(one: float, other: float) -> bool:
+        return abs(one - other) <= _SAME_EDGE * one
+
+    def angles(*wanted: float) -> bool:
+        return bool(np.allclose((alpha, beta, gamma), wanted, atol=_SAME_ANGLE))
+
+    if same(a, b) and angles(90, 90, 120):
+        return "P", "R"
+    if same(a, b) and same(a, c) and angles(90, 90, 90):
+        return "P", "I", "F"
+    return tuple(each for each in CENTRINGS if each != "R")
+
+
+def group_centrings(grid: PlaneGrid, centrings: tuple[Centring, ...]) -> list[tuple[Centring, ...]]:
+    """Group centrings whose harmonics on a layer are the same; in hk0, C and I."""
+    groups: dict[object, list[Centring]] = {}
+    for each in centrings:
+        groups.setdefault(_signature(grid, each), []).append(each)
+    return [tuple(group) for group in groups.values()]
+
+
+Signature = tuple[tuple[tuple[float, ...], ...], tuple[bool, ...]]
+
+
+def _signature(grid: PlaneGrid, centring: Centring, symmetric: bool = False) -> Signature:
+    """Return the shorter harmonics of a layer, and whether they are real; if `symmetric`, less those 0 by a mirror."""
+    spacing = list_harmonics(grid.cell, grid.name, "P", 0.0).spacing
+    harmonics = list_harmonics(grid.cell, grid.name, centring, 3 * spacing)
+    if symmetric:
+        harmonics = harmonics.select(~_are_imaginary(harmonics, grid))
+    indices = np.round(harmonics.indices, 4)
+    order = np.lexsort(indices.T[::-1])
+    return tuple(map(tuple, indices[order].tolist())), tuple(harmonics.is_real[order].tolist())
+
+
+def _are_imaginary(harmonics: Harmonics, grid: PlaneGrid) -> Mask:
+    """Return which harmonics are imaginary in any crystal, shape (k,).
+
+    On a layer at half-integer l, lattice vectors with half-integer third component z have the phases exp(2 pi i z l),
+    which are i or -i. A mirror across the third axis makes their sum 0.
+    """
+    name = grid.name
+    if not isinstance(name, PlaneName) or abs(abs(name.offset % 1) - 0.5) > 1e-3:
+        return np.zeros(harmonics.count, np.bool_)
+    return np.asarray(np.abs(harmonics.vectors[:, name.fixed_axis] % 1 - 0.5) < 1e-3)
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """A centring compared with others: the fit with it, and the best of the others where one is promising."""
+
+    fit: JointFit
+    gains: dict[Centring, float]
+    best: Centring | None = None
+    best_fit: JointFit | None = None
+    convincing: bool = False
+
+    @property
+    def chi_squared(self) -> float:
+        return self.fit.chi_squared
+
+    @property
+    def best_chi_squared(self) -> float:
+        return self.chi_squared if self.best_fit is None else self.best_fit.chi_squared
+
+
+def _compare(
+    intensity: Array,
+    mask: Mask,
+    grid: PlaneGrid,
+    reference: Centring,
+    others: list[Centring],
+    fit: JointFit | None,
+    options: FitOptions,
+) -> _Comparison:
+    gains = _compare_short_series(intensity, mask, grid, reference, others, options)
+    best = max(gains, key=lambda each: gains[each], default=None)
+    pixels = int(np.count_nonzero(mask))
+    needed = max(_LEAST_GAIN, _LEAST_GAIN_PER_PIXEL * pixels)
+    if best is None or gains[best] < _PROMISING * needed:
+        return _Comparison(fit or fit_plane(intensity, mask, grid, reference, **options), gains, best)
+    # Short series may mislead where order reaches far; full ones decide, with the noise of the one with more harmonics.
+    best_fit = fit_plane(intensity, mask, grid, best, **options)
+    noise = best_fit.noise
+    fit = fit_plane(intensity, mask, grid, reference, noise=noise, **options)
+    gains[best] = best_fit.log_evidence - fit.log_evidence
+    needed *= max(best_fit.chi_squared, 1.0)
+    excess, removed = fit.chi_squared - 1, fit.chi_squared - best_fit.chi_squared
+    noisy = max(_MISFIT, _MISFIT_DEVIATIONS * float(np.sqrt(2 / pixels)))
+    explains = best_fit.chi_squared - 1 <= noisy or removed >= _MOST_OF_MISFIT * excess
+    return _Comparison(fit, gains, best, best_fit, gains[best] >= needed and explains)
+
+
+def _compare_short_series(
+    intensity: Array,
+    mask: Mask,
+    grid: PlaneGrid,
+    reference: Centring,
+    others: list[Centring],
+    options: FitOptions,
+) -> dict[Centring, float]:
+    """Return the gains in log evidence of the testable centrings, with series that reach equally far."""
+    spacing = list_harmonics(grid.cell, grid.name, "P", 0.0).spacing
+    radius = spacing * float(np.sqrt(2 * _SHORT / np.pi))
+
+    def fit(centring: Centring, noise: Variance | None) -> JointFit | None:
+        harmonics = resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
+        try:
+            check_zones(harmonics, grid)
+        except InputError:
+            return None
+        return fit_both_factors(intensity, mask, grid.rows, grid.columns, harmonics, noise=noise, **options)
+
+    first = fit(reference, None)
+    if first is None:
+        return {}
+    gains: dict[Centring, float] = {}
+    for each in others:
+        found = fit(each, first.noise)
+        if found is not None and not _has_impossible_phases(found, grid):
+            gains[each] = found.log_evidence - first.log_evidence
+    return gains
+
+
+def _has_impossible_phases(fit: JointFit, grid: PlaneGrid) -> bool:
+    """Whether harmonics that must be imaginary are real: the lattice is then another one with the same projections."""
+    imaginary = np.flatnonzero(_are_imaginary(fit.harmonics, grid))
+    if not len(imaginary):
+        return False
+    real = fit.alphas[imaginary]
+    sines = fit.parameters[fit.harmonics.count :][np.isin(fit.harmonics.with_sine, imaginary)]
+    surely = np.abs(real / fit.alpha_sigmas[imaginary]).max() > _SURELY_REAL
+    return bool(surely and np.sum(real**2) > np.sum(sines**2))
+
+
+def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...]) -> str:
+    """Return the sentence for the user."""
+    undecided = f"; this layer cannot tell it from {' or '.join(alike)}" if alike else ""
+    if chosen == "R":
+        undecided += "; hexagonal close packing, which is no such lattice, can repeat in the same way"
+    if chosen != "P":
+        gain = found.gains[chosen]
+        return f"centring {chosen} was found from the data (log evidence {gain:.0f} above P){undecided}"
+    if found.best is not None and found.gains[found.best] > 0:
+        return (
+            f"centring P is used: {found.best} explains the plane better (log evidence {found.gains[found.best]:.0f}"
+            f" above P), but not convincingly{undecided}"
+        )
+    if not found.gains:
+        return f"centring P is used: the plane cannot test another one{undecided}"
+    return f"centring P is used: no other one explains the plane better{undecided}"
