@@ -13,12 +13,16 @@ from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.evidence import Prior, Reduced
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 
+STIFF = 1e6
+"""Precision of third differences with which log F follows only features wider than some cells: an envelope."""
+
 _AMPLITUDES = (1e-6, 1e2)
 _DECAYS = (0.15, 60.0)  # in units of the spacing of the harmonics
 _MOST_ROUNDS = 12
 _SMALL_GAIN = 0.01  # of the log evidence, that ends the steps of the prior of the harmonics
 _ORDER_STEP = 1.5  # most that a logarithm changes in one step
-_ROUGHNESS = (1e-3, 3e4)
+# F may always follow what its envelope follows: that was fitted to the same data, and is not exact.
+_ROUGHNESS = (1e-3, 0.05 * STIFF)
 _ROUGHNESS_STEP = 3.0
 _MOST_RATIO = 9.2  # largest difference between the logarithms of smoothness along the two axes
 

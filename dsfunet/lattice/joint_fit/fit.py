@@ -36,7 +36,8 @@ def fit_both_factors(
 
     F is a smooth spline times an envelope, I_SRO a sum of harmonics whose prior variance decays with their length. The
     smoothness of F along each axis, the prior amplitude of the harmonics and its decay maximise the evidence. Errors
-    are those of the Laplace approximation, multiplied by the root of chi-squared where that exceeds 1.
+    are those of the Laplace approximation, multiplied by the root of chi-squared where that exceeds 1; that of F counts
+    its bias by smoothing too.
 
     Args:
         intensity: measured intensities in any unit, shape (n, m); ignored where missing.
@@ -120,7 +121,8 @@ def report(solution: Solution) -> JointFit:
     modes = data.surface.unpad(solution.reduced.modes[:, :-1] @ root)
     bands = data.surface.covariance_bands(solution.reduced.factor, modes)
     spline_variance = np.maximum(data.surface.variances(bands), 0)
-    spline_variance += data.surface.evaluate(_bias(solution)) ** 2
+    # Where nothing was measured, the estimate itself is smoothed across the gap, and tells half of it at most.
+    spline_variance += (np.where(data.mask, 1.0, 2.0) * data.surface.evaluate(_bias(solution))) ** 2
     order_variance = data.series.variances(solution.covariance)
     return JointFit(
         form_factor=np.maximum(remove_blur(model.form_factor, data.series), 0.0),

@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dsfunet._typing import Array
-from dsfunet.lattice.joint_fit.choice import choose_order_prior, propose_roughness
+from dsfunet.lattice.joint_fit.choice import STIFF, choose_order_prior, propose_roughness
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior, Quadratic, Reduced, integrate_field, solve
 from dsfunet.lattice.joint_fit.model import FitData, FitState, follow_blur, likelihood, linearise, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
 
 CONVINCING = 3.0
 """Gain in log evidence of the outer harmonics that calls for longer ones."""
+
+COARSENING = 3
+"""How many times the spacing of the knots of F is that of its envelope."""
 
 _DECISIVE = 20.0  # gain that calls for longer ones before the iterations have converged
 _MOST_ITERATIONS = 30
@@ -22,7 +25,6 @@ _CONVERGED = 0.02  # change of a parameter in its standard uncertainties
 _SETTLED = 0.1  # expected gain of the log evidence by another choice of smoothness
 _LARGEST_RATIO = 1e3
 _INNER = 0.75  # share of the longest length beyond which harmonics are tested
-_STIFF = 1e6  # log F then follows only features wider than some cells, which makes it an envelope
 _FIRST_ROUGHNESS = 1e3
 
 
@@ -60,7 +62,7 @@ def fit_envelope(data: FitData, state: FitState) -> FitState:
     """
     spacing = data.series.harmonics.spacing
     # The same stiffness on knots COARSENING times as far apart: third differences grow with the cube of the spacing.
-    stiff = _STIFF / COARSENING**5
+    stiff = STIFF / COARSENING**5
     prior = Prior((stiff, stiff), 0.05, 0.05, 2 * spacing)
     for _ in range(_STIFF_ROUNDS):
         state = _fit_order_alone(data, state, prior)
@@ -71,10 +73,6 @@ def fit_envelope(data: FitData, state: FitState) -> FitState:
     envelope = model_of(data, state).form_factor
     envelope = np.minimum(envelope, envelope[data.mask].max())  # an extrapolation may grow without bound
     return replace(state, envelope=envelope)
-
-
-COARSENING = 3
-"""How many times the spacing of the knots of F is that of its envelope."""
 
 
 def prior_over_envelope(data: FitData, envelope: Array) -> FieldPrior:
@@ -106,7 +104,7 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool, 
         may_extend: whether to stop as soon as the outer harmonics are certainly needed, because longer ones follow.
     """
     rounds, settled = 0, False
-    warm = state.parameters.any() and prior.roughness[0] != prior.roughness[1]
+    warm = bool(state.parameters.any()) and prior.roughness[0] != prior.roughness[1]
     for rounds in range(1, _MOST_ITERATIONS + 1):
         if estimate_noise and rounds in _NOISE_ROUNDS:
             state = replace(state, variance=_noise_of(data, state))

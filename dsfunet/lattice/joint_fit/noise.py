@@ -17,9 +17,7 @@ _LEVELS = 24
 _FEWEST = 64
 _FEW_COUNTS = 10.0
 _DARK_CLASS = 0.1
-_LEAST_NOISE = (
-    5e-7  # ratio, in the brightest intensity: no model is exact to less than the noise of 2 million counts
-)
+_LEAST_NOISE = 5e-7  # least phi, in the brightest intensity: no model is more exact than 2 million counts
 _SMOOTHING_PIXELS = 1.5
 
 
