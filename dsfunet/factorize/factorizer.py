@@ -304,20 +304,46 @@ class Factorizer:
         Raises:
             InputError: No pixel was measured.
         """
-        network = self._networks[0]
-        if int(network.in_channels) < MAX_CHANNELS and not turn:  # type: ignore[arg-type]
+        if not self.takes_order and not turn:
             return split_on_lattice(scattering, mask, lattice, form_factor, short_range_order)
-
-        def predict_form_factor(order: Planes) -> Planes:
-            pairs = average_friedel_mates(scattering, mask, lattice)
-            shown = _turned_tensor(network_input(*pairs)[None], turn)
-            answer = self._infer(shown, [network], _turned_tensor(spread(order)[None, None], turn))
-            seen: Planes = np.clip(unspread(undo_rotation_and_flip(answer[0, 0], turn)), 0.0, 1.0)
-            return seen
-
+        pairs = average_friedel_mates(scattering, mask, lattice)
         return split_on_lattice(
-            scattering, mask, lattice, form_factor, short_range_order, predict_form_factor
+            scattering,
+            mask,
+            lattice,
+            form_factor,
+            short_range_order,
+            lambda order: self.predict_form_factor(*pairs, order, turn),
         )
+
+    @property
+    def takes_order(self) -> bool:
+        """Whether the form-factor network takes I_SRO as a third input, where it is known."""
+        return int(self._networks[0].in_channels) >= MAX_CHANNELS  # type: ignore[arg-type]
+
+    def predict_form_factor(
+        self,
+        scattering: npt.NDArray[np.floating[Any]],
+        mask: npt.NDArray[np.bool_],
+        short_range_order: Planes,
+        turn: int = 0,
+    ) -> Planes:
+        """Predict I_FF of a plane (256, 256) for a known I_SRO, linear, in [0, 1].
+
+        Args:
+            scattering: Intensity of the plane, any positive unit; ignored where missing.
+            mask: True where a pixel was measured.
+            short_range_order: I_SRO with maximum 1 and its minimum not subtracted, linear.
+            turn: Rotation or flip of the plane that the network is shown, as `dsfunet.planes.turns` numbers them.
+
+        Raises:
+            InputError: No pixel was measured, or the plane has no contrast.
+        """
+        shown = _turned_tensor(network_input(scattering, mask)[None], turn)
+        order = _turned_tensor(spread(short_range_order)[None, None], turn)
+        answer = self._infer(shown, self._networks[:1], order)
+        seen: Planes = np.clip(unspread(undo_rotation_and_flip(answer[0, 0], turn)), 0.0, 1.0)
+        return seen
 
     @torch.inference_mode()
     def _infer(

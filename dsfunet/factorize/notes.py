@@ -1,5 +1,6 @@
 """What a user should know about a factorised plane: notes, and how the lattice was used, in words."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from dsfunet._typing import Float32
 from dsfunet.cleanup import CleanUp, look_for_bragg
 from dsfunet.factorize.components import Components
+from dsfunet.factorize.lattice_fit import LatticeFit
 from dsfunet.lattice.search import FoundLattice
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.measured import MeasuredPlane
@@ -78,17 +80,43 @@ def describe_lattice_use(components: Components) -> str:
         f"wR2 {answer.residual:.3f} on the lattice, {answer.residual_of_networks:.3f} with the networks alone"
     )
     chosen = components.form_factor, components.short_range_order
-    differences = [
-        f"{title} by {np.sqrt(np.mean((np.sqrt(one) - np.sqrt(other)) ** 2)):.3f}"
-        for title, one, other in zip(
-            ("I_FF", "I_SRO"), chosen, other_answer(components).values(), strict=True
-        )
-    ]
+    differ = _describe_difference(chosen, tuple(other_answer(components).values()))
     where = _describe_found_lattice(components.found_lattices[0]) if components.found_lattices else ""
-    differ = f"the two answers differ in {' and '.join(differences)} (rms of square roots)"
     if not answer.accepted:
         return f"{where}rejected because it does not explain the plane: the networks alone ({residuals}); {differ}"
     return f"{where}used ({residuals}); {differ}"
+
+
+def describe_joint_fit(
+    found: LatticeFit, planes: Mapping[str, Float32], accepted: bool, centring: str
+) -> str:
+    """Whether a joint fit was used, what both answers leave of the plane, and how far they differ.
+
+    Args:
+        found: The joint fit.
+        planes: Both answers by their names in a result.
+        accepted: Whether the joint fit was used.
+        centring: Lattice type of the sites and where it is from, in words.
+    """
+    suffix = "of_networks" if accepted else "on_lattice"
+    names = ("form_factor", "short_range_order")
+    chosen, other = ([planes[name + end] for name in names] for end in ("", f"_{suffix}"))
+    differ = _describe_difference(chosen, other)
+    fits = (
+        f"chi-squared {found.chi_squared:.2f} on the lattice, {found.chi_squared_of_networks:.2f} with the networks"
+        f" alone; {centring}; {found.fit.harmonics.count} harmonics"
+    )
+    if accepted:
+        return f"used ({fits}); {differ}"
+    return f"rejected because it does not explain the plane: the networks alone ({fits}); {differ}"
+
+
+def _describe_difference(one: Sequence[Float32], other: Sequence[Float32]) -> str:
+    differences = [
+        f"{title} by {np.sqrt(np.nanmean((np.sqrt(first) - np.sqrt(second)) ** 2)):.3f}"
+        for title, first, second in zip(("I_FF", "I_SRO"), one, other, strict=True)
+    ]
+    return f"the two answers differ in {' and '.join(differences)} (rms of square roots)"
 
 
 def _describe_found_lattice(found: FoundLattice | None) -> str:

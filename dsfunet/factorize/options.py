@@ -11,6 +11,7 @@ from dsfunet.io import UserAxes, parse_plane, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.io.plane_lists import PlaneSelection, parse_plane_selection
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import Centring
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class FactorizeOptions:
         weights: `release` for the weights in the package, or a checkpoint or folder of safetensors.
         png: also draw each result, as .png beside it.
         device: cpu or cuda; a GPU is used by default if there is one.
-        lattice: use lattice mode where the file has a lattice that explains the plane; false, or
-            --no-lattice, for the networks alone.
+        lattice: true uses the lattice of the file where it explains the plane; false, or --no-lattice, uses the
+            networks alone; insist uses the lattice in any case.
+        centring: lattice type of the sites in the conventional cell: P, A, B, C, I, F or R; by default that of the
+            file.
         passes: number of passes over rotated and flipped copies of the plane (0-8); more passes take longer and sharpen
             the uncertainties, 0 gives none.
         whole: shrink all of a plane wider than 17.6 1/Angstrom into the networks' square, instead of using its centre.
@@ -47,7 +50,8 @@ class FactorizeOptions:
     weights: str = "release"
     png: bool = False
     device: str | None = None
-    lattice: bool = True
+    lattice: bool | Literal["insist"] = True
+    centring: Centring | None = None
     batch_size: int = 16
     workers: int | None = None
     passes: int = 1
@@ -79,7 +83,9 @@ def parse_options(options: Mapping[str, Any]) -> FactorizeRequest:
         png=given.png,
         batch_size=given.batch_size,
         workers=given.workers,
-        settings=FactorizeSettings(given.lattice, given.passes, given.whole, given.seed, clean_up),
+        settings=FactorizeSettings(
+            given.lattice, given.passes, given.whole, given.seed, clean_up, given.centring
+        ),
     )
 
 

@@ -2,32 +2,30 @@
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from dsfunet._typing import Array, Float32
 from dsfunet._version import __version__
 from dsfunet.cleanup import CleanUpRecord, clean
 from dsfunet.errors import InputError
-from dsfunet.factorize.components import Components
+from dsfunet.factorize.answers import Answer, CleanPlane
 from dsfunet.factorize.factorizer import Factorizer
-from dsfunet.factorize.notes import bragg_notes, describe_lattice_use, missing_notes, other_answer, zero_notes
+from dsfunet.factorize.lattice_answer import answer_on_lattice
+from dsfunet.factorize.network_answer import answer_by_networks
+from dsfunet.factorize.notes import bragg_notes, missing_notes, zero_notes
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.factorize.trained_range import check_range, trained_range_notes
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
-from dsfunet.physics.product import Product, fit_product
+from dsfunet.physics.product import Product
 from dsfunet.planes.geometry import make_lattice_plane
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import check_brightest, measured_pixels
-from dsfunet.planes.resampling import to_network_grid, to_user_grid
+from dsfunet.planes.resampling import to_network_grid
 from dsfunet.planes.result import Result
-from dsfunet.verdict.judge import Verdict, judge
+from dsfunet.verdict.judge import Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +105,20 @@ def factorize_plane(
     shown, square = to_network_grid(cleaned_plane, settings.whole)
     check_range(cleaned_plane)
     lattice = _choose_lattice(cleaned_plane, square) if settings.lattice else None
-    components = factorizer(shown, lattice=lattice, passes=settings.passes, seed=settings.seed)
-    planes = _to_own_grid(components, square, cleaned_plane)
-    form_factor, order = planes.pop("form_factor"), planes.pop("short_range_order")
-    # A plane that is wider than the networks' square has no components far from its centre.
-    known = mask & np.isfinite(form_factor) & np.isfinite(order)
-    product = fit_product(intensity, form_factor.astype(np.float64), order.astype(np.float64), known)
+    plane = CleanPlane(
+        replace(cleaned_plane, intensity=intensity),
+        mask,
+        shown,
+        square,
+        settings.whole,
+        _count_repeats(clean_up),
+    )
+    answer = answer_plane(plane, lattice, settings, factorizer)
+    product = answer.product
     residual = intensity - product.intensity
-    r_factor = float(np.nansum(np.abs(residual)[known]) / np.sum(intensity[known]))
-    verdict = _judge_answer(shown, components, lattice)
+    known = mask & np.isfinite(product.intensity)
+    r_factor = float(np.abs(residual)[known].sum() / np.sum(intensity[known]))
+    verdict = answer.verdict
     missing = float(1 - np.isfinite(shown).mean())
     notes = [
         *cleaned_plane.notes,
@@ -123,16 +126,18 @@ def factorize_plane(
         *bragg_notes(cleaned_plane, settings.clean_up, lattice, verdict),
         *missing_notes(missing),
         *zero_notes(intensity.astype(np.float32), mask),
+        *answer.notes,
     ]
-    lattice_use = describe_lattice_use(components)
     q_max = None if square is None else half_side(square)
     process = {
         "program": "dsfunet",
         "version": __version__,
         "source": source,
         "plane": str(measured.grid.name) if measured.grid else "",
-        **_record_networks(factorizer, components, settings),
-        "lattice_mode": lattice_use,
+        **_record_networks(factorizer, settings),
+        "uncertainty": answer.uncertainty,
+        "lattice_mode": answer.lattice_use,
+        "lattice": json.dumps(answer.lattice),
         "r_factor": r_factor,
         **_record_product(product),
         "verdict": verdict.sentence,
@@ -151,40 +156,54 @@ def factorize_plane(
     }
     result = Result(
         input=intensity.astype(np.float32),
-        form_factor=form_factor,
-        short_range_order=order,
         product=product.intensity.astype(np.float32),
         residual=residual.astype(np.float32),
         mask=mask,
         grid=measured.grid,
         process=process,
-        **planes,
+        **answer.planes,
     )
     seconds = time.perf_counter() - start
     return Factorization(
-        result, r_factor, missing, q_max, lattice_use, verdict, clean_up, tuple(notes), seconds
+        result, r_factor, missing, q_max, answer.lattice_use, verdict, clean_up, tuple(notes), seconds
     )
 
 
-def _to_own_grid(components: Components, square: Plane | None, measured: MeasuredPlane) -> dict[str, Float32]:
-    """The components of one plane, their uncertainties and the other answer, on the grid of the plane, by name."""
+def answer_plane(
+    plane: CleanPlane,
+    lattice: LatticePlane | Literal["find"] | None,
+    settings: FactorizeSettings,
+    factorizer: Factorizer,
+) -> Answer:
+    """Split a plane by the data on their lattice where that explains the plane, and by the networks elsewhere.
 
-    def bring_back(values: npt.NDArray[np.floating[Any]]) -> Float32:
-        return to_user_grid(values, square, measured.grid).astype(np.float32)
+    Args:
+        plane: What to split.
+        lattice: That of the plane's cell and axes on the networks' grid; "find" if it has none; None to use none.
+        settings: How to split it.
+        factorizer: The networks.
 
-    answers = {
-        "form_factor": components.form_factor,
-        "short_range_order": components.short_range_order,
-        **_name_sigmas(components),
-        **other_answer(components),
-    }
-    # The first plane is done by itself: it fills the cache of what all planes on this grid share. The others are done
-    # in parallel, since scipy's splines release Python's lock.
-    first = answers.pop("form_factor")
-    planes = {"form_factor": bring_back(first)}
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        planes |= dict(zip(answers, threads.map(bring_back, answers.values()), strict=True))
-    return {name: np.maximum(each, 0) if name.startswith("sigma") else each for name, each in planes.items()}
+    Raises:
+        InputError: The settings insist on a lattice that cannot be fitted to the plane.
+    """
+    grid, square = plane.measured.grid, plane.square
+    if not isinstance(lattice, LatticePlane) or grid is None or square is None:
+        return answer_by_networks(plane, lattice, settings, factorizer)
+    try:
+        return answer_on_lattice(plane, square, grid, lattice, settings, factorizer)
+    except InputError as error:
+        if settings.lattice == "insist":
+            raise
+        answer = answer_by_networks(plane, lattice, settings, factorizer)
+        return replace(answer, notes=(*answer.notes, f"no joint fit of both factors to the data: {error}"))
+
+
+def _count_repeats(clean_up: CleanUpRecord) -> float:
+    """How often each datum occurs in a cleaned plane: the mean redundancy of symmetry averaging, else 1."""
+    redundancy = [
+        float(step.numbers["mean_redundancy"] or 1) for step in clean_up.steps if step.step == "symmetry"
+    ]
+    return max([1.0, *redundancy])
 
 
 def _choose_lattice(measured: MeasuredPlane, square: Plane | None) -> LatticePlane | Literal["find"] | None:
@@ -197,27 +216,13 @@ def _choose_lattice(measured: MeasuredPlane, square: Plane | None) -> LatticePla
         return None
 
 
-def _judge_answer(
-    shown: Array, components: Components, lattice: LatticePlane | Literal["find"] | None
-) -> Verdict:
-    [answer] = components.lattice_answers or (None,)
-    [found] = components.found_lattices or (None,)
-    its_lattice = lattice if isinstance(lattice, LatticePlane) else found.lattice if found else None
-    return judge(
-        shown, components.mask, components.form_factor, components.short_range_order, answer, its_lattice
-    )
-
-
-def _record_networks(
-    factorizer: Factorizer, components: Components, settings: FactorizeSettings
-) -> dict[str, str | int | float]:
+def _record_networks(factorizer: Factorizer, settings: FactorizeSettings) -> dict[str, str | int | float]:
     weights = factorizer.description
     return {
         "weights": weights["name"],
         "weights_sha256": weights["digest"],
         "passes": settings.passes,
         "seed": settings.seed if settings.passes > 1 else "none: one pass is deterministic",
-        "uncertainty": components.uncertainty,
     }
 
 
@@ -226,15 +231,6 @@ def _record_product(product: Product) -> dict[str, float]:
         "scale": product.scale,
         "form_factor_floor": product.form_factor_floor,
         "short_range_order_floor": product.short_range_order_floor,
-    }
-
-
-def _name_sigmas(components: Components) -> dict[str, Float32]:
-    if components.sigmas is None:
-        return {}
-    return {
-        "sigma_form_factor": components.sigmas[0],
-        "sigma_short_range_order": components.sigmas[1],
     }
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dsfunet._version import __version__
 from dsfunet.cleanup import CleanUp
@@ -12,6 +12,7 @@ from dsfunet.errors import InputError
 from dsfunet.io import UserAxes
 from dsfunet.io.plane_lists import PlaneSelection
 from dsfunet.physics import Cell
+from dsfunet.physics.centring import Centring, check_centring
 from dsfunet.planes.turns import choose_turns
 
 
@@ -20,15 +21,17 @@ class FactorizeSettings:
     """How a plane is factorised: everything that changes the answer to a measured plane.
 
     Attributes:
-        lattice: Use lattice mode where the lattice explains the plane; False for the networks alone.
+        lattice: Use the lattice where it explains the plane; False for the networks alone, "insist" to use the lattice
+            in any case.
         passes: Number of passes over rotated and flipped copies of the plane, 0 to 8; more passes sharpen the
             uncertainties, 0 gives none.
         whole: Shrink all of a plane wider than 17.6 1/Angstrom into the networks' square, instead of using its centre.
         seed: Chooses the rotations and flips, and the noise that fills holes.
         clean_up: What is done to the plane first; nothing by default.
+        centring: Lattice type of the sites in the conventional cell; None takes that of the file.
 
     Raises:
-        InputError: `passes` or `seed` is out of range.
+        InputError: `passes` or `seed` is out of range, or the centring is unknown.
 
     Examples:
         >>> from dsfunet import CleanUp, FactorizeSettings
@@ -36,13 +39,16 @@ class FactorizeSettings:
         True
     """
 
-    lattice: bool = True
+    lattice: bool | Literal["insist"] = True
     passes: int = 1
     whole: bool = False
     seed: int = 0
     clean_up: CleanUp = field(default_factory=CleanUp)
+    centring: Centring | None = None
 
     def __post_init__(self) -> None:
+        if self.centring is not None:
+            check_centring(self.centring)
         choose_turns(self.passes or 1, self.seed)
 
 

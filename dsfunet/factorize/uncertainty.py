@@ -142,6 +142,16 @@ def estimate_sigmas(
     return sigmas
 
 
+def describe_joint_uncertainty(passes: int) -> str:
+    """Say what the uncertainties of a joint fit are, for the record."""
+    if passes < 1:
+        return "none: 0 passes were requested"
+    return (
+        "standard uncertainty of linear intensity from the joint fit to the measured pixels (Laplace approximation),"
+        " joined with that of the networks for the form factor where data are missing or weak"
+    )
+
+
 def describe_uncertainty(calibration: Calibration | None, passes: int) -> str:
     """Say what the uncertainties of an answer are, for the record."""
     if passes < 1:

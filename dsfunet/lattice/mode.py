@@ -57,7 +57,6 @@ class LatticeAnswer:
         form_factor: I_FF, (256, 256), linear, in [0, 1], normalised like that of the network; after the correction its
             minimum and maximum are not exactly 0 and 1.
         short_range_order: I_SRO, (256, 256), linear, with minimum 0 and maximum 1.
-        series: the cosine series of I_SRO before clipping, scaled to a maximum of 1 on the plane.
         residual: wR2 of both components against the measured plane; 0 is perfect.
         residual_of_networks: wR2 of the two components of the networks, with their I_FF corrected by the plane in the
             same way, because the correction alone lowers wR2.
@@ -67,7 +66,6 @@ class LatticeAnswer:
 
     form_factor: Planes
     short_range_order: Planes
-    series: CosineSeries
     residual: float
     residual_of_networks: float
     accepted: bool
@@ -120,7 +118,6 @@ def split_on_lattice(
         # Not normalised by its own extremes: these are single pixels, and less reliable than the network.
         form_factor=np.clip((corrected - np.float32(floor)) / np.float32(scale), 0, 1),
         short_range_order=unit_range(order),
-        series=series,
         residual=residual,
         residual_of_networks=of_networks,
         accepted=residual <= max(WORST_RATIO * of_networks, GOOD_RESIDUAL),
@@ -253,6 +250,30 @@ def invert_plane(plane: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     result = np.array(mates)
     result[0], result[:, 0] = plane[0], plane[:, 0]
     return result
+
+
+def measure_residuals(
+    scattering: npt.NDArray[np.floating],
+    mask: Mask,
+    lattice: LatticePlane,
+    on_lattice: tuple[Planes, Planes],
+    of_networks: tuple[Planes, Planes],
+) -> tuple[float, float]:
+    """Return wR2 of two components on a lattice and of those of the networks, whose I_FF is corrected by the plane.
+
+    Args:
+        scattering: measured plane (256, 256), 0 or more, any unit; pixels outside the mask are ignored.
+        mask: True = measured.
+        lattice: the cell and the position of the plane.
+        on_lattice: I_FF and I_SRO on the lattice.
+        of_networks: I_FF and I_SRO of the networks.
+    """
+    shown = np.where(mask, scattering, 0).astype(np.float32)
+    shown /= max(float(shown.max()), 1e-30)
+    return (
+        _measure_residual(shown, mask, *on_lattice),
+        _measure_residual_of_networks(shown, mask, *of_networks, lattice),
+    )
 
 
 def _measure_residual_of_networks(

@@ -191,5 +191,6 @@ def _report(data: FitData, solution: Solution) -> JointFit:
         outer_evidence=solution.outer_evidence,
         chi_squared=chi_squared,
         noise=state.variance,
+        variance=model.variance,
         iterations=solution.iterations,
     )

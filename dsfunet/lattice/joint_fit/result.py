@@ -29,6 +29,7 @@ class JointFit:
         chi_squared: mean of (measured - model)^2 / variance over the measured pixels, those at which the series of S is
             negative left out.
         noise: model of the variance of the noise, estimated or given.
+        variance: variance of the noise in each pixel by that model, above 0, shape (n, m).
         iterations: number of iterations.
     """
 
@@ -44,6 +45,7 @@ class JointFit:
     outer_evidence: float
     chi_squared: float
     noise: Variance
+    variance: Array
     iterations: int
 
     @property

@@ -1,0 +1,139 @@
+"""The answer of the data on their lattice: a joint fit of both factors, with the networks where data are missing."""
+
+import numpy as np
+
+from dsfunet._typing import Array, Float32
+from dsfunet.factorize.answers import Answer, CleanPlane, name_sigmas
+from dsfunet.factorize.components import Components
+from dsfunet.factorize.factorizer import Factorizer
+from dsfunet.factorize.lattice_fit import LatticeFit, combine_with_networks, usable_sigma
+from dsfunet.factorize.notes import describe_joint_fit
+from dsfunet.factorize.settings import FactorizeSettings
+from dsfunet.factorize.uncertainty import describe_joint_uncertainty
+from dsfunet.lattice.joint_fit import fit_plane
+from dsfunet.lattice.joint_fit.evaluation import evaluate_order
+from dsfunet.lattice.mode import LatticeAnswer, average_friedel_mates, measure_residuals
+from dsfunet.physics import Plane
+from dsfunet.physics.centring import Centring
+from dsfunet.physics.lattice_plane import LatticePlane
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.turns import choose_turns
+from dsfunet.verdict.judge import Verdict, judge
+
+_COMPONENTS = ("form_factor", "short_range_order")
+
+
+def answer_on_lattice(
+    plane: CleanPlane,
+    square: Plane,
+    grid: PlaneGrid,
+    lattice: LatticePlane,
+    settings: FactorizeSettings,
+    factorizer: Factorizer,
+) -> Answer:
+    """Split a plane by a joint fit to its data where that explains the plane, and by the networks elsewhere.
+
+    Args:
+        plane: What to split.
+        square: Where the networks' grid lies.
+        grid: Where the plane's pixels lie.
+        lattice: That of the plane on the networks' grid.
+        settings: How to split it; with the lattice "insist", the joint fit is used in any case.
+        factorizer: The networks.
+
+    Raises:
+        InputError: Both factors cannot be fitted to the plane (`dsfunet.lattice.joint_fit.fit_plane`).
+    """
+    intensity = np.where(plane.mask, plane.measured.intensity, 0.0)
+    centring, origin = _choose_centring(plane.measured, settings)
+    fit = fit_plane(intensity, plane.mask, grid, centring, sigma=usable_sigma(plane.measured, plane.mask))
+    alone = factorizer(plane.shown, passes=max(settings.passes, 1), seed=settings.seed)
+    order = evaluate_order(fit, grid, square)
+    predicted = _predict_form_factor(plane, order, lattice, settings, factorizer)
+    networks = plane.all_to_own_grid(
+        {
+            "form_factor": alone.form_factor,
+            "short_range_order": alone.short_range_order,
+            "predicted": alone.form_factor if predicted is None else predicted,
+            **name_sigmas(alone),
+        }
+    )
+    prediction = networks.pop("predicted"), networks.get("sigma_form_factor")
+    product = plane.fit_product(networks["form_factor"], networks["short_range_order"])
+    found = combine_with_networks(
+        fit, intensity, plane.mask, grid, prediction, product.intensity, plane.repeats
+    )
+    accepted = found.explains or settings.lattice == "insist"
+    fitted = {
+        "form_factor": found.form_factor,
+        "short_range_order": found.short_range_order,
+        "sigma_form_factor": found.sigma_form_factor,
+        "sigma_short_range_order": found.sigma_short_range_order,
+    }
+    on_lattice = {name: each.astype(np.float32) for name, each in fitted.items()}
+    chosen, other, suffix = (
+        (on_lattice, networks, "of_networks") if accepted else (networks, on_lattice, "on_lattice")
+    )
+    planes = {name: each for name, each in chosen.items() if settings.passes or not name.startswith("sigma")}
+    planes |= {f"{name}_{suffix}": other[name] for name in _COMPONENTS}
+    return Answer(
+        planes=planes,
+        product=found.product if accepted else product,
+        verdict=_judge(plane, lattice, found, order, alone, accepted),
+        lattice_use=describe_joint_fit(found, planes, accepted, f"centring {centring} ({origin})"),
+        lattice={
+            "answer": "joint fit" if accepted else "networks",
+            "centring": centring,
+            "centring_from": origin,
+            "chi_squared": found.chi_squared,
+            "chi_squared_of_networks": found.chi_squared_of_networks,
+            "harmonics": fit.harmonics.count,
+            "noise_from": "file" if fit.noise.given is not None else "plane",
+        },
+        uncertainty=describe_joint_uncertainty(settings.passes) if accepted else alone.uncertainty,
+    )
+
+
+def _choose_centring(measured: MeasuredPlane, settings: FactorizeSettings) -> tuple[Centring, str]:
+    """Return the centring of the lattice, and where it is from."""
+    if settings.centring is not None:
+        return settings.centring, "option"
+    return "P", "assumed"
+
+
+def _predict_form_factor(
+    plane: CleanPlane,
+    order: Array,
+    lattice: LatticePlane,
+    settings: FactorizeSettings,
+    factorizer: Factorizer,
+) -> Float32 | None:
+    """Return I_FF that the network predicts for an I_SRO (256, 256); None if the network does not take I_SRO."""
+    if not factorizer.takes_order:
+        return None
+    known = np.isfinite(plane.shown)
+    scattering, mask = average_friedel_mates(np.where(known, plane.shown, 0), known, lattice)
+    relative = (order / max(float(order.max()), 1e-30)).astype(np.float32)
+    turns = choose_turns(max(settings.passes, 1), settings.seed)
+    answers = [factorizer.predict_form_factor(scattering, mask, relative, turn) for turn in turns]
+    mean: Float32 = np.mean(answers, axis=0)
+    return mean
+
+
+def _judge(
+    plane: CleanPlane,
+    lattice: LatticePlane,
+    found: LatticeFit,
+    order: Array,
+    alone: Components,
+    accepted: bool,
+) -> Verdict:
+    """Judge the chosen components on the networks' grid."""
+    known = np.isfinite(plane.shown)
+    form_factor = plane.to_networks(found.form_factor)
+    form_factor = np.where(np.isfinite(form_factor), form_factor, alone.form_factor)
+    on_lattice = form_factor, (order / max(float(order.max()), 1e-30)).astype(np.float32)
+    of_networks = alone.form_factor, alone.short_range_order
+    residuals = measure_residuals(np.where(known, plane.shown, 0), known, lattice, on_lattice, of_networks)
+    answer = LatticeAnswer(*on_lattice, *residuals, accepted)
+    return judge(plane.shown, known, *(on_lattice if accepted else of_networks), answer, lattice)
