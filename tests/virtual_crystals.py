@@ -196,6 +196,12 @@ class Correlations:
                 total += self.count_pairs((vector[0], vector[1], vector[2])) * np.cos(np.pi * step * offset)
         return total
 
+    def layer_mean(self, axes: tuple[int, int], offset: float) -> float:
+        """Return the mean of I_SRO over its repeat on a layer, c_00, on the scale where that of the crystal is 1."""
+        third = 3 - sum(axes)
+        line = np.moveaxis(self.alphas, (*axes, third), (0, 1, 2))[0, 0]
+        return float((line @ np.exp(1j * np.pi * offset * _signed(len(line)))).real)
+
     def order(self, axes: tuple[int, int], offset: float, rows: Array, columns: Array) -> Array:
         """Return I_SRO on a layer at any indices, divided by its mean over the repeat."""
         third = 3 - sum(axes)
@@ -265,6 +271,7 @@ class Plane:
         order: I_SRO, with a mean of 1 over its repeat.
         axes: axes of the plane.
         offset: its index along the third axis.
+        expected: expected counts, with the resolution and the thickness of the layer.
     """
 
     counts: Array
@@ -275,6 +282,7 @@ class Plane:
     order: Array
     axes: tuple[int, int]
     offset: float
+    expected: Array
 
 
 def measure(
@@ -287,21 +295,69 @@ def measure(
     brightest: float = 2000.0,
     missing: bool = False,
     crystal_seed: int = 0,
+    resolution: tuple[float, float] = (0.0, 0.0),
+    thickness: float = 0.0,
 ) -> Plane:
-    """Count photons on a plane of a crystal; the step need not divide a reciprocal unit."""
+    """Count photons on a plane of a crystal; the step need not divide a reciprocal unit.
+
+    Args:
+        name: of the crystal.
+        seed: of the noise.
+        axes: axes of the plane.
+        offset: its index along the third axis.
+        reach: largest index along both axes.
+        step: of the pixels [r.l.u.].
+        brightest: expected counts of the brightest pixel.
+        missing: whether 29 % are missing.
+        crystal_seed: seed of the configurations.
+        resolution: standard deviations along both axes [r.l.u.] of the Gaussian that blurs the plane.
+        thickness: full width along the third axis [r.l.u.] over which the layer is averaged.
+    """
     found = correlate(name, crystal_seed)
     n = round(reach / step)
     rows = columns = np.arange(-n, n + 1) * step
-    order = found.order(axes, offset, rows, columns)
+    form_factor, order = _factors(found, axes, offset, rows, columns)
+    expected = _blur(found, axes, offset, rows, columns, resolution, thickness)
+    scale = brightest / expected.max()
+    random = np.random.default_rng([seed, 7])
+    counts = random.poisson(np.maximum(scale * expected, 0)).astype(np.float64)
+    mask = hide_a_third(rows, columns) if missing else np.full(order.shape, True)
+    return Plane(counts, mask, rows, columns, scale * form_factor, order, axes, offset, scale * expected)
+
+
+def _factors(
+    found: Correlations, axes: tuple[int, int], offset: float, rows: Array, columns: Array
+) -> tuple[Array, Array]:
+    """Return |f_A - f_B|^2 and I_SRO of one sharp layer, times and divided by the mean of I_SRO over its repeat."""
     indices = np.zeros((len(rows), len(columns), 3))
     indices[..., axes[0]], indices[..., axes[1]] = rows[:, None], columns[None]
     indices[..., 3 - sum(axes)] = offset
-    form_factor = contrast(found.crystal, indices)
-    form_factor *= brightest / (form_factor * order).max()
-    random = np.random.default_rng([seed, 7])
-    counts = random.poisson(np.maximum(form_factor * order, 0)).astype(np.float64)
-    mask = hide_a_third(rows, columns) if missing else np.full(order.shape, True)
-    return Plane(counts, mask, rows, columns, form_factor, order, axes, offset)
+    mean = found.layer_mean(axes, offset)
+    return contrast(found.crystal, indices) * mean, found.order(axes, offset, rows, columns)
+
+
+def _blur(
+    found: Correlations,
+    axes: tuple[int, int],
+    offset: float,
+    rows: Array,
+    columns: Array,
+    resolution: tuple[float, float],
+    thickness: float,
+) -> Array:
+    """Return the intensity of a layer averaged over its thickness and blurred, from the exact intensity around it."""
+    fine, blurs = [], []
+    for values, sigma in zip((rows, columns), resolution, strict=True):
+        half = float(values[1] - values[0]) / 2
+        margin = int(np.ceil(5 * sigma / half))
+        points = np.arange(-margin, 2 * len(values) - 1 + margin) * half + values[0] if sigma else values
+        weights = np.exp(-0.5 * ((values[:, None] - points) / sigma) ** 2) if sigma else np.eye(len(values))
+        fine.append(points)
+        blurs.append(weights / weights.sum(axis=1, keepdims=True))
+    nodes, weights = np.polynomial.legendre.leggauss(5 if thickness else 1)
+    layers = [np.prod(_factors(found, axes, offset + thickness / 2 * node, *fine), axis=0) for node in nodes]
+    mean = np.tensordot(weights / 2, np.array(layers), 1)
+    return np.asarray(blurs[0] @ mean @ blurs[1].T)
 
 
 def hide_a_third(rows: Array, columns: Array) -> npt.NDArray[np.bool_]:

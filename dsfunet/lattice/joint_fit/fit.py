@@ -7,13 +7,14 @@ from scipy import ndimage
 
 from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
+from dsfunet.lattice.joint_fit.blur import remove_blur
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
 from dsfunet.lattice.joint_fit.iteration import Solution, iterate
-from dsfunet.lattice.joint_fit.model import FitData, FitState, model_of
+from dsfunet.lattice.joint_fit.model import FitData, FitState, follow_blur, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance, variance_of_sigma
 from dsfunet.lattice.joint_fit.result import JointFit
-from dsfunet.lattice.joint_fit.series import HarmonicSeries
+from dsfunet.lattice.joint_fit.series import Blur, HarmonicSeries
 from dsfunet.lattice.joint_fit.spline import SplineAxis, SplineSurface
 
 DEFAULT_KNOTS = 0.35
@@ -36,6 +37,7 @@ def fit_both_factors(
     prior_form_factor: Array | None = None,
     prior_weight: Array | None = None,
     noise: Variance | None = None,
+    blur: Blur | None = None,
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
@@ -58,6 +60,7 @@ def fit_both_factors(
             between pixels already allowed for.
         noise: model of the noise, such as that of another fit to the same pixels, whose evidence is to be compared;
             None takes `sigma` or estimates it.
+        blur: Gaussian resolution of the plane; None for sharp pixels.
 
     Raises:
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
@@ -77,7 +80,8 @@ def fit_both_factors(
         >>> fit.harmonics.indices[0].tolist(), bool(abs(fit.parameters[0] + 0.1) < 0.003)
         ([0.5, -0.5], True)
     """
-    data = _prepare(intensity, mask, rows, columns, harmonics, knots, prior_form_factor, prior_weight)
+    series = HarmonicSeries(harmonics, rows, columns, blur)
+    data = _prepare(intensity, mask, series, knots, prior_form_factor, prior_weight)
     start = initial_form_factor if initial_form_factor is not None else prior_form_factor
     if start is None:
         coefficients = _fit_log(data, _smoothed(data, _pixels_of_repeat(data)), mask)
@@ -98,14 +102,12 @@ def fit_both_factors(
 def _prepare(
     intensity: Array,
     mask: Mask,
-    rows: Array,
-    columns: Array,
-    harmonics: Harmonics,
+    series: HarmonicSeries,
     knots: float | tuple[float, float],
     prior_form_factor: Array | None,
     prior_weight: Array | None,
 ) -> FitData:
-    shape = (len(rows), len(columns))
+    shape = (len(series.rows), len(series.columns))
     if intensity.shape != shape or mask.shape != shape:
         raise InputError(
             f"intensity and mask: found shapes {intensity.shape} and {mask.shape}; expected {shape}"
@@ -121,9 +123,9 @@ def _prepare(
     if mean <= 0:
         raise InputError(f"plane: the mean of the intensity is {mean:g}; expected a positive number")
     first, second = (knots, knots) if isinstance(knots, int | float) else knots
-    surface = SplineSurface(SplineAxis.cover(rows, first), SplineAxis.cover(columns, second))
+    surface = SplineSurface(SplineAxis.cover(series.rows, first), SplineAxis.cover(series.columns, second))
     level = float(np.log(mean))
-    data = FitData(values, mask, surface, HarmonicSeries(harmonics, rows, columns), FieldPrior(level))
+    data = FitData(values, mask, surface, series, FieldPrior(level))
     if prior_form_factor is None or prior_weight is None:
         return data
     # The first, stiff exponential is to follow the envelope of the prior, not the depth of its zeros.
@@ -168,7 +170,8 @@ def _fit_log(data: FitData, start: Array, known: Mask) -> Array:
 
 
 def _report(data: FitData, solution: Solution) -> JointFit:
-    state, model = solution.state, model_of(data, solution.state)
+    state, data = solution.state, follow_blur(data, solution.state)
+    model = model_of(data, state)
     misfit = (data.intensity - model.intensity)[model.used]
     chi_squared = float(np.mean(misfit**2 / model.variance[model.used]))
     inflation = max(chi_squared, 1.0)
@@ -179,8 +182,9 @@ def _report(data: FitData, solution: Solution) -> JointFit:
     spline_variance = np.maximum(data.surface.variances(bands), 0)
     order_variance = data.series.variances(solution.covariance)
     return JointFit(
-        form_factor=np.maximum(model.form_factor, 0.0),
-        short_range_order=np.maximum(model.order, 0.0),
+        form_factor=np.maximum(remove_blur(model.form_factor, data.series), 0.0),
+        short_range_order=np.maximum(data.series.evaluate_sharp(state.parameters), 0.0),
+        intensity=np.maximum(model.intensity, 0.0),
         form_factor_sigma=model.slope * np.sqrt(inflation * spline_variance),
         short_range_order_sigma=np.sqrt(inflation * order_variance),
         harmonics=data.series.harmonics,

@@ -132,6 +132,16 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: Centring, radius: 
     )
 
 
+def period_across(plane: AnyPlaneName, centring: Centring) -> Array:
+    """Return the shortest lattice vector perpendicular to a plane, in the conventional cell, shape (3,).
+
+    Raises:
+        InputError: the plane is not rational.
+    """
+    across = _direction_across(plane)
+    return across * _fraction_across(across, centring)
+
+
 def _direction_across(plane: AnyPlaneName) -> Array:
     """Return the shortest whole-number direct vector perpendicular to a plane, shape (3,)."""
     across = np.cross(*plane.vectors)

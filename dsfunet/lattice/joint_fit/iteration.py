@@ -16,7 +16,7 @@ from dsfunet.lattice.joint_fit.evidence import (
     order_evidence,
     solve,
 )
-from dsfunet.lattice.joint_fit.model import FitData, FitState, likelihood, linearise, model_of
+from dsfunet.lattice.joint_fit.model import FitData, FitState, follow_blur, likelihood, linearise, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
 
 _MOST_ITERATIONS = 30
@@ -50,6 +50,7 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
     for rounds in range(1, _MOST_ITERATIONS + 1):
         if estimate_noise and rounds in _NOISE_ROUNDS:
             state = replace(state, variance=_noise_of(data, state))
+        data = follow_blur(data, state)
         quadratic = linearise(data, state)
         before = prior
         if not settled:
@@ -60,6 +61,7 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool) 
         state, change = _step(data, state, reduced, prior)
         if settled and change < _CONVERGED:
             break
+    data = follow_blur(data, state)
     quadratic = linearise(data, state)
     reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
     prior, evidence = _choose_order(data, reduced, prior, fine=True)

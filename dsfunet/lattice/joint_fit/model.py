@@ -1,12 +1,13 @@
 """The model I = F S of a plane at an estimate, and its linearisation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dsfunet._typing import Array, Mask
 from dsfunet.lattice.joint_fit.evidence import FieldPrior, Quadratic
 from dsfunet.lattice.joint_fit.noise import Variance
+from dsfunet.lattice.joint_fit.blur import add_blur
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 
@@ -26,6 +27,7 @@ class FitData:
         field_prior: prior of the spline.
         prior_form_factor: prior mean of F, or None.
         prior_weight: inverse variance of its logarithm, or None.
+        beyond: what the detector sees beyond F S because of its resolution, shape (n, m); None for nothing.
     """
 
     intensity: Array
@@ -35,6 +37,7 @@ class FitData:
     field_prior: FieldPrior
     prior_form_factor: Array | None = None
     prior_weight: Array | None = None
+    beyond: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +65,10 @@ class Model:
     """The model of a plane at a state, each of shape (n, m).
 
     Attributes:
-        form_factor: F.
+        form_factor: F, blurred by the resolution.
         slope: derivative of F with respect to the spline u.
-        order: S, 0 or more.
-        intensity: F S.
+        order: S, blurred by the resolution, 0 or more.
+        intensity: F S, and what the resolution adds to it.
         variance: variance of the noise.
         floor: intensity below which the variance stays constant.
         used: True where measured and the series of S is not negative. A truncated series can be negative where
@@ -91,8 +94,18 @@ def model_of(data: FitData, state: FitState) -> Model:
     series = data.series.evaluate(state.parameters)
     order = np.maximum(series, 0.0)
     intensity, floor = form_factor * order, _DARK * envelope
+    if data.beyond is not None:
+        intensity = intensity + data.beyond
     variance = state.variance(np.maximum(intensity, floor))
     return Model(form_factor, slope, order, intensity, variance, floor, data.mask & (series >= 0))
+
+
+def follow_blur(data: FitData, state: FitState) -> FitData:
+    """Return the data with what the resolution adds to F S at a state; it changes little from state to state."""
+    if data.series.blur is None:
+        return data
+    form_factor = model_of(data, state).form_factor
+    return replace(data, beyond=add_blur(form_factor, data.series, state.parameters))
 
 
 def linearise(data: FitData, state: FitState) -> Quadratic:

@@ -7,7 +7,9 @@ from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, fit_both_factors
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
 from dsfunet.lattice.joint_fit.noise import Variance
+from dsfunet.lattice.joint_fit.resolution import Resolution, check_resolution
 from dsfunet.lattice.joint_fit.result import JointFit
+from dsfunet.lattice.joint_fit.thickness import widen_errors
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
@@ -36,6 +38,7 @@ def fit_plane(
     prior_weight: Array | None = None,
     most_harmonics: int = HARMONICS[-1],
     noise: Variance | None = None,
+    resolution: Resolution | None = None,
 ) -> JointFit:
     """Fit both factors of a plane with as many harmonics as the data settle; see `fit_both_factors`.
 
@@ -51,10 +54,13 @@ def fit_plane(
         prior_weight: inverse variance of its logarithm in each pixel, shape (n, m).
         most_harmonics: largest number of harmonics, about.
         noise: model of the noise; None takes `sigma` or estimates it.
+        resolution: of the instrument, and thickness of the layer; None for sharp pixels of a sharp layer. Both factors
+            are then those of the crystal, and what the detector sees of them is `JointFit.intensity`.
 
     Raises:
         InputError: the pixels are coarser than half a zone or the plane shows less than two zones in which I_SRO
-            repeats, or as of `list_harmonics` and `fit_both_factors`.
+            repeats, the resolution is wider than a zone, or as of `list_harmonics`, `fit_both_factors` and
+            `widen_errors`.
 
     Examples:
         >>> import numpy as np
@@ -79,6 +85,8 @@ def fit_plane(
         radius = spacing * float(np.sqrt(2 * min(count, most_harmonics) / np.pi))
         harmonics = resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
         _check_zones(harmonics, grid)
+        if resolution is not None:
+            check_resolution(resolution, harmonics, grid)
         if fit is not None and harmonics.count == fit.harmonics.count:
             break
         fit = fit_both_factors(
@@ -93,9 +101,10 @@ def fit_plane(
             prior_form_factor=prior_form_factor,
             prior_weight=prior_weight,
             noise=noise,
+            blur=None if resolution is None else resolution.blur(grid),
         )
     assert fit is not None
-    return fit
+    return fit if resolution is None else widen_errors(fit, grid, centring, resolution)
 
 
 def resolved(harmonics: Harmonics, grid: PlaneGrid) -> Harmonics:

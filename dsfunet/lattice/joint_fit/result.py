@@ -15,8 +15,9 @@ class JointFit:
     """Form factor and short-range order of a plane, fitted jointly.
 
     Attributes:
-        form_factor: F, above 0, in the unit of the intensity, shape (n, m); F times S is the model.
-        short_range_order: S, clipped at 0, with a mean of 1 over its repeat, shape (n, m).
+        form_factor: F of the crystal, 0 or more, in the unit of the intensity, shape (n, m).
+        short_range_order: S of the crystal, clipped at 0, with a mean of 1 over its repeat, shape (n, m).
+        intensity: what the detector should see of both, 0 or more, shape (n, m): F times S, blurred by the resolution.
         form_factor_sigma: standard uncertainty of F, shape (n, m).
         short_range_order_sigma: standard uncertainty of S, shape (n, m).
         harmonics: the harmonics of S.
@@ -35,6 +36,7 @@ class JointFit:
 
     form_factor: Array
     short_range_order: Array
+    intensity: Array
     form_factor_sigma: Array
     short_range_order_sigma: Array
     harmonics: Harmonics

@@ -13,6 +13,20 @@ _DECIMALS = 5
 
 
 @dataclass(frozen=True, eq=False)
+class Blur:
+    """A Gaussian resolution.
+
+    Attributes:
+        covariance: along the axes of the plane, shape (2, 2) [squared r.l.u.].
+        undone: whether the parameters of a series are those of the crystal; else they are what is left of them after
+            the blur, so that a prior of the parameters tells nothing about the resolution.
+    """
+
+    covariance: Array
+    undone: bool = True
+
+
+@dataclass(frozen=True, eq=False)
 class HarmonicSeries:
     """I_SRO = 1 + 2 sum Re[c_p exp(2 pi i p . q)] on a grid.
 
@@ -22,11 +36,14 @@ class HarmonicSeries:
         harmonics: the k harmonics.
         rows: coordinates of the pixels along the first axis, shape (n,) [r.l.u.].
         columns: coordinates along the second axis, shape (m,) [r.l.u.].
+        blur: resolution of the plane; None for sharp pixels. What a detector sees of c_p is
+            c_p exp(-2 pi^2 p . covariance . p).
     """
 
     harmonics: Harmonics
     rows: Array
     columns: Array
+    blur: Blur | None = None
 
     @property
     def count(self) -> int:
@@ -38,6 +55,25 @@ class HarmonicSeries:
         """Lengths of the harmonics of all parameters, shape (parameters,) [Angstrom]."""
         lengths = self.harmonics.lengths
         return np.concatenate([lengths, lengths[self.harmonics.with_sine]])
+
+    @cached_property
+    def damping(self) -> Array:
+        """What the resolution leaves of each parameter, shape (k,)."""
+        if self.blur is None or not self.blur.undone:
+            return np.ones(self.harmonics.count)
+        return np.asarray(np.exp(-np.pi * np.sum(self.harmonics.indices * self.shifts, axis=1)))
+
+    @cached_property
+    def shifts(self) -> Array:
+        """Shifts 2 pi covariance p of the resolution, shape (k, 2) [r.l.u.]."""
+        if self.blur is None:
+            return np.zeros((self.harmonics.count, 2))
+        return np.asarray(2 * np.pi * self.harmonics.indices @ self.blur.covariance)
+
+    @cached_property
+    def _dampings(self) -> Array:
+        """Damping of all parameters, shape (parameters,)."""
+        return np.concatenate([self.damping, self.damping[self.harmonics.with_sine]])
 
     @cached_property
     def _phases(self) -> "_Phases":
@@ -52,8 +88,16 @@ class HarmonicSeries:
         return _Phases.of(both, self.rows, self.columns), slice(0, size), slice(size, 2 * size)
 
     def evaluate(self, parameters: Array) -> Array:
-        """Return I_SRO at all pixels, shape (n, m); it may be negative."""
-        return 1 + self._phases.evaluate(2 * self.coefficients(parameters))
+        """Return I_SRO as the detector sees it at all pixels, shape (n, m); it may be negative."""
+        return 1 + self.evaluate_terms(self.damping * self.coefficients(parameters))
+
+    def evaluate_sharp(self, parameters: Array) -> Array:
+        """Return I_SRO of the crystal at all pixels, shape (n, m); it may be negative."""
+        return 1 + self.evaluate_terms(self.coefficients(parameters))
+
+    def evaluate_terms(self, coefficients: ComplexArray) -> Array:
+        """Return twice the sum of Re[c_p exp(2 pi i p . q)] for c_p of shape (k,), shape (n, m)."""
+        return self._phases.evaluate(2 * coefficients)
 
     def coefficients(self, parameters: Array) -> ComplexArray:
         """Return c_p of the parameters, shape (k,)."""
@@ -63,7 +107,7 @@ class HarmonicSeries:
 
     def gradient(self, field: Array) -> Array:
         """Return the sums over pixels of a field times the derivatives of I_SRO, shape (parameters,)."""
-        return self._real(2 * self._phases.transform(field))
+        return self._dampings * self._real(2 * self._phases.transform(field))
 
     def _real(self, values: ComplexArray) -> Array:
         return np.concatenate([values.real, values[self.harmonics.with_sine].imag])
@@ -81,10 +125,11 @@ class HarmonicSeries:
         cosines = (difference + total).real
         mixed = (total - difference).imag[:, sine]
         sines = (difference - total).real[np.ix_(sine, sine)]
-        return np.block([[cosines, mixed], [mixed.T, sines]])
+        matrix = np.block([[cosines, mixed], [mixed.T, sines]])
+        return np.asarray(self._dampings[:, None] * matrix * self._dampings)
 
     def variances(self, covariance: Array) -> Array:
-        """Return the variance of I_SRO at all pixels, of the covariance of the parameters."""
+        """Return the variance of I_SRO of the crystal at all pixels, of the covariance of the parameters."""
         phases, _, _ = self._differences
         k, sine = self.harmonics.count, self.harmonics.with_sine
         difference = 2 * covariance[:k, :k].astype(np.complex128)
@@ -111,7 +156,7 @@ class HarmonicSeries:
                 .reshape(surface.shape[1], surface.shape[0], len(used))
                 .transpose(1, 0, 2)
             )
-        values *= 2
+        values *= 2 * self.damping
         return np.concatenate([values.real, values.imag[:, :, self.harmonics.with_sine]], axis=2)
 
 
