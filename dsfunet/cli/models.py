@@ -24,7 +24,14 @@ _MODELS_HELP = (
 )
 
 
-def compare(file: str, models: list[str], output: str, resamples: int = 2000, seed: int = 0) -> None:
+def compare(
+    file: str,
+    models: list[str],
+    output: str,
+    resamples: int = 2000,
+    seed: int = 0,
+    answer: Literal["lattice", "networks"] | None = None,
+) -> None:
     """Rank structural models by how well their I_FF fits that of a result; scale, floor and B are refined.
 
     Args:
@@ -33,6 +40,8 @@ def compare(file: str, models: list[str], output: str, resamples: int = 2000, se
         output: PREFIX of the files PREFIX.json, .csv and .png
         resamples: number of bootstrap resamples of blocks of the plane
         seed: seed of the resamples
+        answer: which form factor of the result to use, that of the data on their lattice or that of the networks alone;
+            by default the one that the result believes, and only that one has sigmas
 
     Raises:
         InputError: the result, a model or the output cannot be used.
@@ -42,7 +51,7 @@ def compare(file: str, models: list[str], output: str, resamples: int = 2000, se
     from dsfunet.analysis.models.run import ObservedFile, write_comparison
 
     targets = _targets(Path(output), {"json": ".json", "csv": ".csv", "png": ".png"})
-    observed = ObservedFile.read(file)
+    observed = ObservedFile.read(file, answer)
     pairs = [read_model(model, observed.cell) for model in models]
     comparison = compare_models(pairs, observed.observation, resamples, seed)
     write_comparison(comparison, observed, targets)
@@ -60,6 +69,7 @@ def scan(
     species: Literal["A", "B", "both"] = "both",
     resamples: int = 2000,
     seed: int = 0,
+    answer: Literal["lattice", "networks"] | None = None,
 ) -> None:
     """Rotate a molecule, or one side of a bond, through a range of angles and find the minima of the misfit.
 
@@ -74,6 +84,8 @@ def scan(
         species: species that are rotated
         resamples: number of bootstrap resamples of blocks of the plane
         seed: seed of the resamples
+        answer: which form factor of the result to use, that of the data on their lattice or that of the networks alone;
+            by default the one that the result believes, and only that one has sigmas
 
     Raises:
         InputError: the result, the model, the motion or the output cannot be used.
@@ -89,7 +101,7 @@ def scan(
     angles_deg = angles_of_range(*range)
     endings = {"json": ".json", "csv": ".csv", "png": ".png", "planes": "_planes.png"}
     targets = _targets(Path(output), endings)
-    observed = ObservedFile.read(file)
+    observed = ObservedFile.read(file, answer)
     pair = read_model(model, observed.cell)
     if rotate is None:
         motion = torsion_motion(parse_torsions(torsion or []), pair, species)
@@ -123,6 +135,8 @@ def _lines_on_input(observed: "ObservedFile", pairs: Sequence["ModelPair"]) -> l
     lines = [
         f"read       {observed.path}: {observation.used.sum()} pixels in {observation.block_count} blocks; {sigma}"
     ]
+    of = "the networks alone" if observed.answer == "networks" else "the data on their lattice"
+    lines.append(f"answer     form factor of {of}")
     lines += [
         f"model      {pair.name}: A = {pair.first.formula}, B = {pair.second.formula}" for pair in pairs
     ]

@@ -15,8 +15,9 @@ from dsfunet._typing import Integers
 from dsfunet.errors import InputError
 from dsfunet.physics.lattice import Cell
 
-Centring = Literal["P", "A", "B", "C", "I", "F", "R"]
-"""Lattice types; R is the obverse setting on hexagonal axes."""
+Centring = Literal["P", "A", "B", "C", "I", "F", "R", "H"]
+"""Lattice types; R is the obverse setting on hexagonal axes, H the triple hexagonal cell with points 2/3 1/3 0 and 1/3
+2/3 0 (International Tables A). Some programs call R on hexagonal axes H: that is R here."""
 
 CENTRINGS: tuple[Centring, ...] = get_args(Centring)
 """All lattice types."""
@@ -28,7 +29,7 @@ Vector: TypeAlias = tuple[Component, Component, Component]
 """Components i, j, k of a lattice vector i a + j b + k c."""
 
 # The translations other than those of the cell's edges, in units of 1 / denominator.
-_DENOMINATORS: dict[Centring, int] = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 2, "R": 3}
+_DENOMINATORS: dict[Centring, int] = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 2, "R": 3, "H": 3}
 _NUMERATORS: dict[Centring, tuple[tuple[int, int, int], ...]] = {
     "P": (),
     "A": ((0, 1, 1),),
@@ -37,6 +38,7 @@ _NUMERATORS: dict[Centring, tuple[tuple[int, int, int], ...]] = {
     "I": ((1, 1, 1),),
     "F": ((0, 1, 1), (1, 0, 1), (1, 1, 0)),
     "R": ((2, 1, 1), (1, 2, 2)),
+    "H": ((2, 1, 0), (1, 2, 0)),
 }
 _ROUNDING = 1e-9
 _SAME_LENGTH = 1e-6
@@ -53,7 +55,7 @@ def check_centring(centring: str) -> None:
 
 
 def denominator_of(centring: Centring) -> int:
-    """Return the common denominator of all lattice vectors: 1 for P, 3 for R, otherwise 2.
+    """Return the common denominator of all lattice vectors: 1 for P, 3 for R and H, otherwise 2.
 
     Raises:
         InputError: the lattice type is unknown.
@@ -120,6 +122,36 @@ def is_lattice_vector(vector: Sequence[Component], centring: Centring) -> bool:
         (True, False)
     """
     return numerators_of(vector, centring) is not None
+
+
+def smallest_component(numerators: Sequence[int], axis: int, centring: Centring) -> int:
+    """Return the smallest component along an axis among the lattice vectors with the same other two components.
+
+    Args:
+        numerators: three components in units of 1 / `denominator_of(centring)`; the one along the axis is ignored.
+        axis: 0, 1 or 2.
+        centring: lattice type.
+
+    Returns:
+        The component in the same unit, the positive one of two that are equally small.
+
+    Raises:
+        InputError: the lattice type is unknown, or no lattice vector has these two components.
+
+    Examples:
+        >>> from dsfunet.physics.centring import smallest_component
+        >>> smallest_component((1, 0, 0), 2, "F"), smallest_component((2, 1, 0), 2, "R")
+        (1, 1)
+    """
+    denominator = denominator_of(centring)
+    whole = np.array(numerators, dtype=np.int64)
+    for component in sorted(range(1 - denominator, denominator), key=lambda each: (abs(each), -each)):
+        whole[axis] = component
+        if are_lattice_numerators(whole, centring):
+            return component
+    whole[axis] = 0
+    name = format_vector(vector_of(whole.tolist(), denominator))
+    raise InputError(f"vector {name}: no vector of centring {centring} projects on it; choose another vector")
 
 
 def vector_of(numerators: Sequence[int], denominator: int) -> Vector:

@@ -25,6 +25,7 @@ from dsfunet.physics.centring import (
     denominator_of,
     format_vector,
     numerators_of,
+    smallest_component,
 )
 from dsfunet.physics.layer_repeat import layer_operations
 from dsfunet.physics.symmetry import MAX_SHELLS, SAME_LENGTH, Orbit, representative_order
@@ -199,7 +200,8 @@ class LayerHarmonics:
         projector = np.array([[real.real, imaginary.real], [real.imag, imaginary.imag]])
         eigenvalues, eigenvectors = np.linalg.eigh((projector + projector.T) / 2)
         allowed = eigenvectors[:, eigenvalues > 0.5]
-        sense = np.exp(2j * np.pi * self._third_component(named) * self._offset)
+        third = smallest_component(named.tolist(), self._fixed_axis, self._centring) / self._denominator
+        sense = np.exp(2j * np.pi * third * self._offset)
         if allowed.shape[1] == 2:
             units = [sense, 1j * sense]
         else:
@@ -209,12 +211,3 @@ class LayerHarmonics:
             Orbit(both, length, self._denominator, self._fixed_axis, coefficients(unit), is_sine=number == 1)
             for number, unit in enumerate(units)
         ]
-
-    def _third_component(self, vector: Integers) -> float:
-        """Return the smallest third component of lattice vectors with this projection."""
-        for third in sorted(range(1 - self._denominator, self._denominator), key=lambda x: (abs(x), -x)):
-            whole = vector.copy()
-            whole[self._fixed_axis] = third
-            if are_lattice_numerators(whole, self._centring):
-                return third / self._denominator
-        raise AssertionError(f"{vector} is not the projection of a lattice vector")

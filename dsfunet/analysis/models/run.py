@@ -8,6 +8,7 @@ from typing import Any
 
 from dsfunet._typing import Array
 from dsfunet._version import __version__
+from dsfunet.analysis.answers import Answer, list_answers, select_answer
 from dsfunet.analysis.models.fit import Comparison
 from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.models.molecules import Torsion
@@ -35,24 +36,31 @@ class ObservedFile:
 
     Attributes:
         path: of the file.
-        result: that the file holds.
+        result: that the file holds, with the answer that is used.
         observation: the form factor of the result, with its weights.
+        answer: by the data on their lattice or by the networks alone.
     """
 
     path: Path
     result: Result
     observation: Observation
+    answer: Answer
 
     @classmethod
-    def read(cls, path: Path | str) -> "ObservedFile":
+    def read(cls, path: Path | str, answer: Answer | None = None) -> "ObservedFile":
         """Read a result.
 
+        Args:
+            path: of the file.
+            answer: which answer to use; None takes the chosen one. The other one has no standard uncertainties.
+
         Raises:
-            InputError: the file is not a result, has no unit cell and axes, or its form factor cannot be used.
+            InputError: the file is not a result, does not hold this answer, has no unit cell and axes, or its form
+                factor cannot be used.
         """
-        result = read_result(path)
+        result = select_answer(read_result(path), answer, str(path))
         try:
-            return cls(Path(path), result, Observation.of(result))
+            return cls(Path(path), result, Observation.of(result), list_answers(result)[0])
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -157,6 +165,7 @@ def _header(observed: ObservedFile, resamples: int, seed: int) -> dict[str, Any]
         "program": "dsfunet",
         "version": __version__,
         "source": observed.path.name,
+        "answer": observed.answer,
         "source_sha256": hashlib.sha256(observed.path.read_bytes()).hexdigest(),
         "pixels": int(observation.used.sum()),
         "blocks": observation.block_count,

@@ -7,8 +7,20 @@ import numpy as np
 from dsfunet.analysis.refinement.settings import RefinementSettings
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell
-from dsfunet.physics.symmetry import AXES, Orbit
+from dsfunet.physics.centring import Vector
+from dsfunet.physics.layer_orbits import LayerHarmonics
+from dsfunet.physics.symmetry import (
+    AXES,
+    Orbit,
+    laue_rotations,
+    nearest_shells,
+    orbits_of,
+    symmetric_metric,
+)
 from dsfunet.planes.measured import PlaneGrid
+
+DEFAULT_SHELLS = 5
+"""Number of nearest shells that are refined where neither shells nor vectors are given."""
 
 # A given cell that differs more than this from the file's belongs to another crystal or to other axes.
 _SAME_EDGE, _SAME_ANGLE_DEGREES = 0.05, 2.0
@@ -34,20 +46,34 @@ def choose_orbits(
     Args:
         names: of the planes, for error messages.
         grids: of the planes, all with the cell to refine on.
-        settings: of the refinement.
+        settings: of the refinement, with nothing left open (`settle_settings`).
 
     Raises:
-        InputError: there are several planes for the correlations of a layer, or as for `RefinementSettings.orbits` and
-            `layer_orbits`.
+        InputError: there are several planes for the correlations of a layer, the cell does not obey the Laue class, or
+            the vectors or shells are not usable (`dsfunet.physics.symmetry`, `dsfunet.physics.layer_orbits`).
     """
+    cell, centring = grids[0].cell, settings.centring or "P"
+    rotations = laue_rotations(settings.laue, settings.unique_axis)
+    metric = symmetric_metric(cell, settings.laue, settings.unique_axis)
+    shells = DEFAULT_SHELLS if settings.shells is None else settings.shells
     if not settings.layer:
-        return settings.orbits(grids[0].cell, fixed_axis(grids, settings))
+        without_axis = fixed_axis(grids, settings)
+        if settings.vectors is None:
+            return nearest_shells(shells, rotations, metric, without_axis, centring)
+        vectors: list[Vector] = [(i, j, k) for i, j, k in settings.vectors]
+        return orbits_of(vectors, rotations, metric, without_axis, centring)
     if len(grids) > 1:
         raise InputError(
             f"--layer true: found {len(grids)} planes, {', '.join(names)}; expected one, because each layer has"
             " correlations of its own"
         )
-    return settings.layer_orbits(grids[0].cell, grids[0].name.layer)
+    layer = grids[0].name.layer
+    harmonics = LayerHarmonics(rotations, metric, layer.fixed_axis, layer.offset, centring)
+    return (
+        harmonics.nearest_shells(shells)
+        if settings.vectors is None
+        else harmonics.orbits_of(settings.vectors)
+    )
 
 
 def notes_on_layers(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> list[str]:

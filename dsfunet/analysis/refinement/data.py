@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet._typing import Array
+from dsfunet.analysis.answers import list_answers
 from dsfunet.analysis.refinement.least_squares import check_rank, fit
 from dsfunet.analysis.refinement.zones import Zones
 from dsfunet.errors import InputError
@@ -28,8 +29,9 @@ ErrorsFrom = Literal["zones", "pixels"]
 # On 60 simulated crystals (found - true) / s.u. had a standard deviation of 3.5 with the corrected form factor and 1.4
 # with the networks' own, which absorbs no residuals; the errors themselves were the same.
 _CORRECTED = (
-    "lattice mode corrected the form factor using this plane, so the residuals, and with them the uncertainties, are"
-    " two to four times too small; `dsfunet factorize --lattice false` gives a result without this bias"
+    "the form factor of the result was corrected by this plane, so the residuals, and with them the uncertainties, are"
+    " two to four times too small; --form-factor data, or a result of `dsfunet factorize --lattice false`, has no such"
+    " bias"
 )
 _NOT_RECORDED = "the file does not record its scale and floors; they were fitted from its planes"
 
@@ -114,9 +116,10 @@ def prepare_data(
         known_form_factor: I_FF in any unit, shape (n, m), that replaces the result's. Only used for "measured".
 
     Raises:
-        InputError: nothing was measured, I_SRO does not vary, or the form factor is 0 wherever I was measured.
+        InputError: nothing was measured, an I_SRO that is used does not vary, or the form factor is 0 wherever I was
+            measured.
     """
-    measured = _measured_pixels(result)
+    measured = _measured_pixels(result, fit_to == "short-range-order" or known_form_factor is None)
     if fit_to == "measured":
         form_factor, scale, notes = _form_factor(result, known_form_factor)
         return _measured_data(result, grid, zones, measured, exclude_below, form_factor, scale, notes)
@@ -124,14 +127,14 @@ def prepare_data(
     return _short_range_order_data(result, grid, zones, used, floor, errors_from)
 
 
-def _measured_pixels(result: Result) -> npt.NDArray[np.bool_]:
-    """Return which pixels were measured and have a value of I_SRO, shape (n, m)."""
-    measured: npt.NDArray[np.bool_] = (
-        result.mask & np.isfinite(result.input) & np.isfinite(result.short_range_order)
-    )
+def _measured_pixels(result: Result, with_order: bool) -> npt.NDArray[np.bool_]:
+    """Return which pixels were measured and, if it is needed, have a value of I_SRO, shape (n, m)."""
+    measured: npt.NDArray[np.bool_] = result.mask & np.isfinite(result.input)
+    if with_order:
+        measured &= np.isfinite(result.short_range_order)
     if not measured.any() or not result.input[measured].max() > 0:
         raise InputError("found no measured pixel above 0; expected a plane with some intensity")
-    if np.ptp(result.short_range_order[measured]) == 0:
+    if with_order and np.ptp(result.short_range_order[measured]) == 0:
         raise InputError(
             f"I_SRO is {result.short_range_order[measured][0]:g} in every measured pixel; expected values that vary"
         )
@@ -167,7 +170,7 @@ def _form_factor(result: Result, known: Array | None) -> tuple[Array, float, tup
             result.input.astype(np.float64), alone, result.short_range_order.astype(np.float64), result.mask
         )
         return alone + product.form_factor_floor, product.scale, normalisation.notes
-    corrected = str(result.process.get("lattice_mode", "")).startswith("used")
+    corrected = list_answers(result)[0] == "lattice"
     form_factor = result.form_factor.astype(np.float64) + normalisation.form_factor_floor
     return (
         form_factor,

@@ -4,13 +4,14 @@ The joint fit of `dsfunet.lattice.joint_fit` gives the form factor and as many h
 Harmonics that the Laue class ties together are then combined into one correlation by generalised least squares.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from dsfunet._typing import Array
-from dsfunet.analysis.refinement.fit import Refinement
+from dsfunet._typing import Array, Mask
+from dsfunet.analysis.refinement.data import PlaneData
+from dsfunet.analysis.refinement.fit import FittedPlane, Refinement
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit, fit_plane
 from dsfunet.physics.centring import Centring
@@ -34,39 +35,79 @@ def fit_result(result: Result, grid: PlaneGrid, centring: Centring) -> JointFit:
     Raises:
         InputError: as `dsfunet.lattice.joint_fit.fit_plane`.
     """
-    mask = result.mask & np.isfinite(result.input)
+    mask = _measured(result)
     return fit_plane(np.where(mask, result.input, 0.0).astype(np.float64), mask, grid, centring)
 
 
-def use_joint_fit(refinement: Refinement, joint: JointFit, grid: PlaneGrid) -> tuple[Refinement, list[str]]:
-    """Return a refinement of one layer with the correlations, errors and fit quality of a joint fit, and notes.
+def select_settled(
+    joint: JointFit, orbits: Sequence[Orbit], axes: tuple[int, int]
+) -> tuple[list[Orbit], list[str]]:
+    """Return the orbits whose harmonics are all in a joint fit, and the names of the others.
 
     Args:
-        refinement: of the layer's orbits with the form factor of the joint fit.
-        joint: the joint fit of the same pixels.
-        grid: of the pixels.
+        joint: of the layer.
+        orbits: of its in-plane harmonics.
+        axes: numbers of the two axes of the layer.
+
+    Raises:
+        InputError: there is no such orbit.
+    """
+    kept, left_out = [], []
+    for orbit in orbits:
+        if all(_find(joint, vector) is not None for vector in orbit.components[:, list(axes)]):
+            kept.append(orbit)
+        else:
+            left_out.append(orbit.name)
+    if not kept:
+        raise InputError(
+            f"{_settled(joint)}, which no vector of the nearest shells has; expected a plane with more or finer pixels"
+        )
+    return kept, left_out
+
+
+def note_left_out(joint: JointFit, names: Sequence[str]) -> str:
+    """Return a sentence about shells that were not refined."""
+    return f"{_settled(joint)}, so these vectors of the nearest shells are left out: {', '.join(names)}"
+
+
+def refine_layer(
+    joint: JointFit, orbits: Sequence[Orbit], result: Result, plane: PlaneData
+) -> tuple[Refinement, list[str]]:
+    """Return the correlations of a layer from a joint fit, with the quality of that fit, and notes.
+
+    Args:
+        joint: of the measured pixels of the result.
+        orbits: of the layer's in-plane harmonics (`dsfunet.physics.layer_orbits`).
+        result: with the measured intensities.
+        plane: the data of the result, for its grid and zones.
 
     Raises:
         InputError: an orbit has a vector beyond the harmonics that the data settle.
     """
-    alphas, covariance, reduced = combine_harmonics(joint, refinement.orbits, grid.name.layer.axes)
-    whole = np.zeros_like(refinement.covariance)
-    whole[0, 0] = refinement.covariance[0, 0]
-    whole[1:, 1:] = covariance
-    [plane] = refinement.planes
-    pixels = plane.pixels
-    plane = replace(
-        plane,
+    alphas, covariance, reduced = combine_harmonics(joint, orbits, plane.grid.name.layer.axes)
+    # The mean of I_SRO over its repeat is 1, so that the scale of the series is exactly 1.
+    whole = np.zeros((1 + len(alphas), 1 + len(alphas)))
+    whole[1:, 1:] = covariance * _count_repeats(result)
+    used = _measured(result) & (joint.short_range_order > 0)
+    measured = result.input[used].astype(np.float64)
+    residuals = measured - (joint.form_factor * joint.short_range_order)[used]
+    weights = 1 / joint.variance[used]
+    pixels = int(np.count_nonzero(used))
+    fitted = FittedPlane(
         scale=1.0,
         calculated=joint.short_range_order,
+        pixels=pixels,
+        zones=len(np.unique(plane.zones.zone[used])),
+        groups=len(np.unique(plane.zones.group[used])),
         degrees_of_freedom=float(pixels),
         chi_squared=joint.chi_squared * pixels,
         pixel_chi_squared=None,
+        r_factor=float(np.abs(residuals).sum() / np.abs(measured).sum()),
+        weighted_r_factor=float(np.sqrt(weights @ residuals**2 / (weights @ measured**2))),
     )
     notes = [
         f"form factor and {joint.harmonics.count} harmonics of I_SRO are fitted jointly to the measured plane, without"
-        " the networks; uncertainties and chi-squared are those of that fit, R and wR2 those of the listed vectors"
-        " alone"
+        " the networks; uncertainties, chi-squared, R and wR2 are those of that fit"
     ]
     if joint.chi_squared > _POOR_CHI_SQUARED:
         notes.append(
@@ -78,7 +119,8 @@ def use_joint_fit(refinement: Refinement, joint: JointFit, grid: PlaneGrid) -> t
             "correlations that the Laue class makes equal differ by more than their errors (chi-squared"
             f" {reduced:.1f} per degree of freedom): the symmetry may be lower"
         )
-    return replace(refinement, alphas=alphas, covariance=whole, planes=(plane,)), notes
+    free = np.zeros(len(alphas), dtype=np.int_)
+    return Refinement(tuple(orbits), alphas, whole, free, (fitted,)), notes
 
 
 def combine_harmonics(
@@ -98,25 +140,21 @@ def combine_harmonics(
     Raises:
         InputError: an orbit has a vector beyond the harmonics of the fit.
     """
-    indices, count = joint.harmonics.indices, joint.harmonics.count
+    count = joint.harmonics.count
     sine_row = {int(place): count + row for row, place in enumerate(joint.harmonics.with_sine)}
     design = np.zeros((len(joint.parameters), len(orbits)))
     for column, orbit in enumerate(orbits):
         coefficients = np.ones(len(orbit.vectors)) if orbit.coefficients is None else orbit.coefficients
         for vector, coefficient in zip(orbit.components[:, list(axes)], coefficients, strict=True):
-            near = np.abs(indices - vector).max(axis=1) < _SAME_HARMONIC
-            if not near.any():
-                # One of each pair p, -p is listed; the harmonic at -p is the conjugate of that at p.
-                if not (np.abs(indices + vector).max(axis=1) < _SAME_HARMONIC).any():
-                    raise InputError(
-                        f"vector {orbit.name}: the data settle harmonics up to {joint.harmonics.lengths.max():.1f}"
-                        " Angstrom only; choose fewer shells or shorter vectors"
-                    )
-                continue
-            [place] = np.flatnonzero(near)
-            design[place, column] = np.real(coefficient)
-            if place in sine_row:
-                design[sine_row[int(place)], column] = np.imag(coefficient)
+            found = _find(joint, vector)
+            if found is None:
+                raise InputError(f"vector {orbit.name}: {_settled(joint)}; choose shorter vectors")
+            place, sign = found
+            # One of each pair p, -p is listed; the harmonic at -p is the conjugate of that at p.
+            if sign > 0:
+                design[place, column] = np.real(coefficient)
+                if place in sine_row:
+                    design[sine_row[place], column] = np.imag(coefficient)
     used = design.any(axis=1)
     design, values = design[used], joint.parameters[used]
     weights = np.linalg.inv(joint.covariance[np.ix_(used, used)])
@@ -127,3 +165,33 @@ def combine_harmonics(
     reduced = float(left @ weights @ left) / degrees if degrees else 1.0
     enlarged: Array = covariance * max(1.0, reduced)
     return alphas, enlarged, reduced
+
+
+def _find(joint: JointFit, vector: Array) -> tuple[int, int] | None:
+    """Return the place of the harmonic at an in-plane vector and 1, or -1 if that at the opposite one is listed."""
+    for sign in (1, -1):
+        near = np.flatnonzero(np.abs(joint.harmonics.indices - sign * vector).max(axis=1) < _SAME_HARMONIC)
+        if near.size:
+            return int(near[0]), sign
+    return None
+
+
+def _settled(joint: JointFit) -> str:
+    return f"the data settle harmonics up to {joint.harmonics.lengths.max():.1f} Angstrom only"
+
+
+def _measured(result: Result) -> Mask:
+    measured: Mask = result.mask & np.isfinite(result.input)
+    return measured
+
+
+def _count_repeats(result: Result) -> float:
+    """Return how often each datum occurs in the plane: above 1 after it was averaged over its symmetry."""
+    try:
+        steps = json.loads(str(result.process.get("clean_up", "{}"))).get("steps", [])
+        repeats = [float(step["mean_redundancy"] or 1) for step in steps if step["step"] == "symmetry"]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the record of the clean-up is damaged ({error!r}); make the result again"
+        ) from error
+    return max([1.0, *repeats])

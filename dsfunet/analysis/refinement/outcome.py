@@ -17,10 +17,11 @@ from dsfunet.analysis.refinement.reports import (
     quality_line,
 )
 from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.analysis.refinement.vectors import lattice_vectors_of
 from dsfunet.analysis.refinement.zones import FoldedMap
 from dsfunet.files import replacing, write_json
 from dsfunet.physics import Cell
-from dsfunet.physics.centring import Vector
+from dsfunet.physics.centring import Centring, Vector
 from dsfunet.plotting.result import save_png
 
 
@@ -29,16 +30,17 @@ class Alpha:
     """One refined Warren-Cowley parameter: the correlation of all lattice vectors of one orbit.
 
     Attributes:
-        vector: (i, j, k), one lattice vector of the orbit; integers, and `fractions.Fraction` in a centred lattice. For
-            the correlation of a layer the component along `summed_axis` is 0 and stands for any.
+        vector: (i, j, k), one lattice vector of the orbit; integers, and `fractions.Fraction` in a centred lattice. Of
+            the vectors that the correlation of a layer sums, the one with the smallest component along `summed_axis`.
         value: alpha, dimensionless.
         standard_uncertainty: NaN if alpha is at a bound.
-        equivalents: all lattice vectors of the orbit, `vector` among them.
+        equivalents: all lattice vectors of the orbit, likewise, `vector` among them.
         length_angstrom: length of the vectors [Angstrom].
         at_bound: -1 at the lower bound, 1 at the upper bound, 0 between or without bounds.
         summed_axis: for the correlation of a layer 0, 1 or 2, the axis a, b or c along which it is a sum; None for the
             correlation of lattice vectors.
         is_sine: whether this is the second, antisymmetric part of the correlation of a layer.
+        name: such as "1/2 1/2 0", or "1/2 0 (all l)" for the correlation of a layer.
     """
 
     vector: Vector
@@ -49,6 +51,7 @@ class Alpha:
     at_bound: int
     summed_axis: int | None = None
     is_sine: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +61,15 @@ class AlphaRefinement:
     `str` of it is the report.
 
     Attributes:
-        settings: of the refinement.
+        settings: of the refinement, with nothing left open.
         cell: unit cell on which it was made.
         fit: the alphas as arrays, their covariance, and the quality of the fit of each plane.
         data: the values that were fitted, one entry for each result.
         folded: each plane folded into one Brillouin zone, observed and calculated.
         names: of the results.
         debye_waller_b_angstrom2: B of the model's form factor, given or refined [Angstrom^2]; None without a model.
-        notes: sentences that qualify the uncertainties.
+        notes: sentences that qualify the values and their uncertainties.
+        centring_from: "option" for the settings, "result" for its record, or "assumed".
 
     Examples:
         >>> from dsfunet import FactorizeSettings, RefinementSettings, factorize_plane, read_plane, refine_alphas
@@ -86,29 +90,24 @@ class AlphaRefinement:
     names: tuple[str, ...]
     debye_waller_b_angstrom2: float | None
     notes: tuple[str, ...]
+    centring_from: str = "option"
 
     @property
     def alphas(self) -> tuple[Alpha, ...]:
         """The refined parameters, one for each orbit."""
-        return tuple(
-            Alpha(
-                orbit.representative,
-                value,
-                uncertainty,
-                orbit.equivalents,
-                orbit.length_angstrom,
-                bound,
-                orbit.summed_axis,
-                orbit.is_sine,
-            )
-            for orbit, value, uncertainty, bound in zip(
-                self.fit.orbits,
-                self.fit.alphas.tolist(),
-                self.fit.uncertainties.tolist(),
-                self.fit.at_bound.tolist(),
-                strict=True,
-            )
+        rows = zip(
+            self.fit.orbits,
+            self.fit.alphas.tolist(),
+            self.fit.uncertainties.tolist(),
+            self.fit.at_bound.tolist(),
+            strict=True,
         )
+        found = []
+        for orbit, value, uncertainty, bound in rows:
+            vector, equivalents = lattice_vectors_of(orbit, self._centring)
+            about = (orbit.length_angstrom, bound, orbit.summed_axis, orbit.is_sine, orbit.name)
+            found.append(Alpha(vector, value, uncertainty, equivalents, *about))
+        return tuple(found)
 
     @property
     def r_factors(self) -> tuple[float, ...]:
@@ -146,7 +145,13 @@ class AlphaRefinement:
     def as_record(self) -> dict[str, Any]:
         """Return everything as the content of a JSON file, with None where there is no finite number."""
         return as_record(
-            self.fit, self.folded, self.cell, self._settings_record(), self._sources(), self.notes
+            self.fit,
+            self.folded,
+            self.cell,
+            self._settings_record(),
+            self._sources(),
+            self.notes,
+            self._centring,
         )
 
     def as_csv(self) -> str:
@@ -173,15 +178,19 @@ class AlphaRefinement:
         if figure is not None:
             save_png(figure, targets["png"])
 
+    @property
+    def _centring(self) -> Centring:
+        return self.settings.centring or "P"
+
     def _settings_record(self) -> dict[str, object]:
         settings, bounds = self.settings, self.settings.alpha_bounds()
-        centred = {} if settings.centring == "P" else {"centring": settings.centring}
-        layer: dict[str, object] = {"layer": True} if settings.layer else {}
-        if settings.form_factor == "data":
-            layer["form_factor"] = "data"
+        form_factor = settings.form_factor if settings.model is None else "model"
         return {
-            **centred,
-            **layer,
+            "centring": self._centring,
+            "centring_from": self.centring_from,
+            "layer": bool(settings.layer),
+            "form_factor": form_factor,
+            "answer": settings.answer,
             "laue_class": settings.laue,
             "unique_axis": settings.unique_axis,
             "out_of_plane": settings.out_of_plane,

@@ -12,9 +12,10 @@ import numpy as np
 from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import FittedPlane, Refinement
+from dsfunet.analysis.refinement.vectors import lattice_vectors_of
 from dsfunet.analysis.refinement.zones import FoldedMap
 from dsfunet.physics import Cell
-from dsfunet.physics.centring import Vector
+from dsfunet.physics.centring import Centring, Vector
 from dsfunet.physics.symmetry import Orbit
 
 AT_BOUND = {-1: "at lower bound", 0: "", 1: "at upper bound"}
@@ -38,11 +39,16 @@ def as_table(refinement: Refinement) -> str:
     """Return the alphas with their uncertainties as text, one line for each orbit."""
     names = [_table_name(orbit) for orbit in refinement.orbits]
     width = max(9, *map(len, names))
-    lines = [f"{'vector':>{width}}  {'equivalents':>11}  {'length/Å':>8}  alpha"]
+    lines = [f"{'vector':>{width}}  {'equivalents':>11}  {'length/Å':>8}  {quantity_of(refinement)}"]
     for name, (orbit, alpha, sigma, bound) in zip(names, _rows(refinement), strict=True):
         value = with_uncertainty(alpha, sigma) + (f"  {AT_BOUND[bound]}" if bound else "")
         lines.append(f"{name:>{width}}  {len(orbit.vectors):>11}  {orbit.length_angstrom:8.3f}  {value:>9}")
     return "\n".join(lines)
+
+
+def quantity_of(refinement: Refinement) -> str:
+    """Return what was refined: "alpha", the Warren-Cowley parameters of lattice vectors, or "layer correlation"."""
+    return "layer correlation" if refinement.orbits[0].summed_axis is not None else "alpha"
 
 
 def plane_lines(
@@ -79,6 +85,7 @@ def as_record(
     settings: Record,
     sources: Sequence[Record],
     notes: Sequence[str],
+    centring: Centring,
 ) -> dict[str, Any]:
     """Return everything as the content of a JSON file, with None where there is no finite number.
 
@@ -91,6 +98,7 @@ def as_record(
         settings: of the refinement, by name.
         sources: what is recorded of each plane.
         notes: sentences for the user.
+        centring: lattice type of the sites.
     """
     planes = [
         {
@@ -113,12 +121,11 @@ def as_record(
         "settings": {**(sources[0] if one else {}), **settings},
         "notes": list(notes),
         "cell": dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), cell.parameters, strict=True)),
+        "quantity": quantity_of(refinement),
         "parameters": [*_scale_names(sources), *(orbit.name for orbit in refinement.orbits)],
         "alphas": [
             {
-                "vector": _entries(orbit, orbit.representative),
-                **({"part": "sine"} if orbit.is_sine else {}),
-                "equivalents": [_entries(orbit, each) for each in orbit.equivalents],
+                **_vectors(orbit, centring),
                 "length_angstrom": orbit.length_angstrom,
                 "value": alpha,
                 "standard_uncertainty": sigma,
@@ -170,6 +177,7 @@ def as_cif(refinement: Refinement, cell: Cell, settings: Record, sources: Sequen
         # Without quotes a dot is CIF's word for "not applicable".
         text = "." if setting is None else gemmi.cif.quote(str(setting))
         block.set_pair(f"_dsfunet_{name}", text)
+    block.set_pair("_dsfunet_sro_quantity", gemmi.cif.quote(quantity_of(refinement)))
     _add_planes(block, refinement, sources)
     loop = block.init_loop(
         "_dsfunet_sro_",
@@ -226,9 +234,26 @@ def _table_name(orbit: Orbit) -> str:
     return " ".join(f"{index!s:>{width}}" for index in orbit.representative)
 
 
+def _vectors(orbit: Orbit, centring: Centring) -> dict[str, object]:
+    """Return the lattice vectors of an orbit for JSON, and what they are projected on where they are summed."""
+    vector, equivalents = lattice_vectors_of(orbit, centring)
+    content: dict[str, object] = {
+        "vector": _written(vector),
+        "equivalents": [_written(each) for each in equivalents],
+    }
+    if orbit.summed_axis is not None:
+        content["projection"] = _entries(orbit, orbit.representative)
+        content["part"] = "sine" if orbit.is_sine else "cosine"
+    return content
+
+
+def _written(vector: Vector) -> list[int | str]:
+    return [each if isinstance(each, int) else str(each) for each in vector]
+
+
 def _entries(orbit: Orbit, vector: Vector) -> list[int | str]:
     """Return the components for a file: integers, fractions as text, and "all" along the axis of summation."""
-    written: list[int | str] = [each if isinstance(each, int) else str(each) for each in vector]
+    written = _written(vector)
     if orbit.summed_axis is not None:
         written[orbit.summed_axis] = "all"
     return written

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from dsfunet._typing import Array
+from dsfunet.analysis.answers import select_answer
 from dsfunet.analysis.refinement.crystal import (
     cell_to_use,
     check_one_crystal,
@@ -13,15 +14,16 @@ from dsfunet.analysis.refinement.crystal import (
     notes_on_layers,
 )
 from dsfunet.analysis.refinement.data import PlaneData, prepare_data
+from dsfunet.analysis.refinement.defaults import settle_settings
 from dsfunet.analysis.refinement.fit import Refinement, refine
-from dsfunet.analysis.refinement.joint import fit_result, use_joint_fit
+from dsfunet.analysis.refinement.joint import fit_result, note_left_out, refine_layer, select_settled
 from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
 from dsfunet.analysis.refinement.settings import RefinementSettings
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit
-from dsfunet.physics.symmetry import laue_rotations
+from dsfunet.physics.symmetry import Orbit, laue_rotations
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.result import Result
 
@@ -47,8 +49,9 @@ def refine_alphas(
         names: of the results, for error messages and the report; by default "result", or "result 1" and so on.
 
     Raises:
-        InputError: a result has no axes or is not along two axes of the cell, the results are not of one crystal, the
-            cell does not obey the Laue class, or the pixels do not determine the parameters.
+        InputError: a result has no axes, is not along two axes of the cell or does not hold the answer asked for, the
+            results are not of one crystal, the cell does not obey the Laue class, or the pixels do not determine the
+            parameters.
 
     Examples:
         A plane hk0 of a square lattice whose nearest neighbours tend to differ, alpha = -0.2, with a Gaussian form
@@ -94,15 +97,18 @@ def refine_alphas(
     check_one_crystal(names, grids)
     cell, notes = cell_to_use(settings.cell, grids[0], names[0])
     grids = [replace(grid, cell=cell) for grid in grids]
+    settled = settle_settings(settings, results, names)
+    settings, notes = settled.settings, [*notes, *settled.notes]
+    centring = settings.centring or "P"
     rotations = laue_rotations(settings.laue, settings.unique_axis)
     orbits = choose_orbits(names, grids, settings)
-    zones = [zones_of(grid, rotations, settings.centring) for grid in grids]
+    zones = [zones_of(grid, rotations, centring) for grid in grids]
+    results = [
+        select_answer(result, settings.answer, name) for result, name in zip(results, names, strict=True)
+    ]
 
-    joint = _fit_jointly(results, grids, names, settings) if settings.form_factor == "data" else None
-
-    def prepare(b_angstrom2: float) -> list[PlaneData]:
+    def prepare(b_angstrom2: float, known: Array | None = None) -> list[PlaneData]:
         planes = zip(results, grids, zones, names, strict=True)
-        known = None if joint is None else joint.form_factor
         return [_plane_data(*plane, settings, b_angstrom2, known) for plane in planes]
 
     def refine_planes(planes: Sequence[PlaneData]) -> Refinement:
@@ -114,23 +120,37 @@ def refine_alphas(
             raise InputError(f"{', '.join(names)}: {error}") from error
 
     b_angstrom2 = settings.b_iso_angstrom2
-    if settings.model is not None and b_angstrom2 is None:
-        b_angstrom2 = refine_debye_waller(prepare, refine_planes)
-    planes = prepare(b_angstrom2 or 0.0)
-    fit = refine_planes(planes)
-    joint_notes: list[str] = []
-    if joint is not None:
-        fit, joint_notes = use_joint_fit(fit, joint, grids[0])
+    if settings.form_factor == "data":
+        try:
+            joint = fit_result(results[0], grids[0], centring)
+            planes = prepare(0.0, joint.form_factor)
+            fit, of_fit = _refine_layer(joint, orbits, results[0], planes[0], settings)
+        except InputError as error:
+            raise InputError(f"{names[0]}: {error}") from error
+    else:
+        if settings.model is not None and b_angstrom2 is None:
+            b_angstrom2 = refine_debye_waller(prepare, refine_planes)
+        planes = prepare(b_angstrom2 or 0.0)
+        fit = refine_planes(planes)
+        of_fit = _notes_on_uncertainties(fit, settings)
     folded = tuple(
-        fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations, settings.centring)
+        fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations, centring)
         for plane, fitted in zip(planes, fit.planes, strict=True)
     )
     notes += notes_on_layers(grids, settings)
     notes += [note for plane in planes for note in plane.notes]
     notes += [] if settings.model is None else settings.model.notes
-    notes += joint_notes if joint is not None else _notes_on_uncertainties(fit, settings)
+    notes += of_fit
     return AlphaRefinement(
-        settings, cell, fit, tuple(planes), folded, tuple(names), b_angstrom2, tuple(notes)
+        settings,
+        cell,
+        fit,
+        tuple(planes),
+        folded,
+        tuple(names),
+        b_angstrom2,
+        tuple(notes),
+        settled.centring_from,
     )
 
 
@@ -178,16 +198,15 @@ def _plane_data(
         raise InputError(f"{name}: {error}") from error
 
 
-def _fit_jointly(
-    results: Sequence[Result], grids: Sequence[PlaneGrid], names: Sequence[str], settings: RefinementSettings
-) -> JointFit:
-    """Fit both factors to the measured plane of the only result."""
-    if len(results) > 1:
-        raise InputError(f"--form-factor data: found {len(results)} results; refine each layer by itself")
-    try:
-        return fit_result(results[0], grids[0], settings.centring)
-    except InputError as error:
-        raise InputError(f"{names[0]}: {error}") from error
+def _refine_layer(
+    joint: JointFit, orbits: Sequence[Orbit], result: Result, plane: PlaneData, settings: RefinementSettings
+) -> tuple[Refinement, list[str]]:
+    """Return the correlations of a layer from a joint fit, and notes; of shells, those that the data settle."""
+    if settings.vectors is not None:
+        return refine_layer(joint, orbits, result, plane)
+    kept, left_out = select_settled(joint, orbits, plane.grid.name.layer.axes)
+    fit, notes = refine_layer(joint, kept, result, plane)
+    return fit, [*notes, note_left_out(joint, left_out)] if left_out else notes
 
 
 def _notes_on_uncertainties(fit: Refinement, settings: RefinementSettings) -> list[str]:

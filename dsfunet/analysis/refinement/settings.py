@@ -1,30 +1,19 @@
-"""The settings of a refinement, and what follows from them: bounds of alphas, and orbits."""
+"""The settings of a refinement, and the bounds of alphas that follow from them."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from dsfunet.analysis.answers import Answer
 from dsfunet.analysis.models.model_names import ModelPair, read_model
 from dsfunet.analysis.refinement.data import ErrorsFrom, FitTo
 from dsfunet.analysis.refinement.vectors import check_vector, parse_vectors
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.physics import Cell
-from dsfunet.physics.centring import Centring, Component, Vector, check_closure
-from dsfunet.physics.layer_orbits import LayerHarmonics
-from dsfunet.physics.symmetry import (
-    Orbit,
-    UniqueAxis,
-    laue_rotations,
-    nearest_shells,
-    orbits_of,
-    symmetric_metric,
-)
-from dsfunet.planes.names import PlaneName
-
-_DEFAULT_SHELLS = 5
-
+from dsfunet.physics.centring import Centring, Component, check_closure
+from dsfunet.physics.symmetry import UniqueAxis, laue_rotations
 
 FormFactorFrom = Literal["result", "data"]
 """Where the form factor of a refinement comes from."""
@@ -55,11 +44,18 @@ class RefinementSettings:
         concentration: m_A, the fraction of one species, strictly between 0 and 1; only with `bounds`.
         model: the two species, where they are known. Their I_FF then replaces the form factor of the result.
         b_iso_angstrom2: isotropic B of the model's I_FF [Angstrom^2], 0 or more; None refines it with the alphas.
-        centring: lattice type of the sites, in the conventional cell; R is the obverse setting on hexagonal axes.
+        centring: lattice type of the sites, in the conventional cell; R is the obverse setting on hexagonal axes. None
+            takes what the result records, else P.
         layer: whether to refine the correlations of the layer, each the sum over all lattice vectors with the same
-            two components in a single plane (`dsfunet.physics.layer_orbits`).
+            two components in a single plane (`dsfunet.physics.layer_orbits`). None does so where the form factor is
+            "data".
         form_factor: "result" divides by the form factor of the result; "data" fits form factor and correlations jointly
-            to the measured plane, without the networks; only with `layer`, for a single plane.
+            to the measured plane, without the networks, for the layer of a single plane. None takes "data" for a
+            single result that used a lattice, unless another setting excludes that: `layer` False, `out_of_plane`,
+            `bounds`, `model`, `fit_to` "short-range-order", `errors_from` "pixels" or the answer "networks".
+        answer: "lattice" or "networks", which of the two answers of a result gives the form factor or I_SRO. None takes
+            the chosen I_SRO and, for "measured", the form factor of the networks where the result holds it, because
+            that does not follow the noise of the plane.
 
     Raises:
         InputError: a setting is out of its range, or two settings contradict each other.
@@ -84,30 +80,23 @@ class RefinementSettings:
     concentration: float | None = None
     model: ModelPair | None = None
     b_iso_angstrom2: float | None = None
-    centring: Centring = "P"
-    layer: bool = False
-    form_factor: FormFactorFrom = "result"
+    centring: Centring | None = None
+    layer: bool | None = None
+    form_factor: FormFactorFrom | None = None
+    answer: Answer | None = None
 
     def __post_init__(self) -> None:
-        check_closure(laue_rotations(self.laue, self.unique_axis), self.centring, self.laue)
+        rotations = laue_rotations(self.laue, self.unique_axis)
+        if self.centring is not None:
+            check_closure(rotations, self.centring, self.laue)
         if self.vectors is not None:
             if self.shells is not None:
                 raise InputError("--shells and --vectors: found both; use one of them")
-            vectors = tuple(check_vector(each, self.centring, self.layer) for each in self.vectors)
+            vectors = tuple(
+                check_vector(each, self.centring, self.layer is not False) for each in self.vectors
+            )
             object.__setattr__(self, "vectors", vectors)
-        if self.layer and self.out_of_plane:
-            raise InputError("--layer true and --out-of-plane true: found both; use one of them")
-        if self.form_factor == "data" and not self.layer:
-            raise InputError("--form-factor data: it gives the correlations of one layer; add --layer true")
-        if self.form_factor == "data" and (self.model is not None or self.fit_to != "measured"):
-            raise InputError(
-                "--form-factor data: it fits the measured plane without a model; omit --model and --fit-to"
-            )
-        if self.layer and self.bounds:
-            raise InputError(
-                "--layer true and --bounds true: found both; correlations of a layer are sums without bounds, so use"
-                " one of them"
-            )
+        self._check_layer()
         if not 0 <= self.exclude_below < 1:
             raise InputError(
                 f"--exclude-below is {self.exclude_below:g}; expected a fraction, 0 or more and below 1"
@@ -115,6 +104,35 @@ class RefinementSettings:
         self._check_floor()
         self._check_concentration()
         self._check_model()
+
+    def _check_layer(self) -> None:
+        if self.form_factor == "data":
+            if self.layer is False:
+                raise InputError(
+                    "--form-factor data: it gives the correlations of one layer; omit --layer false"
+                )
+            if self.model is not None or self.fit_to != "measured":
+                raise InputError(
+                    "--form-factor data: it fits the measured plane without a model; omit --model and --fit-to"
+                )
+            if self.answer == "networks":
+                raise InputError(
+                    "--form-factor data: it uses no answer of the networks; omit --answer networks, or use"
+                    " --form-factor result"
+                )
+        layer = "--layer true" if self.layer else "--form-factor data"
+        if (self.layer or self.form_factor == "data") and self.out_of_plane:
+            raise InputError(f"{layer} and --out-of-plane true: found both; use one of them")
+        if (self.layer or self.form_factor == "data") and self.bounds:
+            raise InputError(
+                f"{layer} and --bounds true: found both; correlations of a layer are sums without bounds, so use one of"
+                " them"
+            )
+        if self.answer is not None and self.model is not None:
+            raise InputError(
+                f"--answer {self.answer} and --model: found both; the model replaces the form factor of the result, so"
+                " use one of them"
+            )
 
     def _check_floor(self) -> None:
         if self.floor is None:
@@ -174,9 +192,10 @@ class RefinementSettings:
         concentration: float | None = None,
         model: str | None = None,
         b_iso_angstrom2: float | None = None,
-        centring: Centring = "P",
-        layer: bool = False,
-        form_factor: FormFactorFrom = "result",
+        centring: Centring | None = None,
+        layer: bool | None = None,
+        form_factor: FormFactorFrom | None = None,
+        answer: Answer | None = None,
     ) -> "RefinementSettings":
         """Parse the options of `dsfunet refine`; their texts become a cell, vectors and a model.
 
@@ -205,11 +224,14 @@ class RefinementSettings:
             model: the two species, where they are known, written as for `dsfunet compare`; their I_FF then replaces
                 the form factor of the networks
             b_iso_angstrom2: isotropic B of the model's I_FF [Angstrom^2]; refined with the alphas by default
-            centring: lattice type of the sites in the conventional cell (R: obverse, on hexagonal axes)
+            centring: lattice type of the sites in the conventional cell (R: obverse, on hexagonal axes); by default
+                what the result records, else P
             layer: refine the correlations of a single layer, each the sum over all lattice vectors with the same two
-                components in the plane
-            form_factor: result divides by the form factor of the result; data fits form factor and correlations jointly
-                to the measured plane, without the networks (with layer, for a single plane)
+                components in the plane; by default for form-factor data
+            form_factor: result divides by the form factor of the result; data fits form factor and correlations of the
+                layer jointly to a single measured plane, without the networks; by default data for one result that
+                used a lattice, unless other options exclude it
+            answer: for results that hold two answers, which of them to use; networks implies form-factor result
 
         Raises:
             InputError: a text cannot be parsed, a file of the model cannot be used, or the settings are invalid.
@@ -219,7 +241,7 @@ class RefinementSettings:
             laue=laue,
             cell=parsed_cell,
             shells=shells,
-            vectors=None if vectors is None else parse_vectors(vectors, layer),
+            vectors=None if vectors is None else parse_vectors(vectors, layer is not False),
             unique_axis=unique_axis,
             out_of_plane=out_of_plane,
             exclude_below=exclude_below,
@@ -233,6 +255,7 @@ class RefinementSettings:
             centring=centring,
             layer=layer,
             form_factor=form_factor,
+            answer=answer,
         )
 
     def alpha_bounds(self) -> tuple[float, float] | None:
@@ -244,35 +267,3 @@ class RefinementSettings:
             return None
         first = self.concentration
         return max(-first / (1 - first), -(1 - first) / first), 1.0
-
-    def orbits(self, cell: Cell, without_axis: int | None = None) -> list[Orbit]:
-        """Return the orbits to refine on a cell; with `without_axis` (0, 1, 2) only vectors without that component.
-
-        Raises:
-            InputError: the cell does not obey the Laue class, or the vectors or shells are not usable
-                (`dsfunet.physics.symmetry.orbits_of`, `nearest_shells`).
-        """
-        rotations = laue_rotations(self.laue, self.unique_axis)
-        metric = symmetric_metric(cell, self.laue, self.unique_axis)
-        if self.vectors is None:
-            return nearest_shells(self._shells, rotations, metric, without_axis, self.centring)
-        vectors: list[Vector] = [(i, j, k) for i, j, k in self.vectors]
-        return orbits_of(vectors, rotations, metric, without_axis, self.centring)
-
-    def layer_orbits(self, cell: Cell, layer: PlaneName) -> list[Orbit]:
-        """Return the orbits of in-plane harmonics to refine on one layer.
-
-        Raises:
-            InputError: the cell does not obey the Laue class, or the vectors or shells are not usable
-                (`dsfunet.physics.layer_orbits`).
-        """
-        rotations = laue_rotations(self.laue, self.unique_axis)
-        metric = symmetric_metric(cell, self.laue, self.unique_axis)
-        harmonics = LayerHarmonics(rotations, metric, layer.fixed_axis, layer.offset, self.centring)
-        if self.vectors is None:
-            return harmonics.nearest_shells(self._shells)
-        return harmonics.orbits_of(self.vectors)
-
-    @property
-    def _shells(self) -> int:
-        return _DEFAULT_SHELLS if self.shells is None else self.shells

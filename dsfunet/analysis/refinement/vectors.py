@@ -1,9 +1,18 @@
-"""Lattice vectors as users give them: texts and numbers that become exact components."""
+"""Lattice vectors as users give and read them: texts and numbers with exact components."""
 
 from collections.abc import Sequence
 
 from dsfunet.errors import InputError
-from dsfunet.physics.centring import Centring, Component, as_component, parse_components
+from dsfunet.physics.centring import (
+    Centring,
+    Component,
+    Vector,
+    as_component,
+    parse_components,
+    smallest_component,
+    vector_of,
+)
+from dsfunet.physics.symmetry import Orbit
 
 _LARGEST_INDEX = 50
 
@@ -31,13 +40,13 @@ def parse_vectors(text: str, layer: bool = False) -> tuple[tuple[Component, ...]
 
 
 def check_vector(
-    vector: Sequence[float | Component], centring: Centring, layer: bool
+    vector: Sequence[float | Component], centring: Centring | None, layer: bool
 ) -> tuple[Component, ...]:
     """Return a vector with exact components.
 
     Args:
         vector: three components, or two for the correlations of a layer.
-        centring: lattice type; the components must be integers in a primitive lattice.
+        centring: lattice type; the components must be integers in a primitive lattice. None if it is not known yet.
         layer: whether two components will do.
 
     Raises:
@@ -59,3 +68,23 @@ def check_vector(
     if max(abs(float(each)) for each in components) > _LARGEST_INDEX:
         raise InputError(f"vector {text}: expected indices from -{_LARGEST_INDEX} to {_LARGEST_INDEX}")
     return components
+
+
+def lattice_vectors_of(orbit: Orbit, centring: Centring) -> tuple[Vector, tuple[Vector, ...]]:
+    """Return the lattice vector that names an orbit, and all of the orbit.
+
+    Of the lattice vectors with one projection on a layer, that with the smallest component out of it is taken: 1/2 0
+    1/2 for 1/2 0 (all l) of an F lattice.
+
+    Args:
+        orbit: of lattice vectors, or of projections on a layer.
+        centring: lattice type.
+    """
+    if orbit.summed_axis is None:
+        return orbit.representative, orbit.equivalents
+    lifted: dict[Vector, Vector] = {}
+    for projection, numerators in zip(orbit.equivalents, orbit.vectors.tolist(), strict=True):
+        whole = list(numerators)
+        whole[orbit.summed_axis] = smallest_component(numerators, orbit.summed_axis, centring)
+        lifted[projection] = vector_of(whole, orbit.denominator)
+    return lifted[orbit.representative], tuple(lifted.values())

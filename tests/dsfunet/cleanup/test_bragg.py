@@ -67,7 +67,9 @@ def test_an_ellipsoid_is_given_in_reciprocal_lattice_units() -> None:
     assert np.array_equal(np.isnan(intensity), (h / 0.3) ** 2 + (k / 0.1) ** 2 <= 1)
 
 
-@pytest.mark.parametrize(("centring", "kept"), [("P", 1), ("A", 2), ("C", 2), ("I", 2), ("F", 4), ("R", 3)])
+@pytest.mark.parametrize(
+    ("centring", "kept"), [("P", 1), ("A", 2), ("C", 2), ("I", 2), ("F", 4), ("R", 3), ("H", 3)]
+)
 def test_centrings_allow_one_reflection_in_so_many(centring: str, kept: int) -> None:
     hkl = np.stack(np.meshgrid(*[np.arange(12)] * 3), axis=-1).reshape(-1, 3)
     assert is_allowed(hkl, centring).sum() == 12**3 / kept  # type: ignore[arg-type]
@@ -78,6 +80,7 @@ def test_centrings_allow_one_reflection_in_so_many(centring: str, kept: int) -> 
         "I": (1, 1, 0),
         "F": (1, 1, 1),
         "R": (1, 0, 1),
+        "H": (1, 1, 5),
     }
     assert is_allowed(np.array(examples[centring]), centring)  # type: ignore[arg-type]
 

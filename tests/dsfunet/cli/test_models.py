@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.models.molecules import Torsion
 from dsfunet.cli.main import main
-from dsfunet.io import Result, write_result
+from dsfunet.io import Result, read_result, write_result
 from tests.dsfunet.structural_models import amide, result_of, write_cif, write_xyz
 
 TORSION = Torsion(("C7", "N1", "C8", "C9"))
@@ -152,3 +153,29 @@ def test_output_that_cannot_be_written_is_found_before_any_work(
     (folder / "out" / "c.png").mkdir()
     assert main(["compare", "nothing.nxs", "right.cif", "-o", "out/c"]) == 2
     assert "c.png: this is a directory" in capsys.readouterr().err
+
+
+def test_either_answer_can_be_tested(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    right = read_result("r.nxs")
+    wrong = np.random.default_rng(2).random(right.form_factor.shape)
+    both = replace(
+        right, form_factor=wrong, form_factor_on_lattice=right.form_factor, short_range_order_on_lattice=wrong
+    )
+    write_result("both.nxs", both)
+    misfits = {}
+    for answer in ("networks", "lattice"):
+        arguments = ["right.cif", "-o", f"out/{answer}", "--resamples", "20", "--answer", answer]
+        assert main(["compare", "both.nxs", *arguments]) == 0
+        written = json.loads(Path(f"out/{answer}.json").read_text())
+        assert written["answer"] == answer
+        misfits[answer] = written["models"][0]["misfit"]
+    printed = capsys.readouterr().out
+    assert "answer     form factor of the networks alone" in printed
+    assert "answer     form factor of the data on their lattice" in printed
+    assert misfits["lattice"] < 0.5 * misfits["networks"]
+    for command in (["compare"], ["scan", "--range", "0", "4", "2", "--rotate", "[001]"]):
+        arguments = ["r.nxs", "right.cif", "-o", "out/x", "--answer", "lattice", *command[1:]]
+        assert main([command[0], *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert "--answer lattice: r.nxs holds only the answer of the networks; use --answer networks" in error

@@ -183,7 +183,10 @@ BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
         ["--laue", "6/m", "--vectors", "1 0 0, 0 0 1", "--out-of-plane", "true"],
         "cannot distinguish the scale and 0 0 1",
     ),
-    "no vector": (["--laue", "6/m", "--vectors", "1 0"], "found '1 0'; expected three integers"),
+    "no vector": (
+        ["--laue", "6/m", "--vectors", "1 0"],
+        "vector 1 0: expected three integers; two components are",
+    ),
     "huge vector": (["--laue", "6/m", "--vectors", "1 0 999"], "indices from -50 to 50"),
     "both": (["--laue", "6/m", "--vectors", "1 0 0", "--shells", "3"], "found both; use one of them"),
     "no shells": (["--laue", "6/m", "--shells", "0"], "--shells is 0; expected 1 to 100"),

@@ -19,6 +19,7 @@ from dsfunet.physics.centring import (
     is_lattice_vector,
     lattice_vectors,
     parse_vector,
+    smallest_component,
 )
 from dsfunet.physics.symmetry import laue_rotations, nearest_shells, orbits_of, symmetric_metric
 
@@ -52,6 +53,34 @@ def test_shells_of_a_rhombohedral_lattice_on_hexagonal_axes() -> None:
     assert [(orbit.name, len(orbit.vectors)) for orbit in orbits] == [("2/3 1/3 1/3", 6), ("1 0 0", 6)]
     (asked,) = orbits_of([parse_vector("2/3 1/3 1/3")], rotations, metric, None, "R")
     assert np.array_equal(asked.vectors, orbits[0].vectors)
+
+
+def test_the_triple_hexagonal_cell_is_a_smaller_hexagonal_lattice() -> None:
+    """H on (a, c) is P on (a / sqrt 3, c), turned by 30 degrees about c (International Tables A)."""
+    triple, single = Cell(4.2, 4.2, 3.1, 90, 90, 120), Cell(4.2 / 3**0.5, 4.2 / 3**0.5, 3.1, 90, 90, 120)
+    found, expected = lattice_vectors(triple, "H", 9.0), lattice_vectors(single, "P", 9.0)
+    assert [length for _, length in found] == pytest.approx([length for _, length in expected])
+    assert {format_vector(vector) for vector, _ in found[:6]} == {
+        *("2/3 1/3 0", "1/3 2/3 0", "-1/3 1/3 0", "-2/3 -1/3 0", "-1/3 -2/3 0", "1/3 -1/3 0")
+    }
+    # The Laue classes with mirrors along a of one cell and across a of the other change places.
+    for laue, turned in (("-3m1", "-31m"), ("-31m", "-3m1"), ("6/mmm", "6/mmm")):
+        of_triple, of_single = (
+            nearest_shells(6, laue_rotations(name), symmetric_metric(cell, name), None, centring)
+            for name, cell, centring in ((laue, triple, "H"), (turned, single, "P"))
+        )
+        assert [len(each.vectors) for each in of_triple] == [len(each.vectors) for each in of_single]
+        assert [each.length_angstrom for each in of_triple] == pytest.approx(
+            [each.length_angstrom for each in of_single]
+        )
+
+
+def test_the_smallest_component_of_vectors_with_one_projection() -> None:
+    assert smallest_component((1, 1, 0), 2, "F") == 0 and smallest_component((1, 1, 7), 2, "I") == 1
+    assert smallest_component((2, 0, 1), 1, "R") == 1 and smallest_component((1, 2, 0), 2, "R") == -1
+    assert smallest_component((5, 0, -3), 0, "P") == 0
+    with pytest.raises(InputError, match="vector 1/2 0 0: no vector of centring C projects on it"):
+        smallest_component((1, 0, 0), 2, "C")
 
 
 def test_orbits_have_exact_components() -> None:
@@ -128,8 +157,8 @@ def test_numbers_become_exact_components() -> None:
 @pytest.mark.parametrize(
     ("laue", "axis", "centring", "fits"),
     [
-        *[("m-3m", None, centring, centring in "PIF") for centring in CENTRINGS if centring != "R"],
-        *[("mmm", None, centring, True) for centring in CENTRINGS if centring != "R"],
+        *[("m-3m", None, centring, centring in "PIF") for centring in CENTRINGS if centring not in "RH"],
+        *[("mmm", None, centring, True) for centring in CENTRINGS if centring not in "RH"],
         ("4/mmm", None, "I", True),
         ("4/mmm", None, "C", True),
         ("4/mmm", None, "A", False),
@@ -141,6 +170,9 @@ def test_numbers_become_exact_components() -> None:
         ("-3m:R", None, "R", False),
         ("-3m:R", None, "F", True),
         ("6/m", None, "C", False),
+        ("6/mmm", None, "H", True),
+        ("-3m1", None, "H", True),
+        ("-3m:R", None, "H", False),
         ("-1", None, "F", True),
     ],
 )
@@ -158,7 +190,7 @@ def test_laue_classes_that_keep_a_lattice(
 
 
 def test_unknown_lattice_types() -> None:
-    wrong: Centring = "H"  # type: ignore[assignment]
+    wrong: Centring = "S"  # type: ignore[assignment]
     for function in (centring_translations, lambda c: is_lattice_vector((1, 0, 0), c)):
-        with pytest.raises(InputError, match="centring is 'H'; expected one of P, A, B, C, I, F, R"):
+        with pytest.raises(InputError, match="centring is 'S'; expected one of P, A, B, C, I, F, R, H"):
             function(wrong)

@@ -16,7 +16,7 @@ from dsfunet.cli.main import main
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, Result, parse_plane_name, write_result
 from dsfunet.physics import Cell
-from dsfunet.physics.centring import Centring, Component
+from dsfunet.physics.centring import Centring, Component, is_lattice_vector
 from tests.dsfunet.analysis.refinement.alloy import CELLS, Alloy, HalfEdges, make_alloy
 
 alloy_of = cache(make_alloy)
@@ -132,11 +132,15 @@ def test_files_and_report_name_vectors_with_fractions(
     assert found["parameters"] == ["scale", "1/2 1/2 0", "1 0 0"] and found["settings"]["centring"] == "F"
 
     found = run(path, "--centring", "F", "--layer", "true", "--vectors", "1/2 0, 1/2 1/2, 1 0 1")
-    assert [each["vector"] for each in found["alphas"]] == [
-        ["1/2", 0, "all"],
-        ["1/2", "1/2", "all"],
-        [1, 0, "all"],
-    ]
+    # The vector with the smallest component out of the layer stands for all with this projection.
+    vectors = [["1/2", 0, "1/2"], ["1/2", "1/2", 0], [1, 0, 0]]
+    projections = [["1/2", 0, "all"], ["1/2", "1/2", "all"], [1, 0, "all"]]
+    assert [each["vector"] for each in found["alphas"]] == vectors
+    assert [each["projection"] for each in found["alphas"]] == projections
+    for each in found["alphas"]:
+        assert each["vector"] in each["equivalents"] and each["standard_uncertainty"] > 0
+        assert all(is_lattice_vector([Fraction(x) for x in vector], "F") for vector in each["equivalents"])
+    assert found["quantity"] == "layer correlation" and found["settings"]["centring_from"] == "option"
     assert found["settings"]["layer"] is True and found["folded"]["repeat"] == [[2, 0, 0], [0, 2, 0]]
     assert len(found["folded"]["centres"]) == len(found["folded"]["observed"]) == 17
     truth = alloy_of("F").layer_correlation((1, 0), 0)
@@ -181,7 +185,7 @@ def test_pictures_of_oblique_zones(tmp_path: Path) -> None:
         (["--centring", "I", "--vectors", "1/2 1/2 1/2"], "have a component along c, out of the plane"),
         (
             ["--centring", "F", "--vectors", "1/2 0"],
-            "found '1/2 0'; expected three integers a vector (or fractions",
+            "vector 1/2 0: expected three integers or fractions such as 1/2; two components are for --layer true",
         ),
         (["--centring", "F", "--vectors", "1/2 x 0"], "found '1/2 x 0'; expected three integers"),
         (
@@ -224,11 +228,11 @@ def test_settings_take_numbers_and_fractions() -> None:
     with pytest.raises(
         InputError, match=r"vector 1 0: expected three integers; two components are for --layer"
     ):
-        RefinementSettings(laue="m-3m", vectors=((1, 0),))
+        RefinementSettings(laue="m-3m", vectors=((1, 0),), centring="P", layer=False)
     with pytest.raises(
         InputError, match=r"vector 0\.3 0 0: expected three integers or fractions such as 1/2"
     ):
         RefinementSettings(laue="m-3m", centring="F", vectors=((0.3, 0, 0),))  # type: ignore[arg-type]
-    wrong: Any = "H"
-    with pytest.raises(InputError, match="centring is 'H'; expected one of P, A, B, C, I, F, R"):
+    wrong: Any = "S"
+    with pytest.raises(InputError, match="centring is 'S'; expected one of P, A, B, C, I, F, R, H"):
         RefinementSettings(laue="m-3m", centring=wrong)

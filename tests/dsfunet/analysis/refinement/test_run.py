@@ -62,8 +62,16 @@ def test_texts_of_options_become_typed_settings() -> None:
     ("settings", "message"),
     [
         ({"laue": "7/m"}, "Laue class '7/m': expected one of"),
-        ({"laue": "6/m", "vectors": ((1, 0.5, 0),)}, "vector 1 0.5 0: expected three integers"),
-        ({"laue": "6/m", "vectors": ((1, 0),)}, "vector 1 0: expected three integers"),
+        (
+            {"laue": "6/m", "vectors": ((1, 0.5, 0),), "centring": "P"},
+            "vector 1 0.5 0: expected three integers",
+        ),
+        (
+            {"laue": "6/m", "vectors": ((1, 0.41, 0),)},
+            "vector 1 0.41 0: expected three integers or fractions",
+        ),
+        ({"laue": "6/m", "vectors": ((1, 0),), "layer": False}, "vector 1 0: expected three integers"),
+        ({"laue": "6/m", "vectors": ((1,),)}, "vector 1: expected three integers"),
         ({"laue": "6/m", "vectors": ((1, 0, -51),)}, "vector 1 0 -51: expected indices from -50 to 50"),
         ({"laue": "6/m", "exclude_below": -0.1}, "--exclude-below is -0.1; expected a fraction"),
         ({"laue": "6/m", "floor": float("nan"), "fit_to": "short-range-order"}, "--floor is nan; expected 0"),

@@ -58,7 +58,7 @@ def test_projections_on_a_plane_along_a_diagonal() -> None:
 @pytest.mark.parametrize("centring", CENTRINGS)
 @pytest.mark.parametrize("plane", ["hk0", "h0l", "0kl", "hhl", "h k 0.5"])
 def test_their_number_is_that_of_half_a_disc(centring: Centring, plane: str) -> None:
-    cell = HEXAGONAL if centring == "R" else CUBIC
+    cell = HEXAGONAL if centring in "RH" else CUBIC
     harmonics = list_harmonics(cell, parse_plane(plane), centring, 30)
     expected = 0.5 * np.pi * (30 / harmonics.spacing) ** 2
     assert harmonics.count == pytest.approx(expected, rel=0.12)
