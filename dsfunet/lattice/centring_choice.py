@@ -13,14 +13,19 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from dsfunet._typing import Array, Mask
-from dsfunet.errors import InputError
-from dsfunet.lattice.joint_fit import Harmonics, JointFit, fit_both_factors, fit_plane, list_harmonics
+from dsfunet.lattice.centring_candidates import (
+    asks_for,
+    group_centrings,
+    has_impossible_phases,
+    is_testable,
+    list_candidates,
+    list_short_series,
+    list_signature,
+)
+from dsfunet.lattice.joint_fit import JointFit, fit_both_factors, fit_plane
 from dsfunet.lattice.joint_fit.noise import Variance
-from dsfunet.lattice.joint_fit.plane import check_zones, resolved
-from dsfunet.physics import Cell
-from dsfunet.physics.centring import CENTRINGS, Centring
+from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
-from dsfunet.planes.names import PlaneName
 
 # Gains in log evidence that convince: this much, and this much per measured pixel. On crystals of known centring wrong
 # ones gain up to 70, and up to 0.001 per pixel; right ones gain 110 or more, and 0.01 per pixel.
@@ -32,11 +37,6 @@ _PROMISING = 0.3
 # by this much, and by so many standard deviations for the number of pixels: the noise has to be estimated, too.
 _MOST_OF_MISFIT = 0.75
 _MISFIT, _MISFIT_DEVIATIONS = 0.05, 6.0
-# Harmonics of the given cell in the short series; those of a centred cell reach as far.
-_SHORT = 50
-# Real parts of harmonics that must be imaginary, in standard uncertainties.
-_SURELY_REAL = 5.0
-_SAME_EDGE, _SAME_ANGLE = 1e-3, 0.05
 
 
 class FitOptions(TypedDict, total=False):
@@ -78,8 +78,9 @@ def choose_centring(
     """Choose the centring from the repeat of a plane's own short-range order.
 
     Centrings that are conventional for the shape of the cell are compared: P, I and F for a cubic cell, P and R for a
-    hexagonal one, all but R for others. Of those with the same harmonics on this layer only one is fitted. Centrings
-    that the plane cannot test, because it shows less than two zones or has too coarse pixels, are passed over.
+    hexagonal one, all but R and H for others. Of those with the same harmonics on this layer only one is fitted.
+    Centrings that the plane cannot test, because it shows less than two zones or has too coarse pixels, are passed
+    over.
 
     A structure with several sites in a cell may repeat as a centred lattice does on one layer: on hk0, hexagonal close
     packing repeats as R does.
@@ -109,14 +110,14 @@ def choose_centring(
         ('I', True)
     """
     groups = group_centrings(grid, list_candidates(grid.cell))
-    others = [group[0] for group in groups if "P" not in group]
+    others = [group[0] for group in groups if "P" not in group and is_testable(grid, group[0])]
     found = _compare(intensity, mask, grid, "P", others, None, options)
     chosen: Centring = found.best if found.best is not None and found.convincing else "P"
-    visible = _signature(grid, chosen, symmetric=True)
+    visible = list_signature(grid, chosen, symmetric=True)
     alike = tuple(
         each
         for each in list_candidates(grid.cell)
-        if each not in (chosen, "P") and _signature(grid, each, symmetric=True) == visible
+        if each not in (chosen, "P") and list_signature(grid, each, symmetric=True) == visible
     )
     return CentringChoice(
         chosen,
@@ -124,7 +125,7 @@ def choose_centring(
         found.best_fit if chosen != "P" and found.best_fit is not None else found.fit,
         {"P": 0.0, **found.gains},
         alike,
-        _describe(chosen, found, alike),
+        _describe(chosen, found, alike, bool(others)),
     )
 
 
@@ -153,9 +154,13 @@ def find_contradiction(
     Raises:
         InputError: the plane cannot test the given centring, or as of `fit_plane`.
     """
-    own = _signature(grid, centring)[0]
+    own = list_signature(grid, centring)[0]
     groups = group_centrings(grid, list_candidates(grid.cell))
-    others = [group[0] for group in groups if not set(_signature(grid, group[0])[0]) <= set(own)]
+    others = [
+        group[0]
+        for group in groups
+        if not set(list_signature(grid, group[0])[0]) <= set(own) and is_testable(grid, group[0])
+    ]
     found = _compare(intensity, mask, grid, centring, others, fit, options)
     if found.best is None or not found.convincing:
         return None
@@ -164,57 +169,6 @@ def find_contradiction(
         f" evidence {found.gains[found.best]:.0f} above {centring}; chi-squared {found.best_chi_squared:.2f} instead of"
         f" {found.chi_squared:.2f})"
     )
-
-
-def list_candidates(cell: Cell) -> tuple[Centring, ...]:
-    """Return the centrings that are conventional for the shape of a cell, P first."""
-    a, b, c, alpha, beta, gamma = cell.parameters
-
-    def same(one: float, other: float) -> bool:
-        return abs(one - other) <= _SAME_EDGE * one
-
-    def angles(*wanted: float) -> bool:
-        return bool(np.allclose((alpha, beta, gamma), wanted, atol=_SAME_ANGLE))
-
-    if same(a, b) and angles(90, 90, 120):
-        return "P", "R"
-    if same(a, b) and same(a, c) and angles(90, 90, 90):
-        return "P", "I", "F"
-    return tuple(each for each in CENTRINGS if each != "R")
-
-
-def group_centrings(grid: PlaneGrid, centrings: tuple[Centring, ...]) -> list[tuple[Centring, ...]]:
-    """Group centrings whose harmonics on a layer are the same; in hk0, C and I."""
-    groups: dict[object, list[Centring]] = {}
-    for each in centrings:
-        groups.setdefault(_signature(grid, each), []).append(each)
-    return [tuple(group) for group in groups.values()]
-
-
-Signature = tuple[tuple[tuple[float, ...], ...], tuple[bool, ...]]
-
-
-def _signature(grid: PlaneGrid, centring: Centring, symmetric: bool = False) -> Signature:
-    """Return the shorter harmonics of a layer, and whether they are real; if `symmetric`, less those 0 by a mirror."""
-    spacing = list_harmonics(grid.cell, grid.name, "P", 0.0).spacing
-    harmonics = list_harmonics(grid.cell, grid.name, centring, 3 * spacing)
-    if symmetric:
-        harmonics = harmonics.select(~_are_imaginary(harmonics, grid))
-    indices = np.round(harmonics.indices, 4)
-    order = np.lexsort(indices.T[::-1])
-    return tuple(map(tuple, indices[order].tolist())), tuple(harmonics.is_real[order].tolist())
-
-
-def _are_imaginary(harmonics: Harmonics, grid: PlaneGrid) -> Mask:
-    """Return which harmonics are imaginary in any crystal, shape (k,).
-
-    On a layer at half-integer l, lattice vectors with half-integer third component z have the phases exp(2 pi i z l),
-    which are i or -i. A mirror across the third axis makes their sum 0.
-    """
-    name = grid.name
-    if not isinstance(name, PlaneName) or abs(abs(name.offset % 1) - 0.5) > 1e-3:
-        return np.zeros(harmonics.count, np.bool_)
-    return np.asarray(np.abs(harmonics.vectors[:, name.fixed_axis] % 1 - 0.5) < 1e-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,12 +199,15 @@ def _compare(
     fit: JointFit | None,
     options: FitOptions,
 ) -> _Comparison:
+    fit = fit or fit_plane(intensity, mask, grid, reference, **options)
+    if not any(asks_for(fit, grid, each) for each in others):
+        return _Comparison(fit, {})
     gains = _compare_short_series(intensity, mask, grid, reference, others, options)
     best = max(gains, key=lambda each: gains[each], default=None)
     pixels = int(np.count_nonzero(mask))
     needed = max(_LEAST_GAIN, _LEAST_GAIN_PER_PIXEL * pixels)
     if best is None or gains[best] < _PROMISING * needed:
-        return _Comparison(fit or fit_plane(intensity, mask, grid, reference, **options), gains, best)
+        return _Comparison(fit, gains, best)
     # Short series may mislead where order reaches far; full ones decide, with the noise of the one with more harmonics.
     best_fit = fit_plane(intensity, mask, grid, best, **options)
     noise = best_fit.noise
@@ -271,41 +228,22 @@ def _compare_short_series(
     others: list[Centring],
     options: FitOptions,
 ) -> dict[Centring, float]:
-    """Return the gains in log evidence of the testable centrings, with series that reach equally far."""
-    spacing = list_harmonics(grid.cell, grid.name, "P", 0.0).spacing
-    radius = spacing * float(np.sqrt(2 * _SHORT / np.pi))
+    """Return the gains in log evidence of centrings, with series that reach equally far."""
 
-    def fit(centring: Centring, noise: Variance | None) -> JointFit | None:
-        harmonics = resolved(list_harmonics(grid.cell, grid.name, centring, radius), grid)
-        try:
-            check_zones(harmonics, grid)
-        except InputError:
-            return None
+    def fit(centring: Centring, noise: Variance | None) -> JointFit:
+        harmonics = list_short_series(grid, centring)
         return fit_both_factors(intensity, mask, grid.rows, grid.columns, harmonics, noise=noise, **options)
 
     first = fit(reference, None)
-    if first is None:
-        return {}
     gains: dict[Centring, float] = {}
     for each in others:
         found = fit(each, first.noise)
-        if found is not None and not _has_impossible_phases(found, grid):
+        if not has_impossible_phases(found, grid):
             gains[each] = found.log_evidence - first.log_evidence
     return gains
 
 
-def _has_impossible_phases(fit: JointFit, grid: PlaneGrid) -> bool:
-    """Whether harmonics that must be imaginary are real: the lattice is then another one with the same projections."""
-    imaginary = np.flatnonzero(_are_imaginary(fit.harmonics, grid))
-    if not len(imaginary):
-        return False
-    real = fit.alphas[imaginary]
-    sines = fit.parameters[fit.harmonics.count :][np.isin(fit.harmonics.with_sine, imaginary)]
-    surely = np.abs(real / fit.alpha_sigmas[imaginary]).max() > _SURELY_REAL
-    return bool(surely and np.sum(real**2) > np.sum(sines**2))
-
-
-def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...]) -> str:
+def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...], tested: bool) -> str:
     """Return the sentence for the user."""
     undecided = f"; this layer cannot tell it from {' or '.join(alike)}" if alike else ""
     if chosen == "R":
@@ -318,6 +256,6 @@ def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...])
             f"centring P is used: {found.best} explains the plane better (log evidence {found.gains[found.best]:.0f}"
             f" above P), but not convincingly{undecided}"
         )
-    if not found.gains:
+    if not tested:
         return f"centring P is used: the plane cannot test another one{undecided}"
     return f"centring P is used: no other one explains the plane better{undecided}"
