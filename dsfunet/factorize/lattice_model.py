@@ -57,7 +57,8 @@ def fit_lattice(
 ) -> LatticeModel:
     """Fit both factors of a plane jointly, with the centring and the resolution that are given or found.
 
-    The centring is that of the settings, else that of the file, else the one that the plane shows.
+    The centring is that of the settings, else that of the cell if it is not P, else that of the file, else the one that
+    the plane shows.
 
     Args:
         intensity: Of the plane, 0 where missing, (n, m).
@@ -71,7 +72,8 @@ def fit_lattice(
             (`dsfunet.lattice.joint_fit.fit_plane`).
     """
     sigma = usable_sigma(measured, mask)
-    given = settings.centring or measured.centring
+    of_cell = None if grid.cell.centring == "P" else grid.cell.centring
+    given = settings.centring or of_cell or measured.centring
     notes: list[str] = []
     resolution = None if settings.resolution == "auto" else settings.resolution
     resolution = with_thickness(resolution, settings.thickness)
@@ -85,7 +87,7 @@ def fit_lattice(
             else []
         )
     else:
-        centring, source = given, "file" if settings.centring is None else "option"
+        centring, source = given, "option" if settings.centring or of_cell else "file"
         fit = fit_plane(intensity, mask, grid, centring, sigma=sigma, resolution=resolution)
         contradiction = find_contradiction(intensity, mask, grid, centring, fit, sigma=sigma)
         if contradiction is not None and source == "option" and settings.lattice != "insist":

@@ -1,4 +1,4 @@
-"""Centrings that a plane may have: the conventional ones, those its layer tells apart, and those its residual asks for."""
+"""Centrings that a plane may have: conventional ones, those its layer tells apart, and those its residual asks for."""
 
 import numpy as np
 

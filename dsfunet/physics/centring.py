@@ -6,21 +6,17 @@ Components of lattice vectors are whole numbers or fractions of the cell's edges
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from dsfunet._typing import Integers
 from dsfunet.errors import InputError
+from dsfunet.physics.lattice import CENTRINGS as CENTRINGS
 from dsfunet.physics.lattice import Cell
-
-Centring = Literal["P", "A", "B", "C", "I", "F", "R", "H"]
-"""Lattice types; R is the obverse setting on hexagonal axes, H the triple hexagonal cell with points 2/3 1/3 0 and 1/3
-2/3 0 (International Tables A). Some programs call R on hexagonal axes H: that is R here."""
-
-CENTRINGS: tuple[Centring, ...] = get_args(Centring)
-"""All lattice types."""
+from dsfunet.physics.lattice import Centring as Centring
+from dsfunet.physics.lattice import check_centring as check_centring
 
 Component: TypeAlias = int | Fraction
 """A component of a lattice vector along one edge of the cell."""
@@ -42,16 +38,6 @@ _NUMERATORS: dict[Centring, tuple[tuple[int, int, int], ...]] = {
 }
 _ROUNDING = 1e-9
 _SAME_LENGTH = 1e-6
-
-
-def check_centring(centring: str) -> None:
-    """Check the name of a lattice type.
-
-    Raises:
-        InputError: it is not one of `CENTRINGS`.
-    """
-    if centring not in CENTRINGS:
-        raise InputError(f"centring is {centring!r}; expected one of {', '.join(CENTRINGS)}")
 
 
 def denominator_of(centring: Centring) -> int:

@@ -1,13 +1,31 @@
 """Unit cells, reciprocal lattices, and the affine planes of Q on which intensities are computed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+
+Centring = Literal["P", "A", "B", "C", "I", "F", "R", "H"]
+"""Lattice types; R is the obverse setting on hexagonal axes, H the triple hexagonal cell with points 2/3 1/3 0 and 1/3
+2/3 0 (International Tables A). Some programs call R on hexagonal axes H: that is R here."""
+
+CENTRINGS: tuple[Centring, ...] = get_args(Centring)
+"""All lattice types."""
+
+
+def check_centring(centring: str) -> None:
+    """Check the name of a lattice type.
+
+    Raises:
+        InputError: it is not one of `CENTRINGS`.
+    """
+    if centring not in CENTRINGS:
+        raise InputError(f"centring is {centring!r}; expected one of {', '.join(CENTRINGS)}")
 
 
 @dataclass(frozen=True)
@@ -21,9 +39,11 @@ class Cell:
         alpha: angle between b and c [degrees].
         beta: angle between a and c [degrees].
         gamma: angle between a and b [degrees].
+        centring: lattice type of the sites in this cell; P also stands for one that is not known.
 
     Raises:
-        InputError: an edge or angle is not a finite positive number, or the angles do not form a cell.
+        InputError: an edge or angle is not a finite positive number, the angles do not form a cell, or the centring is
+            not one of CENTRINGS.
 
     Examples:
         >>> from dsfunet import Cell
@@ -38,8 +58,10 @@ class Cell:
     alpha: float = 90.0
     beta: float = 90.0
     gamma: float = 90.0
+    centring: Centring = field(default="P", kw_only=True)
 
     def __post_init__(self) -> None:
+        check_centring(self.centring)
         values = (self.a, self.b, self.c, self.alpha, self.beta, self.gamma)
         if not all(np.isfinite(v) and v > 0 for v in values):
             raise InputError(f"cell {values}: expected six finite positive numbers [Angstrom, degrees]")

@@ -86,6 +86,8 @@ class RefinementSettings:
     answer: Answer | None = None
 
     def __post_init__(self) -> None:
+        if self.centring is None and self.cell is not None and self.cell.centring != "P":
+            object.__setattr__(self, "centring", self.cell.centring)
         rotations = laue_rotations(self.laue, self.unique_axis)
         if self.centring is not None:
             check_closure(rotations, self.centring, self.laue)
