@@ -48,7 +48,7 @@ class LatticeFit:
     def explains(self) -> bool:
         """Whether it leaves no more of the plane than noise does, or than the networks do."""
         best = self.chi_squared_of_networks
-        return np.isnan(best) or self.fit.chi_squared <= max(_GOOD_CHI_SQUARED, best)
+        return bool(np.isnan(best) or self.chi_squared <= max(_GOOD_CHI_SQUARED, best))
 
 
 def combine_with_networks(

@@ -11,8 +11,8 @@ _ON_A_PIXEL = 1e-3
 _ROUNDS = 3
 # Uncertainty of a form factor whose own is not known, as a share of its largest value; the comparison scales it.
 _UNKNOWN = 0.03
-# A pixel counts at most this many squared deviations when two form factors are compared.
-_OUTLIER = 25.0
+# Smallest uncertainty of the networks in a comparison, as a share of the largest form factor.
+_SMALLEST_SHARE = 2e-3
 _SMALLEST = 1e-9
 
 
@@ -101,8 +101,10 @@ def combine_form_factors(data: FormFactor, networks: FormFactor, mask: Mask) -> 
     if scale <= 0:
         return FormFactor(np.maximum(data.values, 0.0), data.sigma)
     scaled, variance = scale * values + floor, (scale * sigma) ** 2
-    squares = (scaled - data.values)[compared] ** 2 * weights
-    excess = float(np.mean(np.minimum(squares, _OUTLIER)))
+    # By how much the networks' variance must grow to explain the differences that the data's own does not.
+    beyond = (scaled - data.values)[compared] ** 2 - own_variance[compared]
+    least = np.maximum(variance[compared], (_SMALLEST_SHARE * largest) ** 2)
+    excess = float(np.mean(beyond / least))
     variance = variance * (max(excess, 1.0) if is_given else max(excess, _SMALLEST))
     own, other = 1 / own_variance, np.where(known, 1 / variance, 0.0)
     combined = (own * data.values + other * scaled) / (own + other)

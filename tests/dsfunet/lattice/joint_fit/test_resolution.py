@@ -216,7 +216,7 @@ def test_widths_convert_through_the_cell() -> None:
     np.testing.assert_allclose(Resolution((0.03, 0.0)).covariance(grid), [[0.0009, 0], [0, 0]])
     assert Resolution((0.0, 0.0)).covariance(grid) is None and Resolution().widths(grid) == (0, 0)
     assert narrowest_visible(grid) == pytest.approx((0.05, 0.05))
-    assert "narrower than 0.05 by 0.05 r.l.u., half a pixel" in note_unknown_resolution(grid)
+    assert "a resolution up to 0.05 by 0.05 r.l.u. cannot be told from them" in note_unknown_resolution(grid)
     described = Resolution((0.04, 0.05), thickness=0.25).describe(grid)
     assert described == "resolution 0.04 by 0.05 r.l.u. (standard deviations), thickness 0.25 r.l.u."
 
