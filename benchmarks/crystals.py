@@ -1,14 +1,14 @@
-"""`python -m benchmarks.crystals`: fit both factors of virtual crystals that another forward model made.
+"""`python -m benchmarks.crystals`: factorise virtual crystals that another forward model made, with default options.
 
 The crystals of `tests.virtual_crystals` (explicit sites, Monte Carlo with pair energies, counted pairs) are measured as
-single planes: complete, with 29 % missing and with few counts. Form factor and short-range order are fitted jointly on
-the known lattice, without networks, and compared with the truth. All seeds are fixed. Writes benchmarks/crystals.md and
-prints it. With --shared, the same for a folder of planes in Yell's layout with a truth.json: a dictionary by the stem
-of the file's name, with the correlations of the layer by vector under "layer" (or "layer0", in halves of the cell's
-edges, for layers with index 0).
+single planes: complete, with 29 % missing and with few counts. Each goes through `factorize_plane`, which is told
+neither structure nor centring. The values are those of its joint fit, compared with the truth, beside those that
+`refine` gives with the form factor of the networks. All seeds are fixed. Writes benchmarks/crystals.md and prints it.
+With --shared, the same for a folder of planes in Yell's layout with a truth.json: a dictionary by the stem of the
+file's name, with the correlations of the layer by vector under "layer" (or "layer0", in halves of the cell's edges, for
+layers with index 0).
 
-Time is processor time of one fit on one core with the extension of its harmonics. A plane of 253 x 253 pixels took
-1.0 s with 100 and then 200 harmonics on one of 2 cores of AMD EPYC, and 207 x 207 pixels 0.5 s with 218 at once.
+Time is that of `factorize_plane` on one core, with the search for the centring.
 """
 
 import json
@@ -22,16 +22,23 @@ from pathlib import Path
 import numpy as np
 
 from dsfunet._typing import Array
+from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
 from dsfunet.command_parser import Parser
 from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
+from dsfunet.factorize.factorizer import Factorizer
+from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice
+from dsfunet.factorize.pipeline import Factorization, factorize_plane
+from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.files import replacing
 from dsfunet.io import read_plane
-from dsfunet.lattice.joint_fit import JointFit, fit_plane
+from dsfunet.lattice.joint_fit import JointFit
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
-from dsfunet.planes.measured import PlaneGrid
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import PlaneName
+from dsfunet.planes.preprocessing import measured_pixels
+from dsfunet.planes.result import Result
 from tests.virtual_crystals import CRYSTALS, Plane, correlate, measure
 
 OUT = Path(__file__).parent / "crystals.md"
@@ -43,27 +50,33 @@ _CASES: dict[str, dict[str, float | bool]] = {
     "29 % missing": {"missing": True},
     "20 counts": {"brightest": 20.0},
 }
-# The lattice of a shared crystal by the beginning of its name; all others are primitive.
-_CENTRINGS = {"cu3auhalf": None, "hcp": None, "cu3au": "F", "pba": "F", "feal": "I", "rhom": "R"}
+_SHORTEST = 2
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one fit found.
+    """What one plane gave.
 
     Attributes:
         name: of the crystal and what was measured.
-        fit: the fit.
+        fit: the joint fit.
+        centring: that the plane was found to have.
+        verdict: level and first reason.
         seconds: processor time.
         values: vector, truth, found value and its standard uncertainty.
-        covered: shares of pixels with F and with I_SRO within one standard uncertainty; None if unknown.
+        by_networks: the same with the form factor of the networks, of the shortest vectors.
+        covered: shares of measured pixels with F and with I_SRO within one and two standard uncertainties; None if
+            unknown.
     """
 
     name: str
     fit: JointFit
+    centring: str
+    verdict: str
     seconds: float
     values: tuple[tuple[str, float, float, float], ...]
-    covered: tuple[float, float] | None
+    by_networks: tuple[tuple[str, float, float, float], ...] = ()
+    covered: tuple[float, ...] | None = None
 
     @property
     def pulls(self) -> Array:
@@ -71,17 +84,35 @@ class Row:
         return np.array([(found - truth) / sigma for _, truth, found, sigma in self.values])
 
 
-def fit_timed(
-    intensity: Array, mask: np.ndarray, grid: PlaneGrid, centring: Centring
-) -> tuple[JointFit, float]:
-    """Return a fit and its processor time [s]."""
+@dataclass(frozen=True)
+class Outcome:
+    """A factorised plane with its joint fit and the processor time of both."""
+
+    factorization: Factorization
+    model: LatticeModel
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        """Level of the verdict, with its first reason."""
+        verdict = self.factorization.verdict
+        return verdict.level + (f": {verdict.reasons[0]}" if verdict.reasons else "")
+
+
+def factorize(measured: MeasuredPlane, factorizer: Factorizer) -> Outcome:
+    """Factorise a plane with default options; the joint fit is made again to get its harmonics."""
     start = time.process_time()
-    fit = fit_plane(intensity, mask, grid, centring)
-    return fit, time.process_time() - start
+    factorization = factorize_plane(measured, factorizer=factorizer)
+    seconds = time.process_time() - start
+    assert measured.grid is not None
+    mask = measured_pixels(measured.intensity)
+    intensity = np.where(mask, measured.intensity, 0.0)
+    model = fit_lattice(intensity, mask, measured.grid, measured, FactorizeSettings())
+    return Outcome(factorization, model, seconds)
 
 
-def own_crystals() -> Iterator[Row]:
-    """Fit the planes of our own crystals."""
+def own_crystals(factorizer: Factorizer) -> Iterator[Row]:
+    """Factorise the planes of our own crystals."""
     for name, crystal in CRYSTALS.items():
         axes = _AXES.get(name, (0, 1))
         a, b, c, beta = crystal.cell
@@ -90,27 +121,86 @@ def own_crystals() -> Iterator[Row]:
             grid = PlaneGrid(
                 Cell(a, b, c, 90, beta, 90), PlaneName(axes, plane.offset), plane.rows, plane.columns
             )
-            fit, seconds = fit_timed(plane.counts, plane.mask, grid, crystal.centring)
-            values = []
-            for place in range(_VECTORS):
-                vector = np.round(2 * fit.harmonics.indices[place]).astype(int).tolist()
-                truth = correlate(name).layer_value((vector[0], vector[1]), axes, plane.offset)
-                text = " ".join(f"{each / 2:g}" for each in vector)
-                values.append((text, truth, float(fit.alphas[place]), float(fit.alpha_sigmas[place])))
-            yield Row(f"{name}, {case}", fit, seconds, tuple(values), _coverage(fit, plane))
+            counts = np.where(plane.mask, plane.counts, np.nan).astype(np.float64)
+            outcome = factorize(MeasuredPlane(counts, grid), factorizer)
+            fit = outcome.model.fit
+            truths: dict[tuple[float, float, float], float] = {}
+            for index in fit.harmonics.indices[:_VECTORS]:
+                whole = np.round(2 * index).astype(int).tolist()
+                vector = [0.0, 0.0, 0.0]
+                vector[axes[0]], vector[axes[1]] = whole[0] / 2, whole[1] / 2
+                truths[vector[0], vector[1], vector[2]] = correlate(name).layer_value(
+                    (whole[0], whole[1]), axes, plane.offset
+                )
+            yield _row(
+                f"{name}, {case}", outcome, truths, grid, _coverage(outcome.factorization.result, plane)
+            )
 
 
-def _coverage(fit: JointFit, plane: Plane) -> tuple[float, float]:
+def _row(
+    name: str,
+    outcome: Outcome,
+    truths: dict[tuple[float, float, float], float],
+    grid: PlaneGrid,
+    covered: tuple[float, ...] | None = None,
+) -> Row:
+    model, fit = outcome.model, outcome.model.fit
+    values = []
+    for vector, truth in truths.items():
+        try:
+            place, _ = fit.harmonics.find(vector, grid.name)
+        except InputError:  # between two sites of a cell, which the lattice does not have
+            continue
+        text = " ".join(f"{vector[axis]:g}" for axis in grid.name.layer.axes)
+        values.append((text, truth, float(fit.alphas[place]), float(fit.alpha_sigmas[place])))
+    found = f"{model.centring} ({model.centring_from})"
+    by_networks = _values_by_networks(outcome.factorization.result, model.centring, truths, grid)
+    return Row(name, fit, found, outcome.verdict, outcome.seconds, tuple(values), by_networks, covered)
+
+
+def _values_by_networks(
+    result: Result, centring: Centring, truths: dict[tuple[float, float, float], float], grid: PlaneGrid
+) -> tuple[tuple[str, float, float, float], ...]:
+    """Refine the shortest vectors with the form factor of the networks; empty if that cannot be done."""
+    first, second = grid.name.layer.axes
+    found = []
+    for vector, truth in list(truths.items())[:_SHORTEST]:
+        pair = tuple(Fraction(vector[axis]).limit_denominator(6) for axis in (first, second))
+        try:
+            settings = RefinementSettings(
+                laue="-1", centring=centring, layer=True, form_factor="result", answer="networks", shells=8
+            )
+            refined = refine_alphas(result, settings)
+        except InputError:
+            return ()
+        for alpha in refined.alphas:
+            both = [tuple(Fraction(each) for each in one) for one in ((alpha.vector), *alpha.equivalents)]
+            if any(tuple(one[axis] for axis in (first, second)) == pair for one in both if len(one) == 3):
+                text = " ".join(f"{vector[axis]:g}" for axis in (first, second))
+                found.append((text, truth, alpha.value, alpha.standard_uncertainty))
+                break
+    return tuple(found)
+
+
+def _coverage(result: Result, plane: Plane) -> tuple[float, ...]:
+    """Return the shares of measured pixels of F and I_SRO within one and within two sigmas, on the best scale."""
+    assert result.sigma_form_factor is not None and result.sigma_short_range_order is not None
     pairs = (
-        (fit.form_factor - plane.form_factor, fit.form_factor_sigma),
-        (fit.short_range_order - plane.order, fit.short_range_order_sigma),
+        (result.form_factor, result.sigma_form_factor, "form_factor_floor", plane.form_factor),
+        (result.short_range_order, result.sigma_short_range_order, "short_range_order_floor", plane.order),
     )
-    first, second = (float(np.mean((np.abs(error) < sigma)[plane.mask])) for error, sigma in pairs)
-    return first, second
+    shares = []
+    for values, sigma, floor, truth in pairs:
+        found = (values.astype(np.float64) + float(result.process[floor]))[plane.mask]
+        weights, known = 1 / sigma[plane.mask].astype(np.float64) ** 2, truth[plane.mask]
+        scale = np.sum(weights * found * known) / np.sum(weights * found**2)
+        away = np.abs(scale * found - known) / (scale * sigma[plane.mask])
+        shares += [float(np.mean(away < 1)), float(np.mean(away < 2))]
+    return tuple(shares)
 
 
-def shared_crystals(folder: Path) -> Iterator[Row]:
-    """Fit the planes of a folder for which truth.json has correlations of the layer.
+def shared_crystals(folder: Path, factorizer: Factorizer) -> Iterator[Row]:
+    """Factorise the planes of a folder for which truth.json has correlations of the layer.
 
     Raises:
         InputError: the folder has no truth.json, or a plane cannot be read.
@@ -119,27 +209,15 @@ def shared_crystals(folder: Path) -> Iterator[Row]:
         raise InputError(f"{folder}: it has no truth.json; expected a folder of planes with their truth")
     truths = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     for stem, truth in truths.items():
-        centring = next((found for start, found in _CENTRINGS.items() if stem.startswith(start)), "P")
-        if centring is None or not (folder / f"{stem}.h5").is_file():
+        if not (folder / f"{stem}.h5").is_file():
             continue
         measured = read_plane(folder / f"{stem}.h5")
         grid = measured.grid
         if grid is None or not isinstance(grid.name, PlaneName):
             continue
         vectors = _layer_vectors(truth, grid.name)
-        if not vectors:
-            continue
-        mask = np.isfinite(measured.intensity)
-        fit, seconds = fit_timed(np.where(mask, measured.intensity, 0.0), mask, grid, centring)
-        values = []
-        for vector, value in vectors.items():
-            try:
-                place, _ = fit.harmonics.find(vector, grid.name)
-            except InputError:  # between two sites of a cell, which the lattice does not have
-                continue
-            text = " ".join(f"{each:g}" for each in vector)
-            values.append((text, value, float(fit.alphas[place]), float(fit.alpha_sigmas[place])))
-        yield Row(stem, fit, seconds, tuple(values), None)
+        if vectors:
+            yield _row(stem, factorize(measured, factorizer), vectors, grid)
 
 
 def _layer_vectors(truth: dict[str, object], name: PlaneName) -> dict[tuple[float, float, float], float]:
@@ -160,32 +238,43 @@ def _layer_vectors(truth: dict[str, object], name: PlaneName) -> dict[tuple[floa
 
 
 def tables(rows: Sequence[Row]) -> list[str]:
-    """Format fits as two Markdown tables: one line a plane, and one line a plane with its values."""
+    """Format planes as two Markdown tables: one line a plane, and one line a plane with its values."""
     covers = any(row.covered for row in rows)
     lines = [
-        "| plane | harmonics | time [s] | chi-squared | rms pull | largest error"
-        + (" | I_FF within 1 | I_SRO within 1 |" if covers else " |"),
-        "|---|---|---|---|---|---|" + ("---|---|" if covers else ""),
+        "| plane | verdict | centring | harmonics | time [s] | chi-squared | rms pull | largest error"
+        + (" | I_FF within 1, 2 | I_SRO within 1, 2 |" if covers else " |"),
+        "|---|---|---|---|---|---|---|---|" + ("---|---|" if covers else ""),
     ]
     for row in rows:
-        worst = max(abs(found - truth) for _, truth, found, _ in row.values)
+        worst = max((abs(found - truth) for _, truth, found, _ in row.values), default=np.nan)
         cells = [
             row.name,
+            row.verdict,
+            row.centring,
             f"{row.fit.harmonics.count}",
             f"{row.seconds:.1f}",
             f"{row.fit.chi_squared:.3f}",
-            f"{np.sqrt(np.mean(row.pulls**2)):.2f}",
+            f"{np.sqrt(np.mean(row.pulls**2)):.2f}" if row.values else "-",
             f"{worst:.4f}",
         ]
-        cells += [f"{100 * share:.0f} %" for share in row.covered or ()]
+        if row.covered:
+            shares = [f"{100 * share:.0f} %" for share in row.covered]
+            cells += [", ".join(shares[:2]), ", ".join(shares[2:])]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "| plane | vector: truth / found (s.u.) |", "|---|---|"]
+    lines += [
+        "",
+        "| plane | vector: truth / found (s.u.) | with the networks' form factor |",
+        "|---|---|---|",
+    ]
     for row in rows:
-        values = "; ".join(
-            f"{vector}: {truth:.4f} / {_with_uncertainty(found, sigma)}"
-            for vector, truth, found, sigma in row.values[:_VECTORS]
-        )
-        lines.append(f"| {row.name} | {values} |")
+        texts = [
+            "; ".join(
+                f"{vector}: {truth:.4f} / {_with_uncertainty(found, sigma)}"
+                for vector, truth, found, sigma in values[:_VECTORS]
+            )
+            for values in (row.values, row.by_networks)
+        ]
+        lines.append(f"| {row.name} | {texts[0]} | {texts[1] or '-'} |")
     return lines
 
 
@@ -199,13 +288,14 @@ def page(own: Sequence[Row], shared: Sequence[Row]) -> list[str]:
     lines = [
         "# Virtual crystals",
         "",
-        "`python -m benchmarks.crystals`: form factor and short-range order fitted jointly to one plane on the known"
-        f" lattice, without networks and without a structure ({describe_machine()}; processor time on one core). The"
-        " crystals come from a second forward model that shares no code with the product: explicit sites ordered by"
-        " Monte Carlo with pair energies, scattering of explicit atoms, Poisson counts with 2,000 in the brightest"
-        " pixel unless a line says otherwise. Seeds are fixed. The correlations are those of the layer on its own"
-        " scale. *rms pull*: root mean square of errors over standard uncertainties, of the shortest vectors."
-        " *within 1*: share of measured pixels within one standard uncertainty of the truth.",
+        "`python -m benchmarks.crystals`: single planes through `factorize_plane` with default options, without a"
+        f" structure and without a centring ({describe_machine()}; processor time on one core). The crystals come from"
+        " a second forward model that shares no code with the product: explicit sites ordered by Monte Carlo with pair"
+        " energies, scattering of explicit atoms, Poisson counts with 2,000 in the brightest pixel unless a line says"
+        " otherwise. Seeds are fixed. The correlations are those of the layer on its own scale. *rms pull*: root mean"
+        " square of errors over standard uncertainties, of the shortest vectors. *within 1, 2*: shares of measured"
+        " pixels within one and two standard uncertainties of the truth. The last column is what `refine` gives with"
+        " the form factor of the networks.",
         "",
         "The errors of the shortest vectors of one plane go together where the form factor limits them, so a pull of 2"
         " in one line is no surprise; the tests average over twenty crystals.",
@@ -238,8 +328,9 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m benchmarks.crystals", description=__doc__)
     parser.add_argument("--shared", type=str | None, default=None, help="folder of planes with a truth.json")
     options = parser.parse_args(args)
-    own = [*_reported(own_crystals())]
-    shared = [*_reported(shared_crystals(Path(options.shared)))] if options.shared else []
+    factorizer = Factorizer.from_pretrained(device="cpu")
+    own = [*_reported(own_crystals(factorizer))]
+    shared = [*_reported(shared_crystals(Path(options.shared), factorizer))] if options.shared else []
     lines = page(own, shared)
     with replacing(OUT) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import crystals
 from dsfunet.errors import InputError
+from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.lattice.joint_fit import fit_plane
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import PlaneGrid
@@ -35,17 +36,19 @@ def test_the_page_has_a_line_for_every_plane() -> None:
     fit = fit_plane(counts, np.full(counts.shape, True), grid, most_harmonics=20)
     place, _ = fit.harmonics.find((1, 0, 0), grid.name)
     values = (("1 0", -0.2, float(fit.alphas[place]), float(fit.alpha_sigmas[place])),)
-    row = crystals.Row("example, complete", fit, 0.2, values, (0.7, 0.68))
+    row = crystals.Row(
+        "example, complete", fit, "P (assumed)", "explained", 0.2, values, values, (0.7, 0.95, 0.68, 0.94)
+    )
     text = "\n".join(crystals.page([row], [row]))
     assert text.count("| example, complete | 1 0: -0.2000 / -0.") == 2
-    assert "| 70 % | 68 % |" in text and "## A shared set of crystals" in text
+    assert "| 70 %, 95 % | 68 %, 94 % |" in text and "## A shared set of crystals" in text
     assert "## A shared" not in "\n".join(crystals.page([row], []))
 
 
-def test_a_folder_without_truth_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_truth_is_an_error(tmp_path: Path, release: Factorizer) -> None:
     with pytest.raises(InputError, match=r"it has no truth\.json; expected a folder of planes"):
-        list(crystals.shared_crystals(tmp_path))
+        list(crystals.shared_crystals(tmp_path, release))
     (tmp_path / "truth.json").write_text(
         json.dumps({"absent_0": {"layer": {"1 0 0": 0.1}}}), encoding="utf-8"
     )
-    assert list(crystals.shared_crystals(tmp_path)) == []
+    assert list(crystals.shared_crystals(tmp_path, release)) == []
