@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from dsfunet.analysis.answers import LatticeRecord, list_answers, read_lattice_record
 from dsfunet.analysis.refinement.settings import FormFactorFrom, RefinementSettings
 from dsfunet.errors import InputError
+from dsfunet.lattice.joint_fit.resolution import Resolution, with_thickness
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.result import Result
 
@@ -22,7 +23,8 @@ class SettledSettings:
     """Settings of a refinement with nothing left open.
 
     Attributes:
-        settings: with a centring, `layer` and `form_factor`.
+        settings: with a centring, `layer` and `form_factor`; for the form factor "data" also with the resolution, whose
+            thickness is that of the layer.
         centring_from: "option", "result" or "assumed".
         notes: sentences for the user about what was decided.
     """
@@ -55,8 +57,9 @@ def settle_settings(
     layer = uses_data if settings.layer is None else settings.layer
     centring, source, note = _choose_centring(settings, records, names)
     form_factor: FormFactorFrom = "data" if uses_data else "result"
+    chosen = replace(settings, resolution=_choose_resolution(settings, records[0])) if uses_data else settings
     try:
-        settled = replace(settings, centring=centring, layer=layer, form_factor=form_factor)
+        settled = replace(chosen, centring=centring, layer=layer, form_factor=form_factor)
     except InputError as error:
         if source != "result":
             raise
@@ -88,6 +91,16 @@ def _can_use_data(
     if excluded or records[0] is None:
         return False
     return (settings.answer or list_answers(first)[0]) == "lattice"
+
+
+def _choose_resolution(settings: RefinementSettings, record: LatticeRecord | None) -> Resolution | None:
+    """Return the resolution of a plane with the thickness of its layer; None for a sharp one."""
+    resolution, thickness = settings.resolution, settings.thickness_rlu
+    if record is not None:
+        if resolution is None and record.resolution_rlu is not None:
+            resolution = Resolution(record.resolution_rlu)
+        thickness = record.thickness_rlu if thickness is None else thickness
+    return with_thickness(resolution, thickness or 0.0)
 
 
 def _choose_centring(

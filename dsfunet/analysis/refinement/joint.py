@@ -14,6 +14,7 @@ from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import FittedPlane, Refinement
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit, fit_plane
+from dsfunet.lattice.joint_fit.resolution import Resolution
 from dsfunet.physics.centring import Centring
 from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.measured import PlaneGrid
@@ -24,19 +25,23 @@ _POOR_CHI_SQUARED = 1.1
 _DISAGREEMENT = 3.0
 
 
-def fit_result(result: Result, grid: PlaneGrid, centring: Centring) -> JointFit:
+def fit_result(
+    result: Result, grid: PlaneGrid, centring: Centring, resolution: Resolution | None = None
+) -> JointFit:
     """Fit both factors to the measured intensities of a result.
 
     Args:
         result: of a factorisation; its own form factor and short-range order are not used.
         grid: of its pixels, with the cell of the lattice.
         centring: lattice type of the sites.
+        resolution: of the plane, with the thickness of its layer; None for sharp pixels.
 
     Raises:
         InputError: as `dsfunet.lattice.joint_fit.fit_plane`.
     """
     mask = _measured(result)
-    return fit_plane(np.where(mask, result.input, 0.0).astype(np.float64), mask, grid, centring)
+    intensity = np.where(mask, result.input, 0.0).astype(np.float64)
+    return fit_plane(intensity, mask, grid, centring, resolution=resolution)
 
 
 def select_settled(
@@ -88,14 +93,15 @@ def refine_layer(
     # The mean of I_SRO over its repeat is 1, so that the scale of the series is exactly 1.
     whole = np.zeros((1 + len(alphas), 1 + len(alphas)))
     whole[1:, 1:] = covariance * _count_repeats(result)
-    used = _measured(result) & (joint.short_range_order > 0)
+    used = _measured(result) & (joint.intensity > 0)
     measured = result.input[used].astype(np.float64)
-    residuals = measured - (joint.form_factor * joint.short_range_order)[used]
+    residuals = measured - joint.intensity[used]
+    known = joint.form_factor > 0
     weights = 1 / joint.variance[used]
     pixels = int(np.count_nonzero(used))
     fitted = FittedPlane(
         scale=1.0,
-        calculated=joint.short_range_order,
+        calculated=np.divide(joint.intensity, joint.form_factor, out=np.zeros(known.shape), where=known),
         pixels=pixels,
         zones=len(np.unique(plane.zones.zone[used])),
         groups=len(np.unique(plane.zones.group[used])),

@@ -184,6 +184,7 @@ class AlphaRefinement:
 
     def _settings_record(self) -> dict[str, object]:
         settings, bounds = self.settings, self.settings.alpha_bounds()
+        resolution = settings.resolution
         form_factor = settings.form_factor if settings.model is None else "model"
         return {
             "centring": self._centring,
@@ -191,6 +192,8 @@ class AlphaRefinement:
             "layer": bool(settings.layer),
             "form_factor": form_factor,
             "answer": settings.answer,
+            "resolution_rlu": None if resolution is None else list(resolution.widths(self.data[0].grid)),
+            "thickness_rlu": None if resolution is None else resolution.thickness,
             "laue_class": settings.laue,
             "unique_axis": settings.unique_axis,
             "out_of_plane": settings.out_of_plane,

@@ -23,6 +23,7 @@ from dsfunet.analysis.refinement.settings import RefinementSettings
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit
+from dsfunet.lattice.joint_fit.resolution import note_unknown_resolution
 from dsfunet.physics.symmetry import Orbit, laue_rotations
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.result import Result
@@ -122,9 +123,10 @@ def refine_alphas(
     b_angstrom2 = settings.b_iso_angstrom2
     if settings.form_factor == "data":
         try:
-            joint = fit_result(results[0], grids[0], centring)
+            joint = fit_result(results[0], grids[0], centring, settings.resolution)
             planes = prepare(0.0, joint.form_factor)
             fit, of_fit = _refine_layer(joint, orbits, results[0], planes[0], settings)
+            of_fit.append(_note_resolution(grids[0], settings))
         except InputError as error:
             raise InputError(f"{names[0]}: {error}") from error
     else:
@@ -207,6 +209,12 @@ def _refine_layer(
     kept, left_out = select_settled(joint, orbits, plane.grid.name.layer.axes)
     fit, notes = refine_layer(joint, kept, result, plane)
     return fit, [*notes, note_left_out(joint, left_out)] if left_out else notes
+
+
+def _note_resolution(grid: PlaneGrid, settings: RefinementSettings) -> str:
+    if settings.resolution is None:
+        return note_unknown_resolution(grid)
+    return f"{settings.resolution.describe(grid)} enters the fit"
 
 
 def _notes_on_uncertainties(fit: Refinement, settings: RefinementSettings) -> list[str]:

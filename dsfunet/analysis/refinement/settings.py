@@ -11,6 +11,7 @@ from dsfunet.analysis.refinement.data import ErrorsFrom, FitTo
 from dsfunet.analysis.refinement.vectors import check_vector, parse_vectors
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import cell_from_text
+from dsfunet.lattice.joint_fit.resolution import Resolution, parse_resolution, parse_thickness
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, Component, check_closure
 from dsfunet.physics.symmetry import UniqueAxis, laue_rotations
@@ -56,6 +57,8 @@ class RefinementSettings:
         answer: "lattice" or "networks", which of the two answers of a result gives the form factor or I_SRO. None takes
             the chosen I_SRO and, for "measured", the form factor of the networks where the result holds it, because
             that does not follow the noise of the plane.
+        resolution: of the plane, for the form factor "data"; None takes what the result records.
+        thickness_rlu: full width of the third index over which the layer was averaged [r.l.u.], 0 or more, likewise.
 
     Raises:
         InputError: a setting is out of its range, or two settings contradict each other.
@@ -84,6 +87,8 @@ class RefinementSettings:
     layer: bool | None = None
     form_factor: FormFactorFrom | None = None
     answer: Answer | None = None
+    resolution: Resolution | None = None
+    thickness_rlu: float | None = None
 
     def __post_init__(self) -> None:
         if self.centring is None and self.cell is not None and self.cell.centring != "P":
@@ -122,6 +127,13 @@ class RefinementSettings:
                     "--form-factor data: it uses no answer of the networks; omit --answer networks, or use"
                     " --form-factor result"
                 )
+        elif self.form_factor == "result" and (self.resolution is not None or self.thickness_rlu is not None):
+            raise InputError(
+                "--resolution and --thickness: they enter only the joint fit to a measured plane; add --form-factor"
+                " data, or omit them"
+            )
+        if self.thickness_rlu is not None and not 0 <= self.thickness_rlu < np.inf:
+            raise InputError(f"--thickness is {self.thickness_rlu:g}; expected 0 or more [r.l.u.]")
         layer = "--layer true" if self.layer else "--form-factor data"
         if (self.layer or self.form_factor == "data") and self.out_of_plane:
             raise InputError(f"{layer} and --out-of-plane true: found both; use one of them")
@@ -198,6 +210,8 @@ class RefinementSettings:
         layer: bool | None = None,
         form_factor: FormFactorFrom | None = None,
         answer: Answer | None = None,
+        resolution: str | None = None,
+        thickness: str | None = None,
     ) -> "RefinementSettings":
         """Parse the options of `dsfunet refine`; their texts become a cell, vectors and a model.
 
@@ -234,6 +248,10 @@ class RefinementSettings:
                 layer jointly to a single measured plane, without the networks; by default data for one result that
                 used a lattice, unless other options exclude it
             answer: for results that hold two answers, which of them to use; networks implies form-factor result
+            resolution: for form-factor data, standard deviation of the Gaussian resolution: 0.04 (r.l.u., both axes),
+                "0.04 0.06" (each axis) or "0.03 1/A"; by default what the result records, else sharp pixels
+            thickness: for form-factor data, full width of the third index over which the layer was averaged, such as
+                0.25 or +-0.125 [r.l.u.]; by default what the result records, else 0
 
         Raises:
             InputError: a text cannot be parsed, a file of the model cannot be used, or the settings are invalid.
@@ -258,6 +276,8 @@ class RefinementSettings:
             layer=layer,
             form_factor=form_factor,
             answer=answer,
+            resolution=None if resolution is None else _known_resolution(resolution),
+            thickness_rlu=None if thickness is None else parse_thickness(thickness),
         )
 
     def alpha_bounds(self) -> tuple[float, float] | None:
@@ -269,3 +289,13 @@ class RefinementSettings:
             return None
         first = self.concentration
         return max(-first / (1 - first), -(1 - first) / first), 1.0
+
+
+def _known_resolution(text: str) -> Resolution:
+    resolution = parse_resolution(text)
+    if resolution == "auto":
+        raise InputError(
+            "--resolution auto: `dsfunet factorize` estimates it from the plane; give its widths here, or omit it to"
+            " take those that the result records"
+        )
+    return resolution

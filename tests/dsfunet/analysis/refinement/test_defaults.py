@@ -9,6 +9,8 @@ from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
 from dsfunet.analysis.refinement.defaults import SettledSettings, settle_settings
 from dsfunet.errors import InputError
+from dsfunet.lattice.joint_fit.resolution import Resolution
+from dsfunet.physics import Cell
 from dsfunet.planes.result import Result
 from tests.dsfunet.analysis.test_answers import with_both
 from tests.dsfunet.cli.test_refine import make_result
@@ -85,6 +87,33 @@ def test_without_a_centring_p_is_assumed(result: Result) -> None:
     found = settle(result)
     assert (found.settings.centring, found.centring_from) == ("P", "assumed")
     assert found.notes[0].startswith("centring P is assumed; give the lattice type of the sites")
+
+
+def test_resolution_and_thickness_are_those_of_the_result_unless_they_are_given() -> None:
+    content = {"answer": "joint fit", "centring": "P", "resolution_rlu": [0.04, 0.05], "thickness_rlu": 0.2}
+    result = make_result(process={"lattice": json.dumps(content)})
+    assert settle(result).settings.resolution == Resolution((0.04, 0.05), thickness=0.2)
+    sharp = settle(result, resolution=Resolution((0.0, 0.0)), thickness_rlu=0.0).settings.resolution
+    assert sharp == Resolution((0.0, 0.0))
+    thick = settle(recorded(), thickness_rlu=0.1).settings.resolution
+    assert thick == Resolution(thickness=0.1) and settle(recorded()).settings.resolution is None
+    # The form factor of the result has no place for them.
+    assert settle(result, form_factor="result").settings.resolution is None
+    for each in ({"thickness_rlu": 0.1}, {"resolution": Resolution((0.1, 0.1))}):
+        with pytest.raises(InputError, match="--resolution and --thickness: they enter only the joint fit"):
+            settle(make_result(), **each)
+    with pytest.raises(InputError, match="--thickness is -1; expected 0 or more"):
+        settle(recorded(), thickness_rlu=-1.0)
+
+
+def test_options_of_the_resolution() -> None:
+    options: Any = {"laue": "6/m", "measured_cell": Cell(4, 4, 4)}
+    found = RefinementSettings.from_options(**options, resolution="0.04 0.06", thickness="+-0.125")
+    assert (found.resolution, found.thickness_rlu) == (Resolution((0.04, 0.06)), 0.25)
+    with pytest.raises(
+        InputError, match="--resolution auto: `dsfunet factorize` estimates it from the plane"
+    ):
+        RefinementSettings.from_options(**options, resolution="auto")
 
 
 def test_what_cannot_be_settled() -> None:

@@ -115,6 +115,29 @@ def test_shells_beyond_what_the_data_settle_are_left_out_with_a_note() -> None:
         refine_alphas(small, RefinementSettings(laue="m-3m", vectors=((4, 0),)))
 
 
+@pytest.mark.slow
+def test_a_recorded_resolution_brings_far_correlations_back() -> None:
+    width = 1 / 16
+    plane = measure("P alloy", 0, (0, 1), reach=4.2, resolution=(width, width))
+    edge = CRYSTALS["P alloy"].cell[0]
+    grid = PlaneGrid(Cell(edge, edge, edge), PlaneName(plane.axes, 0.0), plane.rows, plane.columns)
+    junk = np.random.default_rng(0).random(plane.counts.shape)
+    blurred = Result(plane.counts, junk, junk, junk, junk, plane.mask, grid)
+    sharp, known = (
+        refine_alphas(recorded(blurred, **record), RefinementSettings(laue="m-3m", vectors=((1, 0), (2, 0))))
+        for record in ({}, {"resolution_rlu": [width, width]})
+    )
+    for number, alpha in enumerate(known.alphas):
+        truth = np.mean(count_in_layer("P alloy", alpha.equivalents))
+        assert abs(alpha.value - truth) < max(4 * alpha.standard_uncertainty, 0.004)
+        # The harmonic at p is damped by exp(-2 pi^2 (width p)^2).
+        damping = np.exp(-2 * (np.pi * width * (number + 1)) ** 2)
+        assert sharp.alphas[number].value == pytest.approx(truth * damping, abs=0.004)
+    assert any("resolution 0.0625 by 0.0625 r.l.u." in note for note in known.notes)
+    assert any("no resolution was given" in note for note in sharp.notes)
+    assert known.as_record()["settings"]["resolution_rlu"] == [width, width]
+
+
 def test_data_that_were_averaged_over_their_symmetry_count_once() -> None:
     result = result_of("I alloy")
     steps = {"steps": [{"step": "mask"}, {"step": "symmetry", "mean_redundancy": 4.0}]}
