@@ -28,9 +28,11 @@ from dsfunet.planes.names import PlaneName
 # complete and with 29 % missing) and what crystals with one site and other faults do: the first and second numbers.
 MISFIT, DEVIATIONS = 0.03, 2.0
 """What chi-squared must exceed 1 by: this much, and so many standard deviations for the number of pixels."""
-_STRENGTH = 3.0  # 6.1 or more; 1.3 for planes that are products
-_CONTRAST = 4.6  # 7.3 or more; 2.9 or less for twins
-_KNOWN_SHARE = 0.07  # 0.02 or less; 0.18 or more for background, displacements and thermal scattering
+_STRENGTH = 3.0  # 6.6 or more; 1.3 for planes that are products
+_CONTRAST = 5.0  # 7.9 or more; 3.2 or less for twins
+# Where one of these two is lower, the other one is higher.
+_DISPLACEMENT_SHARE = 0.1  # 0.03 or less; 0.11 or more for displacements and thermal scattering
+_BACKGROUND_SHARE = 0.22  # 0.15 or less; 0.31 or more
 _BRAGG_SHARE = 0.25  # 0.11 or less; 0.45 or more
 _FACTORS_SHARE = 0.3  # 0.35 or more
 
@@ -38,7 +40,7 @@ _DIVISIONS = 24  # of each edge of the primitive cell; holds halves, thirds and 
 _FINER = 4
 # Lengths of the vectors that are looked at, in units of the spacing of the harmonics: F describes the shortest ones,
 # and correlations over long ones are weak.
-_SHORTEST, _LONGEST = 1.0, 6.0
+_SHORTEST, _LONGEST = 1.0, 5.5
 _LARGEST_POWER = 30.0  # so that a few strong vectors do not stand for all cells
 _NEAR = 0.25  # of the spacing: closer to a lattice vector than this is near it
 _FEWEST_CELLS = 10
@@ -109,10 +111,11 @@ def find_other_sites(
         return OtherSites(False, nothing, strength, contrast, note=note)
     excess = pixels * (fit.chi_squared - 1) / 2
     gain = _gain_of_further_factors(fit)
-    known = max(score_terms(fit.solution, terms).gain for terms in _known_terms(fit, grid))
+    displacement, background = (score_terms(fit.solution, terms).gain for terms in _known_terms(fit, grid))
     found = (
         gain > _FACTORS_SHARE * excess
-        and known < _KNOWN_SHARE * excess
+        and displacement < _DISPLACEMENT_SHARE * excess
+        and background < _BACKGROUND_SHARE * excess
         and _share_near_nodes(fit, intensity, mask, grid) < _BRAGG_SHARE
     )
     vectors = folded.list_vectors() if found else nothing
@@ -121,6 +124,7 @@ def find_other_sites(
 
 
 _PHASE_NOTES = {
+    "right": "",
     "unknown": (
         "this layer cannot tell an {centring} lattice from a close packing with two sites in a cell; layers at whole l"
         " that are no multiples of 3 can"
@@ -138,8 +142,8 @@ def _describe(vectors: Array, grid: PlaneGrid) -> str:
         else "both axes of the plane"
     )
     return (
-        f"sites, or atoms on them, are correlated over vectors that are no lattice vectors (such as {shown} along {axes}),"
-        " so a primitive cell holds several disordered sites"
+        f"sites, or atoms on them, are correlated over vectors that are no lattice vectors (such as {shown} along"
+        f" {axes}), so a primitive cell holds several disordered sites"
     )
 
 

@@ -59,7 +59,7 @@ def test_two_sites(name: str, brightest: float, missing: bool) -> None:
     assert found.found and found.share > 0.35 and found.likelihood_gain > 500
     assert found.strength > 5 and found.contrast > 6
     assert "are no lattice vectors (such as" in found.note and "along a and b)" in found.note
-    if "molecule" not in name and name in ("one after another", "unlike atoms"):
+    if name in ("one after another", "unlike atoms"):
         away = found.vectors[0] - np.array([[0.38, 0.27], [-0.38, -0.27]])
         assert np.abs(away - np.round(away)).max(axis=1).min() < 0.02
 
@@ -78,7 +78,7 @@ def test_two_sites(name: str, brightest: float, missing: bool) -> None:
         ("Bragg", 2.0),
     ],
 )
-@pytest.mark.parametrize(("name", "axes", "centring"), [GOOD[0], GOOD[1], GOOD[3]])
+@pytest.mark.parametrize(("name", "axes", "centring"), [GOOD[0], GOOD[3]])
 def test_other_faults_are_not_taken_for_several_sites(
     name: str, axes: tuple[int, int], centring: Centring, fault: Fault, amount: float
 ) -> None:
@@ -86,7 +86,7 @@ def test_other_faults_are_not_taken_for_several_sites(
     fit, found = fit_and_find(plane, name, centring)
     assert not found.found
     if amount >= 0.3:
-        assert fit.chi_squared > 1.06
+        assert fit.chi_squared > 1.1
 
 
 def test_hexagonal_close_packing() -> None:
@@ -131,21 +131,19 @@ def test_an_r_lattice(setting: int, layer: float) -> None:
         assert found.note.startswith("this layer cannot tell")
 
 
-def test_a_plane_along_other_vectors() -> None:
-    """Pixels that lie in hhl, of a crystal with correlations at half a lattice vector."""
+def test_a_plane_along_two_vectors() -> None:
+    """Pixels of the plane hhl, where correlations at 0.3 0.4 plus lattice vectors fall off with their length."""
     axis = np.arange(-48, 49) / 16
-    h, k = np.meshgrid(axis, axis, indexing="ij")
-    order = 1 + 0.3 * np.cos(2 * np.pi * (0.3 * h + 0.4 * k)) + 0.3 * np.cos(2 * np.pi * (0.7 * h - 0.4 * k))
-    order += 0.2 * np.cos(2 * np.pi * k)
-    order = (
-        order + 0.2 * np.cos(2 * np.pi * (0.3 * h + 1.4 * k)) + 0.2 * np.cos(2 * np.pi * (0.7 * h + 0.6 * k))
-    )
-    counts = (
-        np.random.default_rng(5)
-        .poisson(2000 * np.exp(-(h**2 + k**2) / 9) * np.maximum(order, 0))
-        .astype(float)
-    )
+    u, v = np.meshgrid(axis, axis, indexing="ij")
+    order = 1 + 0.2 * np.cos(2 * np.pi * v)
+    for i, j in np.ndindex(5, 5):
+        p, q = i - 2 + 0.3, j - 2 + 0.4
+        order += 0.4 * np.exp(-np.hypot(p, q)) * np.cos(2 * np.pi * (p * u + q * v))
+    expected = 2000 * np.exp(-(u**2 + v**2) / 9) * np.maximum(order, 0)
+    counts = np.random.default_rng(5).poisson(expected).astype(float)
     grid = PlaneGrid(Cell(4, 4, 4), parse_plane("hhl"), axis, axis)
-    mask = np.full(h.shape, True)
+    mask = np.full(u.shape, True)
     found = find_other_sites(fit_plane(counts, mask, grid), counts, mask, grid)
     assert found.found and "along both axes of the plane" in found.note
+    away = found.vectors[0] - np.array([[0.3, 0.4], [-0.3, -0.4]])
+    assert np.abs(away - np.round(away)).max(axis=1).min() < 0.02
