@@ -16,6 +16,7 @@ from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.factorize.uncertainty import describe_joint_uncertainty
 from dsfunet.lattice.joint_fit.evaluation import evaluate_order
 from dsfunet.lattice.mode import LatticeAnswer, average_friedel_mates, measure_residuals
+from dsfunet.lattice.other_sites import find_other_sites
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.measured import PlaneGrid
@@ -67,6 +68,7 @@ def answer_on_lattice(
         fit, intensity, plane.mask, grid, prediction, product.intensity, plane.repeats
     )
     data_fit = measure_data_fit(fit, intensity, plane.mask, grid)
+    sites = find_other_sites(fit, intensity, plane.mask, grid, model.centring)
     accepted = found.explains or settings.lattice == "insist"
     if not accepted and model.centring == "P":
         # A short series, steered by the networks, may do better on data that are not what they seem.
@@ -89,7 +91,7 @@ def answer_on_lattice(
     return Answer(
         planes=planes,
         product=found.product if accepted else product,
-        verdict=_judge(plane, lattice, found, order, alone, accepted, data_fit),
+        verdict=_judge(plane, lattice, found, order, alone, accepted, data_fit, sites.found),
         lattice_use=describe_joint_fit(found, planes, accepted, model.describe()),
         lattice={
             "answer": "joint fit" if accepted else "networks",
@@ -103,7 +105,7 @@ def answer_on_lattice(
             "noise_from": "file" if fit.noise.given is not None else "plane",
         },
         uncertainty=describe_joint_uncertainty(settings.passes) if accepted else alone.uncertainty,
-        notes=model.notes,
+        notes=(*model.notes, *([sites.note] if sites.note else [])),
     )
 
 
@@ -134,6 +136,7 @@ def _judge(
     alone: Components,
     accepted: bool,
     data_fit: DataFit,
+    other_sites: bool,
 ) -> Verdict:
     """Judge the chosen components on the networks' grid."""
     known = np.isfinite(plane.shown)
@@ -145,4 +148,4 @@ def _judge(
     answer = LatticeAnswer(*on_lattice, *residuals, accepted)
     chosen = on_lattice if accepted else of_networks
     by_data = data_fit if accepted else None
-    return judge(plane.shown, known, *chosen, answer, lattice, data_fit=by_data)
+    return judge(plane.shown, known, *chosen, answer, lattice, data_fit=by_data, other_sites=other_sites)
