@@ -15,7 +15,7 @@ from dsfunet.factorize.components import Components, StackAnswers
 from dsfunet.factorize.own_grid import factorize_on_own_grid
 from dsfunet.factorize.uncertainty import Passes, describe_uncertainty, estimate_sigmas, summarise_passes
 from dsfunet.lattice.mode import LatticeAnswer, average_friedel_mates, split_on_lattice
-from dsfunet.lattice.search import FoundLattice, find_lattice
+from dsfunet.lattice.search import FoundLattice, find_convincing_lattice
 from dsfunet.networks.calibration import Calibration
 from dsfunet.networks.inputs import select_inputs
 from dsfunet.networks.spectral_unet import MAX_CHANNELS
@@ -180,7 +180,7 @@ class Factorizer:
         if isinstance(lattice, LatticePlane):
             lattices = [lattice] * len(stack)
         else:
-            found = tuple(_find_convincing_lattice(*each) for each in each_plane)
+            found = tuple(find_convincing_lattice(*each) for each in each_plane)
             lattices = [each.lattice if each else None for each in found]
         chosen = of_networks.copy()
         lattice_answers: list[LatticeAnswer | None] = []
@@ -263,23 +263,10 @@ class Factorizer:
         short_range_order: Planes,
         turns: Sequence[int],
     ) -> tuple[LatticeAnswer, Planes]:
-        """Answers of lattice mode to one plane (256, 256), one for each rotation and flip.
-
-        When the first answer is not accepted, the other rotations and flips are not tried.
-
-        Args:
-            scattering: Intensity of the plane, any positive unit.
-            mask: True where a pixel was measured.
-            lattice: The lattice, and where the pixels lie on it.
-            form_factor: The networks' answer, linear, in [0, 1].
-            short_range_order: The networks' answer, linear, in [0, 1].
-            turns: Rotations and flips of the plane that the form-factor network is shown.
+        """Answers of `split_on_lattice` to one plane, one for each of the `turns`, if the first one is accepted.
 
         Returns:
             The first answer, and all of them in spread space, (turns, 2, 256, 256).
-
-        Raises:
-            InputError: No pixel was measured.
         """
         given = (scattering, mask, lattice, form_factor, short_range_order)
         answers = [self.split_on_lattice(*given, turns[0])]
@@ -297,9 +284,7 @@ class Factorizer:
         short_range_order: Planes,
         turn: int = 0,
     ) -> LatticeAnswer:
-        """Lattice mode on one plane, with this factorizer's form-factor network (`dsfunet.lattice.mode`).
-
-        With a `turn` other than 0, the network is shown a rotated or flipped copy of the plane.
+        """Lattice mode on one plane (`dsfunet.lattice.mode`); the network is shown a copy with the `turn`.
 
         Raises:
             InputError: No pixel was measured.
@@ -358,16 +343,6 @@ class Factorizer:
         ]
         result: npt.NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
         return result
-
-
-def _find_convincing_lattice(
-    scattering: npt.NDArray[np.float64],
-    mask: npt.NDArray[np.bool_],
-    form_factor: Planes,
-    short_range_order: Planes,
-) -> FoundLattice | None:
-    found = find_lattice(scattering, mask, form_factor, short_range_order)
-    return found if found is not None and found.accepted else None
 
 
 def _turned_tensor(planes: npt.NDArray[np.float32], turn: int) -> torch.Tensor:

@@ -74,6 +74,17 @@ class FoundLattice:
     accepted: bool
 
 
+def find_convincing_lattice(
+    scattering: npt.NDArray[np.floating],
+    mask: npt.NDArray[np.bool_],
+    form_factor: Planes,
+    short_range_order: Planes,
+) -> FoundLattice | None:
+    """Find the lattice of a plane as `find_lattice` does; None if it is not accepted."""
+    found = find_lattice(scattering, mask, form_factor, short_range_order)
+    return found if found is not None and found.accepted else None
+
+
 def find_lattice(
     scattering: npt.NDArray[np.floating],
     mask: npt.NDArray[np.bool_],

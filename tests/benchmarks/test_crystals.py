@@ -45,7 +45,8 @@ def test_the_page_has_a_line_for_every_plane() -> None:
     assert "## A shared" not in "\n".join(crystals.page([row], []))
 
 
-def test_a_folder_without_truth_is_an_error(tmp_path: Path, release: Factorizer) -> None:
+def test_a_folder_without_truth_is_an_error(tmp_path: Path) -> None:
+    release = Factorizer.from_pretrained(device="cpu")
     with pytest.raises(InputError, match=r"it has no truth\.json; expected a folder of planes"):
         list(crystals.shared_crystals(tmp_path, release))
     (tmp_path / "truth.json").write_text(
