@@ -20,6 +20,7 @@ from dsfunet.lattice.joint_fit.plane import SHORTEST_PERIOD
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.score import score_terms
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
+from dsfunet.lattice.joint_fit.threads import use_one_thread
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
@@ -76,6 +77,7 @@ class OtherSites:
     note: str = ""
 
 
+@use_one_thread
 def find_other_sites(
     fit: JointFit, intensity: Array, mask: Mask, grid: PlaneGrid, centring: Centring = "P"
 ) -> OtherSites:

@@ -13,11 +13,13 @@ from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.series import Blur, HarmonicSeries
 from dsfunet.lattice.joint_fit.start import FitInput, prepare
+from dsfunet.lattice.joint_fit.threads import use_one_thread
 
 DEFAULT_KNOTS = 0.31
 """Default spacing of the knots of F [r.l.u. of the conventional cell], which a molecule as long as the cell needs."""
 
 
+@use_one_thread
 def fit_both_factors(
     intensity: Array,
     mask: Mask,

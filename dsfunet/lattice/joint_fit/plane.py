@@ -14,6 +14,7 @@ from dsfunet.lattice.joint_fit.resolution import Resolution, check_resolution
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.start import FitInput
 from dsfunet.lattice.joint_fit.thickness import widen_errors
+from dsfunet.lattice.joint_fit.threads import use_one_thread
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
@@ -30,6 +31,7 @@ FEWEST_ZONES = 2.0
 """Fewest zones in which I_SRO repeats that a plane must show."""
 
 
+@use_one_thread
 def fit_plane(
     intensity: Array,
     mask: Mask,
@@ -107,6 +109,7 @@ def fit_plane(
     return fit if resolution is None else widen_errors(fit, grid, centring, resolution)
 
 
+@use_one_thread
 def fit_settled_harmonics(
     given: FitInput, list_up_to: Callable[[float], Harmonics], spacing: float, most_harmonics: int
 ) -> JointFit:

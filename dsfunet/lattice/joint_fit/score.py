@@ -7,6 +7,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.iteration import Solution
 from dsfunet.lattice.joint_fit.model import follow_blur, model_of
+from dsfunet.lattice.joint_fit.threads import use_one_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class Score:
     gain: float
 
 
+@use_one_thread
 def score_terms(solution: Solution, terms: Array) -> Score:
     """Return the score test of further terms at a solution (Rao, Proc. Camb. Phil. Soc. 44, 50, 1948).
 
