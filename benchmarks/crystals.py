@@ -50,6 +50,8 @@ _CASES: dict[str, dict[str, float | bool]] = {
     "29 % missing": {"missing": True},
     "20 counts": {"brightest": 20.0},
 }
+# Planes on another cell than that of the vectors in truth.json.
+_OTHER_UNITS = "cu3auhalf"
 _SHORTEST = 2
 
 
@@ -209,7 +211,7 @@ def shared_crystals(folder: Path, factorizer: Factorizer) -> Iterator[Row]:
         raise InputError(f"{folder}: it has no truth.json; expected a folder of planes with their truth")
     truths = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     for stem, truth in truths.items():
-        if not (folder / f"{stem}.h5").is_file():
+        if not (folder / f"{stem}.h5").is_file() or stem.startswith(_OTHER_UNITS):
             continue
         measured = read_plane(folder / f"{stem}.h5")
         grid = measured.grid

@@ -248,6 +248,8 @@ def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...],
     undecided = f"; this layer cannot tell it from {' or '.join(alike)}" if alike else ""
     if chosen == "R":
         undecided += "; hexagonal close packing, which is no such lattice, can repeat in the same way"
+    elif chosen in ("A", "B", "C"):
+        undecided += "; two sites in a primitive cell can repeat in the same way on one layer"
     if chosen != "P":
         gain = found.gains[chosen]
         return f"centring {chosen} was found from the data (log evidence {gain:.0f} above P){undecided}"

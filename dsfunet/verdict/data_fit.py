@@ -28,6 +28,9 @@ _DISPLACEMENT_GAIN = 30.0
 _DISPLACEMENT_SHARE = 0.08
 """Share of the misfit that displacements must explain to be named as the reason."""
 
+_LARGE_MISFIT = 10.0
+"""Misfit in units of its limit from which the appearance of the plane names the reason, not a term of the fit."""
+
 _LEAST_CONTRAST = 3.0
 """Standard deviation of I_SRO, in its standard uncertainties, below which the plane shows no order."""
 
@@ -113,6 +116,8 @@ def score_data_fit(found: DataFit, other_sites: bool = False) -> dict[str, float
     allowed = _CHI_SQUARED + _DEVIATIONS * np.sqrt(2 / max(found.pixels, 1))
     misfit = max((found.chi_squared - 1) / allowed, (found.smooth_chi_squared - 1) / _SMOOTH)
     scores: dict[str, float] = {}
+    if misfit > _LARGE_MISFIT:  # further terms of a wrong model mean little
+        scores["left over"] = misfit
     if other_sites:
         scores["several sites"] = max(2.0, misfit)
     if found.contrast < _LEAST_CONTRAST:
@@ -124,5 +129,5 @@ def score_data_fit(found: DataFit, other_sites: bool = False) -> dict[str, float
     if found.displacement_gain > _DISPLACEMENT_GAIN and share > _DISPLACEMENT_SHARE:
         scores["size effect"] = 1 + 0.25 * np.log2(found.displacement_gain / _DISPLACEMENT_GAIN)
     if misfit > 1:
-        scores["left over"] = misfit
+        scores.setdefault("left over", misfit)
     return {name: float(value) for name, value in scores.items()}

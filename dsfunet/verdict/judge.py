@@ -256,8 +256,10 @@ def judge_data_fit(found: DataFit, other_sites: bool, by_appearance: Verdict) ->
         )
         return Verdict("explained", sentence, numbers, [])
     reasons = list(scores)
-    if reasons == ["left over"]:
+    if reasons[0] == "left over" and "several sites" not in reasons:
         likely = [each for each in by_appearance.reasons if each not in (*GENERAL, "no order", "gaps")]
+        if {"spots", "single pixels"} & set(by_appearance.reasons):
+            likely = ["spots", *(each for each in likely if each != "spots")]
         reasons = [*likely, "lattice"]
     level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"
     sentence = REASONS[reasons[0]].format(**numbers, background_percent=100 * found.background_share)
