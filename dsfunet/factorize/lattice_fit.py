@@ -16,6 +16,9 @@ from dsfunet.lattice.joint_fit import JointFit
 from dsfunet.physics.product import Product
 from dsfunet.planes.measured import PlaneGrid
 
+_LARGEST_SIGMA = 0.05
+"""Uncertainty of an extrapolated form factor, as a share of the largest one, above which there is no answer."""
+
 _GOOD_CHI_SQUARED = 1.1
 """A fit that leaves no more than this is accepted whatever the networks leave."""
 
@@ -26,7 +29,7 @@ class LatticeFit:
 
     Attributes:
         fit: the joint fit.
-        form_factor: I_FF, normalised to [0, 1].
+        form_factor: I_FF, normalised to [0, 1]; NaN far from all data where the networks have no answer either.
         short_range_order: I_SRO, normalised to [0, 1].
         sigma_form_factor: standard uncertainty of the normalised I_FF.
         sigma_short_range_order: standard uncertainty of the normalised I_SRO.
@@ -83,7 +86,11 @@ def combine_with_networks(
     # With a resolution, what the detector sees is not the product of both factors.
     seen = np.divide(fit.intensity, fit.form_factor, out=order.copy(), where=fit.form_factor > 0)
     product = combined.values * seen
-    low, high = float(combined.values.min()), float(combined.values.max())
+    # Far from all data, and where the networks have no answer either, the fit only extrapolates.
+    brightest = float(combined.values[mask].max())
+    reliable = mask | np.isfinite(predicted.values) | (combined.sigma < _LARGEST_SIGMA * brightest)
+    product = np.where(reliable, product, np.nan)
+    low, high = float(combined.values[reliable].min()), float(combined.values[reliable].max())
     least, most = float(order.min()), float(order.max())
     if not (high > low and most > least):
         raise InputError(
@@ -93,9 +100,9 @@ def combine_with_networks(
     compared = mask & np.isfinite(product_of_networks)
     return LatticeFit(
         fit=fit,
-        form_factor=(combined.values - low) / width,
+        form_factor=np.where(reliable, (combined.values - low) / width, np.nan),
         short_range_order=(order - least) / depth,
-        sigma_form_factor=combined.sigma / width,
+        sigma_form_factor=np.where(reliable, combined.sigma / width, np.nan),
         sigma_short_range_order=order_sigma / depth,
         product=Product(product, width * depth, low / width, least / depth),
         chi_squared=_chi_squared(intensity, product, fit.variance, mask),
