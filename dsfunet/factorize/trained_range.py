@@ -68,7 +68,7 @@ def trained_range_notes(measured: MeasuredPlane, plane: Plane | None) -> list[st
     if widths.max() > side * (1 + 1e-6):
         notes.append(
             f"the plane is {widths.max():.1f} 1/Angstrom wide and the networks were trained on 12 to 16; they process"
-            f" the central {side:.1f} 1/Angstrom, and the rest of the plane has no components"
+            f" the central {side:.1f} 1/Angstrom; beyond it components come from the data alone, or are missing"
         )
     elif side / 2 > LARGEST_SQUARE * (1 + 1e-6):
         notes.append(

@@ -18,6 +18,7 @@ from dsfunet.lattice.joint_fit.resolution import Resolution
 from dsfunet.physics.centring import Centring
 from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.measured import PlaneGrid
+from dsfunet.planes.names import AnyPlaneName
 from dsfunet.planes.result import Result
 
 _SAME_HARMONIC = 1e-4
@@ -45,21 +46,21 @@ def fit_result(
 
 
 def select_settled(
-    joint: JointFit, orbits: Sequence[Orbit], axes: tuple[int, int]
+    joint: JointFit, orbits: Sequence[Orbit], name: AnyPlaneName
 ) -> tuple[list[Orbit], list[str]]:
     """Return the orbits whose harmonics are all in a joint fit, and the names of the others.
 
     Args:
         joint: of the layer.
         orbits: of its in-plane harmonics.
-        axes: numbers of the two axes of the layer.
+        name: of the plane, along two axes of the cell or spanned by two vectors of such a layer.
 
     Raises:
         InputError: there is no such orbit.
     """
     kept, left_out = [], []
     for orbit in orbits:
-        if all(_find(joint, vector) is not None for vector in orbit.components[:, list(axes)]):
+        if all(_find(joint, vector) is not None for vector in _project(orbit, name)):
             kept.append(orbit)
         else:
             left_out.append(orbit.name)
@@ -89,7 +90,7 @@ def refine_layer(
     Raises:
         InputError: an orbit has a vector beyond the harmonics that the data settle.
     """
-    alphas, covariance, reduced = combine_harmonics(joint, orbits, plane.grid.name.layer.axes)
+    alphas, covariance, reduced = combine_harmonics(joint, orbits, plane.grid.name)
     # The mean of I_SRO over its repeat is 1, so that the scale of the series is exactly 1.
     whole = np.zeros((1 + len(alphas), 1 + len(alphas)))
     whole[1:, 1:] = covariance * _count_repeats(result)
@@ -130,14 +131,14 @@ def refine_layer(
 
 
 def combine_harmonics(
-    joint: JointFit, orbits: Sequence[Orbit], axes: tuple[int, int]
+    joint: JointFit, orbits: Sequence[Orbit], name: AnyPlaneName
 ) -> tuple[Array, Array, float]:
     """Combine the harmonics of a joint fit into one correlation for each orbit, by generalised least squares.
 
     Args:
         joint: of the layer.
         orbits: of its in-plane harmonics (`dsfunet.physics.layer_orbits`).
-        axes: numbers of the two axes of the layer.
+        name: of the plane, along two axes of the cell or spanned by two vectors of such a layer.
 
     Returns:
         The correlations, shape (k,); their covariance, shape (k, k), enlarged where equivalent harmonics disagree; and
@@ -151,7 +152,7 @@ def combine_harmonics(
     design = np.zeros((len(joint.parameters), len(orbits)))
     for column, orbit in enumerate(orbits):
         coefficients = np.ones(len(orbit.vectors)) if orbit.coefficients is None else orbit.coefficients
-        for vector, coefficient in zip(orbit.components[:, list(axes)], coefficients, strict=True):
+        for vector, coefficient in zip(_project(orbit, name), coefficients, strict=True):
             found = _find(joint, vector)
             if found is None:
                 raise InputError(f"vector {orbit.name}: {_settled(joint)}; choose shorter vectors")
@@ -201,3 +202,11 @@ def _count_repeats(result: Result) -> float:
             f"the record of the clean-up is damaged ({error!r}); make the result again"
         ) from error
     return max([1.0, *repeats])
+
+
+def _project(orbit: Orbit, name: AnyPlaneName) -> Array:
+    """Return the harmonics of an orbit along the two axes of a plane, shape (k, 2)."""
+    in_cell = np.zeros((len(orbit.vectors), 3))
+    axes = list(name.layer.axes)
+    in_cell[:, axes] = orbit.components[:, axes]
+    return np.asarray(in_cell @ name.vectors.T)

@@ -206,7 +206,7 @@ def _refine_layer(
     """Return the correlations of a layer from a joint fit, and notes; of shells, those that the data settle."""
     if settings.vectors is not None:
         return refine_layer(joint, orbits, result, plane)
-    kept, left_out = select_settled(joint, orbits, plane.grid.name.layer.axes)
+    kept, left_out = select_settled(joint, orbits, plane.grid.name)
     fit, notes = refine_layer(joint, kept, result, plane)
     return fit, [*notes, note_left_out(joint, left_out)] if left_out else notes
 

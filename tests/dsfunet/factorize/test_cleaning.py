@@ -141,7 +141,7 @@ def test_bragg_peaks_left_in_are_told(tetragonal: PlaneGrid, capsys: pytest.Capt
             f"verdict    {result.process['verdict']}\n" in said and "Bragg peaks seem to be left in" in said
         )
         # In a note, where the verdict has something else to say first.
-        assert ("note: " in said) == ("Bragg" not in result.process["verdict"])
+        assert ("Bragg positions stand out" in said) == ("Bragg" not in result.process["verdict"])
         numbers = json.loads(str(result.process["verdict_numbers"]))
         assert numbers["score"] > 1
 

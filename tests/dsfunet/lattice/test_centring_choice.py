@@ -84,7 +84,7 @@ def test_a_layer_between_half_way() -> None:
     assert (cubic.centring, cubic.alike) == ("F", ()) and "I" not in cubic.gains
     other = choose_centring(counts, mask, PlaneGrid(Cell(4, 5, 6), parse_plane("h k 0.5"), axis, axis))
     assert (other.centring, other.alike) == ("C", ("F",))
-    assert other.note.endswith("this layer cannot tell it from F")
+    assert "this layer cannot tell it from F" in other.note
 
 
 def test_an_r_lattice() -> None:

@@ -134,7 +134,7 @@ def test_a_recorded_resolution_brings_far_correlations_back() -> None:
         damping = np.exp(-2 * (np.pi * width * (number + 1)) ** 2)
         assert sharp.alphas[number].value == pytest.approx(truth * damping, abs=0.004)
     assert any("resolution 0.0625 by 0.0625 r.l.u." in note for note in known.notes)
-    assert any("no resolution was given" in note for note in sharp.notes)
+    assert any("pixels are taken as sharp" in note for note in sharp.notes)
     assert known.as_record()["settings"]["resolution_rlu"] == [width, width]
 
 
