@@ -164,23 +164,23 @@ def _values_by_networks(
     result: Result, centring: Centring, truths: dict[tuple[float, float, float], float], grid: PlaneGrid
 ) -> tuple[tuple[str, float, float, float], ...]:
     """Refine the shortest vectors with the form factor of the networks; empty if that cannot be done."""
-    first, second = grid.name.layer.axes
+    axes = grid.name.layer.axes
+    settings = RefinementSettings(
+        laue="-1", centring=centring, layer=True, form_factor="result", answer="networks", shells=8
+    )
+    try:
+        alphas = refine_alphas(result, settings).alphas
+    except InputError:
+        return ()
+    by_pair = {
+        tuple(float(each[axis]) for axis in axes): alpha for alpha in alphas for each in alpha.equivalents
+    }
     found = []
     for vector, truth in list(truths.items())[:_SHORTEST]:
-        pair = tuple(Fraction(vector[axis]).limit_denominator(6) for axis in (first, second))
-        try:
-            settings = RefinementSettings(
-                laue="-1", centring=centring, layer=True, form_factor="result", answer="networks", shells=8
-            )
-            refined = refine_alphas(result, settings)
-        except InputError:
-            return ()
-        for alpha in refined.alphas:
-            both = [tuple(Fraction(each) for each in one) for one in ((alpha.vector), *alpha.equivalents)]
-            if any(tuple(one[axis] for axis in (first, second)) == pair for one in both if len(one) == 3):
-                text = " ".join(f"{vector[axis]:g}" for axis in (first, second))
-                found.append((text, truth, alpha.value, alpha.standard_uncertainty))
-                break
+        alpha = by_pair.get(tuple(vector[axis] for axis in axes))
+        if alpha is not None:
+            text = " ".join(f"{vector[axis]:g}" for axis in axes)
+            found.append((text, truth, alpha.value, alpha.standard_uncertainty))
     return tuple(found)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dsfunet._typing import Array, Float32
+from dsfunet._typing import Float32
 from dsfunet.factorize.answers import Answer, CleanPlane, name_sigmas
 from dsfunet.factorize.components import Components
 from dsfunet.factorize.factorizer import Factorizer
@@ -52,7 +52,8 @@ def answer_on_lattice(
     model = fit_lattice(intensity, plane.mask, grid, plane.measured, settings)
     fit = model.fit
     alone = factorizer(plane.shown, passes=max(settings.passes, 1), seed=settings.seed)
-    order = evaluate_order(fit, grid, square)
+    seen = evaluate_order(fit, grid, square)
+    order = (seen / max(float(seen.max()), 1e-30)).astype(np.float32)
     predicted = _predict_form_factor(plane, order, lattice, settings, factorizer)
     networks = plane.all_to_own_grid(
         {
@@ -67,8 +68,6 @@ def answer_on_lattice(
     found = combine_with_networks(
         fit, intensity, plane.mask, grid, prediction, product.intensity, plane.repeats
     )
-    data_fit = measure_data_fit(fit, intensity, plane.mask, grid)
-    sites = find_other_sites(fit, intensity, plane.mask, grid, model.centring)
     accepted = found.explains or settings.lattice == "insist"
     if not accepted and model.centring == "P":
         # A short series, steered by the networks, may do better on data that are not what they seem.
@@ -76,6 +75,8 @@ def answer_on_lattice(
         if answer.lattice["answer"] == "cosine series":
             left = f"the joint fit of both factors leaves more of the plane (chi-squared {found.chi_squared:.2f})"
             return replace(answer, notes=(*model.notes, left))
+    sites = find_other_sites(fit, intensity, plane.mask, grid, model.centring)
+    data_fit = measure_data_fit(fit, intensity, plane.mask, grid) if accepted else None
     fitted = {
         "form_factor": found.form_factor,
         "short_range_order": found.short_range_order,
@@ -111,19 +112,18 @@ def answer_on_lattice(
 
 def _predict_form_factor(
     plane: CleanPlane,
-    order: Array,
+    order: Float32,
     lattice: LatticePlane,
     settings: FactorizeSettings,
     factorizer: Factorizer,
 ) -> Float32 | None:
-    """Return I_FF that the network predicts for an I_SRO (256, 256); None if the network does not take I_SRO."""
+    """Return I_FF that the network predicts for an I_SRO with maximum 1; None if the network does not take I_SRO."""
     if not factorizer.takes_order:
         return None
     known = np.isfinite(plane.shown)
     scattering, mask = average_friedel_mates(np.where(known, plane.shown, 0), known, lattice)
-    relative = (order / max(float(order.max()), 1e-30)).astype(np.float32)
     turns = choose_turns(max(settings.passes, 1), settings.seed)
-    answers = [factorizer.predict_form_factor(scattering, mask, relative, turn) for turn in turns]
+    answers = [factorizer.predict_form_factor(scattering, mask, order, turn) for turn in turns]
     mean: Float32 = np.mean(answers, axis=0)
     return mean
 
@@ -132,20 +132,19 @@ def _judge(
     plane: CleanPlane,
     lattice: LatticePlane,
     found: LatticeFit,
-    order: Array,
+    order: Float32,
     alone: Components,
     accepted: bool,
-    data_fit: DataFit,
+    data_fit: DataFit | None,
     other_sites: bool,
 ) -> Verdict:
-    """Judge the chosen components on the networks' grid."""
+    """Judge the chosen components on the networks' grid; `data_fit` is that of an accepted joint fit."""
     known = np.isfinite(plane.shown)
     form_factor = plane.to_networks(found.form_factor)
     form_factor = np.where(np.isfinite(form_factor), form_factor, alone.form_factor)
-    on_lattice = form_factor, (order / max(float(order.max()), 1e-30)).astype(np.float32)
+    on_lattice = form_factor, order
     of_networks = alone.form_factor, alone.short_range_order
     residuals = measure_residuals(np.where(known, plane.shown, 0), known, lattice, on_lattice, of_networks)
     answer = LatticeAnswer(*on_lattice, *residuals, accepted)
     chosen = on_lattice if accepted else of_networks
-    by_data = data_fit if accepted else None
-    return judge(plane.shown, known, *chosen, answer, lattice, data_fit=by_data, other_sites=other_sites)
+    return judge(plane.shown, known, *chosen, answer, lattice, data_fit=data_fit, other_sites=other_sites)

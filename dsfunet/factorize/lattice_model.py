@@ -81,18 +81,16 @@ def fit_lattice(
         choice = choose_centring(intensity, mask, grid, sigma=sigma)
         centring, fit = choice.centring, choice.fit
         source = "data" if choice.found else "assumed"
-        notes += (
-            [choice.note]
-            if choice.found or (len(choice.gains) > 1 and max(choice.gains.values()) > 0)
-            else []
-        )
+        if max(choice.gains.values()) > 0:  # another centring explains more than P
+            notes.append(choice.note)
     else:
         centring, source = given, "option" if settings.centring or of_cell else "file"
         fit = fit_plane(intensity, mask, grid, centring, sigma=sigma, resolution=resolution)
         contradiction = find_contradiction(intensity, mask, grid, centring, fit, sigma=sigma)
         if contradiction is not None and source == "option" and settings.lattice != "insist":
             raise CentringContradictedError(f"--{contradiction}")
-        notes += [contradiction] if contradiction is not None else []
+        if contradiction is not None:
+            notes.append(contradiction)
     if settings.resolution == "auto":
         estimate = estimate_resolution(intensity, mask, grid, centring, sigma=sigma, noise=fit.noise)
         notes.append(estimate.describe())

@@ -25,7 +25,7 @@ from dsfunet.planes.geometry import make_lattice_plane
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import check_brightest, measured_pixels
 from dsfunet.planes.resampling import to_network_grid
-from dsfunet.planes.result import Result
+from dsfunet.planes.result import Result, count_repeats
 from dsfunet.verdict.judge import Verdict
 
 
@@ -100,6 +100,7 @@ def factorize_plane(
     factorizer = factorizer or Factorizer.from_pretrained()
     start = time.perf_counter()
     cleaned_plane, clean_up = clean(measured, settings.clean_up)
+    record = clean_up.as_plain()
     mask = measured_pixels(cleaned_plane.intensity)
     intensity = np.where(mask, cleaned_plane.intensity, np.nan)
     check_brightest(intensity[mask])
@@ -111,7 +112,7 @@ def factorize_plane(
         mask,
         shown,
         square,
-        _count_repeats(clean_up),
+        count_repeats(record["steps"]),
     )
     answer = answer_plane(plane, lattice, settings, factorizer)
     product = answer.product
@@ -143,7 +144,7 @@ def factorize_plane(
         "verdict": verdict.sentence,
         "verdict_level": verdict.level,
         "verdict_numbers": json.dumps(verdict.numbers),
-        "clean_up": json.dumps(clean_up.as_plain()),
+        "clean_up": json.dumps(record),
         "notes": json.dumps(notes),
         "recipe": json.dumps(
             {
@@ -197,14 +198,6 @@ def answer_plane(
             raise
         answer = answer_by_networks(plane, lattice, settings, factorizer)
         return replace(answer, notes=(*answer.notes, f"no joint fit of both factors to the data: {error}"))
-
-
-def _count_repeats(clean_up: CleanUpRecord) -> float:
-    """How often each datum occurs in a cleaned plane: the mean redundancy of symmetry averaging, else 1."""
-    redundancy = [
-        float(step.numbers["mean_redundancy"] or 1) for step in clean_up.steps if step.step == "symmetry"
-    ]
-    return max([1.0, *redundancy])
 
 
 def _choose_lattice(measured: MeasuredPlane, square: Plane | None) -> LatticePlane | Literal["find"] | None:

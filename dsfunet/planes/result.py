@@ -1,6 +1,6 @@
 """The result of factorising a plane: both components, their uncertainties and the record, on the user's grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,3 +111,12 @@ class Result:
         """Return the planes by name, in the order of `TITLES`, without those that are None."""
         planes = {name: getattr(self, name) for name in TITLES}
         return {name: plane for name, plane in planes.items() if not (name in _OPTIONAL and plane is None)}
+
+
+def count_repeats(steps: Iterable[Mapping[str, Any]]) -> float:
+    """Return how often each datum occurs in a cleaned plane: the mean redundancy of symmetry averaging, else 1.
+
+    Args:
+        steps: of the clean-up, as the record of a result holds them.
+    """
+    return max([1.0, *(float(each["mean_redundancy"] or 1) for each in steps if each["step"] == "symmetry")])

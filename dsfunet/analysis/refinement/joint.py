@@ -19,7 +19,7 @@ from dsfunet.physics.centring import Centring
 from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import AnyPlaneName
-from dsfunet.planes.result import Result
+from dsfunet.planes.result import Result, count_repeats
 
 _SAME_HARMONIC = 1e-4
 _POOR_CHI_SQUARED = 1.1
@@ -195,13 +195,11 @@ def _measured(result: Result) -> Mask:
 def _count_repeats(result: Result) -> float:
     """Return how often each datum occurs in the plane: above 1 after it was averaged over its symmetry."""
     try:
-        steps = json.loads(str(result.process.get("clean_up", "{}"))).get("steps", [])
-        repeats = [float(step["mean_redundancy"] or 1) for step in steps if step["step"] == "symmetry"]
+        return count_repeats(json.loads(str(result.process.get("clean_up", "{}"))).get("steps", []))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"the record of the clean-up is damaged ({error!r}); make the result again"
         ) from error
-    return max([1.0, *repeats])
 
 
 def _project(orbit: Orbit, name: AnyPlaneName) -> Array:

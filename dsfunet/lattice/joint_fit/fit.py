@@ -76,13 +76,12 @@ def fit_both_factors(
         >>> fit.harmonics.indices[0].tolist(), bool(abs(fit.parameters[0] + 0.1) < 0.003)
         ([0.5, -0.5], True)
     """
-    both = (knots, knots) if isinstance(knots, int | float) else knots
     given = FitInput(
         intensity,
         mask,
         rows,
         columns,
-        both,
+        knots,
         sigma,
         initial_form_factor,
         prior_form_factor,

@@ -116,7 +116,7 @@ def fit_found_lattice(
         mask,
         rows,
         columns,
-        (knots, knots) if isinstance(knots, int | float) else knots,
+        knots,
         sigma,
         initial_form_factor,
         prior_form_factor,

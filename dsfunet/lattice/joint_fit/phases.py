@@ -54,7 +54,7 @@ def phases_of(indices: Array, rows: Array, columns: Array) -> Phases:
     """
     (first, first_place), (second, second_place) = (_unique(indices[:, axis]) for axis in (0, 1))
     if len(first) * len(second) <= _LARGEST_TABLE * max(len(indices), _GROUP):
-        return SeparablePhases(first, second, first_place, second_place, rows, columns)
+        return SeparablePhases(first, second, rows, columns, first_place, second_place)
     return ListedPhases(indices[:, 0], indices[:, 1], rows, columns)
 
 
@@ -96,22 +96,18 @@ def _trigonometry(coordinates: Array, indices: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class SeparablePhases:
-    """Phases of p = (first[first_place], second[second_place]).
+class _AxisPhases:
+    """Cosines and sines of some indices along both axes.
 
     Attributes:
-        first: unique first indices.
-        second: unique second indices.
-        first_place: which of the first indices each p has.
-        second_place: which of the second.
+        first: indices along the first axis.
+        second: indices along the second axis.
         rows: coordinates of the pixels along the first axis.
         columns: coordinates along the second axis.
     """
 
     first: Array
     second: Array
-    first_place: Places
-    second_place: Places
     rows: Array
     columns: Array
 
@@ -122,6 +118,19 @@ class SeparablePhases:
     @cached_property
     def _along_columns(self) -> Array:
         return _trigonometry(self.columns, self.second)
+
+
+@dataclass(frozen=True, eq=False)
+class SeparablePhases(_AxisPhases):
+    """Phases of p = (first[first_place], second[second_place]), where each index is listed once.
+
+    Attributes:
+        first_place: which of the first indices each p has.
+        second_place: which of the second.
+    """
+
+    first_place: Places
+    second_place: Places
 
     def transform(self, field: Array) -> ComplexArray:
         """Return sum over pixels of field exp(-2 pi i p . q), shape (number of p,)."""
@@ -165,28 +174,8 @@ class SeparablePhases:
 
 
 @dataclass(frozen=True, eq=False)
-class ListedPhases:
-    """Phases of p = (first, second), each summed alone.
-
-    Attributes:
-        first: first indices, shape (number of p,).
-        second: second indices, shape (number of p,).
-        rows: coordinates of the pixels along the first axis.
-        columns: coordinates along the second axis.
-    """
-
-    first: Array
-    second: Array
-    rows: Array
-    columns: Array
-
-    @cached_property
-    def _along_rows(self) -> Array:
-        return _trigonometry(self.rows, self.first)
-
-    @cached_property
-    def _along_columns(self) -> Array:
-        return _trigonometry(self.columns, self.second)
+class ListedPhases(_AxisPhases):
+    """Phases of p = (first, second), each summed alone; both indices have shape (number of p,)."""
 
     def transform(self, field: Array) -> ComplexArray:
         """Return sum over pixels of field exp(-2 pi i p . q), shape (number of p,)."""

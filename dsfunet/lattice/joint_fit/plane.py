@@ -31,7 +31,6 @@ FEWEST_ZONES = 2.0
 """Fewest zones in which I_SRO repeats that a plane must show."""
 
 
-@use_one_thread
 def fit_plane(
     intensity: Array,
     mask: Mask,
@@ -97,7 +96,7 @@ def fit_plane(
         mask,
         grid.rows,
         grid.columns,
-        (knots, knots) if isinstance(knots, int | float) else knots,
+        knots,
         sigma,
         initial_form_factor,
         prior_form_factor,

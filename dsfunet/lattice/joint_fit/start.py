@@ -33,7 +33,7 @@ class FitInput:
     mask: Mask
     rows: Array
     columns: Array
-    knots: tuple[float, float]
+    knots: float | tuple[float, float]
     sigma: Array | None = None
     initial_form_factor: Array | None = None
     prior_form_factor: Array | None = None
@@ -63,6 +63,11 @@ class FitInput:
             known &= self.prior_weight > 0
             object.__setattr__(self, "prior_form_factor", np.where(known, self.prior_form_factor, 0.0))
             object.__setattr__(self, "prior_weight", np.where(known, self.prior_weight, 0.0))
+
+    @property
+    def knots_along_axes(self) -> tuple[float, float]:
+        """Spacing of the knots of F along each axis."""
+        return (self.knots, self.knots) if isinstance(self.knots, int | float) else self.knots
 
     @cached_property
     def given_noise(self) -> Variance | None:
@@ -100,7 +105,7 @@ def prepare(given: FitInput, harmonics: Harmonics) -> tuple[FitData, FitState]:
 
 
 def _data_of(given: FitInput, harmonics: Harmonics, coarsening: float) -> FitData:
-    first, second = (coarsening * spacing for spacing in given.knots)
+    first, second = (coarsening * spacing for spacing in given.knots_along_axes)
     surface = SplineSurface(SplineAxis.cover(given.rows, first), SplineAxis.cover(given.columns, second))
     return FitData(
         given.intensity,
