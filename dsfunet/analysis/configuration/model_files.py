@@ -170,7 +170,9 @@ def _cif(configuration: Configuration, atoms: ModelAtoms) -> Iterator[str]:
         yield f"_cell_angle_{name} {value:.8g}\n"
     yield (
         "_space_group_name_H-M_alt 'P 1'\n_space_group_IT_number 1\n"
-        "loop_\n_space_group_symop_operation_xyz\n'x, y, z'\nloop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+        "loop_\n_space_group_symop_operation_xyz\n'x, y, z'\n"
+        "loop_\n_atom_site_label\n_atom_site_type_symbol\n"
+        "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
         "_atom_site_occupancy\n"
     )
 

@@ -1,0 +1,122 @@
+"""`dsfunet pdf`: the three-dimensional difference pair distribution function of a volume."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from dsfunet.command_parser import Parser, first_line
+from dsfunet.errors import InputError
+
+Of = Literal["input", "form_factor", "short_range_order", "product", "residual", "all"]
+
+_DESCRIPTION = (
+    " It is the Fourier transform of a volume of diffuse scattering: positive where two atoms are found at a vector"
+    " more often than in the average structure. The file has the layout Yell 1.0 with is_direct = 1 and is a NeXus file too."
+)
+
+
+def pdf(
+    file: str,
+    output: str,
+    of: Of = "input",
+    window: Literal["gauss", "hann", "blackman", "sphere", "none"] = "gauss",
+    shape: Literal["sphere", "ellipsoid"] = "sphere",
+    radius: float | None = None,
+    resolution: str | None = None,
+    extent: str | None = None,
+    fill: Literal["nothing", "product"] = "nothing",
+    scale: Literal["absolute", "origin"] = "absolute",
+    picture: str | None = None,
+) -> None:
+    """Transform a volume into its three-dimensional difference pair distribution function (3D-dPDF).
+
+    Args:
+        file: volume, or result of a volume
+        output: file to write
+        of: what to transform: input is the measured intensity; the others are arrays of a result; all writes one file
+            for each, with its name before the suffix
+        window: gauss falls to 0.01 at its radius and leaves round peaks without ripples; hann and blackman fall to 0;
+            sphere ends sharply, for the narrowest peaks with ripples of 9 %; none takes the whole box of voxels
+        shape: of the window: a sphere in Q, or an ellipsoid that touches all faces of the box of voxels
+        radius: of the sphere, |Q| = 2 pi / d in 1/Angstrom; by default the largest sphere in the box
+        resolution: largest voxel in real space, in Angstrom or cells, such as 0.2 or "0.05 cells", one or three
+            numbers; finer voxels than the default add no information, coarser ones leave out the outer Q; by default
+            1 / (number of voxels x their step)
+        extent: largest distance from the origin to write, along each axis, likewise; by default all
+        fill: what stands for voxels without measured Friedel mate: nothing, or the product of a result
+        scale: absolute is the intensity per cubic Angstrom; origin divides by the value at the origin, so that the
+            peaks of short_range_order are its alphas
+        picture: .png with the sections w = 0, u = 0 and v = 0
+
+    Raises:
+        InputError: the file, an option or an output cannot be used.
+    """
+    from tqdm import tqdm
+
+    from dsfunet.analysis.pair_distribution import (
+        PairDistributionSettings,
+        pair_distribution,
+        write_pair_distribution,
+    )
+    from dsfunet.analysis.pair_distribution.picture import draw_sections
+    from dsfunet.analysis.pair_distribution.settings import PARTS
+    from dsfunet.files import check_writable
+    from dsfunet.plotting.result import save_png
+
+    settings = PairDistributionSettings(window, shape, radius, resolution, extent, fill, scale)
+    parts = PARTS if of == "all" else (of,)
+    source, targets = Path(file), {}
+    for part in parts:
+        targets[part] = [
+            None if name is None else _name_part(Path(name), part, of == "all") for name in (output, picture)
+        ]
+        for target in filter(None, targets[part]):
+            check_writable(target)
+            if target.exists() and source.exists() and target.samefile(source):
+                raise InputError(f"{target}: this is the volume; choose another name")
+    for part, (target, drawing) in targets.items():
+        chosen = (
+            settings
+            if part == "input"
+            else PairDistributionSettings(
+                window, shape, radius, resolution, extent, "nothing" if of == "all" else fill, scale
+            )
+        )
+        with tqdm(unit="plane", leave=False, disable=None, desc=part) as bar:
+
+            def report(done: int, whole: int, bar: Any = bar) -> None:
+                bar.total = whole
+                bar.update(done - bar.n)
+
+            found = pair_distribution(source, chosen, part, report)
+        print(found.report())
+        assert target is not None
+        write_pair_distribution(target, found)
+        print(f"wrote      {target}")
+        if drawing is not None:
+            save_png(draw_sections(found), drawing)
+            print(f"wrote      {drawing}")
+
+
+def _name_part(path: Path, part: str, several: bool) -> Path:
+    return path.with_name(f"{path.stem}.{part}{path.suffix}") if several else path
+
+
+COMMANDS = {"pdf": first_line(pdf)}
+"""The command of this module, and what it does."""
+
+
+def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
+    """Add this command to the subcommands of a parser, and return its function by name."""
+    parser = Parser(description=first_line(pdf) + _DESCRIPTION)
+    parser.add_argument(
+        "file",
+        type=str,
+        help="HDF5 volume in any layout that `dsfunet inspect` knows, or result of `dsfunet factorize --volume`",
+    )
+    parser.add_argument(
+        "-o", "--output", type=str, required=True, metavar="FILE", help="file to write, such as pdf.h5"
+    )
+    parser.add_function_arguments(pdf, as_group=False, skip={"file", "output"})
+    commands.add_subcommand("pdf", parser, help=COMMANDS["pdf"])
+    return {"pdf": pdf}
