@@ -11,7 +11,8 @@ Of = Literal["input", "form_factor", "short_range_order", "product", "residual",
 
 _DESCRIPTION = (
     " It is the Fourier transform of a volume of diffuse scattering: positive where two atoms are found at a vector"
-    " more often than in the average structure. The file has the layout Yell 1.0 with is_direct = 1 and is a NeXus file too."
+    " more often than in the average structure. The file has the layout Yell 1.0 with is_direct = 1 and is a NeXus file"
+    " too."
 )
 
 
@@ -27,6 +28,7 @@ def pdf(
     fill: Literal["nothing", "product"] = "nothing",
     scale: Literal["absolute", "origin"] = "absolute",
     picture: str | None = None,
+    cell: str | None = None,
 ) -> None:
     """Transform a volume into its three-dimensional difference pair distribution function (3D-dPDF).
 
@@ -47,6 +49,7 @@ def pdf(
         scale: absolute is the intensity per cubic Angstrom; origin divides by the value at the origin, so that the
             peaks of short_range_order are its alphas
         picture: .png with the sections w = 0, u = 0 and v = 0
+        cell: "a b c alpha beta gamma" [Angstrom, degrees], for a file without a valid unit cell
 
     Raises:
         InputError: the file, an option or an output cannot be used.
@@ -61,9 +64,11 @@ def pdf(
     from dsfunet.analysis.pair_distribution.picture import draw_sections
     from dsfunet.analysis.pair_distribution.settings import PARTS
     from dsfunet.files import check_writable
+    from dsfunet.io.cell_parameters import cell_from_text
     from dsfunet.plotting.result import save_png
 
     settings = PairDistributionSettings(window, shape, radius, resolution, extent, fill, scale)
+    given = None if cell is None else cell_from_text(cell)
     parts = PARTS if of == "all" else (of,)
     source, targets = Path(file), {}
     for part in parts:
@@ -88,7 +93,7 @@ def pdf(
                 bar.total = whole
                 bar.update(done - bar.n)
 
-            found = pair_distribution(source, chosen, part, report)
+            found = pair_distribution(source, chosen, part, given, report)
         print(found.report())
         assert target is not None
         write_pair_distribution(target, found)

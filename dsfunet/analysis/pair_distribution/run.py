@@ -114,6 +114,7 @@ def pair_distribution(
     path: Path | str,
     settings: PairDistributionSettings | None = None,
     part: Part = "input",
+    cell: Cell | None = None,
     report: Report | None = None,
 ) -> PairDistribution:
     """Transform a volume into its three-dimensional difference pair distribution function (3D-dPDF).
@@ -131,6 +132,7 @@ def pair_distribution(
         path: a volume in any HDF5 layout that `dsfunet.io.open_volume` reads, or the result of a volume.
         settings: of the transform.
         part: of a result, what to transform.
+        cell: unit cell, for a file without a valid one.
         report: called with the number of planes done, and of all.
 
     Raises:
@@ -147,20 +149,23 @@ def pair_distribution(
             )
         fill = stack.enter_context(open_volume(path, "product")) if settings.fill == "product" else None
         with name_file_in_errors(path):
-            return _transform(volume, fill, settings, part, path.name, report)
+            if cell is not None and volume.cell is not None:
+                raise InputError("the file has a unit cell; remove --cell")
+            cell = cell or volume.cell
+            if cell is None:
+                raise volume.make_cell_error()
+            return _transform(volume, fill, cell, settings, part, path.name, report)
 
 
 def _transform(
     volume: Volume,
     fill: Volume | None,
+    cell: Cell,
     settings: PairDistributionSettings,
     part: Part,
     source: str,
     report: Report | None,
 ) -> PairDistribution:
-    cell = volume.cell
-    if cell is None:
-        raise InputError(f"{volume.cell_trouble}; expected a volume with a unit cell")
     axes = make_axes(volume, cell, settings.resolution, settings.extent)
     if fill is not None and fill.axes != volume.axes:
         raise InputError("the product has other voxels than the input; expected the same grid")
