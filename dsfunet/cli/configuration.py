@@ -49,7 +49,7 @@ def configuration(
     from dsfunet.analysis.configuration import order_configuration, read_wanted
     from dsfunet.analysis.configuration.model_files import check_suffix, write_model
     from dsfunet.analysis.configuration.reports import as_csv, as_record, as_table, outcome_lines
-    from dsfunet.analysis.configuration.species import DEFAULT_SPECIES, read_species
+    from dsfunet.analysis.configuration.species import DEFAULT_SPECIES, read_pair
     from dsfunet.files import check_writable, replacing, write_json
 
     source, model = Path(file), Path(output)
@@ -61,7 +61,7 @@ def configuration(
             raise InputError(f"{target}: this is the file with the alphas; choose another name with --output")
     wanted = read_wanted(source, assume_two_dimensional)
     names = (species or list(DEFAULT_SPECIES))[0], (species or list(DEFAULT_SPECIES))[1]
-    molecules = read_species(names[0]), read_species(names[1])
+    molecules = read_pair(*names)
     kind = "two-dimensional crystal" if assume_two_dimensional else "crystal"
     cell = " ".join(f"{value:g}" for value in wanted.cell.parameters)
     print(

@@ -7,8 +7,6 @@ from typing import Any, Literal
 from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
 
-Of = Literal["input", "form_factor", "short_range_order", "product", "residual", "all"]
-
 _DESCRIPTION = (
     " It is the Fourier transform of a volume of diffuse scattering: positive where two atoms are found at a vector"
     " more often than in the average structure. The file has the layout Yell 1.0 with is_direct = 1 and is a NeXus file"
@@ -19,7 +17,7 @@ _DESCRIPTION = (
 def pdf(
     file: str,
     output: str,
-    of: Of = "input",
+    of: str = "input",
     window: Literal["gauss", "hann", "blackman", "sphere", "none"] = "gauss",
     shape: Literal["sphere", "ellipsoid"] = "sphere",
     radius: float | None = None,
@@ -35,8 +33,7 @@ def pdf(
     Args:
         file: volume, or result of a volume
         output: file to write
-        of: what to transform: input is the measured intensity; the others are arrays of a result; all writes one file
-            for each, with its name before the suffix
+        of: what to transform, or all
         window: gauss falls to 0.01 at its radius and leaves round peaks without ripples; hann and blackman fall to 0;
             sphere ends sharply, for the narrowest peaks with ripples of 9 %; none takes the whole box of voxels
         shape: of the window: a sphere in Q, or an ellipsoid that touches all faces of the box of voxels
@@ -69,7 +66,10 @@ def pdf(
 
     settings = PairDistributionSettings(window, shape, radius, resolution, extent, fill, scale)
     given = None if cell is None else cell_from_text(cell)
-    parts = PARTS if of == "all" else (of,)
+    named = tuple(part for part in PARTS if part == of.replace("-", "_"))
+    if not named and of != "all":
+        raise InputError(f"--of is {of}; expected {', '.join(PARTS)} or all")
+    parts = named or PARTS
     source, targets = Path(file), {}
     for part in parts:
         targets[part] = [
@@ -122,6 +122,14 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     parser.add_argument(
         "-o", "--output", type=str, required=True, metavar="FILE", help="file to write, such as pdf.h5"
     )
-    parser.add_function_arguments(pdf, as_group=False, skip={"file", "output"})
+    parser.add_argument(
+        "--of",
+        type=str,
+        default="input",
+        metavar="ARRAY",
+        help="what to transform: input, the measured intensity; form_factor, short_range_order, product or residual of"
+        " a result; all writes one file for each, with its name before the suffix",
+    )
+    parser.add_function_arguments(pdf, as_group=False, skip={"file", "output", "of"})
     commands.add_subcommand("pdf", parser, help=COMMANDS["pdf"])
     return {"pdf": pdf}

@@ -52,9 +52,6 @@ def place_atoms(
         configuration: which species is on which site.
         species: A and B, in the Cartesian axes of the crystal, with the site at the origin.
         name_vacancies: name of an atom to put where a species has none; None for nothing.
-
-    Raises:
-        InputError: neither species has an atom.
     """
     cell = configuration.supercell.cell
     kinds: list[list[str]] = []
@@ -63,8 +60,6 @@ def place_atoms(
         empty = not each.elements and name_vacancies is not None
         kinds.append([name_vacancies or ""] if empty else list(each.elements))
         offsets.append(np.zeros((1, 3)) if empty else each.positions_angstrom @ np.linalg.inv(cell.direct))
-    if not any(each.elements for each in species):
-        raise InputError("--species: A and B are both vacancies; expected atoms on at least one of them")
     symbols = tuple(dict.fromkeys(kinds[0] + kinds[1]))
     longest = max(map(len, kinds))
     kind_table, offset_table = np.zeros((2, longest), np.int64), np.zeros((2, longest, 3))
@@ -104,7 +99,7 @@ def write_model(path: Path, configuration: Configuration, species: tuple[Molecul
         species: A and B, as for `place_atoms`.
 
     Raises:
-        InputError: the suffix is unknown, neither species has an atom, or the file cannot be written.
+        InputError: the suffix is unknown, or the file cannot be written.
     """
     check_suffix(path)
     suffix = path.suffix.lower()

@@ -14,7 +14,10 @@ from dsfunet.analysis.configuration.wanted import WantedCorrelations
 from dsfunet.errors import InputError
 
 AIM = 0.1
-"""Largest root-mean-square deviation of the alphas, in standard uncertainties, of a run that has met them."""
+"""Root-mean-square deviation of the alphas, in standard uncertainties, at which a run aims."""
+
+MET = 0.5
+"""The largest with which a configuration is said to have the alphas."""
 
 _PATIENCE = 50
 """Sweeps in which chi must fall by a thousandth, or the run has come as near as it can."""
@@ -23,7 +26,10 @@ _LONGEST = 10
 """The ordering ends after this many times the sweeps asked for, even if chi still falls."""
 
 _ROOM = 3.0
-"""Number of exchanges that a deviation by the aim must have room for; finer uncertainties are widened."""
+"""Number of exchanges that a deviation by the aim has room for while sites are ordered and mixed."""
+
+_FINISHING = 100
+"""Most sweeps without that room, at the end."""
 
 Report = Callable[[str, int, float], None]
 """Called after each sweep with what is being done, its number, and chi."""
@@ -39,14 +45,13 @@ class Configuration:
         wanted: the alphas asked for.
         alphas: those of this configuration, each the mean over its orbit, shape (orbits,).
         spreads: standard deviation over the vectors of each orbit, shape (orbits,).
-        sigmas: what deviations were weighed by: the standard uncertainties, widened where the supercell is too small
-            to meet them, shape (orbits,).
+        sigmas: what deviations are weighed by: the standard uncertainties, or more where a single pair changes an alpha
+            by more, shape (orbits,).
         chi: root-mean-square deviation in units of `sigmas`.
         possible: the nearest alphas that any crystal can have, shape (orbits,).
-        sweeps_to_meet: sweeps, of one attempted exchange for each site, until `chi` fell below `AIM`; None if it did
-            not.
-        sweeps: all sweeps.
-        accepted: share of the attempted exchanges that were accepted after the alphas were met; at a share near 0 the
+        ordered: whether the limit of the deviations fell to the end; if not, the sites were not mixed.
+        sweeps: of one attempted exchange for each site, in all.
+        accepted: share of the attempted exchanges that were accepted while the sites were mixed; at a share near 0 the
             configuration hardly forgets how it was reached.
         seed: of the run.
     """
@@ -59,7 +64,7 @@ class Configuration:
     sigmas: Array
     chi: float
     possible: Array
-    sweeps_to_meet: int | None
+    ordered: bool
     sweeps: int
     accepted: float
     seed: int
@@ -71,8 +76,8 @@ class Configuration:
 
     @property
     def is_met(self) -> bool:
-        """Whether the configuration has the alphas within a fraction `AIM` of their uncertainties."""
-        return self.sweeps_to_meet is not None
+        """Whether the configuration has the alphas: the root-mean-square deviation is at most half a s.u."""
+        return self.chi <= MET
 
     @property
     def is_possible(self) -> bool:
@@ -97,9 +102,10 @@ def order_configuration(
 
     From a random configuration, A and B change sites if chi, the root-mean-square deviation of the alphas in standard
     uncertainties, then stays below a limit, or does not rise. The limit is lowered from sweep to sweep, to 0.1, and
-    then stays. So the run ends with a random walk through all configurations with these alphas, each as probable as the
-    others. The result is the most disordered crystal with these alphas: vectors without a wanted alpha have what
-    follows from the others, and nothing more.
+    then stays: a random walk through all configurations with these alphas, each as probable as the others. The result
+    is the most disordered crystal with these alphas: vectors without a wanted alpha have what follows from the others,
+    and nothing more. Where 0.1 s.u. leaves no room for single exchanges, the limit is higher, and a few last sweeps
+    without a limit do the rest.
 
     Args:
         wanted: of `read_wanted`.
@@ -134,7 +140,7 @@ def order_configuration(
             "the refinement does not say how much of the sites A holds, which intensities do not tell; add"
             " --concentration, the share of A"
         )
-    total = len(supercell.positions)
+    total = supercell.count
     count_a = round(share * total) if math.isfinite(share) else 0
     if not 0 < share < 1 or not 0 < count_a < total:
         raise InputError(
@@ -146,8 +152,11 @@ def order_configuration(
         raise InputError(f"--seed is {seed}; expected a whole number from 0 to below 2^63")
     supercell.check_reach(wanted)
     run = _Run(supercell, wanted, count_a, seed)
-    met = run.meet(sweeps, report)
-    accepted = run.walk(sweeps // 2, report) if met is not None else 0.0
+    ordered = run.order(sweeps, report)
+    accepted = 0.0
+    if ordered:
+        accepted = run.mix(sweeps // 2, report)
+        run.finish(report)
     found = supercell.measure_alphas(run.occupation)
     members = [found[tuple((alpha.numerators % supercell.grid).T)] for alpha in wanted.alphas]
     means = np.array([each.mean() for each in members])
@@ -160,7 +169,7 @@ def order_configuration(
         sigmas=run.sigmas,
         chi=_chi(means - wanted.values, run.sigmas),
         possible=nearest_possible(wanted, cells, run.sigmas, count_a / total),
-        sweeps_to_meet=met,
+        ordered=ordered,
         sweeps=run.sweeps,
         accepted=accepted,
         seed=seed,
@@ -178,13 +187,17 @@ class _Run:
                 "the package numba is not installed; install it with pip install 'dsfunet[configuration]'"
             ) from error
         self._exchange = exchange_sites
-        self._total, self._count_a = len(supercell.positions), count_a
+        self._total, self._count_a = supercell.count, count_a
         share = count_a / self._total
         sizes = np.array([len(alpha.numerators) for alpha in wanted.alphas])
         # One of each pair of opposite vectors is counted.
         self._pairs_per_alpha = sizes / 2 * self._total * share * (1 - share)
-        self.sigmas = _weighing_sigmas(wanted.uncertainties, sizes, self._total, share)
-        self._weights = 1 / (self.sigmas * self._pairs_per_alpha) ** 2
+        known = np.isfinite(wanted.uncertainties)
+        sigmas = np.where(known, wanted.uncertainties, np.max(wanted.uncertainties, initial=0.0, where=known))
+        self.sigmas = np.maximum(sigmas, 0.5 / self._pairs_per_alpha / AIM)
+        # One exchange changes the pairs of an orbit by about sqrt(4 n m_A m_B).
+        exchange = np.sqrt(4 * sizes * share * (1 - share)) / self._pairs_per_alpha
+        self._weigh_by(np.maximum(sigmas, _ROOM * exchange / AIM))
         self._state = np.array([seed], np.uint64)
         self._sites = shuffle_sites(self._total, self._state)
         self.occupation = np.zeros(self._total, np.int8)
@@ -200,33 +213,41 @@ class _Run:
     def chi(self) -> float:
         return float(np.sqrt(np.sum(self._weights * self._excess**2) / len(self._excess)))
 
-    def meet(self, sweeps: int, report: Report | None) -> int | None:
-        """Order the sites until chi is at most `AIM`; return the number of sweeps, or None if chi falls no further."""
+    def order(self, sweeps: int, report: Report | None) -> bool:
+        """Lower the limit of chi to `AIM`; return whether chi followed, or fell no further."""
         history = [self.chi]
         while history[-1] > AIM:
             if len(history) > _LONGEST * sweeps + _PATIENCE:
-                return None
+                return False
             if len(history) > sweeps + _PATIENCE and history[-1] > 0.999 * history[-_PATIENCE]:
-                return None
+                return False
             # An abrupt fall of the limit would freeze domains.
             step = min(len(history) / sweeps, 1.0)
-            self._sweep(history[0] ** (1 - step) * AIM**step)
+            self._sweep(history[0] ** (1 - step) * AIM**step, "ordering", report)
             history.append(self.chi)
-            if report is not None:
-                report("ordering", self.sweeps, history[-1])
-        return self.sweeps
+        return True
 
-    def walk(self, sweeps: int, report: Report | None) -> float:
+    def mix(self, sweeps: int, report: Report | None) -> float:
         """Walk at random through configurations with these alphas; return the accepted share of the attempts."""
-        accepted = 0
-        for number in range(sweeps):
-            accepted += self._sweep(AIM)
-            if report is not None:
-                report("mixing", number + 1, self.chi)
+        accepted = sum(self._sweep(AIM, "mixing", report) for _ in range(sweeps))
         return accepted / (sweeps * self._total) if sweeps else 0.0
 
-    def _sweep(self, limit: float) -> int:
-        """Try as many exchanges as there are sites, with a limit of chi; return how many were accepted."""
+    def finish(self, report: Report | None) -> None:
+        """Remove what the room for exchanges left of the deviations."""
+        self._weigh_by(self.sigmas)
+        for _ in range(_FINISHING):
+            if self.chi <= AIM:
+                return
+            self._sweep(-1.0, "finishing", report)
+
+    def _weigh_by(self, sigmas: Array) -> None:
+        self._weights = 1 / (sigmas * self._pairs_per_alpha) ** 2
+
+    def _sweep(self, limit: float, doing: str, report: Report | None) -> int:
+        """Try as many exchanges as there are sites, with a limit of chi; return how many were accepted.
+
+        A negative limit allows no exchange that raises chi.
+        """
         accepted, _ = self._exchange(
             self.occupation,
             self._sites,
@@ -236,11 +257,13 @@ class _Run:
             self._excess,
             self._weights,
             self._no_slack,
-            limit**2 * len(self._excess),
+            limit * abs(limit) * len(self._excess),
             self._total,
             self._state,
         )
         self.sweeps += 1
+        if report is not None:
+            report(doing, self.sweeps, self.chi)
         return int(accepted)
 
     def _count_pairs(self) -> Array:
@@ -250,15 +273,6 @@ class _Run:
         for group, (first, last) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
             counts[group] = self.occupation[around_a[:, first:last]].sum(dtype=np.int64) / 2
         return counts
-
-
-def _weighing_sigmas(uncertainties: Array, sizes: Array, total: int, share: float) -> Array:
-    """Return what deviations are weighed by: the uncertainties, as far as single exchanges leave room for them."""
-    known = uncertainties[np.isfinite(uncertainties)]
-    # One exchange changes the pairs of an orbit by about sqrt(4 n m_A m_B).
-    step = np.sqrt(4 * sizes * share * (1 - share)) / (sizes / 2 * total * share * (1 - share))
-    finest: Array = _ROOM * step / AIM
-    return np.maximum(np.where(np.isfinite(uncertainties), uncertainties, known.max(initial=0.0)), finest)
 
 
 def _chi(deviations: Array, sigmas: Array) -> float:

@@ -13,7 +13,8 @@ from dsfunet.analysis.configuration.wanted import WantedAlpha
 from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.physics.centring import Vector, denominator_of, vector_of
 
-_WIDENED = 1.001
+_FEW = 0.005
+"""Share of accepted exchanges below which sites hardly move."""
 
 
 def as_table(configuration: Configuration) -> str:
@@ -35,12 +36,10 @@ def as_table(configuration: Configuration) -> str:
 def outcome_lines(configuration: Configuration) -> list[str]:
     """Return the lines of text on how the run ended and, if the alphas were not met, why and by how much."""
     lines = [f"chi        {_shown(chi_of(configuration))} (root-mean-square of the deviations in s.u.)"]
-    if configuration.is_met:
-        mixing = configuration.sweeps - (configuration.sweeps_to_meet or 0)
-        lines.insert(
-            0,
-            f"met        after {configuration.sweeps_to_meet} sweeps; {mixing} more mixed the sites with"
-            f" {100 * configuration.accepted:.1f} % of the exchanges accepted",
+    if configuration.ordered:
+        lines.append(
+            f"sweeps     {configuration.sweeps}; while the sites were mixed,"
+            f" {100 * configuration.accepted:.1f} % of the exchanges were accepted"
         )
     return lines + [f"           note: {note}" for note in notes_on(configuration)]
 
@@ -50,10 +49,15 @@ def notes_on(configuration: Configuration) -> list[str]:
     notes = list(configuration.wanted.notes)
     known = configuration.wanted.uncertainties
     wider = configuration.sigmas[np.isfinite(known)] / known[np.isfinite(known)]
-    if wider.size and wider.max() > _WIDENED and wider.max() * AIM > 1:
+    if wider.size and 2 * AIM * wider.max() > 1:
         notes.append(
-            f"{len(configuration.occupation)} sites are too few to meet the alphas within their uncertainties, because"
-            " single exchanges change them too much; choose more cells"
+            f"{len(configuration.occupation)} sites are too few: a single pair changes an alpha by more than its"
+            " standard uncertainty; choose more cells"
+        )
+    if configuration.ordered and configuration.accepted < _FEW:
+        notes.append(
+            f"only {100 * configuration.accepted:.2g} % of the exchanges were accepted while the sites were mixed, so"
+            " the configuration still remembers how it was ordered; compare several seeds"
         )
     if configuration.is_met:
         return notes
@@ -113,7 +117,7 @@ def as_record(
         "concentration": configuration.share_a,
         "seed": configuration.seed,
         "sweeps": configuration.sweeps,
-        "sweeps_to_meet": configuration.sweeps_to_meet,
+        "accepted_share": configuration.accepted,
         "met": configuration.is_met,
         "chi": _finite(chi_of(configuration)),
         "possible": configuration.is_possible,

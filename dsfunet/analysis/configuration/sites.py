@@ -54,6 +54,11 @@ class Supercell:
         return denominator_of(self.cell.centring)
 
     @property
+    def count(self) -> int:
+        """Number of sites."""
+        return int(np.prod(self.cells)) * len(centring_translations(self.cell.centring))
+
+    @property
     def grid(self) -> tuple[int, int, int]:
         """Numbers of grid points along a, b and c."""
         i, j, k = (each * self.denominator for each in self.cells)
@@ -97,9 +102,9 @@ class Supercell:
                     f" periodic images; expected at least {' '.join(map(str, np.maximum(needed, 1)))} cells"
                 )
         columns = sum(len(alpha.numerators) for alpha in wanted.alphas)
-        if 4 * columns * len(self.positions) > _LARGEST_TABLE:
+        if 4 * columns * self.count > _LARGEST_TABLE:
             raise InputError(
-                f"--cells {' '.join(map(str, self.cells))}: {columns} neighbours of {len(self.positions)} sites do not"
+                f"--cells {' '.join(map(str, self.cells))}: {columns} neighbours of {self.count} sites do not"
                 " fit in 4 GiB; choose fewer cells, or refine fewer vectors"
             )
 

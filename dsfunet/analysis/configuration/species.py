@@ -15,6 +15,18 @@ DEFAULT_SPECIES = ("Au", "Cu")
 """Elements that stand for species A and B where none are named."""
 
 
+def read_pair(first: str, second: str) -> tuple[LabelledMolecule, LabelledMolecule]:
+    """Return species A and B, each as `read_species` takes it.
+
+    Raises:
+        InputError: a text cannot be used, or neither species has an atom.
+    """
+    pair = read_species(first), read_species(second)
+    if not any(each.elements for each in pair):
+        raise InputError("--species: A and B are both vacancies; expected atoms on at least one of them")
+    return pair
+
+
 def read_species(text: str) -> LabelledMolecule:
     """Return the atoms of a species around its site, in the Cartesian axes of the crystal.
 

@@ -76,7 +76,9 @@ def test_every_part_of_a_result_is_transformed(tmp_path: Path) -> None:
             read_map(tmp_path / f"map.{name}.h5"), expected, atol=1e-6 * expected.max()
         )
     assert pdf(result, "-o", tmp_path / "one.h5", "--of", "product") == 0
-    np.testing.assert_array_equal(read_map(tmp_path / "one.h5"), read_map(tmp_path / "map.product.h5"))
+    np.testing.assert_array_equal(
+        read_map(tmp_path / "one.h5"), read_map(tmp_path / "map.short_range_order.h5")
+    )
 
 
 def test_product_fills_holes_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +110,7 @@ def test_product_fills_holes_on_request(tmp_path: Path, capsys: pytest.CaptureFi
         (["--resolution", "30"], "leaves no voxels of the volume"),
         (["--radius", "2", "--window", "none"], "--radius and --window none: found both"),
         (["--of", "product"], "not a result of dsfunet, so it has no product"),
+        (["--of", "everything"], "--of is everything; expected input, form_factor"),
         (["--fill", "product"], "not a result of dsfunet, so it has no product"),
         (["--window", "round"], "--window is 'round'; expected"),
         (["--picture", "nowhere/pdf.png"], "the directory nowhere does not exist"),
