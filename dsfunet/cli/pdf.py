@@ -1,6 +1,7 @@
 """`dsfunet pdf`: the three-dimensional difference pair distribution function of a volume."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,6 +62,7 @@ def pdf(
     from dsfunet.analysis.pair_distribution.picture import draw_sections
     from dsfunet.analysis.pair_distribution.settings import PARTS
     from dsfunet.files import check_writable
+    from dsfunet.io import open_volume
     from dsfunet.io.cell_parameters import cell_from_text
     from dsfunet.plotting.result import save_png
 
@@ -70,23 +72,19 @@ def pdf(
     if not named and of != "all":
         raise InputError(f"--of is {of}; expected {', '.join(PARTS)} or all")
     parts = named or PARTS
-    source, targets = Path(file), {}
+    source, several = Path(file), len(parts) > 1
+    targets = {part: _name_part(Path(output), part, several) for part in parts}
+    pictures = {part: _name_part(Path(picture), part, several) for part in parts} if picture else {}
+    for target in (*targets.values(), *pictures.values()):
+        check_writable(target)
+        if target.exists() and source.exists() and target.samefile(source):
+            raise InputError(f"{target}: this is the volume; choose another name")
     for part in parts:
-        targets[part] = [
-            None if name is None else _name_part(Path(name), part, of == "all") for name in (output, picture)
-        ]
-        for target in filter(None, targets[part]):
-            check_writable(target)
-            if target.exists() and source.exists() and target.samefile(source):
-                raise InputError(f"{target}: this is the volume; choose another name")
-    for part, (target, drawing) in targets.items():
-        chosen = (
-            settings
-            if part == "input"
-            else PairDistributionSettings(
-                window, shape, radius, resolution, extent, "nothing" if of == "all" else fill, scale
-            )
-        )
+        with open_volume(source, None if part == "input" else part):
+            pass  # all of them must be there before the first is transformed
+    for part in parts:
+        # Only the measured intensity has voxels to fill.
+        chosen = settings if part == "input" or not several else replace(settings, fill="nothing")
         with tqdm(unit="plane", leave=False, disable=None, desc=part) as bar:
 
             def report(done: int, whole: int, bar: Any = bar) -> None:
@@ -95,12 +93,11 @@ def pdf(
 
             found = pair_distribution(source, chosen, part, given, report)
         print(found.report())
-        assert target is not None
-        write_pair_distribution(target, found)
-        print(f"wrote      {target}")
-        if drawing is not None:
-            save_png(draw_sections(found), drawing)
-            print(f"wrote      {drawing}")
+        write_pair_distribution(targets[part], found)
+        print(f"wrote      {targets[part]}")
+        if part in pictures:
+            save_png(draw_sections(found), pictures[part])
+            print(f"wrote      {pictures[part]}")
 
 
 def _name_part(path: Path, part: str, several: bool) -> Path:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes, name_file_in_errors
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import (
+    CENTRINGS,
     Centring,
     Vector,
     denominator_of,
@@ -118,9 +119,10 @@ def read_wanted(path: Path | str, assume_two_dimensional: bool = False) -> Wante
 def _make_wanted(content: Mapping[str, Any], assume_two_dimensional: bool) -> WantedCorrelations:
     settings = content.get("settings")
     settings = settings if isinstance(settings, dict) else {}
-    centring = content.get("centring") or settings.get("centring") or "P"
-    if centring not in get_args(Centring):
-        raise InputError(f"centring is {centring!r}; expected one of {', '.join(get_args(Centring))}")
+    stated = content.get("centring") or settings.get("centring") or "P"
+    centring = next((each for each in CENTRINGS if each == stated), None)
+    if centring is None:
+        raise InputError(f"centring is {stated!r}; expected one of {', '.join(CENTRINGS)}")
     cell = _read_cell(content.get("cell"), centring)
     laue = str(content.get("laue") or content.get("laue_class") or settings.get("laue_class") or "")
     rotations = laue_rotations(laue, settings.get("unique_axis")) if laue else np.eye(3, dtype=np.int64)[None]
@@ -250,6 +252,7 @@ def _find_concentration(content: Mapping[str, Any], settings: Mapping[str, Any])
         for name in ("concentration", "composition"):
             found = place.get(name)
             found = found.get("value") if isinstance(found, dict) else found
-            if not math.isnan(_read_number(found)):
-                return float(found)
+            number = _read_number(found)
+            if not math.isnan(number):
+                return number
     return None

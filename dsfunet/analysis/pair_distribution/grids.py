@@ -69,11 +69,11 @@ class GridAxis:
 
     def coordinates(self) -> Array:
         """Return u, v or w of the voxels in real space [cells], shape (real_length,)."""
-        return np.arange(-self.reach, self.reach + 1) * self.real_step
+        return np.arange(-self.reach, self.reach + 1, dtype=np.float64) * self.real_step
 
-    def phases(self) -> Array:
-        """Return q of the voxels used, shape (length,)."""
-        return np.arange(-self.doubled_limit, self.doubled_limit + 1, 2) / 2
+    def half_steps(self) -> Array:
+        """Return q of the voxels that are used, shape (length,)."""
+        return np.arange(-self.doubled_limit, self.doubled_limit + 1, 2, dtype=np.float64) / 2
 
 
 def make_axes(

@@ -85,16 +85,17 @@ class MeasuredBlocks:
         values *= window
         return values
 
-    def _with_mates(self, volume: Volume, first: int, count: int) -> tuple[Float32, Array]:
+    def _with_mates(self, volume: Volume, first: int, count: int) -> tuple[Float32, Float32]:
         """Return the mean of voxels and mates, 0 where both are missing, and how many of the two there are."""
         # Twice the q of the first plane of the block.
         doubled = 2 * first + self.order[0].doubled_limit % 2
         here = self._read_planes(volume, doubled, count)
         there = self._read_planes(volume, -doubled - 2 * (count - 1), count)[::-1, ::-1, ::-1]
         has_here, has_there = np.isfinite(here), np.isfinite(there)
-        number = has_here.astype(np.float32) + has_there
-        total = np.where(has_here, here, np.float32(0)) + np.where(has_there, there, np.float32(0))
-        return total / np.maximum(number, np.float32(1)), number
+        number: Float32 = has_here.astype(np.float32) + has_there
+        mean: Float32 = np.where(has_here, here, np.float32(0)) + np.where(has_there, there, np.float32(0))
+        mean /= np.maximum(number, np.float32(1))
+        return mean, number
 
     def _read_planes(self, volume: Volume, doubled_first: int, count: int) -> Float32:
         """Read planes by twice the q of the first, on the symmetric grid; NaN where the file has no voxels."""
@@ -125,8 +126,8 @@ class MeasuredBlocks:
         planes = (np.arange(first, first + count) + (slow.doubled_limit % 2) / 2) * slow.step
         indices = [
             planes.astype(np.float32)[:, None, None],
-            (middle.phases() * middle.step).astype(np.float32)[None, :, None],
-            (fast.phases() * fast.step).astype(np.float32)[None, None, :],
+            (middle.half_steps() * middle.step).astype(np.float32)[None, :, None],
+            (fast.half_steps() * fast.step).astype(np.float32)[None, None, :],
         ]
         squared = np.zeros((count, middle.length, fast.length), np.float32)
         if self.window.name == "none":

@@ -75,10 +75,19 @@ def test_every_part_of_a_result_is_transformed(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             read_map(tmp_path / f"map.{name}.h5"), expected, atol=1e-6 * expected.max()
         )
-    assert pdf(result, "-o", tmp_path / "one.h5", "--of", "product") == 0
+    assert pdf(result, "-o", tmp_path / "one.h5", "--of", "short-range-order") == 0
     np.testing.assert_array_equal(
         read_map(tmp_path / "one.h5"), read_map(tmp_path / "map.short_range_order.h5")
     )
+
+
+def test_nothing_is_written_if_a_part_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = write_result(
+        tmp_path / "result.nxs", {"input": random_volume(), "mask": np.ones((13, 13, 13))}, STEPS
+    )
+    assert pdf(result, "-o", tmp_path / "map.h5", "--of", "all") == 2
+    assert "the result has no form_factor" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["result.nxs"]
 
 
 def test_product_fills_holes_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
