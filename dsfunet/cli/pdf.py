@@ -28,6 +28,8 @@ def pdf(
     scale: Literal["absolute", "origin"] = "absolute",
     picture: str | None = None,
     cell: str | None = None,
+    laue: str | None = None,
+    unique_axis: Literal["a", "b", "c"] | None = None,
 ) -> None:
     """Transform a volume into its three-dimensional difference pair distribution function (3D-dPDF).
 
@@ -47,6 +49,8 @@ def pdf(
         scale: absolute is the intensity per cubic Angstrom; origin divides by the value at the origin, so that the
             peaks of short_range_order are its alphas
         picture: .png with the sections w = 0, u = 0 and v = 0
+        laue: Laue class, such as m-3m, to average the volume over first; needed where only an octant was measured
+        unique_axis: of the Laue class; by default b for 2/m and c for tetragonal, trigonal and hexagonal classes
         cell: "a b c alpha beta gamma" [Angstrom, degrees], for a file without a valid unit cell
 
     Raises:
@@ -66,7 +70,9 @@ def pdf(
     from dsfunet.io.cell_parameters import cell_from_text
     from dsfunet.plotting.result import save_png
 
-    settings = PairDistributionSettings(window, shape, radius, resolution, extent, fill, scale)
+    settings = PairDistributionSettings(
+        window, shape, radius, resolution, extent, fill, scale, laue, unique_axis
+    )
     given = None if cell is None else cell_from_text(cell)
     named = tuple(part for part in PARTS if part == of.replace("-", "_"))
     if not named and of != "all":

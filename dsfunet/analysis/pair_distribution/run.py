@@ -11,6 +11,7 @@ from dsfunet._typing import Array, Float32
 from dsfunet.analysis.pair_distribution.grids import REAL_LABELS, GridAxis, make_axes
 from dsfunet.analysis.pair_distribution.measured import Coverage, MeasuredBlocks, WindowSettings, make_window
 from dsfunet.analysis.pair_distribution.settings import PairDistributionSettings, Part
+from dsfunet.analysis.pair_distribution.symmetry import average_equivalents
 from dsfunet.analysis.pair_distribution.transform import Report, transform_volume
 from dsfunet.analysis.pair_distribution.windows import peak_shape
 from dsfunet.errors import InputError
@@ -166,9 +167,13 @@ def _transform(
     source: str,
     report: Report | None,
 ) -> PairDistribution:
-    axes = make_axes(volume, cell, settings.resolution, settings.extent)
     if fill is not None and fill.axes != volume.axes:
         raise InputError("the product has other voxels than the input; expected the same grid")
+    if settings.laue is not None:
+        grid, about = make_axes(volume, cell), (settings.laue, settings.unique_axis, cell)
+        volume = average_equivalents(volume, grid, *about)
+        fill = None if fill is None else average_equivalents(fill, grid, *about)
+    axes = make_axes(volume, cell, settings.resolution, settings.extent)
     window = make_window(settings.window, settings.shape, settings.radius_inv_angstrom, axes, cell)
     # Whole planes along the slowest dimension of the file are read together.
     slow, middle, fast = sorted(axes, key=lambda axis: volume.axes.dimensions[axis.number])

@@ -7,6 +7,7 @@ import numpy as np
 
 from dsfunet.analysis.pair_distribution.windows import WINDOWS, WindowName
 from dsfunet.errors import InputError
+from dsfunet.physics.symmetry import UniqueAxis, laue_rotations
 
 Part = Literal["input", "form_factor", "short_range_order", "product", "residual"]
 """What is transformed: the measured intensity, or another array of a result of `dsfunet factorize`."""
@@ -37,6 +38,9 @@ class PairDistributionSettings:
         extent: largest distance along each axis in real space, likewise; None for all of it.
         fill: what stands for voxels that were not measured, nor their Friedel mates.
         scale: units of the map.
+        laue: Laue class to average the volume over first, one of `dsfunet.physics.symmetry.LAUE_CLASSES`; None for
+            Friedel's law alone.
+        unique_axis: "a", "b" or "c"; None for b in 2/m and c in tetragonal, trigonal and hexagonal classes.
     """
 
     window: WindowName = "gauss"
@@ -46,6 +50,8 @@ class PairDistributionSettings:
     extent: str | None = None
     fill: Fill = "nothing"
     scale: Scale = "absolute"
+    laue: str | None = None
+    unique_axis: UniqueAxis | None = None
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -61,6 +67,10 @@ class PairDistributionSettings:
         ):
             if found not in expected:
                 raise InputError(f"--{name} is {found}; expected {', '.join(expected)}")
+        if self.laue is not None:
+            laue_rotations(self.laue, self.unique_axis)
+        elif self.unique_axis is not None:
+            raise InputError(f"--unique-axis {self.unique_axis}: found no --laue; add it, or omit this")
         if self.radius_inv_angstrom is None:
             return
         if not 0 < self.radius_inv_angstrom < np.inf:
