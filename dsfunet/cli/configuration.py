@@ -64,8 +64,9 @@ def configuration(
     molecules = read_pair(*names)
     kind = "two-dimensional crystal" if assume_two_dimensional else "crystal"
     cell = " ".join(f"{value:g}" for value in wanted.cell.parameters)
+    count = len(wanted.alphas)
     print(
-        f"read       {source}: {len(wanted.alphas)} alphas of a {kind}, cell {cell}, centring {wanted.cell.centring},"
+        f"read       {source}: {count} alpha{'s' * (count > 1)} of a {kind}, cell {cell}, centring {wanted.cell.centring},"
         f" Laue class {wanted.laue or 'not recorded'}"
     )
     with tqdm(total=sweeps + sweeps // 2, unit="sweep", leave=False, disable=None) as bar:

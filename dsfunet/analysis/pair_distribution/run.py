@@ -205,6 +205,7 @@ def _notes(found: PairDistribution) -> Iterator[str]:
         yield (
             f"{100 * left:.1f} % of the window is empty, as if nothing scattered there: P is that of the complete"
             " crystal convolved with the transform of the holes, so peaks are lower and have satellites"
+            + ("" if found.settings.laue else "; --laue takes equivalents where those were measured")
             + (
                 "; --fill product avoids that where the result knows the product"
                 if found.part == "input"
