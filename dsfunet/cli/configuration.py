@@ -66,8 +66,8 @@ def configuration(
     cell = " ".join(f"{value:g}" for value in wanted.cell.parameters)
     count = len(wanted.alphas)
     print(
-        f"read       {source}: {count} alpha{'s' * (count > 1)} of a {kind}, cell {cell}, centring {wanted.cell.centring},"
-        f" Laue class {wanted.laue or 'not recorded'}"
+        f"read       {source}: {count} alpha{'s' * (count > 1)} of a {kind}, cell {cell}, centring"
+        f" {wanted.cell.centring}, Laue class {wanted.laue or 'not recorded'}"
     )
     with tqdm(total=sweeps + sweeps // 2, unit="sweep", leave=False, disable=None) as bar:
 

@@ -206,11 +206,7 @@ def _notes(found: PairDistribution) -> Iterator[str]:
             f"{100 * left:.1f} % of the window is empty, as if nothing scattered there: P is that of the complete"
             " crystal convolved with the transform of the holes, so peaks are lower and have satellites"
             + ("" if found.settings.laue else "; --laue takes equivalents where those were measured")
-            + (
-                "; --fill product avoids that where the result knows the product"
-                if found.part == "input"
-                else ""
-            )
+            + ("; --fill product takes the product of a result" if found.part == "input" else "")
         )
     if found.settings.window in ("sphere", "none"):
         yield "a window with a sharp edge surrounds every peak by ripples; a smooth one such as gauss does not"
