@@ -147,13 +147,17 @@ def _check_cell_of_plane(path: Path, plane: MeasuredPlane, cell: Cell) -> None:
 
 
 @contextmanager
-def open_volume(path: Path | str) -> Iterator[Volume]:
+def open_volume(path: Path | str, part: str | None = None) -> Iterator[Volume]:
     """Open the volume in a user's HDF5 file; it can be read inside the `with` block.
 
     Every InputError that is raised in the block gets the name of the file in front of its message.
 
+    Args:
+        path: the file.
+        part: of a result, the array to open instead of the measured one, such as `product`.
+
     Raises:
-        InputError: the file is missing, damaged or not understood.
+        InputError: the file is missing, damaged or not understood, or is no result with that part.
 
     Examples:
         >>> from dsfunet.io import open_volume
@@ -167,7 +171,7 @@ def open_volume(path: Path | str) -> Iterator[Volume]:
             with np.errstate(
                 all="ignore"
             ):  # overflow gives numbers that are not finite, which are checked later
-                volume = _recognise_volume(file)
+                volume = _recognise_volume(file) if part is None else nxdata.open_part(file, part)
         except InputError:
             raise
         except Exception as error:  # a damaged file fails in more ways than readers can foresee

@@ -75,6 +75,26 @@ def open_volume(file: h5py.File) -> Volume:
     raise first or InputError(f"the NeXus file has {found} at its root and no NXdata; expected {EXPECTED}")
 
 
+def open_part(file: h5py.File, name: str) -> Volume:
+    """Describe one of the arrays of a result, such as `product`.
+
+    Args:
+        file: an open file.
+        name: `input`, `form_factor`, `short_range_order`, `product` or `residual`.
+
+    Raises:
+        InputError: the file is no result, does not hold that array, or its axes are not valid.
+    """
+    if not _is_result(file):
+        raise InputError(f"the file is not a result of dsfunet, so it has no {name}; expected a result")
+    path = f"entry/{name}"
+    group = find_group(file, path)
+    if group is None or find_signal_name(group) is None:
+        raise InputError(f"the result has no {name}; expected the group {path} with a signal")
+    with name_file_in_errors(path):
+        return _make_volume(file, path, group)
+
+
 def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
     """List groups that may hold the data: the input of a result, the default, the usual names, then all others."""
     seen: set[object] = set()
