@@ -77,6 +77,10 @@ _MOLECULES = (
     (_flat_molecule(0.4), _flat_molecule(0.4 + np.pi)),
     (_flat_molecule(np.pi - 0.4), _flat_molecule(-0.4)),
 )
+_TURNED = (
+    (_flat_molecule(0.4), _flat_molecule(1.5)),
+    (_flat_molecule(0.4 + np.pi), _flat_molecule(1.5 + np.pi)),
+)
 
 
 def _inside(*steps: tuple[tuple[int, int, int], float]) -> tuple[Bond, ...]:
@@ -104,6 +108,30 @@ SITE_CRYSTALS = {
               for site, energies in enumerate(((0.2, -0.25), (-0.25, 0.2)))
               for step, energy in zip(((1, 0, 0), (0, 1, 0)), energies, strict=True)),
         share=0.5, b_iso=2.0,
+    ),
+    # Two chains of molecules that a glide line makes equal, each ordered for itself along another diagonal.
+    "independent": SiteCrystal(
+        (9.2, 7.8, 6.0), 90.0, ((0.0, 0.0, 0.0), (0.5, 0.5, 0.0)), _MOLECULES,
+        (*_inside(((1, 0, 0), 0.1), ((0, 1, 0), -0.2), ((0, 0, 1), 0.1)),
+         (0, 0, (1, 1, 0), 0.2), (1, 1, (1, -1, 0), 0.2)),
+        share=0.5, b_iso=2.0,
+    ),
+    # Two molecules that a two-fold axis makes equal, in an oblique cell.
+    "oblique": SiteCrystal(
+        (8.6, 7.4, 6.0), 104.0, ((0.0, 0.0, 0.0), (0.45, 0.38, 0.0)), _TURNED,
+        (*_inside(((1, 0, 0), 0.15), ((0, 1, 0), -0.15), ((0, 0, 1), 0.1)), *((0, 1, s, 0.2) for s in _CORNERS)),
+        share=0.5, b_iso=2.0,
+    ),
+    "oblique, independent": SiteCrystal(
+        (8.6, 7.4, 6.0), 104.0, ((0.0, 0.0, 0.0), (0.45, 0.38, 0.0)), (_MOLECULES[0], _TURNED[1]),
+        tuple((site, site, step, energy)
+              for site, energies in enumerate(((0.2, -0.25), (-0.25, 0.2)))
+              for step, energy in zip(((1, 0, 0), (0, 1, 0)), energies, strict=True)),
+        share=0.5, b_iso=2.0,
+    ),
+    "oblique alloy": SiteCrystal(
+        (4.1, 4.7, 4.0), 97.0, ((0.0, 0.0, 0.0), (0.5, 0.31, 0.0)), (_METALS, _LIGHTER),
+        (*_inside(((1, 0, 0), 0.1), ((0, 1, 0), -0.2), ((0, 0, 1), 0.1)), *((0, 1, s, 0.25) for s in _CORNERS)),
     ),
     "unlike atoms": SiteCrystal(
         (4.2, 4.6, 4.0), 90.0, ((0.0, 0.0, 0.0), (0.38, 0.27, 0.0)), (_METALS, _LIGHTER),

@@ -71,7 +71,7 @@ def answer_on_lattice(
     accepted = found.explains or settings.lattice == "insist"
     if not accepted and model.centring == "P":
         # A short series, steered by the networks, may do better on data that are not what they seem.
-        answer = answer_by_networks(plane, lattice, settings, factorizer)
+        answer = answer_by_networks(plane, lattice, settings, factorizer, alone)
         if answer.lattice["answer"] == "cosine series":
             left = f"the joint fit of both factors leaves more of the plane (chi-squared {found.chi_squared:.2f})"
             return replace(answer, notes=(*model.notes, left))

@@ -3,7 +3,9 @@
 Each centring gives a layer its own harmonics of I_SRO. Two joint fits, on the lattice of the given cell and on a
 centred one, are compared by their evidence (MacKay, Neural Comput. 4, 415, 1992), with the same noise. Real planes hold
 more than noise: a molecular form factor, a twin or a background may look a little like another repeat. So a centring is
-found only if it gains much evidence for the number of pixels, and removes most of the misfit of the given cell.
+found only if it gains much evidence for the number of pixels, and removes most of the misfit of the given cell. Several
+sites in a primitive cell also ask for more vectors than it has; a centring does not have them all, and what it leaves
+is still correlated over vectors that it lacks (`FoldedResidual`). Then the given cell is kept.
 """
 
 from collections.abc import Mapping
@@ -23,20 +25,23 @@ from dsfunet.lattice.centring_candidates import (
     list_signature,
 )
 from dsfunet.lattice.joint_fit import JointFit, fit_both_factors, fit_plane
-from dsfunet.lattice.joint_fit.noise import Variance
+from dsfunet.lattice.joint_fit.misfit import DOUBTED, exceeds_noise
+from dsfunet.lattice.joint_fit.noise import Variance, noise_above_counts
+from dsfunet.lattice.residual_fold import STRENGTH, FoldedResidual
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
-# Gains in log evidence that convince: this much, and this much per measured pixel. On crystals of known centring wrong
-# ones gain up to 70, and up to 0.001 per pixel; right ones gain 110 or more, and 0.01 per pixel.
+# Gains in log evidence that convince: this much, and this much per measured pixel (benchmarks/centring.md).
 _LEAST_GAIN = 50.0
 _LEAST_GAIN_PER_PIXEL = 0.003
 # Share of it that short series must gain before full ones are compared; they gain 0.4 of it, mostly more than 0.8.
 _PROMISING = 0.3
-# The centring must explain the plane, or at least remove most of the misfit of the given cell. Chi-squared may exceed 1
-# by this much, and by so many standard deviations for the number of pixels: the noise has to be estimated, too.
-_MOST_OF_MISFIT = 0.75
-_MISFIT, _MISFIT_DEVIATIONS = 0.05, 6.0
+# A centring that leaves more than noise must remove this share of the misfit of the given cell. On virtual crystals
+# right ones remove 0.58 or more, with a twin, displacements or Bragg peaks; wrong ones 0.29 or less.
+_MOST_OF_MISFIT = 0.45
+# A centring that leaves this share of the correlations over vectors off the lattice lacks vectors itself. Right ones
+# leave 0.29 or less, wrong ones mostly 0.65 or more.
+_LEFT_OVER = 0.5
 
 
 class FitOptions(TypedDict, total=False):
@@ -83,7 +88,7 @@ def choose_centring(
     over.
 
     A structure with several sites in a cell may repeat as a centred lattice does on one layer: on hk0, hexagonal close
-    packing repeats as R does.
+    packing repeats as R does. Where it does not, the given cell is kept, though a centring explains the plane better.
 
     Args:
         intensity: measured intensities in any unit, shape (n, m); ignored where missing.
@@ -180,6 +185,7 @@ class _Comparison:
     best: Centring | None = None
     best_fit: JointFit | None = None
     convincing: bool = False
+    lacks_vectors: bool = False
 
     @property
     def chi_squared(self) -> float:
@@ -214,10 +220,19 @@ def _compare(
     fit = fit_plane(intensity, mask, grid, reference, noise=noise, **options)
     gains[best] = best_fit.log_evidence - fit.log_evidence
     needed *= max(best_fit.chi_squared, 1.0)
-    excess, removed = fit.chi_squared - 1, fit.chi_squared - best_fit.chi_squared
-    noisy = max(_MISFIT, _MISFIT_DEVIATIONS * float(np.sqrt(2 / pixels)))
-    explains = best_fit.chi_squared - 1 <= noisy or removed >= _MOST_OF_MISFIT * excess
-    return _Comparison(fit, gains, best, best_fit, gains[best] >= needed and explains)
+    left = FoldedResidual(best_fit, intensity, mask, grid).strength
+    unfitted = 1.0
+    if (
+        left >= STRENGTH
+    ):  # then the estimate of the noise may hold it; counts say how much noise there should be
+        unfitted = noise_above_counts(best_fit.variance, best_fit.intensity, intensity, mask)
+    chi_squared, of_best = unfitted * fit.chi_squared, unfitted * best_fit.chi_squared
+    explains = not exceeds_noise(of_best, pixels, DOUBTED)
+    explains |= chi_squared - of_best >= _MOST_OF_MISFIT * (chi_squared - 1)
+    before = FoldedResidual(fit, intensity, mask, grid).strength
+    lacks_vectors = left >= max(STRENGTH, _LEFT_OVER * before)
+    convincing = gains[best] >= needed and explains and not lacks_vectors
+    return _Comparison(fit, gains, best, best_fit, convincing, lacks_vectors)
 
 
 def _compare_short_series(
@@ -254,9 +269,10 @@ def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...],
         gain = found.gains[chosen]
         return f"centring {chosen} was found from the data (log evidence {gain:.0f} above P){undecided}"
     if found.best is not None and found.gains[found.best] > 0:
+        but = "leaves correlations over vectors that it lacks" if found.lacks_vectors else "not convincingly"
         return (
             f"centring P is used: {found.best} explains the plane better (log evidence {found.gains[found.best]:.0f}"
-            f" above P), but not convincingly{undecided}"
+            f" above P), but {but}{undecided}"
         )
     if not tested:
         return f"centring P is used: the plane cannot test another one{undecided}"

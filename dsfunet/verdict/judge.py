@@ -88,7 +88,7 @@ TESTS: dict[str, Test] = {
 
 REASONS: dict[str, str] = {
     "left over": (
-        "the product of both components leaves {unexplained:.0%} of the plane unexplained, more than for "
+        "the product of both components leaves {unexplained_percent:.0f} % of the plane unexplained, more than for "
         "planes that are exact products; look at the residual"
     ),
     "background": (
@@ -262,7 +262,7 @@ def judge_data_fit(found: DataFit, other_sites: bool, by_appearance: Verdict) ->
             likely = ["spots", *(each for each in likely if each != "spots")]
         reasons = [*likely, "lattice"]
     level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"
-    sentence = REASONS[reasons[0]].format(**numbers, background_percent=100 * found.background_share)
+    sentence = _say(reasons[0], numbers, found.background_share)
     return Verdict(
         level,
         f"{level.capitalize()}: {sentence} (chi-squared {found.chi_squared:.2f} per pixel).",
@@ -291,12 +291,19 @@ def judge_numbers(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[
     if not reasons:
         where = "" if regime == "none" else ", and I_SRO repeats on the lattice"
         sentence = (
-            f"Explained: beyond noise, the product of both components leaves {numbers['unexplained']:.1%} of the plane,"
-            f" no more than for planes that are exact products{where}."
+            "Explained: beyond noise, the product of both components leaves"
+            f" {100 * numbers['unexplained']:.1f} % of the plane, no more than for planes that are exact products{where}."
         )
         return Verdict("explained", sentence, numbers, [])
     level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"
-    return Verdict(level, f"{level.capitalize()}: {REASONS[reasons[0]].format(**numbers)}.", numbers, reasons)
+    return Verdict(level, f"{level.capitalize()}: {_say(reasons[0], numbers)}.", numbers, reasons)
+
+
+def _say(reason: str, numbers: Mapping[str, float], background_share: float = 0.0) -> str:
+    """Return the sentence of a reason with its numbers."""
+    return REASONS[reason].format(
+        unexplained_percent=100 * numbers["unexplained"], background_percent=100 * background_share
+    )
 
 
 def score_numbers(
