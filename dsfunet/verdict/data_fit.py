@@ -105,7 +105,7 @@ def _displacement_terms(fit: JointFit, grid: PlaneGrid) -> Array:
 def score_data_fit(found: DataFit, other_sites: bool = False) -> dict[str, float]:
     """Return scores of the reasons that apply to a joint fit, the foremost first; above 1 is beyond the limit.
 
-    Keys are those of `dsfunet.verdict.judge.REASONS`; "left over" stands for a misfit without a known reason.
+    Keys are those of `dsfunet.verdict.reasons.REASONS`; "left over" stands for a misfit without a known reason.
 
     Args:
         found: the fit.
@@ -114,10 +114,10 @@ def score_data_fit(found: DataFit, other_sites: bool = False) -> dict[str, float
     allowed = allow_misfit(found.pixels, DOUBTED)
     misfit = max((found.chi_squared - 1) / allowed, (found.smooth_chi_squared - 1) / _SMOOTH)
     scores: dict[str, float] = {}
-    if misfit > _LARGE_MISFIT:  # further terms of a wrong model mean little
-        scores["left over"] = misfit
     if other_sites:
         scores["several sites"] = max(2.0, misfit)
+    if misfit > _LARGE_MISFIT:  # further terms of a wrong model mean little
+        scores["left over"] = misfit
     if found.contrast < _LEAST_CONTRAST:
         scores["no order"] = 1.5
     if found.background_gain > _BACKGROUND_GAIN and found.background_share > 0:
