@@ -42,6 +42,13 @@ _MOST_OF_MISFIT = 0.45
 # A centring that leaves this share of the correlations over vectors off the lattice lacks vectors itself. Right ones
 # leave 0.29 or less, wrong ones mostly 0.65 or more.
 _LEFT_OVER = 0.5
+# Power of the residual at the vectors that a centring adds, in that of noise: 2.2 or more where it is right, at 20
+# counts on small planes, 1.6 or less where it only makes up for a form factor that is not smooth enough.
+_CORRELATED = 2.0
+_HARDLY_ORDER = 0.1  # sum of squared correlations, in that of another fit
+# A centring with fewer vectors that gains the first share in short series is tried, too, and preferred if it leaves the
+# second. On F lattices, I mostly gains less than half, and leaves 0.6.
+_NEARLY_AS_MUCH, _LITTLE_MORE = 0.7, 0.1
 
 
 class FitOptions(TypedDict, total=False):
@@ -217,22 +224,63 @@ def _compare(
     # Short series may mislead where order reaches far; full ones decide, with the noise of the one with more harmonics.
     best_fit = fit_plane(intensity, mask, grid, best, **options)
     noise = best_fit.noise
+    fewer = _find_sublattice(grid, best, gains)
+    if fewer is not None:
+        trial = fit_plane(intensity, mask, grid, fewer, noise=noise, **options)
+        more = best_fit.log_evidence - trial.log_evidence
+        residual = FoldedResidual(trial, intensity, mask, grid)
+        if more < _LITTLE_MORE * gains[best] and residual.measure_at(best_fit.harmonics) < STRENGTH:
+            best, best_fit = fewer, trial
     fit = fit_plane(intensity, mask, grid, reference, noise=noise, **options)
     gains[best] = best_fit.log_evidence - fit.log_evidence
     needed *= max(best_fit.chi_squared, 1.0)
-    left = FoldedResidual(best_fit, intensity, mask, grid).strength
-    unfitted = 1.0
-    if (
-        left >= STRENGTH
-    ):  # then the estimate of the noise may hold it; counts say how much noise there should be
-        unfitted = noise_above_counts(best_fit.variance, best_fit.intensity, intensity, mask)
-    chi_squared, of_best = unfitted * fit.chi_squared, unfitted * best_fit.chi_squared
-    explains = not exceeds_noise(of_best, pixels, DOUBTED)
-    explains |= chi_squared - of_best >= _MOST_OF_MISFIT * (chi_squared - 1)
-    before = FoldedResidual(fit, intensity, mask, grid).strength
-    lacks_vectors = left >= max(STRENGTH, _LEFT_OVER * before)
-    convincing = gains[best] >= needed and explains and not lacks_vectors
+    before, after = (FoldedResidual(each, intensity, mask, grid) for each in (fit, best_fit))
+    lacks_vectors = after.strength >= max(STRENGTH, _LEFT_OVER * before.strength)
+    convincing = (
+        gains[best] >= needed
+        and _lacks(fit, best_fit, before)
+        and not lacks_vectors
+        and _explains(best_fit, fit, after.strength, intensity, mask)
+    )
     return _Comparison(fit, gains, best, best_fit, convincing, lacks_vectors)
+
+
+def _find_sublattice(grid: PlaneGrid, best: Centring, gains: Mapping[Centring, float]) -> Centring | None:
+    """Return the centring that gains most of those with some of the best one's harmonics; None if it gains little."""
+    every = set(list_signature(grid, best)[0])
+    inside = [each for each in gains if set(list_signature(grid, each)[0]) < every]
+    second = max(inside, key=lambda each: gains[each], default=None)
+    return second if second is not None and gains[second] > _NEARLY_AS_MUCH * gains[best] else None
+
+
+def _lacks(fit: JointFit, best: JointFit, residual: FoldedResidual) -> bool:
+    """Whether a fit lacks vectors that a better one has, so that these do not merely make up for its form factor.
+
+    Its residual is then correlated over them; or its form factor takes up all order.
+    """
+    if residual.measure_at(best.harmonics) >= _CORRELATED:
+        return True
+    return float(np.sum(fit.alphas**2)) < _HARDLY_ORDER * float(np.sum(best.alphas**2))
+
+
+def _explains(best: JointFit, other: JointFit, left: float, intensity: Array, mask: Mask) -> bool:
+    """Whether a fit explains a plane, leaves nothing off its lattice, or removes most of the misfit of another one.
+
+    Args:
+        best: the fit.
+        other: what it is compared with, with the same noise.
+        left: strength of what the fit leaves off its lattice.
+        intensity: of the plane, shape (n, m).
+        mask: True where measured.
+    """
+    if left < _CORRELATED:
+        return True
+    # The estimate of the noise may hold some of what is left; counts say how much noise there should be.
+    unfitted = noise_above_counts(best.variance, best.intensity, intensity, mask)
+    chi_squared, before = unfitted * best.chi_squared, unfitted * other.chi_squared
+    if not exceeds_noise(chi_squared, int(np.count_nonzero(mask)), DOUBTED):
+        return True
+    return before - chi_squared >= _MOST_OF_MISFIT * (before - 1)
 
 
 def _compare_short_series(

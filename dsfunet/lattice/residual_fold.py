@@ -46,12 +46,12 @@ class FoldedResidual:
 
     def __init__(self, fit: JointFit, intensity: Array, mask: Mask, grid: PlaneGrid) -> None:
         self.strength, self.contrast = 0.0, 1.0
-        basis = _primitive_basis(fit.harmonics)
+        self._basis = basis = _primitive_basis(fit.harmonics)
         if basis is None:
             return
         misfit = np.where(mask, intensity, fit.intensity) - fit.intensity
         self._weighted = fit.form_factor * misfit / fit.variance
-        self._grid, self._basis, self._spacing = grid, basis, fit.harmonics.spacing
+        self._grid, self._spacing = grid, fit.harmonics.spacing
         vectors = grid.name.vectors @ grid.cell.reciprocal / (2 * np.pi)
         self._metric = np.linalg.inv(vectors @ vectors.T)
         inverse = np.linalg.inv(basis @ self._metric @ basis.T)
@@ -93,6 +93,17 @@ class FoldedResidual:
         count = np.count_nonzero(used, axis=-1)
         total = np.minimum(power, _LARGEST_POWER).sum(axis=-1)
         return np.where(count >= _FEWEST_CELLS, total / np.maximum(count, 1), 0.0)
+
+    def measure_at(self, harmonics: Harmonics) -> float:
+        """Return the mean power at the offsets that other harmonics have and this lattice lacks; 0 if none."""
+        if self._basis is None:
+            return 0.0
+        places = np.round(harmonics.indices @ np.linalg.inv(self._basis), 4) % 1
+        places = np.unique(places[(np.abs(places - np.round(places)) > 1e-3).any(axis=1)], axis=0)
+        if not len(places):
+            return 0.0
+        power, used = self._power(places)
+        return float(self._fold(power / self._noise, used).mean())
 
     def list_vectors(self) -> Array:
         """Return the offsets with the highest peaks, one of each pair d and -d, shape (k, 2)."""
