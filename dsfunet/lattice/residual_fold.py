@@ -98,7 +98,7 @@ class FoldedResidual:
         """Return the mean power at the offsets that other harmonics have and this lattice lacks; 0 if none."""
         if self._basis is None:
             return 0.0
-        places = np.round(harmonics.indices @ np.linalg.inv(self._basis), 4) % 1
+        places: Array = np.round(harmonics.indices @ np.linalg.inv(self._basis), 4) % 1
         places = np.unique(places[(np.abs(places - np.round(places)) > 1e-3).any(axis=1)], axis=0)
         if not len(places):
             return 0.0
