@@ -159,9 +159,9 @@ def page(rows: Sequence[Row]) -> list[str]:
         "# Centring and several sites",
         "",
         "`python -m benchmarks.centring`: what planes of virtual crystals show of their lattice when only the"
-        " conventional cell is known. *Right*: the lattice vectors of the layer are those of the crystal. *Undecided*: P was kept"
-        " where another centring is right. *Wrong*: another centring was accepted. The seeds are not those with which"
-        " limits were set; of every other seed, 29 % of the plane are missing.",
+        " conventional cell is known. *Right*: the lattice vectors of the layer are those of the crystal. *Undecided*:"
+        " P was kept where another centring is right. *Wrong*: another centring was accepted. The seeds are not those"
+        " with which limits were set; of every other seed, 29 % of the plane are missing.",
         "",
         "| crystals | counts | planes | right | undecided | wrong | several sites seen |",
         "|---|---|---|---|---|---|---|",

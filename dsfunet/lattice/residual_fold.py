@@ -98,11 +98,11 @@ class FoldedResidual:
         """Return the mean power at the offsets that other harmonics have and this lattice lacks; 0 if none."""
         if self._basis is None:
             return 0.0
-        places: Array = np.round(harmonics.indices @ np.linalg.inv(self._basis), 4) % 1
-        places = np.unique(places[(np.abs(places - np.round(places)) > 1e-3).any(axis=1)], axis=0)
-        if not len(places):
+        places = np.round(harmonics.indices @ np.linalg.inv(self._basis), 4) % 1
+        lacking = places[(np.abs(places - np.round(places)) > 1e-3).any(axis=1)]
+        if not len(lacking):
             return 0.0
-        power, used = self._power(places)
+        power, used = self._power(np.unique(lacking, axis=0).astype(np.float64))
         return float(self._fold(power / self._noise, used).mean())
 
     def list_vectors(self) -> Array:
