@@ -185,8 +185,8 @@ def page(rows: Sequence[Row]) -> list[str]:
     odd = [row for row in rows if not row.right or row.several != (row.case.group == "several sites")]
     lines += ["", "Planes that were not judged right:", ""]
     lines += [
-        f"- {f'{row.case.name}, {row.case.kind}'.rstrip(', ')}, {row.case.counts:,.0f} counts, seed {row.case.seed}: centring"
-        f" {row.centring}, {'several sites' if row.several else 'no several sites'}"
+        f"- {f'{row.case.name}, {row.case.kind}'.rstrip(', ')}, {row.case.counts:,.0f} counts, seed {row.case.seed}:"
+        f" centring {row.centring}, {'several sites' if row.several else 'no several sites'}"
         for row in odd
     ] or ["none"]
     return lines
