@@ -51,6 +51,8 @@ _LATTICES: tuple[tuple[Shape, Centring], ...] = (
 _FAULTS: tuple[tuple[Fault, float], ...] = (
     ("twin", 0.05),
     ("twin", 0.4),
+    ("two-fold twin", 0.2),
+    ("two-fold twin", 0.4),
     ("size effect", 1.0),
     ("size effect", 3.0),
     ("thermal", 0.05),

@@ -228,7 +228,7 @@ def measure_sites(
     return counts, hide_a_third(axis, axis) if missing else np.full(counts.shape, True), axis
 
 
-Fault = Literal["twin", "size effect", "thermal", "background", "Bragg"]
+Fault = Literal["twin", "two-fold twin", "size effect", "thermal", "background", "Bragg"]
 
 
 def measure_fault(
@@ -245,7 +245,7 @@ def measure_fault(
 
     Args:
         name: of the crystal.
-        fault: a twin turned by 8 degrees with the share `amount`; neighbours along both axes whose distance changes by
+        fault: a twin turned by 8 degrees, or by half a turn about the first axis, with the share `amount`; neighbours along both axes whose distance changes by
             `amount` per cent for unlike pairs; thermal scattering around all lattice points, or a liquid's ring, with
             `amount` of the mean; or Bragg peaks, `amount` times as bright as the brightest pixel.
         amount: how much of it.
@@ -263,12 +263,15 @@ def measure_fault(
     away = (u - np.round(u)) ** 2 + (v - np.round(v)) ** 2
     random = np.random.default_rng([seed, 13])
     expected, mean = good.expected, good.expected.mean()
-    if fault == "twin":
+    if fault in ("twin", "two-fold twin"):
         first, second = sorted(set(range(3)) - {3 - sum(axes)})
         turned = q.copy()
-        c, s = np.cos(np.radians(8)), np.sin(np.radians(8))
-        turned[..., first] = c * q[..., first] - s * q[..., second]
-        turned[..., second] = s * q[..., first] + c * q[..., second]
+        if fault == "twin":
+            c, s = np.cos(np.radians(8)), np.sin(np.radians(8))
+            turned[..., first] = c * q[..., first] - s * q[..., second]
+            turned[..., second] = s * q[..., first] + c * q[..., second]
+        else:  # in an oblique cell, every other vector of the twin lies beside those of the crystal
+            turned[..., second] = -q[..., second]
         indices = (turned @ np.linalg.inv(reciprocal)).reshape(-1, 3)
         table = np.moveaxis(correlate(name).alphas, axes, (0, 1)).sum(axis=2)
         waves = [

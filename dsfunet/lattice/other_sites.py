@@ -28,7 +28,8 @@ from dsfunet.planes.names import PlaneName
 # All limits lie between what virtual crystals with two sites reach and what other ones do, faulty or not
 # (`benchmarks/centring.md`). They are ratios within one residual, so that it does not matter how much of the misfit the
 # estimate of the noise takes up.
-_CONTRAST = 4.0  # 11 or more at 200 counts, mostly 4 or more at 20; 2.4 or less for twins
+_CONTRAST = 4.0  # 8 or more at 200 counts, mostly 3 or more at 20
+_TYPICAL = 2.8  # 2.9 or more at 200 counts, mostly less at 20; 2.6 or less for twins
 # Gains in log likelihood in that of two further pairs of factors F S.
 _DISPLACEMENT_SHARE = 0.25  # 0.09 or less; 0.3 or more for displacements
 _BACKGROUND_SHARE = 0.4  # 0.34 or less; 0.5 or more for thermal scattering and backgrounds
@@ -118,7 +119,7 @@ def find_other_sites(
 
 def _stands_out(folded: FoldedResidual) -> bool:
     """Whether a residual is correlated over some vectors off the lattice, and over these in particular."""
-    return folded.strength >= STRENGTH and folded.contrast >= _CONTRAST
+    return folded.strength >= STRENGTH and folded.contrast >= _CONTRAST and folded.typical >= _TYPICAL
 
 
 def _may_be_close_packed(grid: PlaneGrid) -> bool:

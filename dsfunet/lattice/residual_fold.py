@@ -42,10 +42,12 @@ class FoldedResidual:
         strength: power at the strongest offset away from lattice vectors, in that of noise; 0 if the harmonics are all
             parallel.
         contrast: the same in the power at most other offsets (their tenth percentile).
+        typical: median power at the vectors of the strongest offset, in the mean power of noise. Correlations over a
+            twin's vectors are near one offset for a few lattice vectors only, and leave it small.
     """
 
     def __init__(self, fit: JointFit, intensity: Array, mask: Mask, grid: PlaneGrid) -> None:
-        self.strength, self.contrast = 0.0, 1.0
+        self.strength, self.contrast, self.typical = 0.0, 1.0, 0.0
         self._basis = basis = _primitive_basis(fit.harmonics)
         if basis is None:
             return
@@ -71,7 +73,10 @@ class FoldedResidual:
         self._off = np.where(away > _NEAR * self._spacing, folded, 0.0)
         others = self._off[self._off > 0]
         self.strength = float(self._off.max())
-        self.contrast = self.strength / max(float(np.quantile(others, 0.1)), 0.5) if len(others) else 1.0
+        if len(others):
+            self.contrast = self.strength / max(float(np.quantile(others, 0.1)), 0.5)
+            place = np.unravel_index(np.argmax(self._off), self._off.shape)
+            self.typical = float(np.median(power[place][used[place]])) / self._noise
 
     def _lengths(self, vectors: Array) -> Array:
         return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", vectors, self._metric, vectors)))

@@ -69,6 +69,8 @@ def test_two_sites(name: str, brightest: float, missing: bool) -> None:
     [
         ("twin", 0.05),
         ("twin", 0.4),
+        ("two-fold twin", 0.2),
+        ("two-fold twin", 0.4),
         ("size effect", 1.0),
         ("size effect", 3.0),
         ("thermal", 0.05),
@@ -85,7 +87,7 @@ def test_other_faults_are_not_taken_for_several_sites(
     plane = measure_fault(name, fault, amount, seed=3, axes=axes)
     fit, found = fit_and_find(plane, name, centring)
     assert not found.found
-    if amount >= 0.3:
+    if amount >= 0.3 and (fault, name) != ("two-fold twin", "P alloy"):  # which is cubic, and no twin
         assert fit.chi_squared > 1.1
 
 
