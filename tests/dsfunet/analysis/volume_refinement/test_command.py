@@ -50,7 +50,7 @@ def test_table_and_files(volume: Path, alloy: Truth, capsys: pytest.CaptureFixtu
     assert np.shape(record["correlations"]) == (4, 4) and record["correlations"][2][2] == pytest.approx(1)
     assert record["quality"]["degrees_of_freedom"] == 6 + 3 + 12 + 6 - 4
     assert record["sum_rule"]["file_mean"] == pytest.approx(1, abs=1e-4)
-    rows = list(csv.DictReader(volume.with_name("alloy.refine.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader(volume.with_name("alloy.refine.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["equivalents"] for row in rows] == ["12", "6", "24", "12"]
     block = gemmi.cif.read(str(volume.with_name("alloy.refine.cif"))).sole_block()
     assert block.find_value("_dsfunet_laue_class") == "m-3m"

@@ -39,10 +39,9 @@ def test_alphas_and_error_bars_of_eight_shells_are_right(alloy: Truth) -> None:
             pulls.append((alpha.value - alloy.alpha((i, j, k))) / alpha.standard_uncertainty)
             assert alpha.standard_uncertainty < 0.002
             assert len(alpha.equivalents) == 2 * len(cubic_orbit((i, j, k)))
-    assert len(pulls) == 20 * 9  # the ninth orbit: 3/2 3/2 0 and 2 1/2 1/2 have one length
     assert 0.8 < np.sqrt(np.mean(np.square(pulls))) < 1.2
     assert abs(np.mean(pulls)) < 0.25
-    by_orbit = np.sqrt(np.mean(np.square(np.reshape(pulls, (20, 9))), axis=0))
+    by_orbit = np.sqrt(np.mean(np.square(np.reshape(pulls, (20, 8))), axis=0))
     assert by_orbit.min() > 0.5 and by_orbit.max() < 1.6
 
 
@@ -101,10 +100,10 @@ def test_without_shells_or_vectors_as_many_are_reported_as_there_are() -> None:
             "vector 1/2 0 0: it does not connect two points of a lattice with centring F",
         ),
         ({"vectors": ((0, 0, 0),)}, "vector 0 0 0: its alpha is 1 by definition"),
-        ({"vectors": ((9, 0, 0),)}, "vector 9 0 0: the fit of the volume has vectors up to 10.0 Angstrom"),
+        ({"vectors": ((9, 0, 0),)}, "vector 9 0 0: the fit of the volume has vectors up to 9.6 Angstrom"),
         ({"shells": 60}, "--shells 60: the fit of the volume has 13 complete shells; ask for at most 13"),
         ({"centring": "I"}, "--centring I: the volume was fitted with centring F; omit it"),
-        ({"laue": "6/mmm"}, "it does not obey Laue class 6/mmm"),
+        ({"laue": "6/mmm"}, "Laue class 6/mmm: its operations do not keep lattice vector 0 1/2 1/2"),
         ({"cell": Cell(5, 5, 5)}, "--cell 5 5 5 90 90 90: volume has the cell 3.75"),
     ],
 )
