@@ -74,7 +74,8 @@ def _draw_distances(
 ) -> None:
     reported = {orbit.name for orbit in refinement.orbits}
     lengths = np.array([orbit.length_angstrom for orbit in refinement.orbits])
-    shown = max(1.6 * float(lengths.max()), reach.farthest_angstrom)
+    longest = orbits[-1].length_angstrom
+    shown = min(max(1.6 * float(lengths.max()), reach.farthest_angstrom), longest)
     others = [
         (orbit.length_angstrom, alpha)
         for orbit, alpha in zip(orbits, alphas.tolist(), strict=True)
