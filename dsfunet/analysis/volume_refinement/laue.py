@@ -39,7 +39,8 @@ class LaueTest:
         orbits: number of orbits with a significant correlation, which are compared.
         chi_squared: of all differences between their equivalent correlations.
         degrees_of_freedom: number of these differences.
-        worst: name of the orbit whose equivalents differ most; empty if none has equivalents.
+        worst: name of the orbit whose equivalents differ most in units of their errors; empty if none has equivalents.
+        worst_difference: largest minus smallest alpha of that orbit; 0 if none has equivalents.
         contradicted: whether the differences exceed what errors explain.
     """
 
@@ -50,6 +51,7 @@ class LaueTest:
     chi_squared: float
     degrees_of_freedom: int
     worst: str
+    worst_difference: float
     contradicted: bool
 
     @property
@@ -108,7 +110,9 @@ def find_laue_class(correlations: VolumeCorrelations) -> tuple[LaueTest, ...]:
 def describe_evidence(tests: tuple[LaueTest, ...]) -> str:
     """Return a sentence about the class that was found, from the tests of `find_laue_class`."""
     chosen, higher = tests[0], [each for each in tests if each.order > tests[0].order]
-    if not chosen.degrees_of_freedom:
+    if chosen.laue == "-1":
+        evidence = "it makes no two of them equal"
+    elif not chosen.degrees_of_freedom:
         evidence = "nothing that it makes equal is significant, so that it was not tested"
     else:
         evidence = (
@@ -117,7 +121,10 @@ def describe_evidence(tests: tuple[LaueTest, ...]) -> str:
         )
     text = f"Laue class {chosen.name} is the highest of the cell that the correlations do not contradict ({evidence})"
     if higher:
-        against = ", ".join(f"{each.name} ({each.reduced:.3g}, worst {each.worst})" for each in higher[:3])
+        against = ", ".join(
+            f"{each.name} ({each.reduced:.3g}; equivalents of {each.worst} differ by {each.worst_difference:.2g})"
+            for each in higher[:3]
+        )
         text += f"; contradicted: {against}"
     return f"{text}; --laue chooses another"
 
@@ -153,11 +160,12 @@ def _test_class(
             chosen.append(orbit)
             count += len(places)
     if not chosen:
-        return LaueTest(laue, axis, len(rotations), 0, 0.0, 0, "", contradicted=False)
+        return LaueTest(laue, axis, len(rotations), 0, 0.0, 0, "", 0.0, contradicted=False)
     together = fitted.combine(chosen)
     each = [fitted.combine([orbit]) for orbit in chosen]
     chances = [_chance(one) for one in each]
     worst = int(np.argmax([one.chi_squared / max(one.degrees_of_freedom, 1) for one in each]))
+    alphas = fitted.correlations.alphas[fitted.find_places(chosen[worst])]
     return LaueTest(
         laue,
         axis,
@@ -166,6 +174,7 @@ def _test_class(
         together.chi_squared,
         together.degrees_of_freedom,
         chosen[worst].name if together.degrees_of_freedom else "",
+        float(np.ptp(alphas)) if together.degrees_of_freedom else 0.0,
         contradicted=_chance(together) < _LEVEL or min(chances) * len(chosen) < _LEVEL,
     )
 
