@@ -50,14 +50,20 @@ def measure_volume(
         crystal_seed: seed of the configurations.
     """
     found = correlate(name, crystal_seed)
-    h, k, l = (step * np.arange(-round(end / step), round(end / step) + 1) for end, step in zip(reach, steps, strict=True))  # noqa: E741, E501
+    h, k, l = (  # noqa: E741
+        step * np.arange(-round(end / step), round(end / step) + 1)
+        for end, step in zip(reach, steps, strict=True)
+    )
     order = np.asarray(found.alphas, dtype=np.complex128)
     for axis, values in enumerate((h, k, l)):
         steps_of = np.fft.fftfreq(order.shape[0], 1 / order.shape[0])
         order = np.tensordot(order, np.exp(1j * np.pi * np.outer(steps_of, values)), axes=(0, 0))
         del axis
     form_factor = np.stack(
-        [contrast(found.crystal, np.stack(np.meshgrid([value], k, l, indexing="ij"), axis=-1))[0] for value in h]
+        [
+            contrast(found.crystal, np.stack(np.meshgrid([value], k, l, indexing="ij"), axis=-1))[0]
+            for value in h
+        ]
     )
     expected = form_factor * order.real
     scale = brightest / expected.max()

@@ -18,14 +18,17 @@ from dsfunet.lattice.volume_fit.solver import (
 )
 from dsfunet.lattice.volume_fit.splines import multiply_along_axes
 
-UNTOUCHED = 0.9
+MOST_VECTORS = 1500
+"""The covariance is found for so many of the shortest vectors, with the others as they are."""
+
+UNTOUCHED = 0.85
 """Correlations that keep more than this share of their information if the form factor is free are treated as alone."""
 
 _LEVEL_STEP = 4.0
 _HIDDEN_FACTOR = 4.0
 """Factor of the variance that only the prior of the form factor limits.
 
-The prior takes the modes as independent, but a form factor is made of few pairs of atoms, so it knows less than it says.
+The prior takes the modes as independent, but a form factor is made of few pairs of atoms, so it knows less.
 """
 
 
@@ -34,7 +37,7 @@ class Uncertainty:
     """Uncertainties at a solution.
 
     Attributes:
-        covariance: of the correlations, shape (k, k).
+        covariance: of the first k correlations, at most 1500, shape (k, k).
         bias: first-order change of each correlation by the prior of the form factor, shape (k,).
         field_variance: variance of u at the centres of the splines, with the square of its own change by the prior.
         order_terms: cosine terms of the variance of S: the vectors.
@@ -51,7 +54,11 @@ class Uncertainty:
 
 
 def find_uncertainty(
-    system: LinearSystem, prior: Prior, coefficients: Array, centres: tuple[Array, Array, Array], inflation: float
+    system: LinearSystem,
+    prior: Prior,
+    coefficients: Array,
+    centres: tuple[Array, Array, Array],
+    inflation: float,
 ) -> Uncertainty:
     """Find all uncertainties at a solution.
 
@@ -63,24 +70,26 @@ def find_uncertainty(
         inflation: factor of all variances, 1 or more.
     """
     field = FieldPreconditioner(system, prior)
-    coarse = find_coarse_space(system, prior, field, UNTOUCHED)
-    pairs = _Pairs(system.problem.series.vectors)
+    coarse = find_coarse_space(system, prior, field, UNTOUCHED, 2e-2)
+    vectors = system.problem.series.vectors
+    kept = min(vectors.count, MOST_VECTORS)
+    pairs = _Pairs(vectors.select(np.arange(vectors.count) < kept))
     alone = _order_information(system, pairs)
     information = alone.copy()
-    information[:, coarse.places] = coarse.order_columns
-    information[coarse.places, :] = coarse.order_columns.T
+    information[:, coarse.places] = coarse.order_columns[:kept]
+    information[coarse.places, :] = coarse.order_columns[:kept].T
     information[np.ix_(coarse.places, coarse.places)] = coarse.information
-    precisions = np.diag(1 / prior.order_variances)
+    precisions = np.diag(1 / prior.order_variances[:kept])
     known = _inverse(alone + precisions)
     covariance = inflation * (known + _HIDDEN_FACTOR * (_inverse(information + precisions) - known))
     preconditioner = Preconditioner(system, prior, field, coarse)
-    pull = -prior.pull(coefficients), np.zeros(len(covariance))
+    pull = -prior.pull(coefficients), np.zeros(vectors.count)
     shift, bias = solve(system, prior, preconditioner, pull)
     variance = inflation * _field_variance(prior, field.information, centres)
     variance += _hidden_variance(coarse, covariance, centres, shift.shape)
     variance += multiply_along_axes(centres, shift) ** 2
     amplitudes, constant = pairs.variance_series(covariance)
-    return Uncertainty(covariance, bias, variance, pairs.terms, amplitudes, constant)
+    return Uncertainty(covariance, bias[:kept], variance, pairs.terms, amplitudes, constant)
 
 
 class _Pairs:
@@ -88,6 +97,7 @@ class _Pairs:
 
     def __init__(self, vectors: LatticeVectors) -> None:
         self._numerators = vectors.numerators
+        self.count = vectors.count
         reach = 2 * np.abs(vectors.numerators).max(axis=0)
         self._low = -reach
         self._size = 2 * reach + 1
@@ -129,7 +139,7 @@ def _order_information(system: LinearSystem, pairs: _Pairs) -> Array:
     for block in problem.voxels.blocks:
         series.project(system.order[block] ** 2, block, sums)
     table = np.concatenate([[2 * system.order_sum], sums])  # sums of 2 cos times the squared derivative
-    count = problem.series.count
+    count = pairs.count
     information = np.empty((count, count))
     for place in range(count):
         minus, plus = pairs.places(place)

@@ -1,4 +1,4 @@
-"""The envelope of a form factor: a first fit of F as the exponential of a spline that follows nothing but its fall-off."""
+"""The envelope of a form factor: a first fit of F as the exponential of a spline that follows only its fall-off."""
 
 from dataclasses import replace
 
@@ -22,7 +22,12 @@ _SETTLED = 1e-3  # relative change of chi-squared
 
 
 def fit_envelope(
-    voxels: Voxels, splines: SplineVolume, modes: ModePrior, series: CosineSeries, noise: Noise, spacing: float
+    voxels: Voxels,
+    splines: SplineVolume,
+    modes: ModePrior,
+    series: CosineSeries,
+    noise: Noise,
+    spacing: float,
 ) -> tuple[Envelope, Array]:
     """Fit the envelope of F, and S with it.
 
@@ -60,7 +65,10 @@ def fit_envelope(
         stiff = float(information.max()) * (modes.distances / SHORTEST_DISTANCE) ** 6
         prior = replace(prior, precisions=np.maximum(stiff, 1e-4))
         preconditioner = Preconditioner(system, prior, FieldPreconditioner(system, prior))
-        right = system.field_pull + prior.pull(state.coefficients), system.order_pull - state.alphas / variances
+        right = (
+            system.field_pull + prior.pull(state.coefficients),
+            system.order_pull - state.alphas / variances,
+        )
         changes, alphas = solve(system, prior, preconditioner, right)
         changes = np.clip(changes, -_LARGEST_STEP, _LARGEST_STEP)
         state = replace(state, coefficients=state.coefficients + changes, alphas=state.alphas + alphas)

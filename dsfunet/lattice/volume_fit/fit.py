@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.lattice.volume_fit.covariance import Uncertainty, find_uncertainty
+from dsfunet.lattice.volume_fit.covariance import find_uncertainty
 from dsfunet.lattice.volume_fit.envelope import fit_envelope
 from dsfunet.lattice.volume_fit.iteration import HIDDEN, Solution, iterate, step_from
 from dsfunet.lattice.volume_fit.model import Envelope, Noise, Problem, State, linearise, model_block
 from dsfunet.lattice.volume_fit.modes import ModePrior
 from dsfunet.lattice.volume_fit.noise import estimate_noise
-from dsfunet.lattice.volume_fit.priors import first_precisions
+from dsfunet.lattice.volume_fit.priors import extend_variances, first_precisions
 from dsfunet.lattice.volume_fit.result import VolumeFit
 from dsfunet.lattice.volume_fit.series import (
     CosineSeries,
@@ -25,13 +24,17 @@ from dsfunet.lattice.volume_fit.series import (
 )
 from dsfunet.lattice.volume_fit.solver import FieldPreconditioner, Preconditioner, Prior, find_coarse_space
 from dsfunet.lattice.volume_fit.splines import SplineVolume
-from dsfunet.lattice.volume_fit.voxels import Axes, Voxels
+from dsfunet.lattice.volume_fit.voxels import Float32, Rows, Voxels
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, centring_translations
 
-VECTORS = 1200
-"""About how many pairs of lattice vectors a fit has."""
+VECTORS = (1000, 3500)
+"""About how many pairs of lattice vectors a fit takes: more where the longest of them are seen."""
 
+_INNER, _FEWEST_OUTER = 0.75, 50
+_SHOWN = (
+    1.5  # mean square of the longest correlations, in the variance of their noise, that calls for longer ones
+)
 _SUBSET = 600_000  # voxels on which priors and uncertainties are found
 _KNOTS = 0.31  # spacing of the knots of F [r.l.u.]: a molecule as long as the cell needs it
 _LONGEST = 14.0  # distance that the form factor may hold structure of [Angstrom], where the cell is longer
@@ -41,17 +44,15 @@ _FULL_ROUNDS = 3
 _FEWEST_ZONES = 2.0
 
 
-class Progress(Protocol):
-    """Called with what is being done and the share of it that is done, 0 to 1."""
-
-    def __call__(self, stage: str, share: float) -> None: ...  # noqa: D102
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done, 0 to 1."""
 
 
 def fit_volume(
     voxels: Voxels,
     cell: Cell,
     centring: Centring = "P",
-    most_vectors: int = VECTORS,
+    most_vectors: int = VECTORS[-1],
     seed: int = 0,
     progress: Progress = lambda stage, share: None,
 ) -> VolumeFit:
@@ -66,7 +67,7 @@ def fit_volume(
         voxels: the data; Friedel mates may have been averaged.
         cell: the conventional cell.
         centring: one of `dsfunet.physics.centring.CENTRINGS`.
-        most_vectors: about how many pairs of lattice vectors the series has.
+        most_vectors: largest number of pairs of lattice vectors in the series, about; it has as many as the data show.
         seed: of the subset and of the random draws of the posterior.
         progress: called with what is being done.
 
@@ -74,37 +75,144 @@ def fit_volume(
         InputError: the volume shows less than two zones in which I_SRO repeats along some axis, its voxels are coarser
             than half a zone, its mean intensity is 0 or less, or fewer voxels were measured than the fit has parameters.
     """
+    counts = [each for each in VECTORS if each < most_vectors] + [most_vectors]
+    subset: Subset | None = None
+    solution: Solution | None = None
+    for count in counts:
+        before = subset, solution
+        subset = prepare_subset(voxels, cell, centring, count, seed, progress, before)
+        solution = subset.solve(progress)
+        if not subset.shows_more(solution) or subset.is_complete(count):
+            break
+    assert subset is not None and solution is not None
+    scaled = subset.scaled()
+    if not subset.is_whole:
+        solution = _refine_on_all(subset, scaled, solution, progress)
+    progress("uncertainties", 0.0)
+    system = linearise(scaled, solution.state)
+    inflation = max(solution.chi_squared, 1.0)
+    uncertainty = find_uncertainty(
+        system, solution.prior, solution.state.coefficients, subset.grid.centres, inflation
+    )
+    return VolumeFit(subset.problem, cell, centring, solution, uncertainty, subset.grid.linear)
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """A volume, a random subset of it on which priors are found, and where the fit of that starts.
+
+    Attributes:
+        problem: of all voxels.
+        rows: places of the subset along each axis.
+        grid: splines and series on the whole grid.
+        state: first estimate.
+        prior: first priors.
+        spacing: distance between neighbouring sites [Angstrom], about.
+        seed: of random draws.
+        fixed_noise: whether the noise is known.
+    """
+
+    problem: Problem
+    rows: Rows
+    grid: "SplineGrid"
+    state: State
+    prior: Prior
+    spacing: float
+    seed: int
+    fixed_noise: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the subset is the whole volume."""
+        return all(len(chosen) == n for chosen, n in zip(self.rows, self.problem.voxels.shape, strict=True))
+
+    def taken(self) -> Problem:
+        """Return the problem of the subset."""
+        return self.problem if self.is_whole else self.problem.take(self.rows)
+
+    def scaled(self) -> Problem:
+        """Return the problem of the subset with the weight of all voxels."""
+        if self.is_whole:
+            return self.problem
+        taken = float(np.prod([len(chosen) for chosen in self.rows]))
+        return self.problem.take(self.rows, self.problem.voxels.intensity.size / taken)
+
+    def solve(self, progress: Progress, most: int | None = None) -> Solution:
+        """Return the solution on the subset."""
+        update = None if self.fixed_noise else _noise_update(self.problem)
+        return iterate(
+            self.taken(),
+            self.state,
+            self.prior,
+            self.spacing,
+            self.seed,
+            update,
+            lambda done: progress("both factors", done),
+            **({} if most is None else {"most": most}),
+        )
+
+    def shows_more(self, solution: Solution) -> bool:
+        """Return whether the longest correlations are larger than noise, so that longer ones are needed."""
+        lengths = self.problem.series.vectors.lengths
+        outer = lengths > _INNER * lengths.max()
+        if np.count_nonzero(outer) < _FEWEST_OUTER:
+            return False
+        system = linearise(self.taken(), solution.state, fixed_field=True)
+        squares = solution.state.alphas[outer] ** 2 * 2 * system.order_sum / max(solution.chi_squared, 1.0)
+        return float(squares.mean()) > _SHOWN
+
+    def is_complete(self, count: int) -> bool:
+        """Return whether the voxels resolve no more than the present correlations."""
+        return self.problem.series.count < 0.6 * count
+
+
+def prepare_subset(
+    voxels: Voxels,
+    cell: Cell,
+    centring: Centring,
+    count: int,
+    seed: int,
+    progress: Progress,
+    before: tuple[Subset | None, Solution | None] = (None, None),
+    size: int = _SUBSET,
+    noise: Noise | None = None,
+) -> Subset:
+    """Prepare the fit of a subset, from nothing or from a fit with fewer correlations."""
     spacing = float((np.linalg.det(cell.direct) / len(centring_translations(centring))) ** (1 / 3))
-    vectors = list_half_vectors(cell, centring, radius_of_count(cell, centring, most_vectors))
+    vectors = list_half_vectors(cell, centring, radius_of_count(cell, centring, count))
     vectors = keep_resolved(vectors, voxels.axes)
     check_volume(voxels, vectors)
-    full = _Grid.of(voxels, cell, vectors)
-    rows = voxels.choose_rows(_SUBSET, seed)
+    rows = voxels.choose_rows(size, seed)
+    fixed = noise is not None or voxels.precision is not None
+    previous, solution = before
+    if previous is not None and solution is not None:
+        grid = replace(previous.grid, series=CosineSeries(vectors, voxels.axes))
+        problem = replace(previous.problem, series=grid.series)
+        alphas = np.zeros(vectors.count)
+        alphas[: len(solution.state.alphas)] = solution.state.alphas
+        variances = extend_variances(solution.prior.order_variances, vectors.lengths)
+        prior = replace(solution.prior, order_variances=variances)
+        return Subset(
+            problem, rows, grid, replace(solution.state, alphas=alphas), prior, spacing, seed, fixed
+        )
+    grid = SplineGrid.of(voxels, cell, vectors)
     is_whole = all(len(chosen) == n for chosen, n in zip(rows, voxels.shape, strict=True))
-    share = int(np.prod([len(chosen) for chosen in rows])) / voxels.intensity.size
     small = voxels if is_whole else voxels.take(rows)
-    series = full.series if is_whole else full.series.take(rows)
-    noise = estimate_noise(voxels) if voxels.precision is None else Noise(1.0)
-    progress("envelope", 0.0)
-    coarse = full.coarse if is_whole else full.coarse.take(rows)
-    envelope, alphas = fit_envelope(small, coarse, full.coarse_modes, series, noise, spacing)
-    envelope = Envelope(full.coarse, envelope.coefficients, envelope.largest)
-    problem = Problem(voxels, full.splines, full.series, envelope)
-    subset = problem if is_whole else problem.take(rows)
-    state = State(np.ones(full.splines.shape), alphas, noise)
-    precisions = first_precisions(full.modes, linearise(subset, state))
-    variances = np.maximum(0.05 * np.exp(-vectors.lengths / (2 * spacing)), 1e-30)
-    prior = Prior(full.modes, precisions, 1.0, variances)
-    update = None if voxels.precision is not None else _noise_update(problem)
-    solution = iterate(
-        subset, state, prior, spacing, seed, update, lambda done: progress("both factors", done)
-    )
-    scaled = subset if is_whole else problem.take(rows, 1 / share)
+    series, coarse = grid.series, grid.coarse
     if not is_whole:
-        solution = _refine_on_all(problem, scaled, solution, update, progress)
-    progress("uncertainties", 0.0)
-    uncertainty = _uncertainty(scaled, solution, full)
-    return VolumeFit(problem, cell, centring, solution, uncertainty, full.linear)
+        series, coarse = series.take(rows), coarse.take(rows)
+    noise = noise or (estimate_noise(voxels) if voxels.precision is None else Noise(1.0))
+    progress("envelope", 0.0)
+    envelope, alphas = fit_envelope(small, coarse, grid.coarse_modes, series, noise, spacing)
+    envelope = Envelope(grid.coarse, envelope.coefficients, envelope.largest)
+    problem = Problem(voxels, grid.splines, grid.series, envelope)
+    state = State(np.ones(grid.splines.shape), alphas, noise)
+    precisions, ceiling = first_precisions(
+        grid.modes, linearise(problem if is_whole else problem.take(rows), state)
+    )
+    variances = np.maximum(0.05 * np.exp(-vectors.lengths / (2 * spacing)), 1e-30)
+    prior = Prior(grid.modes, precisions, 1.0, variances, ceiling)
+    return Subset(problem, rows, grid, state, prior, spacing, seed, fixed)
 
 
 def check_volume(voxels: Voxels, vectors: LatticeVectors) -> None:
@@ -130,7 +238,7 @@ def check_volume(voxels: Voxels, vectors: LatticeVectors) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Grid:
+class SplineGrid:
     """Splines and series on the whole grid."""
 
     splines: SplineVolume
@@ -142,7 +250,7 @@ class _Grid:
     linear: SplineVolume
 
     @classmethod
-    def of(cls, voxels: Voxels, cell: Cell, vectors: LatticeVectors) -> "_Grid":
+    def of(cls, voxels: Voxels, cell: Cell, vectors: LatticeVectors) -> "SplineGrid":
         edges = np.array(cell.parameters[:3])
         fine = np.maximum(_KNOTS, edges / (2 * _LONGEST))
         wide = np.maximum(edges / (2 * _ENVELOPE_DISTANCE), fine)
@@ -167,7 +275,7 @@ class _Grid:
         )
 
 
-def _spline_centres(axis: Array, matrix: Array) -> Array:
+def _spline_centres(axis: Array, matrix: Float32) -> Array:
     """Return the mean coordinate of each spline over the voxels, in increasing order."""
     weight = matrix.sum(axis=0)
     centres = (axis @ matrix) / np.maximum(weight, 1e-12)
@@ -177,8 +285,8 @@ def _spline_centres(axis: Array, matrix: Array) -> Array:
     return np.asarray(centres)
 
 
-def _linear_weights(axis: Array, at: Array) -> Array:
-    """Return the weights of linear interpolation from some points to voxels, constant beyond, shape (voxels, points)."""
+def _linear_weights(axis: Array, at: Array) -> Float32:
+    """Return weights of linear interpolation from points to voxels, constant beyond, shape (voxels, points)."""
     place = np.clip(np.searchsorted(at, axis) - 1, 0, max(len(at) - 2, 0))
     upper = np.minimum(place + 1, len(at) - 1)
     gap = np.where(upper > place, at[upper] - at[place], 1.0)
@@ -201,33 +309,25 @@ def _noise_update(problem: Problem) -> Callable[[State], State]:
     return update
 
 
-def _refine_on_all(
-    problem: Problem,
-    scaled: Problem,
-    solution: Solution,
-    update: Callable[[State], State] | None,
-    progress: Progress,
-) -> Solution:
+def _refine_on_all(subset: Subset, scaled: Problem, solution: Solution, progress: Progress) -> Solution:
     """Return the solution after a few rounds on all voxels, with the preconditioner of the subset."""
     state, prior = solution.state, solution.prior
     small = linearise(scaled, state)
     field = FieldPreconditioner(small, prior)
-    coarse = find_coarse_space(small, prior, field, HIDDEN)
-    preconditioner = Preconditioner(small, prior, field, coarse)
+    preconditioner = Preconditioner(small, prior, field, find_coarse_space(small, prior, field, HIDDEN))
+    done = 0
     for done in range(_FULL_ROUNDS):
         progress("all voxels", done / _FULL_ROUNDS)
-        system = linearise(problem, state)
+        system = linearise(subset.problem, state)
         state, change = step_from(system, state, prior, preconditioner)
-        if update is not None and done == 0:
-            state = update(state)
+        if not subset.fixed_noise and done == 0:
+            state = _noise_update(subset.problem)(state)
         if done and change < 0.3:
             break
     return replace(
-        solution, state=state, chi_squared=system.chi_squared, used=system.used, rounds=solution.rounds + done + 1
+        solution,
+        state=state,
+        chi_squared=system.chi_squared,
+        used=system.used,
+        rounds=solution.rounds + done + 1,
     )
-
-
-def _uncertainty(scaled: Problem, solution: Solution, full: _Grid) -> Uncertainty:
-    system = linearise(scaled, solution.state)
-    inflation = max(solution.chi_squared, 1.0)
-    return find_uncertainty(system, solution.prior, solution.state.coefficients, full.centres, inflation)

@@ -17,12 +17,12 @@ from dsfunet.lattice.volume_fit.solver import (
     solve,
 )
 
-HIDDEN = 0.7
+HIDDEN = 0.5
 """Correlations that keep less than this share of their information are solved for exactly by the preconditioner."""
 
-_MOST_ROUNDS = 10
+_MOST_ROUNDS = 12
 _PRIOR_ROUNDS = 6
-_COARSE_ROUNDS = (1, 3, 5, 7)
+_COARSE_ROUNDS = (1, 3, 5, 7, 9)
 _DRAW_TOLERANCE = 3e-2
 _CONVERGED = 0.3  # change of a correlation in its smallest possible standard uncertainty
 
@@ -80,7 +80,7 @@ def iterate(
         system = linearise(problem, state)
         field = FieldPreconditioner(system, prior)
         if coarse is None or rounds in _COARSE_ROUNDS:
-            coarse = find_coarse_space(system, prior, field, HIDDEN)
+            coarse = find_coarse_space(system, prior, field, HIDDEN, before=coarse)
         preconditioner = Preconditioner(system, prior, field, coarse)
         state, change = step_from(system, state, prior, preconditioner)
         settled = settled or rounds > _PRIOR_ROUNDS
@@ -110,9 +110,7 @@ def step_from(
     changes, alphas = solve(system, prior, preconditioner, right)
     least = np.sqrt(1 / (2 * system.order_sum + 1 / prior.order_variances))
     moved = float(np.max(np.abs(alphas) / least, initial=0.0))
-    return replace(
-        state, coefficients=state.coefficients + changes, alphas=state.alphas + alphas
-    ), moved
+    return replace(state, coefficients=state.coefficients + changes, alphas=state.alphas + alphas), moved
 
 
 def draw_posterior(

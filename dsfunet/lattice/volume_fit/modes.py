@@ -112,7 +112,8 @@ class ModePrior:
 
     def power(self, coefficients: Array) -> Array:
         """Return the sum of squared amplitudes in each shell."""
-        return np.bincount(self.shells.reshape(-1), self.amplitudes(coefficients).reshape(-1) ** 2)
+        squares = self.amplitudes(coefficients).reshape(-1) ** 2
+        return np.bincount(self.shells.reshape(-1), squares).astype(np.float64)
 
     def local_weights(self, sums: Array) -> Array:
         """Return the mean of a field around each spline times the typical number of voxels of a spline.

@@ -11,26 +11,27 @@ from dsfunet.lattice.volume_fit.modes import ModePrior
 from dsfunet.lattice.volume_fit.solver import Prior
 
 _FIRST_DISTANCE = 1.5  # at which prior and data weigh the same [Angstrom]
-_LEAST, _MOST = 1e-3, 1e9
+_LEAST = 1e-3
+_CEILING = 30.0  # of the largest information: stiffer modes are nothing but slow
 _LARGEST_STEP = 5.0  # of a logarithm
 _OVERSHOOT = 1.5  # MacKay's update alone approaches its fixed point from one side, slowly
 _FEWEST_SHARE = 0.02  # of the modes of a shell that count as determined
 _TINY = 1e-30
 
 
-def first_precisions(modes: ModePrior, system: LinearSystem) -> Array:
-    """Return the prior precisions that the iterations start with.
+def first_precisions(modes: ModePrior, system: LinearSystem) -> tuple[Array, float]:
+    """Return the prior precisions that the iterations start with, and the largest that they may get.
 
-    They grow with the sixth power of distance, and within a bond length reach what typical data tell: whatever repeats from
-    zone to zone goes into the short-range order first.
+    They grow with the sixth power of distance and reach what typical data tell at a bond length: whatever repeats
+    from zone to zone goes into the short-range order first.
 
     Args:
         modes: of the form factor.
         system: the problem linearised at the start.
     """
     information = modes.local_weights(system.local_information())
-    typical = float(np.median(information[information > 0]))
-    return np.clip(typical * (modes.distances / _FIRST_DISTANCE) ** 6, 1e-2, _MOST)
+    typical, ceiling = float(np.median(information[information > 0])), _CEILING * float(information.max())
+    return np.clip(typical * (modes.distances / _FIRST_DISTANCE) ** 6, 1e-2, ceiling), ceiling
 
 
 def update_precisions(prior: Prior, coefficients: Array, draw: Array) -> Array:
@@ -46,7 +47,7 @@ def update_precisions(prior: Prior, coefficients: Array, draw: Array) -> Array:
     determined = np.maximum(size - prior.precisions * modes.power(draw), _FEWEST_SHARE * size)
     wanted = determined / np.maximum(modes.power(coefficients - prior.level), _TINY)
     step = np.clip(_OVERSHOOT * np.log(wanted / prior.precisions), -_LARGEST_STEP, _LARGEST_STEP)
-    found = np.clip(prior.precisions * np.exp(step), _LEAST, _MOST)
+    found = np.clip(prior.precisions * np.exp(step), _LEAST, prior.ceiling)
     return np.asarray(np.maximum.accumulate(found))
 
 
@@ -70,3 +71,16 @@ def update_order(prior: Prior, alphas: Array, draw: Array, lengths: Array, spaci
     amplitude, decay = optimize.minimize(cost, start, method="Nelder-Mead").x
     variances = np.maximum(np.exp(amplitude - lengths / np.exp(decay)), _TINY)
     return replace(prior, order_variances=variances)
+
+
+def extend_variances(variances: Array, lengths: Array) -> Array:
+    """Return prior variances for more vectors than they were found for: those of the longest go on.
+
+    Args:
+        variances: of the shorter vectors, in order of length.
+        lengths: of all vectors, in the same order [Angstrom].
+    """
+    known = len(variances)
+    if known >= len(lengths):
+        return variances[: len(lengths)]
+    return np.concatenate([variances, np.full(len(lengths) - known, variances[-1])])

@@ -59,12 +59,12 @@ class VolumeFit:
 
     @property
     def alphas(self) -> Array:
-        """Warren-Cowley parameters of the crystal, on the scale alpha_000 = 1, shape (k,)."""
+        """Warren-Cowley parameters of the crystal, on the scale alpha_000 = 1."""
         return self.solution.state.alphas
 
     @property
     def covariance(self) -> Array:
-        """Covariance of the alphas, shape (k, k)."""
+        """Covariance of the first k alphas, at most 1500, shape (k, k)."""
         return self.uncertainty.covariance
 
     @property

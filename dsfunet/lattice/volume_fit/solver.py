@@ -6,6 +6,7 @@ of information, joined by smooth windows. And what repeats from zone to zone can
 directions, one for each short lattice vector, are solved for once and inverted exactly (a coarse space).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ _LEVEL_STEP = 4.0  # between the levels of information
 _LEVEL_SMOOTHING = 0.7  # of the windows [splines]
 _LEAST_INFORMATION = 1e-4  # of the median
 _REACH = 3.0  # of data beyond their edge [splines]: a smooth field goes on there
-_SETTLED = 2e-4  # squared deviation of each unknown that is left, in its variance
+_SETTLED = 2e-5  # squared deviation of each unknown that is left, in its variance
 _PATIENCE = 12  # correlations in turn that the form factor cannot hide
 _PATIENCE_OF_STEPS = 15
 
@@ -34,12 +35,14 @@ class Prior:
         precisions: of each shell of modes, about a mean of u.
         level: that mean: 1 for F = E u.
         order_variances: prior variance of each correlation, shape (k,).
+        ceiling: largest precision of a mode.
     """
 
     modes: ModePrior
     precisions: Array
     level: float
     order_variances: Array
+    ceiling: float = np.inf
 
     def pull(self, coefficients: Array) -> Array:
         """Return the gradient of the log prior density with respect to the coefficients."""
@@ -108,7 +111,11 @@ class Preconditioner:
     """An approximate inverse of the whole linearised problem."""
 
     def __init__(
-        self, system: LinearSystem, prior: Prior, field: FieldPreconditioner, coarse: CoarseSpace | None = None
+        self,
+        system: LinearSystem,
+        prior: Prior,
+        field: Callable[[Array], Array],
+        coarse: CoarseSpace | None = None,
     ) -> None:
         self._field, self._coarse = field, coarse
         self._diagonal = 2 * system.order_sum + 1 / prior.order_variances
@@ -131,7 +138,12 @@ class Preconditioner:
 
 
 def find_coarse_space(
-    system: LinearSystem, prior: Prior, field: FieldPreconditioner, threshold: float, tolerance: float = 1e-2
+    system: LinearSystem,
+    prior: Prior,
+    field: FieldPreconditioner,
+    threshold: float,
+    tolerance: float = 1e-2,
+    before: CoarseSpace | None = None,
 ) -> CoarseSpace:
     """Find the correlations that the form factor can hide, from the shortest vector on.
 
@@ -142,7 +154,9 @@ def find_coarse_space(
         threshold: share of its information that a correlation keeps if the form factor is free; those that keep less
             belong to the space.
         tolerance: relative accuracy of each direction.
+        before: an earlier space, whose directions are improved.
     """
+    known = {} if before is None else dict(zip(before.places.tolist(), before.changes, strict=True))
     places, changes = [], []
     unit, missed = np.zeros(system.problem.series.count), 0
     alone = 2 * system.order_sum
@@ -153,7 +167,8 @@ def find_coarse_space(
         first = field(coupling)
         if 1 - float(np.vdot(coupling, first)) / alone < threshold:
             places.append(place)
-            changes.append(solve_field(system, prior, field, coupling, tolerance).reshape(-1))
+            start = known[place].reshape(coupling.shape) if place in known else None
+            changes.append(solve_field(system, prior, field, coupling, tolerance, start).reshape(-1))
             missed = 0
         else:
             missed += 1
@@ -170,9 +185,9 @@ def find_coarse_space(
         field_part += prior.modes.apply(prior.precisions, change)
         columns[:, column] = order_part
         information[:, column] = order_part[places] - hidden @ field_part.reshape(-1)
-    information = (information + information.T) / 2
+    information = np.asarray((information + information.T) / 2, dtype=np.float64)
     with_prior = information + np.diag(1 / prior.order_variances[places])
-    inverse = np.linalg.inv(with_prior) if count else np.zeros((0, 0))
+    inverse: Array = np.linalg.inv(with_prior) if count else np.zeros((0, 0))
     return CoarseSpace(np.array(places, dtype=np.intp), hidden, columns, information, inverse)
 
 
@@ -182,16 +197,23 @@ def solve_field(
     field: FieldPreconditioner,
     right: Array,
     tolerance: float,
+    start: Array | None = None,
     most: int = 150,
 ) -> Array:
-    """Solve for the coefficients alone, with the correlations fixed."""
-    solution, residual = np.zeros_like(right), right.copy()
+    """Solve for the coefficients alone, with the correlations fixed, from nothing or from a first solution."""
+
+    def product_of(values: Array) -> Array:
+        return system.multiply_field(values) + prior.modes.apply(prior.precisions, values)
+
+    limit = tolerance**2 * float(np.vdot(right, field(right)))
+    solution = np.zeros_like(right) if start is None else start.copy()
+    residual = right.copy() if start is None else right - product_of(start)
     direction = scaled = field(residual)
-    energy = first = float(np.vdot(residual, scaled))
+    energy = float(np.vdot(residual, scaled))
     for _ in range(most):
-        if energy <= tolerance**2 * first:
+        if energy <= limit:
             break
-        product = system.multiply_field(direction) + prior.modes.apply(prior.precisions, direction)
+        product = product_of(direction)
         step = energy / float(np.vdot(direction, product))
         solution = solution + step * direction
         residual -= step * product

@@ -25,7 +25,7 @@ class SplineVolume:
     ) -> tuple["SplineVolume", "SplineVolume"]:
         """Return splines over all voxels and a margin around them.
 
-        Near an edge of its domain a spline with a prior is less free than elsewhere, so the domain ends beyond the data.
+        Near an edge of its domain a spline with a prior is less free than elsewhere, so this ends beyond the data.
 
         Args:
             axes: coordinates of the voxels along each axis, evenly spaced [r.l.u.].

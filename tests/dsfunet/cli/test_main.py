@@ -346,7 +346,6 @@ def test_bad_exports(
     [
         ([], "command"),
         (["refine"], "file"),
-        (["refine", "a.nxs"], "laue"),
         (["improve"], "improve"),
         (["factorize"], "file"),
     ],
