@@ -44,6 +44,8 @@ def factorize(
     """
     from dsfunet.factorize.options import parse_options
 
+    if volume:
+        return factorize_volume_file(files, output, options)
     if (output is None) == (out is None):
         found = "neither is given" if output is None else "both are given"
         raise InputError(
@@ -51,8 +53,6 @@ def factorize(
         )
     if summary is not None and out is None:
         raise InputError("--summary is for a batch; use it together with --out FOLDER")
-    if volume:
-        return factorize_volume_file(files, output, options)
     request = parse_options(options)
     if out is not None:
         from dsfunet.factorize.batch import factorize_batch

@@ -245,6 +245,10 @@ def _write(
                 "sigma_form_factor": factors.form_factor_sigma,
                 "sigma_short_range_order": factors.short_range_order_sigma,
             }
+            if grid.folded and block.start == grid.first and len(grid.axes[0]) % 2:
+                for name in ("form_factor", "sigma_form_factor"):  # the layer h = 0 holds mates of its own
+                    own = blocks[name][0]
+                    blocks[name][0] = (own + own[::-1, ::-1]) / 2
             if turned:
                 blocks = {name: turn(each) for name, each in blocks.items()}
             blocks["input"] = values

@@ -25,6 +25,12 @@ UNTOUCHED = 0.85
 """Correlations that keep more than this share of their information if the form factor is free are treated as alone."""
 
 _LEVEL_STEP = 4.0
+_CALIBRATION = 2.0
+"""Factor of the variances of correlations with which pulls on virtual crystals have a root mean square of about 1.
+
+Correlations too long for the series, and what the envelope leaves, are in no covariance.
+"""
+
 _HIDDEN_FACTOR = 4.0
 """Factor of the variance that only the prior of the form factor limits.
 
@@ -81,7 +87,9 @@ def find_uncertainty(
     information[np.ix_(coarse.places, coarse.places)] = coarse.information
     precisions = np.diag(1 / prior.order_variances[:kept])
     known = _inverse(alone + precisions)
-    covariance = inflation * (known + _HIDDEN_FACTOR * (_inverse(information + precisions) - known))
+    covariance = (
+        _CALIBRATION * inflation * (known + _HIDDEN_FACTOR * (_inverse(information + precisions) - known))
+    )
     preconditioner = Preconditioner(system, prior, field, coarse)
     pull = -prior.pull(coefficients), np.zeros(vectors.count)
     shift, bias = solve(system, prior, preconditioner, pull)

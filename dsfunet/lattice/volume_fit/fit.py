@@ -73,7 +73,7 @@ def fit_volume(
 
     Raises:
         InputError: the volume shows less than two zones in which I_SRO repeats along some axis, its voxels are coarser
-            than half a zone, its mean intensity is 0 or less, or fewer voxels were measured than the fit has parameters.
+            than half a zone, its mean intensity is 0 or less, or too few voxels were measured.
     """
     counts = [each for each in VECTORS if each < most_vectors] + [most_vectors]
     subset: Subset | None = None
@@ -251,6 +251,7 @@ class SplineGrid:
 
     @classmethod
     def of(cls, voxels: Voxels, cell: Cell, vectors: LatticeVectors) -> "SplineGrid":
+        """Return splines and series for some voxels and lattice vectors."""
         edges = np.array(cell.parameters[:3])
         fine = np.maximum(_KNOTS, edges / (2 * _LONGEST))
         wide = np.maximum(edges / (2 * _ENVELOPE_DISTANCE), fine)

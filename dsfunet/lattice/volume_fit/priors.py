@@ -12,7 +12,7 @@ from dsfunet.lattice.volume_fit.solver import Prior
 
 _FIRST_DISTANCE = 1.5  # at which prior and data weigh the same [Angstrom]
 _LEAST = 1e-3
-_CEILING = 30.0  # of the largest information: stiffer modes are nothing but slow
+_CEILING = 1e7  # of the largest information, so that numbers stay finite
 _LARGEST_STEP = 5.0  # of a logarithm
 _OVERSHOOT = 1.5  # MacKay's update alone approaches its fixed point from one side, slowly
 _FEWEST_SHARE = 0.02  # of the modes of a shell that count as determined

@@ -187,7 +187,7 @@ def find_coarse_space(
         information[:, column] = order_part[places] - hidden @ field_part.reshape(-1)
     information = np.asarray((information + information.T) / 2, dtype=np.float64)
     with_prior = information + np.diag(1 / prior.order_variances[places])
-    inverse: Array = np.linalg.inv(with_prior) if count else np.zeros((0, 0))
+    inverse = np.asarray(np.linalg.inv(with_prior), dtype=np.float64) if count else np.zeros((0, 0))
     return CoarseSpace(np.array(places, dtype=np.intp), hidden, columns, information, inverse)
 
 
