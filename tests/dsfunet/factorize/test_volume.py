@@ -27,16 +27,16 @@ def _write_yell(path: Path, data: np.ndarray, lower: float = -2.0, step: float =
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("volume")
-    volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (0.1, 0.1, 0.1), 2000.0, missing=True)
+    volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (1 / 14, 1 / 14, 1 / 14), 2000.0, missing=True)
     data = np.where(volume.mask, volume.counts, np.nan)
     factorize_volume(
-        _write_yell(folder / "alloy.h5", data), folder / "alloy.nxs", VolumeSettings(centring="P")
+        _write_yell(folder / "alloy.h5", data, step=1 / 14), folder / "alloy.nxs", VolumeSettings(centring="P")
     )
     return folder / "alloy.nxs"
 
 
 def test_the_result_holds_both_factors_on_the_grid_of_the_file(result: Path) -> None:
-    volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (0.1, 0.1, 0.1), 2000.0, missing=True)
+    volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (1 / 14, 1 / 14, 1 / 14), 2000.0, missing=True)
     assert is_volume_result(result)
     with open_volume_result(result) as found:
         read = {name: dataset[()] for name, dataset in found.datasets.items()}
@@ -50,7 +50,7 @@ def test_the_result_holds_both_factors_on_the_grid_of_the_file(result: Path) -> 
 
 
 def test_the_correlations_are_in_the_result(result: Path) -> None:
-    volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (0.1, 0.1, 0.1), 2000.0, missing=True)
+    volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (1 / 14, 1 / 14, 1 / 14), 2000.0, missing=True)
     found = read_correlations(result)
     truth = [
         volume.correlations.count_pairs(tuple(2 * int(each) for each in vector))
