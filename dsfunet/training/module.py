@@ -169,6 +169,11 @@ class DSFUNet(ManualOptimizationModule):
         takes_order = int(getattr(form_factor_generator, "in_channels", 1)) > 2
         self.errors = PlaneErrors((ORDER_SHOWN,) if takes_order else ())
 
+    @property
+    def steps_per_batch(self) -> int:
+        """Number of optimizer steps of a batch, which Lightning counts as `global_step`."""
+        return 1 + bool(self.discriminators) + (self.joint_step == "separate")
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return one optimizer for the generators that train and, if there are discriminators, one for both of them."""
         moving = [each for name in self.trained for each in self.generators[name].parameters()]

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from dsfunet.data.dataset import Batch
 from dsfunet.errors import DivergedError, InputError
-from dsfunet.training.interruption import StopOnSignal
+from dsfunet.training.interruption import LastCheckpoint
 from dsfunet.training.module import DSFUNet
 from tests.dsfunet.training.test_module import planes, system, trainer
 
@@ -160,7 +160,7 @@ def signalled(rank: int) -> Found:
     settings = {"default_root_dir": Path(sys.argv[1]) / "signalled", "enable_checkpointing": True}
     module = system()
     try:
-        fit(module, training_batches(rank, 2), None, callbacks=[SignalSender(), StopOnSignal()], **settings)
+        fit(module, training_batches(rank, 2), None, callbacks=[SignalSender(), LastCheckpoint()], **settings)
     except SystemExit as stopped:
         return {"status": stopped.code, "batches": module.batches_done}
     return {"status": 0, "batches": module.batches_done}

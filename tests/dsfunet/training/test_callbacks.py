@@ -16,16 +16,13 @@ from dsfunet import __version__
 from dsfunet.data.dataset import Batch
 from dsfunet.errors import InputError
 from dsfunet.networks import SpectralUNet
-from dsfunet.training import callbacks
-from dsfunet.training.callbacks import (
-    CosineSchedule,
-    PlanePictures,
-    ProgressBar,
-    RunMonitor,
-    RunRecord,
-    draw_component_strips,
-)
+from dsfunet.training import monitor as monitor_file
+from dsfunet.training import schedule as schedule_file
+from dsfunet.training.callbacks import ProgressBar, RunRecord
 from dsfunet.training.module import DSFUNet
+from dsfunet.training.monitor import RunMonitor
+from dsfunet.training.pictures import PlanePictures, draw_component_strips
+from dsfunet.training.schedule import CosineSchedule
 
 
 class Clock:
@@ -41,7 +38,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(callbacks, "time", clock)
+    for file in (monitor_file, schedule_file):
+        monkeypatch.setattr(file, "time", clock)
     return clock
 
 
@@ -61,6 +59,8 @@ class Run:
         self.trainer: Any = SimpleNamespace(
             optimizers=[torch.optim.SGD([p], lr) for p, lr in zip(parameters, rates, strict=True)],
             max_epochs=epochs,
+            max_steps=-1,
+            callbacks=[],
             num_training_batches=batches,
             should_stop=False,
             world_size=2,
@@ -71,9 +71,9 @@ class Run:
         self.module = tiny_module()
         self.module.log = self._log  # type: ignore[method-assign, assignment]
 
-    def _broadcast(self, value: float) -> float:
-        """Return the value of the first rank, if this run is another rank."""
-        return value if self.first_rank is None else self.first_rank
+    def _broadcast(self, value: tuple[float, float]) -> tuple[float, float]:
+        """Return the values of the first rank, if this run is another rank."""
+        return value if self.first_rank is None else (self.first_rank, self.first_rank)
 
     def _log(self, name: str, value: float, **_: Any) -> None:
         self.logged[name] = value
