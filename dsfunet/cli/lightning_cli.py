@@ -153,6 +153,8 @@ class TrainingCLI(LightningCLI):
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):
                 callback._every_n_train_steps *= steps
+                # LastCheckpoint writes it; Lightning would do so only with a best one, and after fast_dev_run.
+                callback.save_last = None
         return trainer
 
     def _parse_ckpt_path(self) -> None:
@@ -218,7 +220,9 @@ def run_training(arguments: list[str]) -> Any:
         InputError: as `TrainingCLI.before_instantiate_classes`, or a setting is out of its range.
         DivergedError: training or validation met a number that is not finite.
     """
-    refuse_one_optimizer(dict.fromkeys(re.match(r"-*([\w+]*)", each)[1] for each in arguments if each[:2] == "--"))  # type: ignore[index]
+    refuse_one_optimizer(
+        dict.fromkeys(re.match(r"-*([\w+]*)", each)[1] for each in arguments if each[:2] == "--")
+    )  # type: ignore[index]
     return TrainingCLI(
         DSFUNet,
         PlaneDataModule,

@@ -24,7 +24,9 @@ class BatchLimit(Callback):
 
     def __init__(self, max_batches: int) -> None:
         if max_batches < 0:
-            raise InputError(f"trainer.max_steps is {max_batches}; expected a number of batches, or -1 for no limit")
+            raise InputError(
+                f"trainer.max_steps is {max_batches}; expected a number of batches, or -1 for no limit"
+            )
         self.max_batches = max_batches
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -114,7 +114,9 @@ class LastCheckpoint(Checkpoint):
         if number == signal.SIGINT:
             if self.received is not None:
                 raise KeyboardInterrupt
-            print("stopping after this batch; press Ctrl-C again to stop at once", file=sys.stderr, flush=True)
+            print(
+                "stopping after this batch; press Ctrl-C again to stop at once", file=sys.stderr, flush=True
+            )
         self.received = number
 
     def on_train_batch_end(

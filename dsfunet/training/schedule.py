@@ -102,7 +102,9 @@ class CosineSchedule(Callback):
         shares = [self._budget_spent()]
         if trainer.max_epochs is not None and trainer.max_epochs >= 0:
             shares.append(batches_done / max(1, trainer.max_epochs * int(trainer.num_training_batches)))
-        if trainer.max_steps >= 0:  # a trainer of one's own: in optimizer steps, of which a batch may take several
+        if (
+            trainer.max_steps >= 0
+        ):  # a trainer of one's own: in optimizer steps, of which a batch may take several
             shares.append(trainer.global_step / max(1, trainer.max_steps))
         shares += [
             batches_done / max(1, each.max_batches)
@@ -111,7 +113,9 @@ class CosineSchedule(Callback):
         ]
         timer = _find_timer(trainer)
         if timer is not None:
-            shares.append(timer.time_elapsed() / max(1e-9, timer.time_elapsed() + (timer.time_remaining() or 0.0)))
+            shares.append(
+                timer.time_elapsed() / max(1e-9, timer.time_elapsed() + (timer.time_remaining() or 0.0))
+            )
         return max(shares)
 
 

@@ -90,6 +90,7 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
         (signal.SIGUSR1, 3, False, 4),
         (signal.SIGTERM, None, False, 4),
         (signal.SIGTERM, None, True, 1),
+        (signal.SIGINT, 1, False, 2),
     ],
 )
 def test_a_run_that_gets_a_signal_finishes_its_batch_and_saves_it(
