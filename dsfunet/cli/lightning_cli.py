@@ -220,9 +220,7 @@ def run_training(arguments: list[str]) -> Any:
         InputError: as `TrainingCLI.before_instantiate_classes`, or a setting is out of its range.
         DivergedError: training or validation met a number that is not finite.
     """
-    refuse_one_optimizer(
-        dict.fromkeys(re.match(r"-*([\w+]*)", each)[1] for each in arguments if each[:2] == "--")
-    )  # type: ignore[index]
+    refuse_one_optimizer(re.split(r"[.+=]", each.lstrip("-"))[0] for each in arguments if each.startswith("--"))
     return TrainingCLI(
         DSFUNet,
         PlaneDataModule,

@@ -63,7 +63,7 @@ def checkpoint_folder(trainer: lightning.Trainer) -> Path:
 def _is_at_its_end(trainer: lightning.Trainer) -> bool:
     """Return whether a run ends with the batch or epoch that just ended."""
     # At its end, an epoch is counted already. Lightning's own `done` says this too, and prints it each time.
-    epochs = trainer.fit_loop.epoch_progress.current.processed
+    epochs: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
     last_epoch = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs
     return trainer.should_stop or last_epoch or 0 <= trainer.max_steps <= trainer.global_step
 

@@ -42,9 +42,9 @@ def move_run(config: Namespace, arguments: Iterable[str]) -> None:
         config.trainer.default_root_dir = config.run
     for setting, argument in _FOLDERS:
         for each in as_list(config.trainer[setting]):
-            if isinstance(each, Namespace) and argument in each.get("init_args", {}):
-                if each.init_args[argument] not in explicit:
-                    each.init_args[argument] = config.run
+            settings = each.get("init_args", {}) if isinstance(each, Namespace) else {}
+            if argument in settings and settings[argument] not in explicit:
+                settings[argument] = config.run
 
 
 def _find_explicit_folders(arguments: Iterable[str]) -> set[str]:

@@ -68,10 +68,10 @@ def test_a_killed_run_loses_no_more_than_the_time_between_checkpoints(
     change(config, save_last=False)
     last = tmp_path / "run" / "last.ckpt"
     endless = ["--trainer.max_epochs", "100000", "--trainer.check_val_every_n_epoch", "100000"]
-    often = "--trainer.callbacks+=dsfunet.training.interruption.LastCheckpoint"
+    endless += ["--trainer.callbacks+=dsfunet.training.interruption.LastCheckpoint"]
+    endless += ["--trainer.callbacks.every_n_minutes", "0.001"]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from dsfunet.cli.main import run; run()", "fit", *config, *endless]
-        + [often, "--trainer.callbacks.every_n_minutes", "0.001"],
+        [sys.executable, "-c", "from dsfunet.cli.main import run; run()", "fit", *config, *endless],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
