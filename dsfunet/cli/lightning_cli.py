@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 from jsonargparse import Namespace, get_loader, set_loader
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -31,6 +32,7 @@ from dsfunet.training.run_folder import (
     refuse_second_run,
     remove_run,
 )
+from dsfunet.training.trainer_settings import check_trainer_settings, check_weights_fit, report_refusals
 
 PARSER_MODE = "yaml_with_renamed_classes"
 """Name under which jsonargparse knows our YAML loader, which replaces class paths of earlier versions."""
@@ -49,6 +51,8 @@ class TrainingCLI(LightningCLI):
     """The command line, which tells folders given explicitly from those in files."""
     overwrite = False
     """Whether the run replaces another one in its folder."""
+    resumed_from: dict[str, Any] | None = None
+    """The checkpoint that the run resumes from or scores."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and keep the arguments."""
@@ -73,6 +77,7 @@ class TrainingCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         if config.run is not None:
             move_run(config, self.arguments)
+        check_trainer_settings(config.trainer)
         _check_accelerator(config.trainer.accelerator)
         self._check_stores(config.data)
         config.ckpt_path = self._check_checkpoint(config)
@@ -86,6 +91,21 @@ class TrainingCLI(LightningCLI):
         """Remove the run that `overwrite` replaces, now that nothing is wrong with the new one."""
         if self.overwrite and self.trainer.is_global_zero:
             remove_run(self.config[self.config.subcommand])
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the command.
+
+        Raises:
+            InputError: Lightning refuses a setting that it looks at only now, such as the name of a metric.
+        """
+        try:
+            super()._run_subcommand(subcommand)
+        except MisconfigurationException as error:
+            raise InputError(f"trainer: {' '.join(str(error).split()).rstrip('.')}") from error
+        except RuntimeError as error:
+            if "conditioned on metric" not in str(error):  # that of EarlyStopping
+                raise
+            raise InputError(f"trainer.callbacks: {' '.join(str(error).split())}") from error
 
     def _check_stores(self, data: Namespace) -> None:
         given = {"train": data.source, "validation": data.validation_source}
@@ -117,11 +137,25 @@ class TrainingCLI(LightningCLI):
         if checkpoint and checkpoint not in ("hpc", "registry"):
             if not Path(checkpoint).exists():
                 raise InputError(f"{checkpoint}: no such checkpoint")
-            read_checkpoint(Path(checkpoint))
+            self.resumed_from = read_checkpoint(Path(checkpoint))
         return checkpoint
+
+    def instantiate_classes(self) -> None:
+        """Create model, data and trainer.
+
+        Raises:
+            InputError: Lightning refuses a setting, a package is missing, or the checkpoint is of other networks.
+        """
+        with report_refusals("trainer"):
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Return the configured trainer, with the callbacks that every run has: safe stops, and a record of the run."""
+        if self.resumed_from is not None:
+            path = self.config[self.config.subcommand].ckpt_path
+            check_weights_fit(path, self.resumed_from["state_dict"], self.model)
+            self.batches_before = int(self.resumed_from["state_dict"].get("batches_seen", 0))
+            self.resumed_from = None  # as large as all weights and the state of their optimizers
         settings = self._get(self.config_init, "trainer", default={})
         callbacks: list[Callback] = [KeepDivergedBatch(), RunRecord()]
         given = as_list(settings.get("callbacks"))
@@ -220,7 +254,9 @@ def run_training(arguments: list[str]) -> Any:
         InputError: as `TrainingCLI.before_instantiate_classes`, or a setting is out of its range.
         DivergedError: training or validation met a number that is not finite.
     """
-    refuse_one_optimizer(re.split(r"[.+=]", each.lstrip("-"))[0] for each in arguments if each.startswith("--"))
+    refuse_one_optimizer(
+        re.split(r"[.+=]", each.lstrip("-"))[0] for each in arguments if each.startswith("--")
+    )
     return TrainingCLI(
         DSFUNet,
         PlaneDataModule,
