@@ -11,6 +11,7 @@ from jsonargparse import Namespace, get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from yaml import YAMLError
 
@@ -28,10 +29,12 @@ from dsfunet.training.run_folder import (
     LAST_CHECKPOINT,
     as_list,
     find_checkpoint_folder,
+    is_in_run,
     move_run,
     refuse_second_run,
     remove_run,
 )
+from dsfunet.training.trackers import KeepTrackers, name_run, prepare_trackers
 from dsfunet.training.trainer_settings import check_trainer_settings, check_weights_fit, report_refusals
 
 PARSER_MODE = "yaml_with_renamed_classes"
@@ -51,6 +54,10 @@ class TrainingCLI(LightningCLI):
     """The command line, which tells folders given explicitly from those in files."""
     overwrite = False
     """Whether the run replaces another one in its folder."""
+    continues = False
+    """Whether the run goes on with the logs in its folder."""
+    batches_before = 0
+    """Number of batches done by the checkpoint that the run resumes from."""
     resumed_from: dict[str, Any] | None = None
     """The checkpoint that the run resumes from or scores."""
 
@@ -80,10 +87,13 @@ class TrainingCLI(LightningCLI):
         check_trainer_settings(config.trainer)
         _check_accelerator(config.trainer.accelerator)
         self._check_stores(config.data)
+        resumes = config.get("ckpt_path") is not None
         config.ckpt_path = self._check_checkpoint(config)
         if self.config.subcommand == "fit" and not config.trainer.fast_dev_run:
             refuse_second_run(config, config.ckpt_path)
             self.overwrite = config.overwrite
+            # The folder may hold the log of this run even where it was stopped before its first checkpoint.
+            self.continues = resumes and is_in_run(config, config.ckpt_path) and not self.overwrite
             # Not saved with the configuration, which would then replace its own run when it is used again.
             config.overwrite = False
 
@@ -157,7 +167,8 @@ class TrainingCLI(LightningCLI):
             self.batches_before = int(self.resumed_from["state_dict"].get("batches_seen", 0))
             self.resumed_from = None  # as large as all weights and the state of their optimizers
         settings = self._get(self.config_init, "trainer", default={})
-        callbacks: list[Callback] = [KeepDivergedBatch(), RunRecord()]
+        self._dump_config()
+        callbacks: list[Callback] = [KeepDivergedBatch(), RunRecord(self.config_dump), KeepTrackers()]
         given = as_list(settings.get("callbacks"))
         if settings.get("enable_checkpointing") is not False:
             last = [each for each in given if isinstance(each, LastCheckpoint)] or [LastCheckpoint()]
@@ -173,6 +184,12 @@ class TrainingCLI(LightningCLI):
             callbacks.insert(0, BatchLimit(settings["max_steps"]))
             kwargs["max_steps"] = -1
             kwargs["max_epochs"] = -1 if settings.get("max_epochs") is None else settings["max_epochs"]
+        config, command = self.config[self.config.subcommand], self.config.subcommand
+        folder = find_checkpoint_folder(config)
+        loggers = [each for each in as_list(settings.get("logger")) if isinstance(each, Logger)]
+        if not settings.get("fast_dev_run"):
+            name = name_run(folder, config.seed_everything, command)
+            prepare_trackers(loggers, folder if self.continues else None, self.batches_before, name)
         kwargs["callbacks"] = [*given, *callbacks]
         kwargs["plugins"] = [*as_list(settings.get("plugins")), AtomicCheckpointIO()]
         return self._in_batches(super().instantiate_trainer(**kwargs))

@@ -3,6 +3,7 @@
 All samplers are DistributedSamplers, on one process too: Lightning does not replace those, and sets their epoch.
 """
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -99,12 +100,21 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
     """
 
     batches_done: Callable[[], int] = staticmethod(lambda: 0)
+    seconds_waited = 0.0
+    """Time that the training waited for batches of this loader [s]."""
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]  # a generator, which starts at the first batch
         if isinstance(self.sampler, EpochSampler):
             assert self.batch_size is not None
             self.sampler.start = self.batches_done() * self.batch_size
-        yield from super().__iter__()
+        batches, end = super().__iter__(), object()
+        while True:
+            start = time.monotonic()
+            batch = next(batches, end)  # type: ignore[call-overload]
+            self.seconds_waited += time.monotonic() - start
+            if batch is end:
+                return
+            yield batch
 
     def _order(self) -> dict[str, Any]:
         order: dict[str, Any] = {"batch_size": self.batch_size}

@@ -3,15 +3,19 @@
 from typing import Any, ClassVar
 
 import lightning.pytorch as lightning
+import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.loggers import MLFlowLogger
 
 from dsfunet.environment import describe_code, describe_machine
 from dsfunet.errors import InputError
 from dsfunet.networks import SpectralUNet
 from dsfunet.networks.weights import describe_network, load_generators, load_release
 from dsfunet.planes.preprocessing import COMPONENTS
+from dsfunet.training.batch_limit import BatchLimit
 from dsfunet.training.module import DSFUNet
 from dsfunet.training.monitor import name_optimizers
+from dsfunet.training.schedule import CosineSchedule
 
 
 class StartFrom(Callback):
@@ -77,17 +81,28 @@ class StartFrom(Callback):
 
 
 class RunRecord(Callback):
-    """The record of a run: code, machine, data and networks, sent to every logger.
+    """The record of a run: code, machine, seed, data, networks, schedule and all settings, sent to every logger.
 
     Checkpoints keep a description of the training data, because weights must not be evaluated on species that they were
     trained on.
+
+    Args:
+        settings: all settings of the run in plain types, as the command line has them; None if there is none.
     """
+
+    def __init__(self, settings: dict[str, Any] | None = None) -> None:
+        self.settings = settings
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log the record, once."""
         record = describe_run(trainer, pl_module)
+        if self.settings is not None:
+            record["settings"] = self.settings
         for logger in trainer.loggers:
             logger.log_hyperparams(record)
+            if isinstance(logger, MLFlowLogger) and trainer.is_global_zero:
+                # MLflow cuts parameters off after 250 characters.
+                logger.experiment.log_dict(logger.run_id, record, "record.json")
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -103,13 +118,23 @@ class RunRecord(Callback):
 
 
 def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, Any]:
-    """Return code version, machine, ranks, digests of the data, networks and optimizers in plain types."""
+    """Return code version, machine, seed, digests of the data, networks, optimizers and schedule in plain types."""
     record: dict[str, Any] = {
+        "seed": torch.initial_seed() % 2**32,
         "code": describe_code(),
         "machine": describe_machine(str(module.device)),
         "ranks": trainer.world_size,
         "precision": str(trainer.precision),
     }
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, StartFrom):
+            record["started_from"] = {"weights": callback.weights, "digest": callback.state_dict()["started_from"]}
+        if isinstance(callback, CosineSchedule):
+            names = ("warmup_batches", "final_share", "budget_minutes", "hold_share")
+            record["schedule"] = {name: getattr(callback, name) for name in names}
+        if isinstance(callback, BatchLimit):
+            record["max_batches"] = callback.max_batches
+    record["max_epochs"] = trainer.max_epochs
     for split, digest in getattr(trainer.datamodule, "digests", {}).items():  # type: ignore[attr-defined]
         record[f"data/{split}_digest"] = digest
     if isinstance(module, DSFUNet):

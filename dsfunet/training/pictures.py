@@ -5,7 +5,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from dsfunet.data.dataset import Batch
 from dsfunet.planes.preprocessing import COMPONENTS
@@ -13,9 +13,9 @@ from dsfunet.training.module import DSFUNet
 
 
 class PlanePictures(Callback):
-    """Pictures of the first validation planes for W&B: input, then truth, output and difference of each component.
+    """Pictures of the first validation planes: input, then truth, output and difference of each component.
 
-    Other loggers get no pictures.
+    W&B, TensorBoard and MLflow get them; a CSV log holds no pictures.
 
     Args:
         planes: number of planes to draw.
@@ -34,13 +34,27 @@ class PlanePictures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draw planes of the first batch."""
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        kinds = (WandbLogger, TensorBoardLogger, MLFlowLogger)
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, kinds)]
         if batch_idx or trainer.sanity_checking or not loggers:
             return
         assert isinstance(pl_module, DSFUNet)
         strips = draw_component_strips(pl_module, {name: each[: self.planes] for name, each in batch.items()})
+        if not trainer.is_global_zero:
+            return
         for logger in loggers:
-            logger.log_image("planes", [strip.numpy() for strip in strips])
+            _send_pictures(logger, strips, pl_module.batches_done)
+
+
+def _send_pictures(logger: Any, strips: torch.Tensor, batches: int) -> None:
+    """Send strips (n, h, w) in [0, 1] under the name `planes`."""
+    if isinstance(logger, WandbLogger):
+        logger.log_image("planes", [strip.numpy() for strip in strips])
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_images("planes", strips[:, None].clamp(0, 1), batches)
+    else:
+        picture = (255 * strips.clamp(0, 1)).byte().flatten(0, 1).numpy()  # one below the other
+        logger.experiment.log_image(logger.run_id, picture, key="planes", step=batches)
 
 
 @torch.no_grad()

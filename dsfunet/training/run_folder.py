@@ -60,6 +60,14 @@ def _find_explicit_folders(arguments: Iterable[str]) -> set[str]:
     return words - {""}
 
 
+def is_in_run(config: Namespace, checkpoint: str | None) -> bool:
+    """Return whether a checkpoint is one of the run's own; None, for a run that has none yet, is."""
+    folder = find_checkpoint_folder(config)
+    if checkpoint is None or folder is None:
+        return checkpoint is None
+    return Path(checkpoint).resolve().is_relative_to(folder.resolve())
+
+
 def refuse_second_run(config: Namespace, checkpoint: str | None) -> None:
     """Check that a run does not write over the checkpoints of another one.
 
@@ -73,7 +81,7 @@ def refuse_second_run(config: Namespace, checkpoint: str | None) -> None:
     folder = find_checkpoint_folder(config)
     if folder is None or config.overwrite or not any(folder.glob("*.ckpt")):
         return
-    if checkpoint is not None and Path(checkpoint).resolve().is_relative_to(folder.resolve()):
+    if checkpoint is not None and is_in_run(config, checkpoint):
         return
     raise InputError(
         f"{folder}: holds the checkpoints of a run; continue it with --ckpt_path last, choose another folder with"

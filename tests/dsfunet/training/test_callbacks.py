@@ -64,6 +64,7 @@ class Run:
             num_training_batches=batches,
             should_stop=False,
             world_size=2,
+            train_dataloader=None,
             strategy=SimpleNamespace(broadcast=self._broadcast),
         )
         self.first_rank: float | None = None
