@@ -1,9 +1,10 @@
 """LightningCLI behind `dsfunet fit | validate | test`: the constructors' signatures are the YAML schema."""
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning.pytorch as lightning
 import torch
@@ -11,8 +12,8 @@ from jsonargparse import Namespace, get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from yaml import YAMLError
 
 from dsfunet.command_parser import ErrorSentences
@@ -35,7 +36,12 @@ from dsfunet.training.run_folder import (
     remove_run,
 )
 from dsfunet.training.trackers import KeepTrackers, name_run, prepare_trackers
-from dsfunet.training.trainer_settings import check_trainer_settings, check_weights_fit, report_refusals
+from dsfunet.training.trainer_settings import (
+    check_trainer_settings,
+    check_weights_fit,
+    find_similar_class,
+    report_refusals,
+)
 
 PARSER_MODE = "yaml_with_renamed_classes"
 """Name under which jsonargparse knows our YAML loader, which replaces class paths of earlier versions."""
@@ -45,6 +51,22 @@ set_loader(PARSER_MODE, renaming_loader(get_loader("yaml")), (YAMLError,))
 
 class TrainingParser(ErrorSentences, LightningArgumentParser):
     """Lightning's parser, which reports an error in one sentence instead of a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what was found and what is expected, and exit; for a class that is not there, name a similar one."""
+        unknown = re.search(
+            r'"(trainer\.\w+)\+?".*?([\w.]+) either not accessible or invalid', message, re.DOTALL
+        )
+        if unknown is None or not self.exit_on_error:
+            super().error(message, ex)
+        similar = find_similar_class(unknown[2])
+        advice = (
+            f"did you mean {similar}?"
+            if similar
+            else "give the path of a class, such as package.module.Class"
+        )
+        print(f"dsfunet: {unknown[1]}: there is no class {unknown[2]}; {advice}", file=sys.stderr)
+        raise SystemExit(2) from ex
 
 
 class TrainingCLI(LightningCLI):
@@ -112,6 +134,13 @@ class TrainingCLI(LightningCLI):
             super()._run_subcommand(subcommand)
         except MisconfigurationException as error:
             raise InputError(f"trainer: {' '.join(str(error).split()).rstrip('.')}") from error
+        except ValueError as error:
+            if "`val_check_interval`" not in str(error):
+                raise
+            raise InputError(
+                f"trainer.val_check_interval: {self.trainer.val_check_interval} batches are more than an epoch has;"  # type: ignore[attr-defined]
+                " set trainer.check_val_every_n_epoch to null to count across epochs, or trainer.limit_val_batches to 0"
+            ) from error
         except RuntimeError as error:
             if "conditioned on metric" not in str(error):  # that of EarlyStopping
                 raise

@@ -25,10 +25,8 @@ class UploadBestWeights(Callback):
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log the artifact."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-        best = next(
-            (each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint) and each.best_model_path),
-            None,
-        )
+        checkpoints = [each for each in trainer.checkpoint_callbacks if isinstance(each, ModelCheckpoint)]
+        best = next((each for each in checkpoints if each.best_model_path), None)
         path = Path(best.best_model_path) if best else checkpoint_folder(trainer) / LAST_CHECKPOINT
         if not loggers or not path.exists():
             return
@@ -38,7 +36,9 @@ class UploadBestWeights(Callback):
             generators = load_checkpoint(path)
             save_folder(generators, Path(folder) / "weights", generators.card, torch.float32)
             for logger in loggers:
-                score = None if best is None or best.best_model_score is None else float(best.best_model_score)
+                score = (
+                    None if best is None or best.best_model_score is None else float(best.best_model_score)
+                )
                 artifact = wandb.Artifact(
                     f"weights-{logger.version}",
                     type="model",

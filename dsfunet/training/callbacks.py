@@ -128,7 +128,10 @@ def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) 
     }
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, StartFrom):
-            record["started_from"] = {"weights": callback.weights, "digest": callback.state_dict()["started_from"]}
+            record["started_from"] = {
+                "weights": callback.weights,
+                "digest": callback.state_dict()["started_from"],
+            }
         if isinstance(callback, CosineSchedule):
             names = ("warmup_batches", "final_share", "budget_minutes", "hold_share")
             record["schedule"] = {name: getattr(callback, name) for name in names}

@@ -181,6 +181,10 @@ class DSFUNet(ManualOptimizationModule):
         if self.discriminators:
             assert self.discriminator_optimizer is not None
             optimizers.append(self.discriminator_optimizer(self.discriminators.parameters()))
+        if any(isinstance(each, torch.optim.LBFGS) for each in optimizers):
+            raise InputError(
+                "an optimizer is LBFGS, which repeats its step; expected one like torch.optim.Adam"
+            )
         return optimizers
 
     def forward(self, planes: Tensor, order: Tensor | None = None) -> tuple[Tensor, Tensor]:

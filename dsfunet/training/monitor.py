@@ -93,7 +93,9 @@ class RunMonitor(Callback):
 
     def __init__(self, peak_tflops: float | None = None) -> None:
         if peak_tflops is not None and not peak_tflops > 0:
-            raise InputError(f"peak_tflops is {peak_tflops:g}; expected more than 0, or null for that of the GPU")
+            raise InputError(
+                f"peak_tflops is {peak_tflops:g}; expected more than 0, or null for that of the GPU"
+            )
         self.peak_tflops = peak_tflops
         self._operations = 0.0
         self._peak: float | None = None

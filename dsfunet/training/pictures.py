@@ -50,10 +50,11 @@ def _send_pictures(logger: Any, strips: torch.Tensor, batches: int) -> None:
     """Send strips (n, h, w) in [0, 1] under the name `planes`."""
     if isinstance(logger, WandbLogger):
         logger.log_image("planes", [strip.numpy() for strip in strips])
-    elif isinstance(logger, TensorBoardLogger):
-        logger.experiment.add_images("planes", strips[:, None].clamp(0, 1), batches)
+        return
+    picture = (255 * strips.clamp(0, 1)).byte().flatten(0, 1).numpy()  # one below the other
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image("planes", picture, batches, dataformats="HW")
     else:
-        picture = (255 * strips.clamp(0, 1)).byte().flatten(0, 1).numpy()  # one below the other
         logger.experiment.log_image(logger.run_id, picture, key="planes", step=batches)
 
 

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from dsfunet.files import write_json
 from dsfunet.training.interruption import checkpoint_folder
+from dsfunet.training.module import DSFUNet
 from dsfunet.training.run_folder import TRACKERS_FILE
 
 
@@ -92,7 +93,7 @@ def _read_identities(folder: Path | None) -> dict[str, Any]:
 
 
 class KeepTrackers(Callback):
-    """The file with the identity of a run in its trackers, written into its folder when training starts."""
+    """The file with the identity of a run in its trackers, written when training starts, and their common x-axis."""
 
     @rank_zero_only
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -104,6 +105,16 @@ class KeepTrackers(Callback):
             for number, logger in enumerate(trainer.loggers)
         }
         write_json(checkpoint_folder(trainer) / TRACKERS_FILE, identities)
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the x-axis of all loggers to the number of batches done.
+
+        Lightning is one batch behind in a run that is resumed from the checkpoint of a validation.
+        """
+        assert isinstance(pl_module, DSFUNet)
+        trainer.fit_loop.epoch_loop._batches_that_stepped = pl_module.batches_done
 
 
 class _ContinuedCSV(ExperimentWriter):

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import callbacks, loggers
 from torch import Tensor, nn
 
 from dsfunet.errors import InputError
+from dsfunet.training.renamed_classes import RENAMED_CLASSES
 
 _PRECISIONS = (None, 32, "32", "32-true", "bf16", "bf16-mixed")
 _STRATEGIES = ("auto", "DDPStrategy", "SingleDeviceStrategy")
@@ -21,6 +24,8 @@ _OTHER_CALLBACKS = {
     "GradientAccumulationScheduler": "set model.micro_batches",
 }
 """What to do instead of using a callback that cannot work with our training step."""
+
+_NEW_CALLBACKS = ("dsfunet.training.artifacts.UploadBestWeights", "dsfunet.training.batch_limit.BatchLimit")
 
 
 def check_trainer_settings(trainer: Namespace) -> None:
@@ -47,6 +52,8 @@ def check_trainer_settings(trainer: Namespace) -> None:
                 " generators' gradients"
             )
     strategy = _class_name(trainer.strategy)
+    if isinstance(trainer.strategy, str) and strategy == "DDPStrategy":
+        strategy = "a class path"  # which Lightning takes in a file only
     if strategy not in _STRATEGIES and not strategy.startswith("ddp"):
         raise InputError(
             f"trainer.strategy is {strategy}; expected auto or ddp: each GPU holds whole networks, which are small"
@@ -64,6 +71,21 @@ def _class_name(setting: Any) -> str:
     """Return the name of a class without its module, of a setting that is a class path or a short name."""
     name = setting.get("class_path", "") if isinstance(setting, Namespace) else setting
     return str(name).rpartition(".")[2]
+
+
+def find_similar_class(path: str) -> str | None:
+    """Return the path of the callback or logger whose name is most like a given one; None if none is like it."""
+    known = {
+        name: f"{package.__name__}.{name}" for package in (callbacks, loggers) for name in package.__all__
+    }
+    known |= {
+        each.rpartition(".")[2]: each
+        for each in RENAMED_CLASSES.values()
+        if each.startswith("dsfunet.training")
+    }
+    known |= {each.rpartition(".")[2]: each for each in _NEW_CALLBACKS}
+    names = get_close_matches(path.rpartition(".")[2], known, 1)
+    return known[names[0]] if names else None
 
 
 def check_weights_fit(path: str, state: dict[str, Tensor], module: nn.Module) -> None:

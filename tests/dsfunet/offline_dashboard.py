@@ -60,7 +60,13 @@ def read_identity(path: Path) -> tuple[str, str]:
 
 def read_artifacts(path: Path) -> list[Any]:
     """Read the artifacts that would be sent."""
-    requests = [record.request for record in read_records(path) if record.WhichOneof("record_type") == "request"]
-    sent = [each.log_artifact.artifact for each in requests if each.WhichOneof("request_type") == "log_artifact"]
-    kept = [record.artifact for record in read_records(path) if record.WhichOneof("record_type") == "artifact"]
+    requests = [
+        record.request for record in read_records(path) if record.WhichOneof("record_type") == "request"
+    ]
+    sent = [
+        each.log_artifact.artifact for each in requests if each.WhichOneof("request_type") == "log_artifact"
+    ]
+    kept = [
+        record.artifact for record in read_records(path) if record.WhichOneof("record_type") == "artifact"
+    ]
     return sent + kept

@@ -193,7 +193,8 @@ def test_the_monitor_counts_samples_of_all_processes_and_leaves_validation_out(c
     assert not run.logged
     due = True
     train(3.0)
-    rates = {"learning_rate/generators": 1e-3, "learning_rate/discriminators": 2e-4}
+    rates = {"learning_rate/generators": 1e-3, "learning_rate/discriminators": 2e-4, "loader_wait": 0.0}
+    assert run.logged.pop("memory_gib") > 0
     assert run.logged == pytest.approx({"samples_per_second": 2 * 16 / 4.0, **rates})
     due = False
     train(1.0)
@@ -282,7 +283,9 @@ def test_strips_are_input_truth_output_difference() -> None:
 
 def test_pictures_of_the_first_planes_go_to_the_dashboard_alone() -> None:
     module, batch, book = tiny_module(), random_batch(3), PictureBook()
-    trainer: Any = SimpleNamespace(loggers=[SimpleNamespace(), book], sanity_checking=False)
+    trainer: Any = SimpleNamespace(
+        loggers=[SimpleNamespace(), book], sanity_checking=False, is_global_zero=True
+    )
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)
     [(key, images)] = book.pictures
     assert key == "planes" and len(images) == 2
@@ -292,5 +295,5 @@ def test_pictures_of_the_first_planes_go_to_the_dashboard_alone() -> None:
     trainer.sanity_checking = True
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)
     assert len(book.pictures) == 1
-    trainer = SimpleNamespace(loggers=[SimpleNamespace()], sanity_checking=False)
+    trainer = SimpleNamespace(loggers=[SimpleNamespace()], sanity_checking=False, is_global_zero=True)
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)  # nothing to show pictures on

@@ -177,9 +177,7 @@ def test_command_line_trains_on_two_ranks(folder: Path, pair: dict[str, list[Fou
     assert len(rows) == 1
 
 
-def test_a_run_of_two_processes_resumed_twice_is_one_run(
-    folder: Path, pair: dict[str, list[Found]]
-) -> None:
+def test_a_run_of_two_processes_resumed_twice_is_one_run(folder: Path, pair: dict[str, list[Found]]) -> None:
     assert [each["statuses"] for each in pair["resumed_twice"]] == [[0, 0, 0]] * 2
     files = sorted(folder.glob("resumed/wandb/offline-run-*/*.wandb"))
     assert len(files) == 3

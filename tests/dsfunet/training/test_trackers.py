@@ -27,6 +27,7 @@ __all__ = ["offline"]  # a fixture for all tests of this file
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
     pytest.mark.filterwarnings("ignore:LightningCLI's args parameter is intended"),
 ]
 
@@ -104,7 +105,7 @@ def test_the_weights_that_a_run_starts_from_are_recorded(tiny_store: Path, tmp_p
         "init_args": release.short_range_order.settings,
     }
     config.write_text(yaml.safe_dump(json.loads(json.dumps(settings))), encoding="utf-8")
-    short = ["--trainer.max_steps", "1", "--trainer.limit_val_batches", "0", "--data.batch_size", "1"]
+    short = ["--trainer.max_steps", "1", "--trainer.limit_val_batches", "1", "--data.batch_size", "1"]
     start = "--trainer.callbacks+=dsfunet.training.callbacks.StartFrom"
     assert main(["fit", "--config", str(config), *short, start]) == 0
     [path] = tmp_path.glob("run/csv/version_0/hparams.yaml")
@@ -114,7 +115,7 @@ def test_the_weights_that_a_run_starts_from_are_recorded(tiny_store: Path, tmp_p
 
 def test_the_best_weights_are_an_artifact_on_request(thrice: Path) -> None:
     [artifact] = read_artifacts(dashboards(thrice)[-1])
-    assert (artifact.type, list(artifact.aliases)) == ("model", ["best"])
+    assert (artifact.type, set(artifact.aliases)) == ("model", {"best", "latest"})
     assert artifact.name == f"weights-{read_identity(dashboards(thrice)[-1])[0]}"
     names = {entry.path for entry in artifact.manifest.contents}
     assert names >= {"form_factor.safetensors", "short_range_order.safetensors"}
@@ -150,8 +151,8 @@ def test_tensorboard_goes_on_with_one_run_and_gets_pictures(tiny_store: Path, tm
     found = EventAccumulator(str(tmp_path / "run" / "tb" / "version_0"), size_guidance={"images": 0}).Reload()
     assert [each.step for each in found.Scalars("train/joint")] == list(range(6))
     # A validation at the end of each run and of the first epoch, with two planes each.
-    assert {each.step for each in found.Images("planes/image/0")} == {2, 3, 4, 6}
-    assert found.Images("planes/image/1")[0].width == 7 * 256
+    assert {each.step for each in found.Images("planes")} == {2, 3, 4, 6}
+    assert (found.Images("planes")[0].width, found.Images("planes")[0].height) == (7 * 256, 2 * 256)
 
 
 @pytest.fixture
@@ -189,7 +190,11 @@ def test_the_monitor_measures_waiting_and_use(
     tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = write_config(tmp_path, tiny_store)
-    peak = ["--trainer.callbacks+=dsfunet.training.monitor.RunMonitor", "--trainer.callbacks.peak_tflops", "0.5"]
+    peak = [
+        "--trainer.callbacks+=dsfunet.training.monitor.RunMonitor",
+        "--trainer.callbacks.peak_tflops",
+        "0.5",
+    ]
     cli = run_training(["fit", "--config", str(config), *peak])
     rows = [row for row in read_metrics(tmp_path) if row["mfu"]]
     operations = count_operations(cli.model)
@@ -207,14 +212,13 @@ def test_operations_are_those_that_a_step_takes() -> None:
     module = tiny_module()
     module.joint_step = "off"
     module.train()
-    plane = torch.rand(1, 2, 256, 256)
+    plane = torch.rand(1, 2, 256, 256, requires_grad=True)
     with FlopCounterMode(display=False) as counter:
         for network in module.generators.values():
             network(plane).sum().backward()
-    # The first layer sends no gradient to the plane, which the count does not leave out.
-    assert count_operations(module) == pytest.approx(counter.get_total_flops(), rel=0.1)
+    assert count_operations(module) == counter.get_total_flops()
     module.joint_step = "separate"
-    assert count_operations(module) == pytest.approx(2 * counter.get_total_flops(), rel=0.1)
+    assert count_operations(module) == 2 * counter.get_total_flops()
 
 
 def test_peaks_are_those_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
