@@ -138,7 +138,7 @@ class TrainingCLI(LightningCLI):
             if "`val_check_interval`" not in str(error):
                 raise
             raise InputError(
-                f"trainer.val_check_interval: {self.trainer.val_check_interval} batches are more than an epoch has;"  # type: ignore[attr-defined]
+                f"trainer.val_check_interval: {self.trainer.val_check_interval} batches are more than an epoch has;"
                 " set trainer.check_val_every_n_epoch to null to count across epochs, or trainer.limit_val_batches to 0"
             ) from error
         except RuntimeError as error:

@@ -107,12 +107,12 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
         if isinstance(self.sampler, EpochSampler):
             assert self.batch_size is not None
             self.sampler.start = self.batches_done() * self.batch_size
-        batches, end = super().__iter__(), object()
+        batches = super().__iter__()
         while True:
             start = time.monotonic()
-            batch = next(batches, end)  # type: ignore[call-overload]
+            batch = next(batches, None)
             self.seconds_waited += time.monotonic() - start
-            if batch is end:
+            if batch is None:
                 return
             yield batch
 

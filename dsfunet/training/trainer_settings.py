@@ -1,5 +1,6 @@
 """Checks of a run's settings that Lightning would meet with a traceback, or with another training than was meant."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -143,6 +144,11 @@ def report_refusals(setting: str) -> Iterator[None]:
             " mlflow with pip install -e '.[tensorboard]' in the checkout"
         ) from error
     except (MisconfigurationException, ValueError, TypeError) as error:
+        # jsonargparse puts what a constructor says among all that it tried.
+        said = re.findall(r"Problem with given class_path '([\w.]+)':\s*(.+)", str(error))
+        if said:
+            path, reason = said[-1]
+            raise InputError(f"{setting}: {path.rpartition('.')[2]}: {reason.strip().rstrip('.')}") from error
         raise InputError(f"{setting}: {_join_lines(error)}") from error
 
 

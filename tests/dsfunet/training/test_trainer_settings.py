@@ -71,7 +71,7 @@ def refusal(config: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -
         (["--trainer.logger+=MLFlowLoger"], "did you mean lightning.pytorch.loggers.MLFlowLogger?"),
         (["--trainer.logger+=Qqq"], "there is no class Qqq; give the path of a class"),
         (["--trainer.devices", "0"], "trainer: `Trainer(devices='0')` value is not a valid input"),
-        (["--trainer.logger+=lightning.pytorch.loggers.CometLogger"], "trainer.logger: CometLogger"),
+        (["--trainer.logger+=lightning.pytorch.loggers.CometLogger"], "trainer: CometLogger: Requirement"),
     ],
 )
 def test_settings_are_refused_in_one_sentence(
