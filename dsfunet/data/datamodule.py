@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from dsfunet.data.dataset import PlaneDataset, SampleSource, start_worker
+from dsfunet.data.expansion import BatchMaker, PackedPlanes
 from dsfunet.data.gpu_resident import ResidentPlanes, keep_batch
 from dsfunet.data.sampling import EachOnceSampler, EpochSampler, ResumableLoader
+from dsfunet.data.store import Store
 from dsfunet.errors import InputError
 
 
@@ -22,6 +24,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         folder: folder of train.zarr and validation.zarr; not needed if both sources are given.
         batch_size: planes per batch, on each device.
         workers: worker processes of each of the two loaders; 0 loads planes in the training process.
+        prefetch_factor: number of batches that each worker prepares ahead.
         augment: flip training planes and rotate them by quarter turns at random.
         validation_samples: number of validation planes to use, counted from the first; None uses all.
         source: source of training planes instead of train.zarr, for example `simulate.live.SimulatedPlanes`.
@@ -49,11 +52,13 @@ class PlaneDataModule(lightning.LightningDataModule):
         shards_together: int | None = None,
         resident: bool = False,
         harder_masks: float = 0.0,
+        prefetch_factor: int = 2,
     ) -> None:
         super().__init__()
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("workers", workers, 0),
+            ("prefetch_factor", prefetch_factor, 1),
             ("validation_samples", validation_samples, 1),
             ("shards_together", shards_together, 1),
         ):
@@ -70,6 +75,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.folder = None if folder is None else Path(folder)
         self.batch_size = batch_size
         self.workers = workers
+        self.prefetch_factor = prefetch_factor
         self.augment = augment
         self.validation_samples = validation_samples
         self.source = source
@@ -77,6 +83,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.shards_together = shards_together
         self.resident = resident
         self.harder_masks = harder_masks
+        self._makers: dict[torch.device, BatchMaker] = {}
         self.digests: dict[str, str] = {}
         """Digest of the planes of each split, after `setup`."""
         self.trained_on: dict[str, Any] = {}
@@ -112,7 +119,20 @@ class PlaneDataModule(lightning.LightningDataModule):
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             return ResidentPlanes(planes, device, count)
-        return planes if count is None else Subset(planes, range(min(count, len(planes))))
+        shown: Dataset[dict[str, Tensor]] = planes
+        if self.trainer and isinstance(planes.source, Store):
+            # Sent to the device as they are stored, a quarter of the bytes; `on_after_batch_transfer` expands them.
+            shown = PackedPlanes(planes)
+        return shown if count is None else Subset(shown, range(min(count, len(planes))))
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """Make the batch that networks take of planes as they are stored, on their device."""
+        if "pictures" not in batch:
+            return batch
+        device = batch["pictures"].device
+        if device not in self._makers:
+            self._makers[device] = BatchMaker(device)
+        return self._makers[device].make(batch)
 
     def _source(self, split: str) -> SampleSource | Path:
         given = self.source if split == "train" else self.validation_source
@@ -127,6 +147,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         return {
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
+            "prefetch_factor": self.prefetch_factor if self.workers > 0 else None,
             "pin_memory": torch.cuda.is_available(),
             # Spawned, not forked: the threads of zarr and numba do not survive a fork.
             "multiprocessing_context": "spawn" if self.workers > 0 else None,

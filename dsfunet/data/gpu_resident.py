@@ -10,15 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from dsfunet.data.dataset import Batch, PlaneDataset
+from dsfunet.data.expansion import BatchMaker, extremes, linear_planes, list_pictures
 from dsfunet.data.store import Store
 from dsfunet.errors import InputError
-from dsfunet.planes.preprocessing import PIXELS, network_input, spread
-from dsfunet.planes.turns import rotate_and_flip
+from dsfunet.planes.preprocessing import PIXELS, network_input
 
 _PLANES_PER_TRANSFER = 512
 _READERS = 4  # threads: 1,700 planes/s on 16 cores; one thread per core gave 600, because of Python's lock
@@ -59,19 +58,14 @@ class ResidentPlanes(Dataset[Batch]):
             raise ValueError(
                 "planes is given for a dataset with harder_masks; expected None, to keep all planes"
             )
-        self.names = [
-            each for each in ("form_factor", "short_range_order", "scattering") if each in store.layout
-        ]
+        self.names = list_pictures(store)
         pixels = PIXELS * PIXELS
         self._check_memory(device)
         self._pictures = torch.empty(self.length, len(self.names), pixels, dtype=torch.float16, device=device)
         self._masks = torch.empty(self.length, _MASK_BYTES, dtype=torch.uint8, device=device)
         self._floors = torch.empty(self.length, 2, device=device)
         self._measured = np.empty(self.length, np.int64)
-        places = np.arange(pixels).reshape(PIXELS, PIXELS)
-        sources = np.stack([rotate_and_flip(places, turn).reshape(-1) for turn in range(8)])
-        self._sources = torch.from_numpy(sources).to(device)
-        self._bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+        self._maker = BatchMaker(device)
         self._fill(store, progress)
 
     def _check_memory(self, device: torch.device) -> None:
@@ -118,8 +112,8 @@ class ResidentPlanes(Dataset[Batch]):
     def _check_planes(self, first: int, last: int) -> None:
         """Raise the error of `network_input` for planes that are constant where they were measured."""
         index = torch.arange(first, last, device=self._masks.device)
-        scattering, _ = self._linear_planes(index)
-        low, high = _extremes(scattering, self._unpack_masks(index))
+        scattering, _ = linear_planes(self._pictures[index], self._floors[index])
+        low, high = extremes(scattering, self._maker.unpack_masks(self._masks[index]))
         for place in torch.nonzero(~(high > low)[:, 0])[:, 0].tolist():
             sample = self.dataset.source.sample(first + place)
             network_input(sample.scattering, sample.mask)
@@ -137,7 +131,7 @@ class ResidentPlanes(Dataset[Batch]):
         mask_of = [
             each.index if each.other is None else self._harder(each.index, each.other) for each in drawn
         ]
-        index, mask_index, turn, mask_turn = torch.tensor(
+        index, mask_index, *turns = torch.tensor(
             [
                 [each.index for each in drawn],
                 mask_of,
@@ -146,54 +140,18 @@ class ResidentPlanes(Dataset[Batch]):
             ],
             device=self._masks.device,
         )
-        scattering, pictures = self._linear_planes(index)
-        scattering, form_factor, short_range_order, clean = (
-            self._turn(each, turn) for each in (scattering, *pictures)
+        return self._maker.make(
+            {
+                "pictures": self._pictures[index],
+                "mask": self._masks[mask_index],
+                "own_mask": self._masks[index],
+                "floors": self._floors[index],
+                "turns": torch.stack(turns, dim=1),
+            }
         )
-        mask = self._turn(self._unpack_masks(mask_index), mask_turn)
-        low, high = _extremes(scattering, mask)
-        # A mask that was turned, or replaced, may hide all of the scattering; the plane's own mask does not.
-        own = self._turn(self._unpack_masks(index), turn)
-        mask = torch.where(high > low, mask, own)
-        low, high = _extremes(scattering, mask)
-        shown = spread(torch.where(mask, (scattering - low) / (high - low), 0.0))
-        shape = (len(drawn), 1, PIXELS, PIXELS)
-        return {
-            "input": torch.stack([shown, mask.float()], dim=1).view(len(drawn), 2, PIXELS, PIXELS),
-            "clean": spread(clean).view(shape),
-            "form_factor": spread(form_factor).view(shape),
-            "short_range_order": spread(short_range_order).view(shape),
-            "short_range_order_floor": self._floors[index, 1].view(-1, 1, 1, 1),
-        }
 
     def _harder(self, index: int, other: int) -> int:
         return other if self._measured[other] < self._measured[index] else index
-
-    def _linear_planes(self, index: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Return the measured scattering, and I_FF, I_SRO and their exact product, all linear, (n, pixels)."""
-        stored = self._pictures[index].float()
-        form_factor, short_range_order = stored[:, 0], stored[:, 1]
-        floors = self._floors[index]
-        product = (form_factor + floors[:, :1]) * (short_range_order + floors[:, 1:])
-        low, high = product.amin(1, keepdim=True), product.amax(1, keepdim=True)
-        clean = (product - low) / (high - low)
-        scattering = stored[:, 2] if "scattering" in self.names else clean
-        return scattering, (form_factor, short_range_order, clean)
-
-    def _unpack_masks(self, index: Tensor) -> Tensor:
-        """Return masks (n, pixels), True = measured."""
-        bits = (self._masks[index][:, :, None] >> self._bits) & 1
-        return bits.bool().flatten(1)
-
-    def _turn(self, planes: Tensor, turn: Tensor) -> Tensor:
-        """Return planes (n, pixels), each turned by its own symmetry."""
-        return planes.gather(1, self._sources[turn])
-
-
-def _extremes(planes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and largest measured value, (n, 1) each, of planes (n, pixels); infinite if none is measured."""
-    low = torch.where(mask, planes, torch.inf).amin(1, keepdim=True)
-    return low, torch.where(mask, planes, -torch.inf).amax(1, keepdim=True)
 
 
 def keep_batch(batch: Batch) -> Batch:

@@ -288,7 +288,15 @@ class Store:
         Raises:
             InputError: the stored mask is damaged or missing.
         """
-        mask = unpack_mask(self._picture("mask", index))
+        return unpack_mask(self.packed_mask(index))
+
+    def packed_mask(self, index: int) -> npt.NDArray[np.uint8]:
+        """Return the mask of plane number `index` as it is stored, (256, 32), eight pixels of a row per byte.
+
+        Raises:
+            InputError: the stored mask is damaged or missing.
+        """
+        mask = self._picture("mask", index)
         if not mask.any():  # the fill values, as in `sample`
             raise self._missing(index)
         return mask
