@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as lightning
 import torch
@@ -32,7 +32,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         shards_together: shuffle whole shards, divide them between the processes, and shuffle planes within groups of
             this many shards, so that few files are read at a time; None shuffles all planes.
         resident: keep all planes, training and validation, in the memory of the GPU and make batches there, without
-            `workers`; each GPU keeps all planes, which must come from stores.
+            `workers`; they must come from stores. With true, each GPU keeps all planes; with `sharded`, each of n GPUs
+            keeps one nth of them, its share in every epoch.
         harder_masks: share of the training planes (0 to 1) whose mask is replaced by that of a random plane when that
             hides more pixels; most of the form factor's error lies under large masks, which are rare.
 
@@ -50,7 +51,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         source: SampleSource | None = None,
         validation_source: SampleSource | None = None,
         shards_together: int | None = None,
-        resident: bool = False,
+        resident: bool | Literal["sharded"] = False,
         harder_masks: float = 0.0,
         prefetch_factor: int = 2,
     ) -> None:
@@ -107,23 +108,28 @@ class PlaneDataModule(lightning.LightningDataModule):
             self.digests["train"] = self.train_planes.digest
             describe = getattr(self.train_planes.source, "description", None)
             self.trained_on = {} if describe is None else describe()
-            self.placed_train_planes = self._place_planes(self.train_planes, None)
+            share = self._train_sampler().share() if self.resident == "sharded" else None
+            self.placed_train_planes = self._place_planes(self.train_planes, share)
         planes = PlaneDataset(self._source("validation"), augment=False)
         self.digests["validation"] = planes.digest
-        self.validation_planes = self._place_planes(planes, self.validation_samples)
+        self.validation_count = min(self.validation_samples or len(planes), len(planes))
+        kept: int | list[int] | None = self.validation_samples
+        if self.resident == "sharded":
+            kept = list(EachOnceSampler(self.validation_count, **self._rank()).indices)
+        self.validation_planes = self._place_planes(planes, kept)
 
-    def _place_planes(self, planes: PlaneDataset, count: int | None) -> Dataset[dict[str, Tensor]]:
-        """Return the first `count` planes, in the memory of the device if `resident`."""
+    def _place_planes(self, planes: PlaneDataset, kept: int | list[int] | None) -> Dataset[dict[str, Tensor]]:
+        """Return the first planes, all of them, or, in the memory of the device if `resident`, those listed."""
         if self.resident:
             # Lightning would advise to use worker processes.
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-            return ResidentPlanes(planes, device, count)
+            return ResidentPlanes(planes, device, kept)
         shown: Dataset[dict[str, Tensor]] = planes
         if self.trainer and isinstance(planes.source, Store):
             # Sent to the device as they are stored, a quarter of the bytes; `on_after_batch_transfer` expands them.
             shown = PackedPlanes(planes)
-        return shown if count is None else Subset(shown, range(min(count, len(planes))))
+        return shown if kept is None else Subset(shown, range(self.validation_count))
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Make the batch that networks take of planes as they are stored, on their device."""
@@ -165,16 +171,19 @@ class PlaneDataModule(lightning.LightningDataModule):
         """Return the number of batches already trained in this epoch, including those before a resumed checkpoint."""
         return self.trainer.fit_loop.batch_idx + 1 if self.trainer else 0
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """Return the loader of training batches, shuffled anew each epoch; all have one size if planes suffice."""
-        planes = self.train_planes
-        sampler = EpochSampler(
-            len(planes),
+    def _train_sampler(self) -> EpochSampler:
+        return EpochSampler(
+            len(self.train_planes),
             **self._rank(),
             seed=self.seed,
-            block=getattr(planes.source, "block", 1),
+            block=getattr(self.train_planes.source, "block", 1),
             blocks_together=self.shards_together,
+            fixed_shares=self.resident == "sharded",
         )
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Return the loader of training batches, shuffled anew each epoch; all have one size if planes suffice."""
+        sampler = self._train_sampler()
         loader = ResumableLoader(
             self.placed_train_planes,
             sampler=sampler,
@@ -187,7 +196,7 @@ class PlaneDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Return the loader of validation batches, in order; several processes divide the planes, each plane once."""
-        rank, count = self._rank(), len(self.validation_planes)  # type: ignore[arg-type]
+        rank, count = self._rank(), self.validation_count
         ranks = rank["num_replicas"]
         return DataLoader(
             self.validation_planes,

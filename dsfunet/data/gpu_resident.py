@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -34,17 +35,21 @@ class ResidentPlanes(Dataset[Batch]):
     Args:
         dataset: planes of a store, with the random choices for each.
         device: device that keeps the planes.
-        planes: number of planes to keep, counted from the first; None keeps all.
+        planes: planes to keep: their number, counted from the first, or the index of each; None keeps all. The masks of
+            all planes are kept where planes exchange masks (harder_masks).
         progress: show a progress bar while planes are read.
 
     Raises:
         InputError: the dataset is not of a store, the planes do not fit into the memory, or a plane is damaged or
             constant where it was measured.
-        ValueError: `planes` is given for a dataset with harder_masks, which needs the masks of all planes.
     """
 
     def __init__(
-        self, dataset: PlaneDataset, device: torch.device, planes: int | None = None, progress: bool = True
+        self,
+        dataset: PlaneDataset,
+        device: torch.device,
+        planes: int | Sequence[int] | None = None,
+        progress: bool = True,
     ) -> None:
         store = dataset.source
         if not isinstance(store, Store):
@@ -53,46 +58,62 @@ class ResidentPlanes(Dataset[Batch]):
                 " or data.resident false"
             )
         self.dataset = dataset
-        self.length = len(dataset) if planes is None else min(planes, len(dataset))
-        if self.length < len(dataset) and dataset.harder_masks:
-            raise ValueError(
-                "planes is given for a dataset with harder_masks; expected None, to keep all planes"
-            )
+        every = np.arange(len(dataset))
+        self.kept = (
+            every[:planes] if planes is None or isinstance(planes, int) else np.array(planes, np.int64)
+        )
+        """Index of every plane that is kept, in its order."""
+        self.length = len(self.kept)
+        masked = every if dataset.harder_masks else self.kept
+        self._place, self._mask_place = (np.full(len(dataset), -1) for _ in range(2))
+        self._place[self.kept] = np.arange(self.length)
+        self._mask_place[masked] = np.arange(len(masked))
         self.names = list_pictures(store)
         pixels = PIXELS * PIXELS
-        self._check_memory(device)
+        self._check_memory(device, len(masked))
         self._pictures = torch.empty(self.length, len(self.names), pixels, dtype=torch.float16, device=device)
-        self._masks = torch.empty(self.length, _MASK_BYTES, dtype=torch.uint8, device=device)
+        self._masks = torch.empty(len(masked), _MASK_BYTES, dtype=torch.uint8, device=device)
         self._floors = torch.empty(self.length, 2, device=device)
-        self._measured = np.empty(self.length, np.int64)
+        self._measured = np.empty(len(masked), np.int64)
         self._maker = BatchMaker(device)
+        self._fill_masks(store, masked)
         self._fill(store, progress)
 
-    def _check_memory(self, device: torch.device) -> None:
+    def _check_memory(self, device: torch.device, masks: int) -> None:
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
         elif "SC_AVPHYS_PAGES" in os.sysconf_names:
             free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         else:
             return
-        needed = self.length * (len(self.names) * 2 * PIXELS * PIXELS + _MASK_BYTES)
+        needed = self.length * len(self.names) * 2 * PIXELS * PIXELS + masks * _MASK_BYTES
         if needed > _SHARE_OF_MEMORY * free:
             raise InputError(
                 f"{self.length} planes need {needed / 2**30:.1f} GiB and {device} has {free / 2**30:.1f} GiB of free"
-                f" memory; expected at most {_SHARE_OF_MEMORY:.0%} of it, or data.resident false"
+                f" memory; expected at most {_SHARE_OF_MEMORY:.0%} of it: use more GPUs with data.resident sharded, or"
+                " data.resident false"
             )
+
+    def _fill_masks(self, store: Store, masked: npt.NDArray[np.int64]) -> None:
+        masks = np.empty((len(masked), _MASK_BYTES), np.uint8)
+
+        def read(place: int) -> None:
+            masks[place] = store.packed_mask(int(masked[place])).reshape(-1)
+
+        with ThreadPoolExecutor(_READERS) as threads:
+            list(threads.map(read, range(len(masked))))
+        self._measured[:] = np.bitwise_count(masks).sum(axis=1)
+        self._masks.copy_(torch.from_numpy(masks))
 
     def _fill(self, store: Store, progress: bool) -> None:
         pictures = np.empty((_PLANES_PER_TRANSFER, len(self.names), PIXELS * PIXELS), np.float16)
-        masks = np.empty((_PLANES_PER_TRANSFER, _MASK_BYTES), np.uint8)
         floors = np.empty((_PLANES_PER_TRANSFER, 2), np.float32)
 
-        def read(index: int) -> None:
-            place, stored = index % _PLANES_PER_TRANSFER, store.stored(index)
-            for name, picture in zip(self.names, pictures[place], strict=True):
+        def read(place: int) -> None:
+            row, stored = place % _PLANES_PER_TRANSFER, store.stored(int(self.kept[place]))
+            for name, picture in zip(self.names, pictures[row], strict=True):
                 picture[:] = getattr(stored, name).reshape(-1)
-            masks[place], floors[place] = stored.packed_mask.reshape(-1), stored.floors
-            self._measured[index] = int(np.bitwise_count(stored.packed_mask).sum())
+            floors[row] = stored.floors
 
         with (
             ThreadPoolExecutor(_READERS) as threads,
@@ -101,11 +122,8 @@ class ResidentPlanes(Dataset[Batch]):
             for first in range(0, self.length, _PLANES_PER_TRANSFER):
                 last = min(first + _PLANES_PER_TRANSFER, self.length)
                 list(threads.map(read, range(first, last)))
-                self._pictures[first:last] = torch.from_numpy(pictures[: last - first]).to(
-                    self._pictures.device
-                )
-                self._masks[first:last] = torch.from_numpy(masks[: last - first]).to(self._masks.device)
-                self._floors[first:last] = torch.from_numpy(floors[: last - first]).to(self._floors.device)
+                self._pictures[first:last].copy_(torch.from_numpy(pictures[: last - first]))
+                self._floors[first:last].copy_(torch.from_numpy(floors[: last - first]))
                 self._check_planes(first, last)
                 bar.update(last - first)
 
@@ -113,9 +131,10 @@ class ResidentPlanes(Dataset[Batch]):
         """Raise the error of `network_input` for planes that are constant where they were measured."""
         index = torch.arange(first, last, device=self._masks.device)
         scattering, _ = linear_planes(self._pictures[index], self._floors[index])
-        low, high = extremes(scattering, self._maker.unpack_masks(self._masks[index]))
+        own = torch.from_numpy(self._mask_place[self.kept[first:last]]).to(index.device)
+        low, high = extremes(scattering, self._maker.unpack_masks(self._masks[own]))
         for place in torch.nonzero(~(high > low)[:, 0])[:, 0].tolist():
-            sample = self.dataset.source.sample(first + place)
+            sample = self.dataset.source.sample(int(self.kept[first + place]))
             network_input(sample.scattering, sample.mask)
 
     def __len__(self) -> int:
@@ -131,27 +150,31 @@ class ResidentPlanes(Dataset[Batch]):
         mask_of = [
             each.index if each.other is None else self._harder(each.index, each.other) for each in drawn
         ]
-        index, mask_index, *turns = torch.tensor(
-            [
-                [each.index for each in drawn],
-                mask_of,
-                [each.turn for each in drawn],
-                [each.mask_turn for each in drawn],
-            ],
-            device=self._masks.device,
-        )
+        indices = np.array([each.index for each in drawn])
+        place, own, mask, *turns = torch.from_numpy(
+            np.stack(
+                [
+                    self._place[indices],
+                    self._mask_place[indices],
+                    self._mask_place[mask_of],
+                    [each.turn for each in drawn],
+                    [each.mask_turn for each in drawn],
+                ]
+            )
+        ).to(self._masks.device)
         return self._maker.make(
             {
-                "pictures": self._pictures[index],
-                "mask": self._masks[mask_index],
-                "own_mask": self._masks[index],
-                "floors": self._floors[index],
+                "pictures": self._pictures[place],
+                "mask": self._masks[mask],
+                "own_mask": self._masks[own],
+                "floors": self._floors[place],
                 "turns": torch.stack(turns, dim=1),
             }
         )
 
     def _harder(self, index: int, other: int) -> int:
-        return other if self._measured[other] < self._measured[index] else index
+        measured = self._measured[self._mask_place[[index, other]]]
+        return other if measured[1] < measured[0] else index
 
 
 def keep_batch(batch: Batch) -> Batch:

@@ -1,6 +1,7 @@
 """Batches for training and validation, from stores and other sources, in one process and in several."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,7 @@ class Rank:
     def __init__(self, rank: int, world_size: int) -> None:
         self.global_rank = rank
         self.world_size = world_size
+        self.strategy = SimpleNamespace(root_device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("shards_together", [None, 1])
