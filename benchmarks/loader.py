@@ -5,11 +5,15 @@ Writes benchmarks/loader.md and prints it.
 """
 
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +21,12 @@ import torch
 import yaml
 from jsonargparse.typing import PositiveInt
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from dsfunet.command_parser import Parser
 from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.data.dataset import PlaneDataset, SampleSource
+from dsfunet.data.expansion import BatchMaker, PackedPlanes
 from dsfunet.data.store import open_store
 from dsfunet.environment import describe_machine
 from dsfunet.files import replacing
@@ -34,6 +40,7 @@ from simulate.live import SimulatedPlanes
 OUT = Path(__file__).parent / "loader.md"
 RELEASE = Path(__file__).parents[1] / "configs" / "release.yaml"
 BATCH_SIZE = 8
+CPU = torch.device("cpu")
 
 
 def milliseconds(work: Callable[[int], Any], numbers: Sequence[int]) -> float:
@@ -51,6 +58,9 @@ def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dic
     sample = source.sample(numbers[0])
     planes = np.stack([sample.scattering, sample.clean, sample.form_factor, sample.short_range_order])
     dataset = PlaneDataset(source, augment=True)
+    packed = PackedPlanes(dataset).__getitem__
+    batch, maker = default_collate([packed(number) for number in numbers[:BATCH_SIZE]]), BatchMaker(CPU)
+    expanded = milliseconds(lambda number: maker.make(batch), numbers[:20])
     return {
         "read and decode a sample from shards: three arrays, checksums, clean plane": milliseconds(
             source.sample, numbers
@@ -65,12 +75,36 @@ def stages(source: SampleSource, zarr_array: Any, numbers: Sequence[int]) -> dic
             lambda number: network_input(sample.scattering, sample.mask), numbers
         ),
         "spread the three targets": milliseconds(lambda number: spread(planes[1:]), numbers),
-        "**whole training sample**": milliseconds(dataset.__getitem__, numbers),
+        "whole training sample in float32, as from sources other than stores": milliseconds(
+            dataset.__getitem__, numbers
+        ),
+        "**training sample as stored**, which workers send to the device": milliseconds(packed, numbers),
+        "expand a sample on this CPU (on a GPU, on the GPU)": expanded / BATCH_SIZE,
     }
+
+
+def opens_per_sample(store: Path, samples: int) -> float | None:
+    """Return how often a process opens a file of the store for a sample, in a whole run; None without strace."""
+    if shutil.which("strace") is None:
+        return None
+    code = (
+        "import sys; from dsfunet.data.dataset import PlaneDataset; from dsfunet.data.expansion import PackedPlanes\n"
+        "planes = PackedPlanes(PlaneDataset(sys.argv[1], True, harder_masks=0.5))\n"
+        "for number in range(int(sys.argv[2])): planes[number]"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace"
+        traced = ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o", str(trace)]
+        subprocess.run([*traced, sys.executable, "-c", code, str(store), str(samples)], check=True)
+        lines = trace.read_text(encoding="utf-8", errors="replace").splitlines()
+    return sum(str(store) in line for line in lines) / samples
 
 
 def loader_speed(module: PlaneDataModule, batches: int) -> tuple[float, float]:
     """Return the steady samples per second of the training loader, and the seconds until its first batch."""
+    # As in a training, where planes of a store are sent as they are stored.
+    trainer: Any = SimpleNamespace(world_size=1, global_rank=0, fit_loop=SimpleNamespace(batch_idx=-1))
+    module.trainer = trainer
     module.setup("fit")
     loader = module.train_dataloader()
     start = time.perf_counter()
@@ -121,6 +155,11 @@ def training_speed(batch: dict[str, Tensor], device: str, steps: int) -> float:
     return steps * len(planes) / (time.perf_counter() - start)
 
 
+def packed_bytes(source: SampleSource) -> int:
+    """Return the size of a sample as it is sent to the device [bytes]."""
+    return sum(each.nbytes for each in PackedPlanes(PlaneDataset(source, augment=False))[0].values())
+
+
 @contextmanager
 def waiting_for(device: str) -> Iterator[None]:
     """Run a block and wait until a GPU has finished its work."""
@@ -140,6 +179,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
     live.population()
     sets = time.perf_counter() - start
     drawn = milliseconds(live.sample, [len(store) + number for number in numbers])
+    opens = opens_per_sample(folder / "train.zarr", len(store))
     rows = []
     for name, source, counts in (("shards", store, (0, 1, 2)), ("live", live, (0, 1, 2))):
         for workers in counts:
@@ -148,7 +188,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
             )
             speed, first = loader_speed(module, batches)
             rows.append(f"| {name} | {workers} | {speed:.0f} | {first:.1f} |")
-    module = PlaneDataModule(str(folder), BATCH_SIZE, workers=0, validation_samples=BATCH_SIZE)
+    module = PlaneDataModule(str(folder), BATCH_SIZE, workers=0, validation_samples=BATCH_SIZE)  # in float32
     module.setup("validate")
     trained = training_speed(next(iter(module.val_dataloader())), device, steps)
     machine = describe_machine(device)
@@ -170,6 +210,10 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
         "|---|---|",
         *(f"| {name} | {value:.2f} |" for name, value in parts.items()),
         f"| simulating a sample instead | {drawn:.2f} |",
+        "",
+        "An epoch of this store in one process opens a file of it"
+        f" {'an unknown number of' if opens is None else f'{opens:.3f}'} times a sample (strace).",
+        f"A sample as stored has {packed_bytes(store) / 1e6:.2f} MB, in float32 1.31 MB.",
         "",
         f"Live planes first need the Monte Carlo sets: {sets:.1f} s here, read from `sets_folder`.",
     ]

@@ -28,8 +28,8 @@ from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.environment import describe_machine
 from dsfunet.files import replacing, write_json
 from dsfunet.planes.preprocessing import COMPONENTS
-from dsfunet.training.callbacks import CosineSchedule
 from dsfunet.training.module import DSFUNet
+from dsfunet.training.schedule import CosineSchedule
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "recipe.md"

@@ -32,5 +32,9 @@ def run_lightning_cli(arguments: list[str]) -> int:
         warnings.filterwarnings("ignore", message=".*jsonargparse.*", category=DeprecationWarning)
         # We pass the arguments of the command line on ourselves.
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+        # Runs into a folder that holds another one are refused by us; logs there are meant.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        # What is in a checkpoint is meant to be the state after its batch.
+        warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
         run_training(arguments)
     return 0

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as lightning
 import torch
@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from dsfunet.data.dataset import PlaneDataset, SampleSource, start_worker
+from dsfunet.data.expansion import BatchMaker, PackedPlanes
 from dsfunet.data.gpu_resident import ResidentPlanes, keep_batch
 from dsfunet.data.sampling import EachOnceSampler, EpochSampler, ResumableLoader
+from dsfunet.data.store import Store
 from dsfunet.errors import InputError
 
 
@@ -22,6 +24,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         folder: folder of train.zarr and validation.zarr; not needed if both sources are given.
         batch_size: planes per batch, on each device.
         workers: worker processes of each of the two loaders; 0 loads planes in the training process.
+        prefetch_factor: number of batches that each worker prepares ahead.
         augment: flip training planes and rotate them by quarter turns at random.
         validation_samples: number of validation planes to use, counted from the first; None uses all.
         source: source of training planes instead of train.zarr, for example `simulate.live.SimulatedPlanes`.
@@ -29,7 +32,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         shards_together: shuffle whole shards, divide them between the processes, and shuffle planes within groups of
             this many shards, so that few files are read at a time; None shuffles all planes.
         resident: keep all planes, training and validation, in the memory of the GPU and make batches there, without
-            `workers`; each GPU keeps all planes, which must come from stores.
+            `workers`; they must come from stores. With true, each GPU keeps all planes; with `sharded`, each of n GPUs
+            keeps one nth of them, its share in every epoch.
         harder_masks: share of the training planes (0 to 1) whose mask is replaced by that of a random plane when that
             hides more pixels; most of the form factor's error lies under large masks, which are rare.
 
@@ -47,13 +51,15 @@ class PlaneDataModule(lightning.LightningDataModule):
         source: SampleSource | None = None,
         validation_source: SampleSource | None = None,
         shards_together: int | None = None,
-        resident: bool = False,
+        resident: bool | Literal["sharded"] = False,
         harder_masks: float = 0.0,
+        prefetch_factor: int = 2,
     ) -> None:
         super().__init__()
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("workers", workers, 0),
+            ("prefetch_factor", prefetch_factor, 1),
             ("validation_samples", validation_samples, 1),
             ("shards_together", shards_together, 1),
         ):
@@ -70,6 +76,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.folder = None if folder is None else Path(folder)
         self.batch_size = batch_size
         self.workers = workers
+        self.prefetch_factor = prefetch_factor
         self.augment = augment
         self.validation_samples = validation_samples
         self.source = source
@@ -77,6 +84,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         self.shards_together = shards_together
         self.resident = resident
         self.harder_masks = harder_masks
+        self._makers: dict[torch.device, BatchMaker] = {}
         self.digests: dict[str, str] = {}
         """Digest of the planes of each split, after `setup`."""
         self.trained_on: dict[str, Any] = {}
@@ -100,19 +108,37 @@ class PlaneDataModule(lightning.LightningDataModule):
             self.digests["train"] = self.train_planes.digest
             describe = getattr(self.train_planes.source, "description", None)
             self.trained_on = {} if describe is None else describe()
-            self.placed_train_planes = self._place_planes(self.train_planes, None)
+            share = self._train_sampler().share() if self.resident == "sharded" else None
+            self.placed_train_planes = self._place_planes(self.train_planes, share)
         planes = PlaneDataset(self._source("validation"), augment=False)
         self.digests["validation"] = planes.digest
-        self.validation_planes = self._place_planes(planes, self.validation_samples)
+        self.validation_count = min(self.validation_samples or len(planes), len(planes))
+        kept: int | list[int] | None = self.validation_samples
+        if self.resident == "sharded":
+            kept = list(EachOnceSampler(self.validation_count, **self._rank()).indices)
+        self.validation_planes = self._place_planes(planes, kept)
 
-    def _place_planes(self, planes: PlaneDataset, count: int | None) -> Dataset[dict[str, Tensor]]:
-        """Return the first `count` planes, in the memory of the device if `resident`."""
+    def _place_planes(self, planes: PlaneDataset, kept: int | list[int] | None) -> Dataset[dict[str, Tensor]]:
+        """Return the first planes, all of them, or, in the memory of the device if `resident`, those listed."""
         if self.resident:
             # Lightning would advise to use worker processes.
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-            return ResidentPlanes(planes, device, count)
-        return planes if count is None else Subset(planes, range(min(count, len(planes))))
+            return ResidentPlanes(planes, device, kept)
+        shown: Dataset[dict[str, Tensor]] = planes
+        if self.trainer and isinstance(planes.source, Store):
+            # Sent to the device as they are stored, a quarter of the bytes; `on_after_batch_transfer` expands them.
+            shown = PackedPlanes(planes)
+        return shown if kept is None else Subset(shown, range(self.validation_count))
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """Make the batch that networks take of planes as they are stored, on their device."""
+        if "pictures" not in batch:
+            return batch
+        device = batch["pictures"].device
+        if device not in self._makers:
+            self._makers[device] = BatchMaker(device)
+        return self._makers[device].make(batch)
 
     def _source(self, split: str) -> SampleSource | Path:
         given = self.source if split == "train" else self.validation_source
@@ -127,6 +153,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         return {
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
+            "prefetch_factor": self.prefetch_factor if self.workers > 0 else None,
             "pin_memory": torch.cuda.is_available(),
             # Spawned, not forked: the threads of zarr and numba do not survive a fork.
             "multiprocessing_context": "spawn" if self.workers > 0 else None,
@@ -144,16 +171,19 @@ class PlaneDataModule(lightning.LightningDataModule):
         """Return the number of batches already trained in this epoch, including those before a resumed checkpoint."""
         return self.trainer.fit_loop.batch_idx + 1 if self.trainer else 0
 
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """Return the loader of training batches, shuffled anew each epoch; all have one size if planes suffice."""
-        planes = self.train_planes
-        sampler = EpochSampler(
-            len(planes),
+    def _train_sampler(self) -> EpochSampler:
+        return EpochSampler(
+            len(self.train_planes),
             **self._rank(),
             seed=self.seed,
-            block=getattr(planes.source, "block", 1),
+            block=getattr(self.train_planes.source, "block", 1),
             blocks_together=self.shards_together,
+            fixed_shares=self.resident == "sharded",
         )
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Return the loader of training batches, shuffled anew each epoch; all have one size if planes suffice."""
+        sampler = self._train_sampler()
         loader = ResumableLoader(
             self.placed_train_planes,
             sampler=sampler,
@@ -166,7 +196,7 @@ class PlaneDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Return the loader of validation batches, in order; several processes divide the planes, each plane once."""
-        rank, count = self._rank(), len(self.validation_planes)  # type: ignore[arg-type]
+        rank, count = self._rank(), self.validation_count
         ranks = rank["num_replicas"]
         return DataLoader(
             self.validation_planes,

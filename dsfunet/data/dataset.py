@@ -157,11 +157,12 @@ class PlaneDataset(Dataset[dict[str, Tensor]]):
 def start_worker(worker: int) -> None:
     """Make a worker process of a loader ignore the first signal, which the training process handles.
 
-    A cluster signals all processes of a job, and training still needs planes to finish its batch. A second SIGTERM ends
-    the worker, which is how Python terminates workers. Random numbers need no seed here. Without this function,
-    Lightning would set its own, and import itself in each worker.
+    A cluster signals all processes of a job, a terminal all that it runs (Ctrl-C), and training still needs planes to
+    finish its batch. A second SIGTERM ends the worker, which is how Python terminates workers. Random numbers need no
+    seed here. Without this function, Lightning would set its own, and import itself in each worker.
     """
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _restore_default_handler)
 
 

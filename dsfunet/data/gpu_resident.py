@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from dsfunet.data.dataset import Batch, PlaneDataset
+from dsfunet.data.expansion import BatchMaker, extremes, linear_planes, list_pictures
 from dsfunet.data.store import Store
 from dsfunet.errors import InputError
-from dsfunet.planes.preprocessing import PIXELS, network_input, spread
-from dsfunet.planes.turns import rotate_and_flip
+from dsfunet.planes.preprocessing import PIXELS, network_input
 
 _PLANES_PER_TRANSFER = 512
 _READERS = 4  # threads: 1,700 planes/s on 16 cores; one thread per core gave 600, because of Python's lock
@@ -35,17 +35,21 @@ class ResidentPlanes(Dataset[Batch]):
     Args:
         dataset: planes of a store, with the random choices for each.
         device: device that keeps the planes.
-        planes: number of planes to keep, counted from the first; None keeps all.
+        planes: planes to keep: their number, counted from the first, or the index of each; None keeps all. The masks of
+            all planes are kept where planes exchange masks (harder_masks).
         progress: show a progress bar while planes are read.
 
     Raises:
         InputError: the dataset is not of a store, the planes do not fit into the memory, or a plane is damaged or
             constant where it was measured.
-        ValueError: `planes` is given for a dataset with harder_masks, which needs the masks of all planes.
     """
 
     def __init__(
-        self, dataset: PlaneDataset, device: torch.device, planes: int | None = None, progress: bool = True
+        self,
+        dataset: PlaneDataset,
+        device: torch.device,
+        planes: int | Sequence[int] | None = None,
+        progress: bool = True,
     ) -> None:
         store = dataset.source
         if not isinstance(store, Store):
@@ -54,51 +58,62 @@ class ResidentPlanes(Dataset[Batch]):
                 " or data.resident false"
             )
         self.dataset = dataset
-        self.length = len(dataset) if planes is None else min(planes, len(dataset))
-        if self.length < len(dataset) and dataset.harder_masks:
-            raise ValueError(
-                "planes is given for a dataset with harder_masks; expected None, to keep all planes"
-            )
-        self.names = [
-            each for each in ("form_factor", "short_range_order", "scattering") if each in store.layout
-        ]
+        every = np.arange(len(dataset))
+        self.kept = (
+            every[:planes] if planes is None or isinstance(planes, int) else np.array(planes, np.int64)
+        )
+        """Index of every plane that is kept, in its order."""
+        self.length = len(self.kept)
+        masked = every if dataset.harder_masks else self.kept
+        self._place, self._mask_place = (np.full(len(dataset), -1) for _ in range(2))
+        self._place[self.kept] = np.arange(self.length)
+        self._mask_place[masked] = np.arange(len(masked))
+        self.names = list_pictures(store)
         pixels = PIXELS * PIXELS
-        self._check_memory(device)
+        self._check_memory(device, len(masked))
         self._pictures = torch.empty(self.length, len(self.names), pixels, dtype=torch.float16, device=device)
-        self._masks = torch.empty(self.length, _MASK_BYTES, dtype=torch.uint8, device=device)
+        self._masks = torch.empty(len(masked), _MASK_BYTES, dtype=torch.uint8, device=device)
         self._floors = torch.empty(self.length, 2, device=device)
-        self._measured = np.empty(self.length, np.int64)
-        places = np.arange(pixels).reshape(PIXELS, PIXELS)
-        sources = np.stack([rotate_and_flip(places, turn).reshape(-1) for turn in range(8)])
-        self._sources = torch.from_numpy(sources).to(device)
-        self._bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+        self._measured = np.empty(len(masked), np.int64)
+        self._maker = BatchMaker(device)
+        self._fill_masks(store, masked)
         self._fill(store, progress)
 
-    def _check_memory(self, device: torch.device) -> None:
+    def _check_memory(self, device: torch.device, masks: int) -> None:
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
         elif "SC_AVPHYS_PAGES" in os.sysconf_names:
             free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         else:
             return
-        needed = self.length * (len(self.names) * 2 * PIXELS * PIXELS + _MASK_BYTES)
+        needed = self.length * len(self.names) * 2 * PIXELS * PIXELS + masks * _MASK_BYTES
         if needed > _SHARE_OF_MEMORY * free:
             raise InputError(
                 f"{self.length} planes need {needed / 2**30:.1f} GiB and {device} has {free / 2**30:.1f} GiB of free"
-                f" memory; expected at most {_SHARE_OF_MEMORY:.0%} of it, or data.resident false"
+                f" memory; expected at most {_SHARE_OF_MEMORY:.0%} of it: use more GPUs with data.resident sharded, or"
+                " data.resident false"
             )
+
+    def _fill_masks(self, store: Store, masked: npt.NDArray[np.int64]) -> None:
+        masks = np.empty((len(masked), _MASK_BYTES), np.uint8)
+
+        def read(place: int) -> None:
+            masks[place] = store.packed_mask(int(masked[place])).reshape(-1)
+
+        with ThreadPoolExecutor(_READERS) as threads:
+            list(threads.map(read, range(len(masked))))
+        self._measured[:] = np.bitwise_count(masks).sum(axis=1)
+        self._masks.copy_(torch.from_numpy(masks))
 
     def _fill(self, store: Store, progress: bool) -> None:
         pictures = np.empty((_PLANES_PER_TRANSFER, len(self.names), PIXELS * PIXELS), np.float16)
-        masks = np.empty((_PLANES_PER_TRANSFER, _MASK_BYTES), np.uint8)
         floors = np.empty((_PLANES_PER_TRANSFER, 2), np.float32)
 
-        def read(index: int) -> None:
-            place, stored = index % _PLANES_PER_TRANSFER, store.stored(index)
-            for name, picture in zip(self.names, pictures[place], strict=True):
+        def read(place: int) -> None:
+            row, stored = place % _PLANES_PER_TRANSFER, store.stored(int(self.kept[place]))
+            for name, picture in zip(self.names, pictures[row], strict=True):
                 picture[:] = getattr(stored, name).reshape(-1)
-            masks[place], floors[place] = stored.packed_mask.reshape(-1), stored.floors
-            self._measured[index] = int(np.bitwise_count(stored.packed_mask).sum())
+            floors[row] = stored.floors
 
         with (
             ThreadPoolExecutor(_READERS) as threads,
@@ -107,21 +122,19 @@ class ResidentPlanes(Dataset[Batch]):
             for first in range(0, self.length, _PLANES_PER_TRANSFER):
                 last = min(first + _PLANES_PER_TRANSFER, self.length)
                 list(threads.map(read, range(first, last)))
-                self._pictures[first:last] = torch.from_numpy(pictures[: last - first]).to(
-                    self._pictures.device
-                )
-                self._masks[first:last] = torch.from_numpy(masks[: last - first]).to(self._masks.device)
-                self._floors[first:last] = torch.from_numpy(floors[: last - first]).to(self._floors.device)
+                self._pictures[first:last].copy_(torch.from_numpy(pictures[: last - first]))
+                self._floors[first:last].copy_(torch.from_numpy(floors[: last - first]))
                 self._check_planes(first, last)
                 bar.update(last - first)
 
     def _check_planes(self, first: int, last: int) -> None:
         """Raise the error of `network_input` for planes that are constant where they were measured."""
         index = torch.arange(first, last, device=self._masks.device)
-        scattering, _ = self._linear_planes(index)
-        low, high = _extremes(scattering, self._unpack_masks(index))
+        scattering, _ = linear_planes(self._pictures[index], self._floors[index])
+        own = torch.from_numpy(self._mask_place[self.kept[first:last]]).to(index.device)
+        low, high = extremes(scattering, self._maker.unpack_masks(self._masks[own]))
         for place in torch.nonzero(~(high > low)[:, 0])[:, 0].tolist():
-            sample = self.dataset.source.sample(first + place)
+            sample = self.dataset.source.sample(int(self.kept[first + place]))
             network_input(sample.scattering, sample.mask)
 
     def __len__(self) -> int:
@@ -137,63 +150,31 @@ class ResidentPlanes(Dataset[Batch]):
         mask_of = [
             each.index if each.other is None else self._harder(each.index, each.other) for each in drawn
         ]
-        index, mask_index, turn, mask_turn = torch.tensor(
-            [
-                [each.index for each in drawn],
-                mask_of,
-                [each.turn for each in drawn],
-                [each.mask_turn for each in drawn],
-            ],
-            device=self._masks.device,
+        indices = np.array([each.index for each in drawn])
+        place, own, mask, *turns = torch.from_numpy(
+            np.stack(
+                [
+                    self._place[indices],
+                    self._mask_place[indices],
+                    self._mask_place[mask_of],
+                    [each.turn for each in drawn],
+                    [each.mask_turn for each in drawn],
+                ]
+            )
+        ).to(self._masks.device)
+        return self._maker.make(
+            {
+                "pictures": self._pictures[place],
+                "mask": self._masks[mask],
+                "own_mask": self._masks[own],
+                "floors": self._floors[place],
+                "turns": torch.stack(turns, dim=1),
+            }
         )
-        scattering, pictures = self._linear_planes(index)
-        scattering, form_factor, short_range_order, clean = (
-            self._turn(each, turn) for each in (scattering, *pictures)
-        )
-        mask = self._turn(self._unpack_masks(mask_index), mask_turn)
-        low, high = _extremes(scattering, mask)
-        # A mask that was turned, or replaced, may hide all of the scattering; the plane's own mask does not.
-        own = self._turn(self._unpack_masks(index), turn)
-        mask = torch.where(high > low, mask, own)
-        low, high = _extremes(scattering, mask)
-        shown = spread(torch.where(mask, (scattering - low) / (high - low), 0.0))
-        shape = (len(drawn), 1, PIXELS, PIXELS)
-        return {
-            "input": torch.stack([shown, mask.float()], dim=1).view(len(drawn), 2, PIXELS, PIXELS),
-            "clean": spread(clean).view(shape),
-            "form_factor": spread(form_factor).view(shape),
-            "short_range_order": spread(short_range_order).view(shape),
-            "short_range_order_floor": self._floors[index, 1].view(-1, 1, 1, 1),
-        }
 
     def _harder(self, index: int, other: int) -> int:
-        return other if self._measured[other] < self._measured[index] else index
-
-    def _linear_planes(self, index: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Return the measured scattering, and I_FF, I_SRO and their exact product, all linear, (n, pixels)."""
-        stored = self._pictures[index].float()
-        form_factor, short_range_order = stored[:, 0], stored[:, 1]
-        floors = self._floors[index]
-        product = (form_factor + floors[:, :1]) * (short_range_order + floors[:, 1:])
-        low, high = product.amin(1, keepdim=True), product.amax(1, keepdim=True)
-        clean = (product - low) / (high - low)
-        scattering = stored[:, 2] if "scattering" in self.names else clean
-        return scattering, (form_factor, short_range_order, clean)
-
-    def _unpack_masks(self, index: Tensor) -> Tensor:
-        """Return masks (n, pixels), True = measured."""
-        bits = (self._masks[index][:, :, None] >> self._bits) & 1
-        return bits.bool().flatten(1)
-
-    def _turn(self, planes: Tensor, turn: Tensor) -> Tensor:
-        """Return planes (n, pixels), each turned by its own symmetry."""
-        return planes.gather(1, self._sources[turn])
-
-
-def _extremes(planes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and largest measured value, (n, 1) each, of planes (n, pixels); infinite if none is measured."""
-    low = torch.where(mask, planes, torch.inf).amin(1, keepdim=True)
-    return low, torch.where(mask, planes, -torch.inf).amax(1, keepdim=True)
+        measured = self._measured[self._mask_place[[index, other]]]
+        return other if measured[1] < measured[0] else index
 
 
 def keep_batch(batch: Batch) -> Batch:

@@ -3,6 +3,7 @@
 All samplers are DistributedSamplers, on one process too: Lightning does not replace those, and sets their epoch.
 """
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,6 +31,9 @@ class EpochSampler(DistributedSampler[int]):
         seed: seed of the order, the same on all ranks.
         block: number of neighbouring planes in a block; the last block may have fewer.
         blocks_together: number of blocks whose planes are shuffled together; None shuffles all planes.
+        fixed_shares: give each rank the same planes in every epoch, a share drawn by the seed, shuffled anew. Since
+            shares are drawn at random, the order of all planes in one epoch is as random as otherwise: each batch of
+            all ranks is a simple random sample without repetition. Only the division between ranks is repeated.
     """
 
     def __init__(
@@ -40,17 +44,36 @@ class EpochSampler(DistributedSampler[int]):
         seed: int = 0,
         block: int = 1,
         blocks_together: int | None = None,
+        fixed_shares: bool = False,
     ) -> None:
         super().__init__(range(planes), num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]  # only its length is used
         self.planes = planes
         self.block = block
         self.blocks_together = blocks_together
+        self.fixed_shares = fixed_shares
         self.start = 0
         """Number of planes of this rank's share that were used before the run was resumed, and are skipped."""
 
     def __iter__(self) -> Iterator[int]:
-        order = list(super().__iter__()) if self.blocks_together is None else self._blockwise()
+        if self.fixed_shares:
+            order = self._shuffled_share()
+        else:
+            order = list(super().__iter__()) if self.blocks_together is None else self._blockwise()
         return (self.epoch * self.planes + index for index in order[self.start :])
+
+    def share(self) -> list[int]:
+        """Return the planes of this rank in every epoch, if shares are fixed, in increasing order."""
+        drawn = np.random.default_rng(self.seed).permutation(self.planes)
+        # The first planes of the permutation are repeated if the ranks' shares are not equal otherwise.
+        return [
+            int(each) for each in np.sort(np.resize(drawn, self.total_size)[self.rank :: self.num_replicas])
+        ]
+
+    def _shuffled_share(self) -> list[int]:
+        return [
+            int(each)
+            for each in np.random.default_rng([self.seed, self.epoch, self.rank]).permutation(self.share())
+        ]
 
     def _blockwise(self) -> list[int]:
         assert self.blocks_together is not None
@@ -99,17 +122,26 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
     """
 
     batches_done: Callable[[], int] = staticmethod(lambda: 0)
+    seconds_waited = 0.0
+    """Time that the training waited for batches of this loader [s]."""
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]  # a generator, which starts at the first batch
         if isinstance(self.sampler, EpochSampler):
             assert self.batch_size is not None
             self.sampler.start = self.batches_done() * self.batch_size
-        yield from super().__iter__()
+        batches = super().__iter__()
+        while True:
+            start = time.monotonic()
+            batch = next(batches, None)
+            self.seconds_waited += time.monotonic() - start
+            if batch is None:
+                return
+            yield batch
 
     def _order(self) -> dict[str, Any]:
         order: dict[str, Any] = {"batch_size": self.batch_size}
         if isinstance(self.sampler, EpochSampler):
-            names = ("planes", "num_replicas", "seed", "block", "blocks_together")
+            names = ("planes", "num_replicas", "seed", "block", "blocks_together", "fixed_shares")
             order |= {name: getattr(self.sampler, name) for name in names}
         return order
 

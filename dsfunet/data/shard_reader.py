@@ -5,6 +5,8 @@ It knows only the layout that `dsfunet.data.store.create_store` writes; zarr rea
 """
 
 import json
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,36 @@ import numpy.typing as npt
 
 _CHECKSUM_BYTES = 4
 _ABSENT = 2**64 - 1
+_MOST_FILES = 65536
+_SHARE_OF_FILES = 10  # of all files that a process may open, for each of four readers in each of two stores
+
+
+def _allow_open_files() -> int:
+    """Raise the limit of open files of this process as far as allowed, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return _MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+class _OpenFile:
+    """A file that is open for reading as long as somebody refers to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
 
 
 class ShardReader:
     """A reader of one array that has one sample per chunk; the checksum of every chunk is verified.
+
+    Files of shards stay open, as many as the limits of the process allow, and are read without seeking, so that
+    several threads may share a reader.
 
     Args:
         folder: folder of the array, with its zarr.json.
@@ -40,6 +68,8 @@ class ShardReader:
         self._samples = samples
         self._per_shard = samples_per_shard
         self._indices: dict[int, npt.NDArray[np.uint64]] = {}
+        self._files: dict[int, _OpenFile] = {}
+        self._most_files = _allow_open_files() // _SHARE_OF_FILES
 
     def __getitem__(self, index: int) -> npt.NDArray[Any]:
         """Return sample `index`.
@@ -52,14 +82,13 @@ class ShardReader:
         if not -self._samples <= index < self._samples:
             raise IndexError(f"the sample is {index}; expected one of {self._samples} samples")
         shard, place = divmod(index % self._samples, self._per_shard)
-        with self._file(shard).open("rb") as stream:
-            if shard not in self._indices:
-                self._indices[shard] = self._read_index(stream)
-            offset, size = map(int, self._indices[shard][place])
-            if offset == _ABSENT:
-                raise ValueError("the chunk was never written")
-            stream.seek(offset)
-            content = self._verified(stream.read(size), size)
+        file = self._open(shard)
+        if shard not in self._indices:
+            self._indices[shard] = self._read_index(file)
+        offset, size = map(int, self._indices[shard][place])
+        if offset == _ABSENT:
+            raise ValueError("the chunk was never written")
+        content = self._verified(os.pread(file.descriptor, size, offset), size)
         values = np.frombuffer(self._decode(content), self._dtype)
         if values.size != np.prod(self._shape):
             raise ValueError(f"the chunk has {values.size} values; expected {np.prod(self._shape)}")
@@ -68,10 +97,23 @@ class ShardReader:
     def _file(self, shard: int) -> Path:
         return self._folder.joinpath("c", str(shard), *("0" for _ in self._shape))
 
-    def _read_index(self, stream: Any) -> npt.NDArray[np.uint64]:
+    def _open(self, shard: int) -> _OpenFile:
+        """Return the file of a shard, opened once: an open is a message to the metadata server of a cluster."""
+        file = self._files.get(shard)
+        if file is None:
+            file = _OpenFile(self._file(shard))
+            # Another thread may still read from the oldest file: it is closed when nobody refers to it any more.
+            while len(self._files) >= self._most_files:
+                self._files.pop(next(iter(self._files)), None)
+            self._files[shard] = file
+        return file
+
+    def _read_index(self, file: _OpenFile) -> npt.NDArray[np.uint64]:
         size = 16 * self._per_shard + _CHECKSUM_BYTES
-        stream.seek(-size, 2)
-        content = self._verified(stream.read(size), size)
+        end = os.fstat(file.descriptor).st_size
+        if end < size:
+            raise ValueError("it is shorter than its index")
+        content = self._verified(os.pread(file.descriptor, size, end - size), size)
         return np.frombuffer(content, "<u8").reshape(self._per_shard, 2)
 
     def _verified(self, content: bytes, size: int) -> bytes:

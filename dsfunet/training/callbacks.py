@@ -1,113 +1,21 @@
-"""Callbacks of a training run: learning-rate schedule, first weights, records, progress and pictures."""
+"""Callbacks of a training run: first weights, the record of the run, and the progress bar."""
 
-import math
-import time
 from typing import Any, ClassVar
 
 import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import MLFlowLogger
 
-from dsfunet.data.dataset import Batch
 from dsfunet.environment import describe_code, describe_machine
 from dsfunet.errors import InputError
 from dsfunet.networks import SpectralUNet
 from dsfunet.networks.weights import describe_network, load_generators, load_release
 from dsfunet.planes.preprocessing import COMPONENTS
+from dsfunet.training.batch_limit import BatchLimit
 from dsfunet.training.module import DSFUNet
-
-
-class CosineSchedule(Callback):
-    """The learning-rate schedule of all optimizers: linear warm-up, constant, then half a cosine to `final_share`.
-
-    Progress is the share of the run's batches done or, with a time budget, the share of the budget spent. Training
-    stops when the budget is spent: this uses a machine that is lent by the hour to the end. Checkpoints keep the time
-    already spent.
-
-    Args:
-        warmup_batches: number of batches of linear warm-up.
-        final_share: learning rate at the end, as a share of the largest learning rate.
-        budget_minutes: training time, including validation [minutes]; None measures progress in batches.
-        hold_share: share of the run before the cosine begins, from 0 to below 1.
-
-    Raises:
-        InputError: the budget is not above 0, or hold_share is out of its range.
-    """
-
-    def __init__(
-        self,
-        warmup_batches: int = 100,
-        final_share: float = 0.01,
-        budget_minutes: float | None = None,
-        hold_share: float = 0.0,
-    ) -> None:
-        if not 0 <= hold_share < 1:
-            raise InputError(f"hold_share is {hold_share}; expected at least 0 and below 1")
-        if budget_minutes is not None and budget_minutes <= 0:
-            raise InputError(
-                f"budget_minutes is {budget_minutes}; expected more than 0, or null for no budget"
-            )
-        self.warmup_batches = warmup_batches
-        self.final_share = final_share
-        self.budget_minutes = budget_minutes
-        self.hold_share = hold_share
-        self._spent_seconds = 0.0
-        self._last_tick: float | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the time spent so far [s]."""
-        return {"spent_seconds": self._spent_seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the time spent before an interruption."""
-        self._spent_seconds = float(state_dict["spent_seconds"])
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the clock; stop at once if the budget is already spent."""
-        self._last_tick = time.monotonic()
-        if self.budget_minutes is not None and self._spent_seconds >= 60 * self.budget_minutes:
-            trainer.should_stop = True
-
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Set all learning rates for this batch."""
-        now = time.monotonic()
-        assert self._last_tick is not None
-        self._spent_seconds += now - self._last_tick
-        self._last_tick = now
-        assert isinstance(pl_module, DSFUNet)
-        batches_done = pl_module.batches_done
-        progress = self._progress(trainer, batches_done)
-        if self.budget_minutes is not None and trainer.world_size > 1:
-            # All ranks use the first one's clock; with their own clocks they would not stop at the same batch.
-            progress = trainer.strategy.broadcast(progress)
-        factor = min(1.0, (batches_done + 1) / max(1, self.warmup_batches)) * self.factor(progress)
-        for optimizer in trainer.optimizers:
-            for group in optimizer.param_groups:
-                group.setdefault("maximum_lr", group["lr"])
-                group["lr"] = factor * group["maximum_lr"]
-        pl_module.log("share_done", progress, prog_bar=True)
-        if self.budget_minutes is not None and progress >= 1:
-            trainer.should_stop = True
-
-    def factor(self, progress: float) -> float:
-        """Return the factor on the learning rate at a `progress` from 0 (factor 1) to 1 (factor `final_share`)."""
-        descent = min(1.0, max(0.0, progress - self.hold_share) / (1 - self.hold_share))
-        return self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * descent))
-
-    def _progress(self, trainer: lightning.Trainer, batches_done: int) -> float:
-        if self.budget_minutes is not None:
-            return self._spent_seconds / (60 * self.budget_minutes)
-        if trainer.max_epochs is None or trainer.max_epochs < 0:
-            return 0.0
-        return batches_done / max(1, trainer.max_epochs * int(trainer.num_training_batches))
-
-
-def name_optimizers(trainer: lightning.Trainer) -> list[tuple[str, torch.optim.Optimizer]]:
-    """Return the optimizers of a `DSFUNet` with the names of their networks; the second needs discriminators."""
-    return list(zip(("generators", "discriminators"), trainer.optimizers, strict=False))
+from dsfunet.training.monitor import name_optimizers
+from dsfunet.training.schedule import CosineSchedule
 
 
 class StartFrom(Callback):
@@ -172,62 +80,29 @@ class StartFrom(Callback):
         self._origin = {**self._origin, **state_dict}
 
 
-class RunMonitor(Callback):
-    """Monitor of the run: speed, learning rates and, on a GPU, memory.
-
-    Logs `samples_per_second`, the mean since the last log, over all ranks and without validation;
-    `learning_rate/generators` and `learning_rate/discriminators` of the batch; and `gpu_memory_gib`, the largest memory
-    used so far on this rank [GiB]. Logs every `log_every_n_steps` batches, as the losses.
-    """
-
-    def __init__(self) -> None:
-        self._since = 0.0
-        self._samples = 0
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start a new average."""
-        self._restart()
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start a new average, to leave out the time of the validation."""
-        self._restart()
-
-    def _restart(self) -> None:
-        self._since, self._samples = time.monotonic(), 0
-
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Count the samples, and log every `log_every_n_steps` batches."""
-        self._samples += len(batch["input"]) * trainer.world_size
-        assert isinstance(pl_module, DSFUNet)
-        if not pl_module.losses_are_due():
-            return
-        for name, optimizer in name_optimizers(trainer):
-            pl_module.log(f"learning_rate/{name}", optimizer.param_groups[0]["lr"])
-        pl_module.log("samples_per_second", self._samples / (time.monotonic() - self._since), prog_bar=True)
-        if torch.cuda.is_available():
-            pl_module.log("gpu_memory_gib", torch.cuda.max_memory_allocated() / 2**30)
-        self._restart()
-
-
 class RunRecord(Callback):
-    """The record of a run: code, machine, data and networks, sent to every logger.
+    """The record of a run: code, machine, seed, data, networks, schedule and all settings, sent to every logger.
 
     Checkpoints keep a description of the training data, because weights must not be evaluated on species that they were
     trained on.
+
+    Args:
+        settings: all settings of the run in plain types, as the command line has them; None if there is none.
     """
+
+    def __init__(self, settings: dict[str, Any] | None = None) -> None:
+        self.settings = settings
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Log the record, once."""
         record = describe_run(trainer, pl_module)
+        if self.settings is not None:
+            record["settings"] = self.settings
         for logger in trainer.loggers:
             logger.log_hyperparams(record)
+            if isinstance(logger, MLFlowLogger) and trainer.is_global_zero:
+                # MLflow cuts parameters off after 250 characters.
+                logger.experiment.log_dict(logger.run_id, record, "record.json")
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -243,13 +118,26 @@ class RunRecord(Callback):
 
 
 def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, Any]:
-    """Return code version, machine, ranks, digests of the data, networks and optimizers in plain types."""
+    """Return code version, machine, seed, digests of the data, networks, optimizers and schedule in plain types."""
     record: dict[str, Any] = {
+        "seed": torch.initial_seed() % 2**32,
         "code": describe_code(),
         "machine": describe_machine(str(module.device)),
         "ranks": trainer.world_size,
         "precision": str(trainer.precision),
     }
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, StartFrom):
+            record["started_from"] = {
+                "weights": callback.weights,
+                "digest": callback.state_dict()["started_from"],
+            }
+        if isinstance(callback, CosineSchedule):
+            names = ("warmup_batches", "final_share", "budget_minutes", "hold_share")
+            record["schedule"] = {name: getattr(callback, name) for name in names}
+        if isinstance(callback, BatchLimit):
+            record["max_batches"] = callback.max_batches
+    record["max_epochs"] = trainer.max_epochs
     for split, digest in getattr(trainer.datamodule, "digests", {}).items():  # type: ignore[attr-defined]
         record[f"data/{split}_digest"] = digest
     if isinstance(module, DSFUNet):
@@ -289,47 +177,3 @@ class ProgressBar(TQDMProgressBar):
                 value = found[name]
                 shown[label] = f"{value:.3g}" if isinstance(value, float) else value
         return shown
-
-
-class PlanePictures(Callback):
-    """Pictures of the first validation planes for W&B: input, then truth, output and difference of each component.
-
-    Other loggers get no pictures.
-
-    Args:
-        planes: number of planes to draw.
-    """
-
-    def __init__(self, planes: int = 4) -> None:
-        self.planes = planes
-
-    def on_validation_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Draw planes of the first batch."""
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-        if batch_idx or trainer.sanity_checking or not loggers:
-            return
-        assert isinstance(pl_module, DSFUNet)
-        strips = draw_component_strips(pl_module, {name: each[: self.planes] for name, each in batch.items()})
-        for logger in loggers:
-            logger.log_image("planes", [strip.numpy() for strip in strips])
-
-
-@torch.no_grad()
-def draw_component_strips(module: DSFUNet, batch: Batch) -> torch.Tensor:
-    """Return one strip of seven panels per plane, in [0, 1], shape (n, h, 7 w), on the CPU.
-
-    The panels are the input, then for form factor and short-range order: truth, output and difference (grey where they
-    agree).
-    """
-    panels = [(batch["input"][:, :1] + 1) / 2]
-    for name, output in zip(COMPONENTS, module(batch["input"]), strict=True):
-        panels += [(batch[name] + 1) / 2, (output + 1) / 2, (output - batch[name] + 2) / 4]
-    return torch.cat(panels, dim=-1)[:, 0].float().cpu()

@@ -3,7 +3,9 @@
 import io
 import os
 import signal
+import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -58,20 +60,41 @@ def checkpoint_folder(trainer: lightning.Trainer) -> Path:
     return Path(trainer.default_root_dir)
 
 
-class StopOnSignal(Checkpoint):
-    """A clean stop on SIGTERM or SIGUSR1 (SLURM's warning): finish the batch, write last.ckpt, and exit.
+def _is_at_its_end(trainer: lightning.Trainer) -> bool:
+    """Return whether a run ends with the batch or epoch that just ended."""
+    # At its end, an epoch is counted already. Lightning's own `done` says this too, and prints it each time.
+    epochs: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+    last_epoch = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs
+    return trainer.should_stop or last_epoch or 0 <= trainer.max_steps <= trainer.global_step
 
-    The exit status is 128 + the signal's number, as in a shell. A run resumed from that last.ckpt continues as if it
-    had never stopped: a validation that is due or running is finished first, with its best checkpoint. All ranks stop
-    at the same batch, whichever of them got the signal. List this callback after ModelCheckpoint; Lightning calls both
-    last.
+
+class LastCheckpoint(Checkpoint):
+    """The file last.ckpt: the state of the run after its latest validation, every few minutes, and at its end.
+
+    On SIGTERM, SIGUSR1 (SLURM's warning) or Ctrl-C the batch is finished, last.ckpt is written, and the program exits
+    with 128 + the signal's number, as in a shell; a second Ctrl-C stops at once. A run resumed from last.ckpt continues
+    as if it had never stopped: a validation that is due or running is finished first, with its best checkpoint. All
+    ranks write and stop at the same batch, whichever of them got the signal. List this callback after ModelCheckpoint;
+    Lightning calls both last.
+
+    Args:
+        every_n_minutes: time after which last.ckpt is written again, if no validation wrote it [minutes]; measured by
+            the clock of the first rank.
+
+    Raises:
+        InputError: the time is not above 0.
     """
 
-    signals = (signal.SIGTERM, signal.SIGUSR1)
+    signals = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
-    def __init__(self) -> None:
+    def __init__(self, every_n_minutes: float = 10.0) -> None:
+        if not every_n_minutes > 0:
+            raise InputError(f"every_n_minutes is {every_n_minutes:g}; expected more than 0")
+        self.every_n_minutes = every_n_minutes
         self.received: int | None = None
         self._previous_handlers: dict[int, Any] = {}
+        self._written_at = time.monotonic()
+        self._due = False
 
     def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Replace Lightning's signal handlers, which save or communicate in the middle of a step."""
@@ -80,6 +103,7 @@ class StopOnSignal(Checkpoint):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Do the same in a run without a sanity check; a signal since then takes effect after the first batch."""
         self._listen()
+        self._written_at = time.monotonic()
 
     def _listen(self) -> None:
         # Python allows handlers in the main thread only.
@@ -87,6 +111,12 @@ class StopOnSignal(Checkpoint):
             self._previous_handlers = {number: signal.signal(number, self._note) for number in self.signals}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.received is not None:
+                raise KeyboardInterrupt
+            print(
+                "stopping after this batch; press Ctrl-C again to stop at once", file=sys.stderr, flush=True
+            )
         self.received = number
 
     def on_train_batch_end(
@@ -97,36 +127,55 @@ class StopOnSignal(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Stop here if any rank got a signal, unless a validation is due next."""
+        """Stop here if any rank got a signal, or write last.ckpt if it is time, unless a validation is due next."""
         loop = trainer.fit_loop
         assert loop._data_fetcher is not None
         # Lightning has no public method for this. A validation that is skipped here would never run.
-        if not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
-            self._stop_if_signalled(trainer)
+        last = loop.epoch_loop.batch_progress.is_last_batch
+        if last and trainer.max_steps >= 0:
+            # Lightning's own limit in steps: a checkpoint of the end of an epoch would lose an epoch when resumed.
+            self._due = True
+            self._write_or_stop(trainer)
+        elif not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
+            # A run that ends within an epoch can then be resumed there with a higher limit.
+            self._due |= _is_at_its_end(trainer) and not last
+            self._write_or_stop(trainer)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stop here if any rank got a signal and the epoch is not at its end."""
+        """Write last.ckpt, and stop here if any rank got a signal, unless the epoch is at its end."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
+        self._due = True
         # At the end of an epoch the best checkpoint is written only after this.
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self._stop_if_signalled(trainer)
+            self._write_or_stop(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stop here if any rank got a signal."""
-        self._stop_if_signalled(trainer)
+        """Write last.ckpt after a validation and at the end of the run; stop here if any rank got a signal."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch and trainer.max_steps < 0:
+            self._due |= _is_at_its_end(trainer)
+            self._write_or_stop(trainer)
 
-    def _stop_if_signalled(self, trainer: lightning.Trainer) -> None:
+    def _write_or_stop(self, trainer: lightning.Trainer) -> None:
         signalled = self.received is not None
+        late = time.monotonic() - self._written_at >= 60 * self.every_n_minutes and trainer.is_global_zero
         if trainer.world_size > 1:
             # Not with the strategy's reduce, which adds a barrier.
-            any_signalled = torch.tensor(signalled, dtype=torch.int, device=trainer.strategy.root_device)
-            distributed.all_reduce(any_signalled, op=distributed.ReduceOp.MAX)
-            signalled = bool(any_signalled)
-        if not signalled:
+            both = torch.tensor([signalled, late], dtype=torch.int, device=trainer.strategy.root_device)
+            distributed.all_reduce(both, op=distributed.ReduceOp.MAX)
+            signalled, late = map(bool, both.tolist())
+        if not (signalled or late or self._due):
             return
         path = checkpoint_folder(trainer) / "last.ckpt"
-        trainer.save_checkpoint(path, weights_only=False)
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by its connector
+            trainer.save_checkpoint(path, weights_only=False)
+            for logger in trainer.loggers:
+                logger.save()  # what is logged so far, so that a resumed run finds it
+        self._written_at, self._due = time.monotonic(), False
+        if signalled:
+            self._stop(trainer, path)
+
+    def _stop(self, trainer: lightning.Trainer, path: Path) -> None:
         number = self.received or signal.SIGTERM
         if trainer.is_global_zero:
             print(f"{signal.Signals(number).name}: training stopped; resume it from {path}", flush=True)

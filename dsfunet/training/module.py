@@ -169,6 +169,11 @@ class DSFUNet(ManualOptimizationModule):
         takes_order = int(getattr(form_factor_generator, "in_channels", 1)) > 2
         self.errors = PlaneErrors((ORDER_SHOWN,) if takes_order else ())
 
+    @property
+    def steps_per_batch(self) -> int:
+        """Number of optimizer steps of a batch, which Lightning counts as `global_step`."""
+        return 1 + bool(self.discriminators) + (self.joint_step == "separate")
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return one optimizer for the generators that train and, if there are discriminators, one for both of them."""
         moving = [each for name in self.trained for each in self.generators[name].parameters()]
@@ -176,6 +181,10 @@ class DSFUNet(ManualOptimizationModule):
         if self.discriminators:
             assert self.discriminator_optimizer is not None
             optimizers.append(self.discriminator_optimizer(self.discriminators.parameters()))
+        if any(isinstance(each, torch.optim.LBFGS) for each in optimizers):
+            raise InputError(
+                "an optimizer is LBFGS, which repeats its step; expected one like torch.optim.Adam"
+            )
         return optimizers
 
     def forward(self, planes: Tensor, order: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -6,14 +6,16 @@ YAML loader of the training commands looks up every text of a configuration in i
 networks by the class alone (`dsfunet.networks.weights`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from dsfunet.errors import InputError
 
 RENAMED_CLASSES = {
     # 0.1.0 -> 0.2.0
-    "dsfunet.callbacks.CosineSchedule": "dsfunet.training.callbacks.CosineSchedule",
-    "dsfunet.callbacks.Gauges": "dsfunet.training.callbacks.RunMonitor",
-    "dsfunet.callbacks.PlanePictures": "dsfunet.training.callbacks.PlanePictures",
+    "dsfunet.callbacks.CosineSchedule": "dsfunet.training.schedule.CosineSchedule",
+    "dsfunet.callbacks.Gauges": "dsfunet.training.monitor.RunMonitor",
+    "dsfunet.callbacks.PlanePictures": "dsfunet.training.pictures.PlanePictures",
     "dsfunet.callbacks.ProgressBar": "dsfunet.training.callbacks.ProgressBar",
     "dsfunet.callbacks.RunRecord": "dsfunet.training.callbacks.RunRecord",
     "dsfunet.callbacks.StartFrom": "dsfunet.training.callbacks.StartFrom",
@@ -21,13 +23,40 @@ RENAMED_CLASSES = {
     "dsfunet.data.PlaneDataModule": "dsfunet.data.datamodule.PlaneDataModule",
     "dsfunet.graphed_steps.GraphSteps": "dsfunet.training.cuda_graphs.GraphSteps",
     "dsfunet.interruption.KeepDivergedBatch": "dsfunet.training.interruption.KeepDivergedBatch",
-    "dsfunet.interruption.StopOnSignal": "dsfunet.training.interruption.StopOnSignal",
+    "dsfunet.interruption.StopOnSignal": "dsfunet.training.interruption.LastCheckpoint",
     "dsfunet.interruption.WholeCheckpointIO": "dsfunet.training.interruption.AtomicCheckpointIO",
     "dsfunet.module.DSFUNet": "dsfunet.training.module.DSFUNet",
     "dsfunet.shards.Store": "dsfunet.data.store.Store",
     "dsfunet.shards.open_store": "dsfunet.data.store.open_store",
+    # 0.2.0 -> 0.3.0
+    "dsfunet.training.callbacks.CosineSchedule": "dsfunet.training.schedule.CosineSchedule",
+    "dsfunet.training.callbacks.RunMonitor": "dsfunet.training.monitor.RunMonitor",
+    "dsfunet.training.callbacks.PlanePictures": "dsfunet.training.pictures.PlanePictures",
+    "dsfunet.training.interruption.StopOnSignal": "dsfunet.training.interruption.LastCheckpoint",
 }
 """Present class path by earlier class path."""
+
+
+_ONE_OPTIMIZER = ("optimizer", "lr_scheduler")
+
+
+def refuse_one_optimizer(names: Iterable[str]) -> None:
+    """Check that settings do not replace our optimizers by one, as LightningCLI's own option would.
+
+    Raises:
+        InputError: `optimizer` or `lr_scheduler` is among the names.
+    """
+    for name in names:
+        if name == "optimizer":
+            raise InputError(
+                "--optimizer: one optimizer would train the discriminators with the generators' loss; set"
+                " --model.generator_optimizer and, with discriminators, --model.discriminator_optimizer"
+            )
+        if name == "lr_scheduler":
+            raise InputError(
+                "--lr_scheduler: the learning rates of both optimizers follow one schedule; add"
+                " --trainer.callbacks+=dsfunet.training.schedule.CosineSchedule"
+            )
 
 
 def rename_classes(value: Any) -> Any:
@@ -44,10 +73,18 @@ def rename_classes(value: Any) -> Any:
 
 
 def renaming_loader(load: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a loader of YAML text that loads as `load` does and then renames classes."""
+    """Return a loader of YAML text that loads as `load` does and then renames classes.
+
+    The loader raises an InputError for a configuration with one optimizer for all networks.
+    """
 
     def load_and_rename(text: str) -> Any:
-        return rename_classes(load(text))
+        loaded = rename_classes(load(text))
+        if isinstance(loaded, dict):
+            refuse_one_optimizer({name: value for name, value in loaded.items() if value is not None})
+            # Earlier versions saved them with every run, as null.
+            loaded = {name: value for name, value in loaded.items() if name not in _ONE_OPTIMIZER}
+        return loaded
 
     return load_and_rename
 

@@ -50,3 +50,23 @@ def read_settings(path: Path) -> dict[str, Any]:
             record.config if record.WhichOneof("record_type") == "config" else record.run.config
         ).update
     }
+
+
+def read_identity(path: Path) -> tuple[str, str]:
+    """Read the id and the name of the run."""
+    [run] = [record.run for record in read_records(path) if record.WhichOneof("record_type") == "run"][:1]
+    return run.run_id, run.display_name
+
+
+def read_artifacts(path: Path) -> list[Any]:
+    """Read the artifacts that would be sent."""
+    requests = [
+        record.request for record in read_records(path) if record.WhichOneof("record_type") == "request"
+    ]
+    sent = [
+        each.log_artifact.artifact for each in requests if each.WhichOneof("request_type") == "log_artifact"
+    ]
+    kept = [
+        record.artifact for record in read_records(path) if record.WhichOneof("record_type") == "artifact"
+    ]
+    return sent + kept

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from dsfunet.data.dataset import Batch
 from dsfunet.errors import DivergedError, InputError
-from dsfunet.training.interruption import StopOnSignal
+from dsfunet.training.interruption import LastCheckpoint
 from dsfunet.training.module import DSFUNet
 from tests.dsfunet.training.test_module import planes, system, trainer
 
@@ -115,6 +115,27 @@ def command_line(rank: int) -> Found:
     return {"status": main(arguments)}
 
 
+def resumed_twice(rank: int) -> Found:
+    """`dsfunet fit` with W&B offline, stopped after one batch, resumed and stopped after two, and resumed again."""
+    from dsfunet.cli.main import main
+
+    folder = Path(sys.argv[1])
+    os.environ["WANDB_MODE"] = "offline"
+    arguments = ["fit", "--config", str(folder / "tiny.yaml"), "--trainer.strategy", "ddp"]
+    arguments += ["--trainer.devices", "2", "--data.batch_size", "2", "--data.validation_samples", "5"]
+    arguments += ["--run_folder", str(folder / "resumed"), "--ckpt_path", "last"]
+    arguments += ["--trainer.logger+=WandbLogger", "--trainer.logger.offline", "true"]
+    arguments += ["--trainer.logger.save_dir", str(folder / "resumed")]
+    statuses = []
+    for batches in (1, 2, 3):
+        statuses.append(main([*arguments, "--trainer.max_steps", str(batches)]))
+        if rank == 0:
+            import wandb
+
+            wandb.finish()
+    return {"statuses": statuses}
+
+
 def stopped(module: DSFUNet, training: Batches, validation: Batches | None) -> Found:
     """Return the error of a run that must fail, and the time it took."""
     start = time.monotonic()
@@ -160,7 +181,7 @@ def signalled(rank: int) -> Found:
     settings = {"default_root_dir": Path(sys.argv[1]) / "signalled", "enable_checkpointing": True}
     module = system()
     try:
-        fit(module, training_batches(rank, 2), None, callbacks=[SignalSender(), StopOnSignal()], **settings)
+        fit(module, training_batches(rank, 2), None, callbacks=[SignalSender(), LastCheckpoint()], **settings)
     except SystemExit as stopped:
         return {"status": stopped.code, "batches": module.batches_done}
     return {"status": 0, "batches": module.batches_done}
@@ -177,6 +198,7 @@ SCENARIOS: tuple[Callable[[int], Found], ...] = (
     micro_batches,
     short,
     command_line,
+    resumed_twice,
     diverged,
     diverged_in_validation,
     signalled,

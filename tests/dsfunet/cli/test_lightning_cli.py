@@ -97,11 +97,11 @@ def write_config(folder: Path, store: Path, dashboard: bool = False) -> Path:
             "logger": loggers,
             "callbacks": [
                 {
-                    "class_path": "dsfunet.training.callbacks.CosineSchedule",
+                    "class_path": "dsfunet.training.schedule.CosineSchedule",
                     "init_args": {"warmup_batches": 1},
                 },
-                {"class_path": "dsfunet.training.callbacks.RunMonitor"},
-                {"class_path": "dsfunet.training.callbacks.PlanePictures", "init_args": {"planes": 2}},
+                {"class_path": "dsfunet.training.monitor.RunMonitor"},
+                {"class_path": "dsfunet.training.pictures.PlanePictures", "init_args": {"planes": 2}},
                 {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": checkpoints},
             ],
         },

@@ -1,6 +1,7 @@
 """Batches for training and validation, from stores and other sources, in one process and in several."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,9 @@ def test_training_batches_are_shuffled_and_of_one_size(tiny_store: Path) -> None
     assert order(0) != first
 
 
-@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"workers": -1}, {"validation_samples": 0}])
+@pytest.mark.parametrize(
+    "setting", [{"batch_size": 0}, {"workers": -1}, {"validation_samples": 0}, {"prefetch_factor": 0}]
+)
 def test_numbers_out_of_range_are_refused(tmp_path: Path, setting: dict[str, int]) -> None:
     [(name, value)] = setting.items()
     with pytest.raises(InputError, match=f"{name} is {value}; expected . or more"):
@@ -121,7 +124,7 @@ def test_sources_take_the_place_of_stores(tiny_store: Path, tmp_path: Path) -> N
             assert all(torch.equal(batch[name], other[name]) for name in other)
     assert set(module.hparams) == {
         "folder", "batch_size", "workers", "augment", "validation_samples", "shards_together",
-        "harder_masks", "resident",
+        "harder_masks", "resident", "prefetch_factor",
     }  # fmt: skip
     # One source, and a store for the other split.
     (tmp_path / "validation.zarr").symlink_to(tiny_store / "validation.zarr")
@@ -146,6 +149,7 @@ class Rank:
     def __init__(self, rank: int, world_size: int) -> None:
         self.global_rank = rank
         self.world_size = world_size
+        self.strategy = SimpleNamespace(root_device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("shards_together", [None, 1])
@@ -159,11 +163,12 @@ def test_ranks_share_planes_out(tiny_store: Path, shards_together: int | None) -
         module.trainer = Rank(rank, 2)  # type: ignore[assignment]
         module.setup("fit")
         for split, loader in (("train", module.train_dataloader()), ("validation", module.val_dataloader())):
-            batches = [batch["clean"].double().sum(dim=(1, 2, 3)).tolist() for batch in loader]
+            made = [module.on_after_batch_transfer(batch, 0) for batch in loader]
+            batches = [batch["clean"].double().sum(dim=(1, 2, 3)).tolist() for batch in made]
             # In validation, ranks may have different numbers of planes, each plane once.
             assert len(batches) == len(loader) == (2 if split == "train" or rank == 0 else 1)
             seen[split].append([each for batch in batches for each in batch])
     for split, count in (("train", 12), ("validation", 7)):
         dataset = PlaneDataset(tiny_store / f"{split}.zarr", augment=False)
         expected = [float(dataset[index]["clean"].double().sum()) for index in range(count)]
-        assert sorted(seen[split][0] + seen[split][1]) == sorted(expected)
+        assert sorted(seen[split][0] + seen[split][1]) == pytest.approx(sorted(expected), rel=1e-5)

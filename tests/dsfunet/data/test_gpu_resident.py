@@ -10,6 +10,7 @@ from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.data.dataset import PlaneDataset
 from dsfunet.data.gpu_resident import ResidentPlanes
 from dsfunet.errors import InputError
+from tests.dsfunet.data.test_datamodule import Rank
 
 CPU = torch.device("cpu")
 
@@ -58,10 +59,34 @@ def test_only_the_first_planes_are_kept_on_request(tiny_store: Path) -> None:
     assert len(ResidentPlanes(dataset, CPU, planes=10**6, progress=False)) == len(dataset)
 
 
-def test_planes_that_exchange_masks_are_kept_all_or_none(tiny_store: Path) -> None:
-    dataset = PlaneDataset(tiny_store / "validation.zarr", augment=False, harder_masks=0.5)
-    with pytest.raises(ValueError, match="planes is given for a dataset with harder_masks; expected None"):
-        ResidentPlanes(dataset, CPU, planes=3, progress=False)
+@pytest.mark.parametrize("harder_masks", [0.0, 0.7])
+def test_a_share_of_the_planes_makes_the_same_batches(tiny_store: Path, harder_masks: float) -> None:
+    dataset = PlaneDataset(tiny_store / "train.zarr", True, seed=4, harder_masks=harder_masks)
+    share = [1, 4, 7, 10]
+    resident = ResidentPlanes(dataset, CPU, share, progress=False)
+    assert resident._pictures.shape[0] == 4
+    visits = [epoch * 12 + index for epoch in (0, 3, 5) for index in (10, 1, 7, 4)]
+    assert_same(resident.__getitems__(visits), stacked(dataset, visits))
+
+
+def test_each_of_several_gpus_keeps_its_share_and_together_they_see_every_plane_once(
+    tiny_store: Path,
+) -> None:
+    seen: dict[str, list[float]] = {"train": [], "validation": []}
+    for rank in range(2):
+        module = PlaneDataModule(str(tiny_store), 3, resident="sharded", validation_samples=7)
+        module.trainer = Rank(rank, 2)  # type: ignore[assignment]
+        module.setup("fit")
+        assert isinstance(module.placed_train_planes, ResidentPlanes)
+        assert len(module.placed_train_planes) == 6  # half of 12
+        assert len(module.validation_planes) == (4, 3)[rank]  # type: ignore[arg-type]
+        for split, loader in (("train", module.train_dataloader()), ("validation", module.val_dataloader())):
+            for batch in loader:
+                seen[split] += batch["clean"].double().sum(dim=(1, 2, 3)).tolist()
+    for split, count in (("train", 12), ("validation", 7)):
+        dataset = PlaneDataset(tiny_store / f"{split}.zarr", augment=False)
+        expected = [float(dataset[index]["clean"].double().sum()) for index in range(count)]
+        assert sorted(seen[split]) == pytest.approx(sorted(expected), rel=1e-5)
 
 
 def test_a_plane_with_nothing_measured_is_refused_at_the_start(
@@ -81,6 +106,7 @@ def test_a_plane_with_nothing_measured_is_refused_at_the_start(
         return plane._replace(form_factor=ones, short_range_order=ones, packed_mask=mask)
 
     monkeypatch.setattr(dataset.source, "stored", flat)
+    monkeypatch.setattr(dataset.source, "packed_mask", lambda index: flat(index).packed_mask)  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="in every measured pixel; expected intensities that vary"):
         ResidentPlanes(dataset, CPU, progress=False)
 

@@ -3,6 +3,7 @@
 import warnings
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset
@@ -118,7 +119,7 @@ def test_a_loader_begins_with_the_first_batch_not_yet_trained_on(workers: int) -
 
 def test_a_run_that_resumes_with_other_settings_is_warned() -> None:
     state = loader().state_dict()
-    assert all(type(value) in (int, type(None)) for value in state.values())  # loads weights-only
+    assert all(type(value) in (int, bool, type(None)) for value in state.values())  # loads weights-only
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loader().load_state_dict(state)
@@ -126,3 +127,39 @@ def test_a_run_that_resumes_with_other_settings_is_warned() -> None:
         loader(5).load_state_dict(state)
     with pytest.warns(UserWarning, match="with num_replicas 2 instead of 1"):
         loader(num_replicas=2).load_state_dict(state)
+
+
+def shares(seed: int, epoch: int, ranks: int = 3, planes: int = 12) -> np.ndarray:
+    """Planes by rank and place in the epoch, with fixed shares."""
+    found = []
+    for rank in range(ranks):
+        sampler = EpochSampler(planes, ranks, rank, seed, fixed_shares=True)
+        sampler.set_epoch(epoch)
+        found.append([index - epoch * planes for index in sampler])
+    return np.array(found)
+
+
+def test_fixed_shares_are_kept_over_epochs_and_shuffled_in_each() -> None:
+    first, second = shares(5, 0), shares(5, 1)
+    assert sorted(first.reshape(-1)) == list(range(12))
+    assert (np.sort(first, axis=1) == np.sort(second, axis=1)).all()
+    assert (first != second).any()
+    assert (np.sort(shares(6, 0), axis=1) != np.sort(first, axis=1)).any()
+    assert [len(each) for each in shares(5, 0, ranks=5)] == [
+        3
+    ] * 5  # 12 planes for 5 ranks: three are repeated
+
+
+def test_batches_of_fixed_shares_are_simple_random_samples() -> None:
+    """Over seeds, every plane and every pair of planes is equally often in the first batch of all ranks together."""
+    trials, planes = 3000, 12
+    once, together = np.zeros(planes), np.zeros((planes, planes))
+    for seed in range(trials):
+        batch = shares(seed, epoch=2)[:, :2].reshape(-1)  # two planes of each of three ranks
+        once[batch] += 1
+        together[np.ix_(batch, batch)] += 1
+    pairs = together[np.triu_indices(planes, 1)]
+    for counts, chance in ((once, 6 / 12), (pairs, 6 * 5 / (12 * 11))):
+        deviations = (counts - trials * chance) / np.sqrt(trials * chance * (1 - chance))
+        assert np.abs(deviations).max() < 4.5
+        assert 0.6 < deviations.std() < 1.4  # counts of one batch exclude each other a little

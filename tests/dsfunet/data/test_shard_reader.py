@@ -1,12 +1,14 @@
 """Samples read directly from shard files equal those that zarr reads, and damage is noticed."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dsfunet.data import shard_reader
 from dsfunet.data.shard_reader import ShardReader, open_shard_reader
 from dsfunet.data.store import LAYOUT, open_store
 from dsfunet.errors import InputError
@@ -86,3 +88,34 @@ def test_another_layout_is_left_to_zarr(store_copy: Path, change: str) -> None:
         content["chunk_key_encoding"]["configuration"]["separator"] = "."
     file.write_text(json.dumps(content) if change != "nothing" else "{")
     assert reader_of(store_copy, "form_factor") is None
+
+
+def test_a_shard_is_opened_once(tiny_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    original = os.open
+
+    def count(path: object, *arguments: int) -> int:
+        opened.append(str(path))
+        return original(path, *arguments)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(os, "open", count)
+    store = open_store(tiny_store / "train.zarr")
+    for _ in range(3):
+        for index in (0, 11, 6, 1):
+            store.stored(index)
+    assert len(opened) == len(set(opened)) == 9  # three shards of three arrays
+
+
+def test_no_more_files_are_open_than_allowed(tiny_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_reader, "_allow_open_files", lambda: 20)
+    reader = reader_of(tiny_store / "train.zarr", "mask")
+    assert reader is not None
+    expected = open_store(tiny_store / "train.zarr").metadata("mask")
+    for index in (0, 6, 11, 0, 11):
+        assert np.array_equal(reader[index], expected[index])
+        assert len(reader._files) <= 2
+    descriptors = [each.descriptor for each in reader._files.values()]
+    del reader
+    for each in descriptors:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(each)

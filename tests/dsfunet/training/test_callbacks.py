@@ -16,16 +16,13 @@ from dsfunet import __version__
 from dsfunet.data.dataset import Batch
 from dsfunet.errors import InputError
 from dsfunet.networks import SpectralUNet
-from dsfunet.training import callbacks
-from dsfunet.training.callbacks import (
-    CosineSchedule,
-    PlanePictures,
-    ProgressBar,
-    RunMonitor,
-    RunRecord,
-    draw_component_strips,
-)
+from dsfunet.training import monitor as monitor_file
+from dsfunet.training import schedule as schedule_file
+from dsfunet.training.callbacks import ProgressBar, RunRecord
 from dsfunet.training.module import DSFUNet
+from dsfunet.training.monitor import RunMonitor
+from dsfunet.training.pictures import PlanePictures, draw_component_strips
+from dsfunet.training.schedule import CosineSchedule
 
 
 class Clock:
@@ -41,7 +38,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(callbacks, "time", clock)
+    for file in (monitor_file, schedule_file):
+        monkeypatch.setattr(file, "time", clock)
     return clock
 
 
@@ -61,9 +59,12 @@ class Run:
         self.trainer: Any = SimpleNamespace(
             optimizers=[torch.optim.SGD([p], lr) for p, lr in zip(parameters, rates, strict=True)],
             max_epochs=epochs,
+            max_steps=-1,
+            callbacks=[],
             num_training_batches=batches,
             should_stop=False,
             world_size=2,
+            train_dataloader=None,
             strategy=SimpleNamespace(broadcast=self._broadcast),
         )
         self.first_rank: float | None = None
@@ -71,9 +72,9 @@ class Run:
         self.module = tiny_module()
         self.module.log = self._log  # type: ignore[method-assign, assignment]
 
-    def _broadcast(self, value: float) -> float:
-        """Return the value of the first rank, if this run is another rank."""
-        return value if self.first_rank is None else self.first_rank
+    def _broadcast(self, value: tuple[float, float]) -> tuple[float, float]:
+        """Return the values of the first rank, if this run is another rank."""
+        return value if self.first_rank is None else (self.first_rank, self.first_rank)
 
     def _log(self, name: str, value: float, **_: Any) -> None:
         self.logged[name] = value
@@ -192,7 +193,8 @@ def test_the_monitor_counts_samples_of_all_processes_and_leaves_validation_out(c
     assert not run.logged
     due = True
     train(3.0)
-    rates = {"learning_rate/generators": 1e-3, "learning_rate/discriminators": 2e-4}
+    rates = {"learning_rate/generators": 1e-3, "learning_rate/discriminators": 2e-4, "loader_wait": 0.0}
+    assert run.logged.pop("memory_gib") > 0
     assert run.logged == pytest.approx({"samples_per_second": 2 * 16 / 4.0, **rates})
     due = False
     train(1.0)
@@ -281,7 +283,9 @@ def test_strips_are_input_truth_output_difference() -> None:
 
 def test_pictures_of_the_first_planes_go_to_the_dashboard_alone() -> None:
     module, batch, book = tiny_module(), random_batch(3), PictureBook()
-    trainer: Any = SimpleNamespace(loggers=[SimpleNamespace(), book], sanity_checking=False)
+    trainer: Any = SimpleNamespace(
+        loggers=[SimpleNamespace(), book], sanity_checking=False, is_global_zero=True
+    )
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)
     [(key, images)] = book.pictures
     assert key == "planes" and len(images) == 2
@@ -291,5 +295,5 @@ def test_pictures_of_the_first_planes_go_to_the_dashboard_alone() -> None:
     trainer.sanity_checking = True
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)
     assert len(book.pictures) == 1
-    trainer = SimpleNamespace(loggers=[SimpleNamespace()], sanity_checking=False)
+    trainer = SimpleNamespace(loggers=[SimpleNamespace()], sanity_checking=False, is_global_zero=True)
     PlanePictures(2).on_validation_batch_end(trainer, module, None, batch, 0)  # nothing to show pictures on

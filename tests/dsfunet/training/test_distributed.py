@@ -3,6 +3,7 @@
 One pair of processes runs all scenarios of `two_processes`: Lightning alone costs each of them ten seconds to import.
 """
 
+import csv
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import torch
 
 from dsfunet.planes.preprocessing import COMPONENTS
 from tests.dsfunet.cli.test_lightning_cli import read_metrics, write_config
+from tests.dsfunet.offline_dashboard import read_history, read_identity
 from tests.dsfunet.two_processes import SCENARIOS, Found, paper
 
 pytestmark = [
@@ -173,6 +175,23 @@ def test_command_line_trains_on_two_ranks(folder: Path, pair: dict[str, list[Fou
     assert int(checkpoint["state_dict"]["batches_seen"]) == 3
     rows = [row for row in read_metrics(folder) if row["validation/mse"]]
     assert len(rows) == 1
+
+
+def test_a_run_of_two_processes_resumed_twice_is_one_run(folder: Path, pair: dict[str, list[Found]]) -> None:
+    assert [each["statuses"] for each in pair["resumed_twice"]] == [[0, 0, 0]] * 2
+    files = sorted(folder.glob("resumed/wandb/offline-run-*/*.wandb"))
+    assert len(files) == 3
+    assert len({read_identity(path) for path in files}) == 1
+    assert read_identity(files[0])[1] == "resumed, seed 1"
+    steps = [
+        step["trainer/global_step"] for path in files for step in read_history(path) if "train/joint" in step
+    ]
+    assert steps == [0, 1, 2]  # each batch once
+    [log] = folder.glob("resumed/csv/version_*/metrics.csv")
+    with log.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows if row["train/joint"]] == ["0", "1", "2"]
+    assert len([row for row in rows if row["validation/mse"]]) == 3  # each run ends with a validation
 
 
 def test_a_loss_that_is_not_finite_stops_both_ranks(pair: dict[str, list[Found]]) -> None:

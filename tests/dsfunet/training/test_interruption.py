@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from dsfunet.data.dataset import start_worker
 from dsfunet.errors import DivergedError, InputError
 from dsfunet.training import module as module_file
-from dsfunet.training.interruption import AtomicCheckpointIO, KeepDivergedBatch, StopOnSignal
+from dsfunet.training.interruption import AtomicCheckpointIO, KeepDivergedBatch, LastCheckpoint
 from dsfunet.training.module import DSFUNet
 from tests.dsfunet.cli.test_lightning_cli import planes, system
 
@@ -90,6 +90,7 @@ def assert_same_weights(found: dict[str, torch.Tensor], expected: dict[str, torc
         (signal.SIGUSR1, 3, False, 4),
         (signal.SIGTERM, None, False, 4),
         (signal.SIGTERM, None, True, 1),
+        (signal.SIGINT, 1, False, 2),
     ],
 )
 def test_a_run_that_gets_a_signal_finishes_its_batch_and_saves_it(
@@ -100,11 +101,11 @@ def test_a_run_that_gets_a_signal_finishes_its_batch_and_saves_it(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = [signal.getsignal(each) for each in StopOnSignal.signals]
+    before = [signal.getsignal(each) for each in LastCheckpoint.signals]
     recorder = WeightRecorder()
     fit(system(), tmp_path / "whole", recorder)
     with pytest.raises(SystemExit) as stopped:
-        fit(system(), tmp_path / "stopped", SignalSender(number, train_batch, sanity_check), StopOnSignal())
+        fit(system(), tmp_path / "stopped", SignalSender(number, train_batch, sanity_check), LastCheckpoint())
     assert stopped.value.code == 128 + number
     assert f"{number.name}: training stopped; resume it from" in capsys.readouterr().out
     # A validation that was due took place, and its best checkpoint was written.
@@ -113,7 +114,7 @@ def test_a_run_that_gets_a_signal_finishes_its_batch_and_saves_it(
     saved = torch.load(tmp_path / "stopped" / "last.ckpt", weights_only=True)
     assert int(saved["state_dict"]["batches_seen"]) == batches
     assert_same_weights(saved["state_dict"], recorder.states[batches - 1])
-    assert [signal.getsignal(each) for each in StopOnSignal.signals] == before
+    assert [signal.getsignal(each) for each in LastCheckpoint.signals] == before
 
 
 class Numbers(Dataset[int]):
@@ -135,7 +136,7 @@ def test_loader_workers_leave_the_first_signal_to_the_training_process() -> None
     batches: Any = iter(loader)
     assert int(next(batches)) == 0
     [worker] = batches._workers
-    for number in StopOnSignal.signals:
+    for number in LastCheckpoint.signals:
         os.kill(worker.pid, number)
     assert [int(next(batches)) for _ in range(50)] == list(range(1, 51))
     with pytest.raises(RuntimeError, match=r"exited unexpectedly|killed by signal"):

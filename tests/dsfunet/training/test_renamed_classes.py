@@ -63,7 +63,7 @@ def test_classes_are_renamed_at_any_depth_and_nothing_else_is() -> None:
     old = {"a": [{"class_path": "dsfunet.callbacks.Gauges", "init_args": {"x": 1.5, "y": None}}, True]}
     new = {
         "a": [
-            {"class_path": "dsfunet.training.callbacks.RunMonitor", "init_args": {"x": 1.5, "y": None}},
+            {"class_path": "dsfunet.training.monitor.RunMonitor", "init_args": {"x": 1.5, "y": None}},
             True,
         ]
     }
@@ -85,7 +85,7 @@ def test_classes_are_renamed_on_the_command_line() -> None:
         "--x=1",
         "--trainer.callbacks+=dsfunet.training.callbacks.StartFrom",
         "--y",
-        "dsfunet.training.callbacks.RunMonitor",
+        "dsfunet.training.monitor.RunMonitor",
     ]
 
 
@@ -240,7 +240,7 @@ def test_a_run_of_an_earlier_version_is_resumed(old_run: Path) -> None:
     assert saved["epoch"] == 1 and saved["callbacks"]["CosineSchedule"]["spent_seconds"] > 2.5
     [config] = old_run.glob("csv/version_*/config.yaml")
     names = [each["class_path"] for each in yaml.safe_load(config.read_text())["trainer"]["callbacks"]]
-    assert names[:2] == ["dsfunet.training.callbacks.CosineSchedule", "dsfunet.training.callbacks.RunMonitor"]
+    assert names[:2] == ["dsfunet.training.schedule.CosineSchedule", "dsfunet.training.monitor.RunMonitor"]
 
 
 def test_a_checkpoint_of_an_earlier_version_is_validated(

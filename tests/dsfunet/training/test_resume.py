@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.data.dataset import start_worker
 from dsfunet.networks import SpectralUNet
-from dsfunet.training.interruption import StopOnSignal
+from dsfunet.training.interruption import LastCheckpoint
 from dsfunet.training.module import Batch, DSFUNet
 
 pytestmark = [
@@ -97,7 +97,7 @@ class Run:
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[recorder, checkpoints, StopOnSignal()],
+            callbacks=[recorder, checkpoints, LastCheckpoint()],
             **{"num_sanity_val_steps": 0, **self.settings, **settings},
         )
         data = PlaneDataModule(str(self.store), 2, workers=self.workers, augment=True, validation_samples=2)

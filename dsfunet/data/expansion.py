@@ -1,0 +1,128 @@
+"""Batches made on the device from planes as they are stored: half floats and packed masks, a quarter of the bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dsfunet.data.dataset import Batch, PlaneDataset
+from dsfunet.data.store import Store
+from dsfunet.planes.preprocessing import PIXELS, spread
+from dsfunet.planes.turns import rotate_and_flip
+
+
+def list_pictures(store: Store) -> list[str]:
+    """List the pictures of a store that a batch is made of: both components, and the scattering if it is stored."""
+    return [each for each in ("form_factor", "short_range_order", "scattering") if each in store.layout]
+
+
+class PackedPlanes(Dataset[Batch]):
+    """Samples of a store as they are stored, with the random choices for each; `BatchMaker` makes batches of them.
+
+    A sample is `pictures` (2 or 3, 65536), float16, linear; `mask` and `own_mask` (8192,), eight pixels a byte, the
+    mask to show and that of the plane; `floors` (2,); and `turns` (2,), the symmetries of plane and mask.
+
+    Args:
+        dataset: planes of a store, with the random choices for each.
+    """
+
+    def __init__(self, dataset: PlaneDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, number: int) -> Batch:
+        drawn = self.dataset.augmentation(number)
+        store: Any = self.dataset.source
+        stored = store.stored(drawn.index)
+        mask = own = stored.packed_mask.reshape(-1)
+        if drawn.other is not None:
+            other = store.packed_mask(drawn.other).reshape(-1)
+            if np.bitwise_count(other).sum() < np.bitwise_count(own).sum():
+                mask = other
+        pictures = [stored.form_factor, stored.short_range_order]
+        if stored.scattering is not None:
+            pictures.append(stored.scattering)
+        return {
+            "pictures": torch.from_numpy(np.stack(pictures).reshape(len(pictures), -1)),
+            "mask": torch.from_numpy(np.array(mask)),
+            "own_mask": torch.from_numpy(np.array(own)),
+            "floors": torch.tensor(stored.floors),
+            "turns": torch.tensor((drawn.turn, drawn.mask_turn)),
+        }
+
+
+class BatchMaker:
+    """Makes batches of `PlaneDataset` on a device; they equal those of the dataset but for rounding.
+
+    Args:
+        device: device of the batches.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        places = np.arange(PIXELS * PIXELS).reshape(PIXELS, PIXELS)
+        sources = np.stack([rotate_and_flip(places, turn).reshape(-1) for turn in range(8)])
+        self._sources = torch.from_numpy(sources).to(device)
+        self._bits = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+
+    @torch.no_grad()
+    def make(self, packed: Batch) -> Batch:
+        """Return the entries of `PlaneDataset` for n planes, (n, 2, 256, 256) and so on, of packed ones.
+
+        Args:
+            packed: n samples of `PackedPlanes`, stacked, on the device.
+        """
+        turn, mask_turn = packed["turns"].unbind(1)
+        scattering, pictures = linear_planes(packed["pictures"], packed["floors"])
+        scattering, form_factor, short_range_order, clean = (
+            self._turn(each, turn) for each in (scattering, *pictures)
+        )
+        mask = self._turn(self.unpack_masks(packed["mask"]), mask_turn)
+        low, high = extremes(scattering, mask)
+        # A mask that was turned, or replaced, may hide all of the scattering; the plane's own mask does not.
+        own = self._turn(self.unpack_masks(packed["own_mask"]), turn)
+        mask = torch.where(high > low, mask, own)
+        low, high = extremes(scattering, mask)
+        shown = spread(torch.where(mask, (scattering - low) / (high - low), 0.0))
+        shape = (len(turn), 1, PIXELS, PIXELS)
+        return {
+            "input": torch.stack([shown, mask.float()], dim=1).view(len(turn), 2, PIXELS, PIXELS),
+            "clean": spread(clean).view(shape),
+            "form_factor": spread(form_factor).view(shape),
+            "short_range_order": spread(short_range_order).view(shape),
+            "short_range_order_floor": packed["floors"][:, 1].reshape(-1, 1, 1, 1),
+        }
+
+    def unpack_masks(self, packed: Tensor) -> Tensor:
+        """Return masks (n, pixels), True = measured, of bytes (n, pixels / 8)."""
+        return ((packed[:, :, None] >> self._bits) & 1).bool().flatten(1)
+
+    def _turn(self, planes: Tensor, turn: Tensor) -> Tensor:
+        """Return planes (n, pixels), each turned by its own symmetry."""
+        return planes.gather(1, self._sources[turn])
+
+
+def linear_planes(pictures: Tensor, floors: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+    """Return the measured scattering, and I_FF, I_SRO and their exact product, all linear, (n, pixels).
+
+    Args:
+        pictures: (n, 2 or 3, pixels), half floats as stored.
+        floors: (n, 2), minima of both components divided by their ranges.
+    """
+    stored = pictures.float()
+    form_factor, short_range_order = stored[:, 0], stored[:, 1]
+    product = (form_factor + floors[:, :1]) * (short_range_order + floors[:, 1:])
+    low, high = product.amin(1, keepdim=True), product.amax(1, keepdim=True)
+    clean = (product - low) / (high - low)
+    scattering = stored[:, 2] if stored.shape[1] > 2 else clean
+    return scattering, (form_factor, short_range_order, clean)
+
+
+def extremes(planes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and largest measured value, (n, 1) each, of planes (n, pixels); infinite if none is measured."""
+    low = torch.where(mask, planes, torch.inf).amin(1, keepdim=True)
+    return low, torch.where(mask, planes, -torch.inf).amax(1, keepdim=True)
