@@ -62,7 +62,7 @@ def read_oblique_plane(
                 volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma
             )
     centring, remarks = volume.find_centring()
-    notes = [*volume.notes, *remarks]
+    notes = [*volume.notes, *volume.remarks(), *remarks]
     if between:
         notes.append(f"plane {name}: the pixels lie between voxels, so intensities are interpolated")
     return MeasuredPlane(

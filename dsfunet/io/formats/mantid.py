@@ -12,6 +12,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub, cells_agree
+from dsfunet.io.cell_units import CellQuestion
 from dsfunet.io.grid_axes import (
     GridAxis,
     describe_stored_order,
@@ -241,7 +242,8 @@ def _read_cell(workspace: h5py.Group) -> tuple[FoundCell, list[str]]:
     if by_numbers[0] is None:
         notes = ["the unit cell comes from the UB matrix, which has no factor 2 pi"] if by_matrix[0] else []
         return (by_matrix if by_matrix[0] or by_matrix[1] != NO_CELL else by_numbers), notes
-    if by_matrix[0] is not None and not cells_agree(by_matrix[0], by_numbers[0]):
+    doubtful = isinstance(by_matrix[1], CellQuestion)  # such as a matrix with the factor 2 pi
+    if doubtful or (by_matrix[0] is not None and not cells_agree(by_matrix[0], by_numbers[0])):
         return by_numbers, ["the UB matrix disagrees with unit_cell_a, ...; the latter are used"]
     return by_numbers, []
 

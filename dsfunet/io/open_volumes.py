@@ -1,0 +1,123 @@
+"""Opening a volume: the first reader that recognises a file describes it, and the user's options complete it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from dsfunet._typing import Array
+from dsfunet.errors import InputError
+from dsfunet.files import HDF5_SIGNATURE, leading_bytes, name_file_in_errors
+from dsfunet.io.cell_parameters import cells_agree, convert_cell
+from dsfunet.io.formats import disorder, images, mantid, nxdata, rspace3d, yell
+from dsfunet.io.gap_marks import clear_gaps_of_volume
+from dsfunet.io.hdf5 import list_members, open_hdf5
+from dsfunet.io.read_options import ReadOptions
+from dsfunet.io.scales import Scale, undo_scale, undo_scale_of_sigma
+from dsfunet.io.volume import Box, Volume
+from dsfunet.physics import Cell
+
+# The most specific reader comes first: an MDHisto workspace is NXdata too, and a Yell file may contain other datasets.
+_HDF5_READERS = (mantid, disorder, yell, rspace3d, nxdata)
+
+
+def is_hdf5(path: Path, start: bytes) -> bool:
+    """Whether a file is HDF5, by its first bytes or by a signature behind a user block."""
+    # h5py returns False for some truncated files.
+    return start.startswith(HDF5_SIGNATURE) or bool(h5py.is_hdf5(path))
+
+
+@contextmanager
+def open_volume(
+    path: Path | str, options: ReadOptions | None = None, cell: Cell | None = None
+) -> Iterator[Volume]:
+    """Open the volume in a user's file; it can be read inside the `with` block.
+
+    Every InputError that is raised in the block gets the name of the file in front of its message.
+
+    Args:
+        path: the file.
+        options: what the user says about the file.
+        cell: unit cell, used when the file has no valid one.
+
+    Raises:
+        InputError: the file is missing, damaged or not understood, or `cell` contradicts its own.
+
+    Examples:
+        >>> from dsfunet.io import open_volume
+        >>> with open_volume("examples/cresol_benzene.h5") as volume:
+        ...     print(volume.layout, volume.axes.counts)
+        Yell 1.0 (257, 257, 3)
+    """
+    path, options = Path(path), options or ReadOptions()
+    start = leading_bytes(path)
+    if not is_hdf5(path, start):
+        raise InputError(
+            f"{path}: the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {images.EXPECTED}"
+        )
+    with open_hdf5(path) as file, name_file_in_errors(path):
+        try:
+            with np.errstate(
+                all="ignore"
+            ):  # overflow gives numbers that are not finite, which are checked later
+                volume = _recognise_volume(file)
+        except InputError:
+            raise
+        except Exception as error:  # a damaged file fails in more ways than readers can foresee
+            raise InputError(f"the HDF5 file is damaged or not understood ({error})") from error
+        yield complete_volume(volume, options, cell)
+
+
+def complete_volume(volume: Volume, options: ReadOptions, cell: Cell | None = None) -> Volume:
+    """Complete a volume by what the user says: the units of its cell, another cell, and the scale of its numbers.
+
+    Values that mark gaps become NaN first.
+
+    Raises:
+        InputError: the file has another cell.
+    """
+    own, trouble = convert_cell(volume.cell, volume.cell_trouble, options.cell_units)
+    if cell is not None:
+        check_cell(own, cell)
+        own, trouble = own or cell, ""
+    volume = clear_gaps_of_volume(replace(volume, cell=own, cell_trouble=trouble))
+    return volume if options.scale in ("auto", "linear") else _undo_scale(volume, options.scale)
+
+
+def check_cell(own: Cell | None, given: Cell) -> None:
+    """Check that a user's cell does not contradict that of the file.
+
+    Raises:
+        InputError: it does.
+    """
+    if own is not None and not cells_agree(own, given):
+        found = " ".join(f"{value:g}" for value in own.parameters)
+        raise InputError(f"the file has the unit cell {found}; remove --cell, or give the same cell")
+
+
+def _undo_scale(volume: Volume, scale: Scale) -> Volume:
+    """Undo the scale of each block as it is read, so that intensities are interpolated and not their logarithms."""
+    read, read_sigma = volume.read, volume.read_sigma
+
+    def read_uncertainties(box: Box) -> Array:
+        assert read_sigma is not None
+        return undo_scale_of_sigma(read_sigma(box), read(box), scale)
+
+    return replace(
+        volume,
+        read=lambda box: undo_scale(read(box), scale),
+        read_sigma=None if read_sigma is None else read_uncertainties,
+    )
+
+
+def _recognise_volume(file: h5py.File) -> Volume:
+    for reader in _HDF5_READERS:
+        if reader.recognises(file):
+            volume: Volume = reader.open_volume(file)
+            return volume
+    found = ", ".join(list_members(file)[:8]) or "nothing"
+    expected = ", or ".join(reader.EXPECTED for reader in _HDF5_READERS)
+    raise InputError(f"the HDF5 file has {found} at its root; expected {expected}")
