@@ -26,7 +26,7 @@ from dsfunet.io import (
 from dsfunet.io.formats import crysalis
 from dsfunet.io.formats.images import describe_layout, read_pixels
 from dsfunet.io.gap_marks import clear_gaps_of_plane
-from dsfunet.io.oblique_planes import read_oblique_plane
+from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import is_hdf5
 from dsfunet.io.results import is_result
 from dsfunet.io.scales import read_on_scale
@@ -108,8 +108,7 @@ def _inspect(path: Path, plane: str | None, options: ReadOptions, cell: Cell | N
         return _inspect_result(path, read_result(path), plane, size)
     with open_volume(path, options, cell) as volume:
         lines = [("file", f"{path}: {volume.layout}, {size}"), *describe_volume(volume)]
-        name = parse_plane(plane) if plane is not None else _choose_central_plane(volume)
-        measured, axes = _read_plane(volume, name)
+        measured, axes = _read_plane(volume, None if plane is None else parse_plane(plane))
     return _inspect_plane(path, lines, measured, replace(options, scale="auto"), axes)
 
 
@@ -162,11 +161,12 @@ def _choose_central_plane(volume: Volume) -> PlaneName:
 
 
 def _read_plane(
-    volume: Volume, wanted: AnyPlaneName
+    volume: Volume, wanted: AnyPlaneName | None
 ) -> tuple[MeasuredPlane, tuple[PlaneName, Array, Array] | None]:
     """Read a plane; without a cell, also its name and the coordinates of its rows and columns."""
-    if isinstance(wanted, SpannedPlaneName):
-        return read_oblique_plane(volume, wanted), None
+    if volume.spanned is not None or isinstance(wanted, SpannedPlaneName):
+        return read_from_volume(volume, wanted), None
+    wanted = wanted or _choose_central_plane(volume)
     if volume.cell is not None:
         return volume.read_plane(wanted), None
     layers = volume.axes.find_neighbours(wanted)

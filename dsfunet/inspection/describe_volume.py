@@ -17,6 +17,25 @@ _MOST_NAMES = 8
 
 def describe_volume(volume: Volume) -> Lines:
     """Describe the axes, the cell, the layers and other information of a volume, a line each."""
+    lines = [] if volume.spanned is not None else _describe_axes(volume)
+    if volume.cell is None:
+        asked = isinstance(volume.cell_trouble, CellQuestion)
+        lines.append(("cell", volume.cell_trouble if asked else f"none: {volume.cell_trouble}"))
+    else:
+        lines.append(("cell", _describe_cell(volume.cell)))
+        lines.append(("2 pi", "Q = 2 pi (h a* + k b* + l c*) includes the factor 2 pi"))
+    if volume.spanned is None:
+        lines += [("planes", text) for text in _describe_layers(volume)]
+    else:
+        lines.append(("planes", f"one plane spanned by two vectors: {volume.spanned}"))
+    lines.append(
+        ("sigma", "none in the file" if volume.read_sigma is None else "standard uncertainties in the file")
+    )
+    lines += [(name, text) for name, text in volume.details.items()]
+    return lines
+
+
+def _describe_axes(volume: Volume) -> Lines:
     axes = volume.axes
     kept = ", ".join(
         label for _, label in sorted(zip(axes.dimensions, AXIS_LABELS, strict=True), key=lambda pair: pair[0])
@@ -34,17 +53,6 @@ def describe_volume(volume: Volume) -> Lines:
                 f"; |{_RECIPROCAL_AXES[axis]}| = {length:.4g}, so |Q| up to {reach:.3g} 1/Angstrom along it"
             )
         lines.append((f"axis {label}", text))
-    if volume.cell is None:
-        asked = isinstance(volume.cell_trouble, CellQuestion)
-        lines.append(("cell", volume.cell_trouble if asked else f"none: {volume.cell_trouble}"))
-    else:
-        lines.append(("cell", _describe_cell(volume.cell)))
-        lines.append(("2 pi", "Q = 2 pi (h a* + k b* + l c*) includes the factor 2 pi"))
-    lines += [("planes", text) for text in _describe_layers(volume)]
-    lines.append(
-        ("sigma", "none in the file" if volume.read_sigma is None else "standard uncertainties in the file")
-    )
-    lines += [(name, text) for name, text in volume.details.items()]
     return lines
 
 

@@ -21,7 +21,7 @@ from dsfunet.io.volume import Box, Volume
 from dsfunet.physics import Cell
 
 # The most specific reader comes first: an MDHisto workspace is NXdata too, and a Yell file may contain other datasets.
-_HDF5_READERS = (mantid, disorder, yell, rspace3d, nxdata)
+_HDF5_READERS = (mantid, disorder, yell, rspace3d)
 
 
 def is_hdf5(path: Path, start: bytes) -> bool:
@@ -63,7 +63,7 @@ def open_volume(
             with np.errstate(
                 all="ignore"
             ):  # overflow gives numbers that are not finite, which are checked later
-                volume = _recognise_volume(file)
+                volume = _recognise_volume(file, options, cell)
         except InputError:
             raise
         except Exception as error:  # a damaged file fails in more ways than readers can foresee
@@ -113,11 +113,13 @@ def _undo_scale(volume: Volume, scale: Scale) -> Volume:
     )
 
 
-def _recognise_volume(file: h5py.File) -> Volume:
+def _recognise_volume(file: h5py.File, options: ReadOptions, cell: Cell | None) -> Volume:
     for reader in _HDF5_READERS:
         if reader.recognises(file):
             volume: Volume = reader.open_volume(file)
             return volume
+    if nxdata.recognises(file):
+        return nxdata.open_volume(file, options, cell)
     found = ", ".join(list_members(file)[:8]) or "nothing"
-    expected = ", or ".join(reader.EXPECTED for reader in _HDF5_READERS)
+    expected = ", or ".join(reader.EXPECTED for reader in (*_HDF5_READERS, nxdata))
     raise InputError(f"the HDF5 file has {found} at its root; expected {expected}")

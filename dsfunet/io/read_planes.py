@@ -8,7 +8,7 @@ from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes, name_file_in_errors
 from dsfunet.io.formats.images import read_picture
 from dsfunet.io.gap_marks import clear_gaps_of_plane
-from dsfunet.io.oblique_planes import read_oblique_plane
+from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import check_cell, is_hdf5, open_volume
 from dsfunet.io.read_options import ReadOptions
 from dsfunet.io.results import is_result, read_result
@@ -71,10 +71,7 @@ def read_plane(
                 _check_cell_of_plane(path, measured, cell)
             return measured
     with open_volume(path, options, cell) as volume:
-        if isinstance(name, SpannedPlaneName):
-            measured = read_oblique_plane(volume, name)
-        else:
-            measured = volume.read_plane(name)
+        measured = read_from_volume(volume, name)
         # Any other scale has been undone block by block.
         return read_on_scale(measured, "auto") if options.scale == "auto" else measured
 

@@ -15,7 +15,7 @@ from dsfunet.io.hdf5 import get_shape, read_block
 from dsfunet.io.space_groups import FoundCentring, find_centring
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
-from dsfunet.planes.names import AXIS_LABELS, PlaneName
+from dsfunet.planes.names import AXIS_LABELS, PlaneName, SpannedPlaneName
 from dsfunet.planes.preprocessing import PIXELS, measured_pixels
 
 Box = tuple[slice, slice, slice]
@@ -49,7 +49,9 @@ class VolumeAxes:
         steps: spacings of the voxels [r.l.u.]; negative where coordinates decrease.
         counts: numbers of voxels.
         dimensions: the dimension of the array that runs along each of h, k, l; a number beyond its dimensions for an
-            axis that the array does not have. All other dimensions of the array are one voxel thick.
+            axis that the array does not have.
+        chosen: the index chosen along further dimensions of the array, such as temperature; dimensions that are in
+            neither are one voxel thick.
 
     Raises:
         InputError: a number is not finite or not a Miller index, or an axis has no voxels, no step or more than a
@@ -60,6 +62,7 @@ class VolumeAxes:
     steps: tuple[float, float, float]
     counts: tuple[int, int, int]
     dimensions: tuple[int, int, int] = (0, 1, 2)
+    chosen: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         for label, lower, step, count in zip(AXIS_LABELS, self.lower, self.steps, self.counts, strict=True):
@@ -177,6 +180,8 @@ class VolumeAxes:
         for dimension, part in zip(self.dimensions, box, strict=True):
             if dimension < len(shape):
                 selection[dimension] = part
+        for dimension, index in self.chosen:
+            selection[dimension] = slice(index, index + 1)
         values = read_block(dataset, selection)
         order = [d for d in self.dimensions if d < len(shape)]
         order += [d for d in range(len(shape)) if d not in order]
@@ -203,6 +208,8 @@ class Volume:
         details: other information in the file for the user, by name.
         space_group: what the file says about the space group: a symbol, a number or the letter of the centring; empty
             if it says nothing, or not for this cell.
+        spanned: the plane of a file that holds one plane spanned by two vectors; `axes` then count along these, and
+            their third means nothing.
         remarks: function that returns sentences for the user about the blocks that were read so far.
     """
 
@@ -215,6 +222,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
     space_group: str = ""
+    spanned: SpannedPlaneName | None = None
     remarks: Callable[[], tuple[str, ...]] = tuple
 
     def find_centring(self) -> FoundCentring:
