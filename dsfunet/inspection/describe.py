@@ -30,6 +30,7 @@ from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import is_hdf5
 from dsfunet.io.results import is_result
 from dsfunet.io.scales import read_on_scale
+from dsfunet.io.side_files import complete_options
 from dsfunet.io.space_groups import centring_of_record
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName
@@ -98,7 +99,8 @@ def _inspect(path: Path, plane: str | None, options: ReadOptions, cell: Cell | N
     start = leading_bytes(path)
     size = f"{path.stat().st_size / 1e6:.3g} MB"
     named = parse_plane(plane) if plane is not None and start.startswith(crysalis.SIGNATURE) else None
-    picture = read_pixels(path, start, named)
+    options, cell = complete_options(path, options, cell)
+    picture = None if options.array_axes is not None else read_pixels(path, start, named)
     if picture is not None:
         if picture.grid is None and plane is not None:
             raise InputError(f"{path}: the file is a plane without axes; remove --plane {plane!r}")
@@ -106,9 +108,10 @@ def _inspect(path: Path, plane: str | None, options: ReadOptions, cell: Cell | N
         return _inspect_plane(path, lines, picture, options)
     if is_hdf5(path, start) and is_result(path):
         return _inspect_result(path, read_result(path), plane, size)
-    with open_volume(path, options, cell) as volume:
+    name = None if plane is None else parse_plane(plane)
+    with open_volume(path, options, cell, name) as volume:
         lines = [("file", f"{path}: {volume.layout}, {size}"), *describe_volume(volume)]
-        measured, axes = _read_plane(volume, None if plane is None else parse_plane(plane))
+        measured, axes = _read_plane(volume, name)
     return _inspect_plane(path, lines, measured, replace(options, scale="auto"), axes)
 
 

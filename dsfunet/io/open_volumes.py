@@ -12,13 +12,17 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes, name_file_in_errors
 from dsfunet.io.cell_parameters import cells_agree, convert_cell
-from dsfunet.io.formats import disorder, images, mantid, nxdata, rspace3d, yell
+from dsfunet.io.formats import array_files, disorder, images, mantid, matlab, nxdata, rspace3d, yell
+from dsfunet.io.formats.array_files import read_array_file
+from dsfunet.io.formats.arrays import ArrayFile, open_array
 from dsfunet.io.gap_marks import clear_gaps_of_volume
 from dsfunet.io.hdf5 import list_members, open_hdf5
 from dsfunet.io.read_options import ReadOptions
 from dsfunet.io.scales import Scale, undo_scale, undo_scale_of_sigma
+from dsfunet.io.side_files import complete_options
 from dsfunet.io.volume import Box, Volume
 from dsfunet.physics import Cell
+from dsfunet.planes.names import AnyPlaneName, PlaneName
 
 # The most specific reader comes first: an MDHisto workspace is NXdata too, and a Yell file may contain other datasets.
 _HDF5_READERS = (mantid, disorder, yell, rspace3d)
@@ -32,7 +36,10 @@ def is_hdf5(path: Path, start: bytes) -> bool:
 
 @contextmanager
 def open_volume(
-    path: Path | str, options: ReadOptions | None = None, cell: Cell | None = None
+    path: Path | str,
+    options: ReadOptions | None = None,
+    cell: Cell | None = None,
+    plane: AnyPlaneName | None = None,
 ) -> Iterator[Volume]:
     """Open the volume in a user's file; it can be read inside the `with` block.
 
@@ -42,9 +49,11 @@ def open_volume(
         path: the file.
         options: what the user says about the file.
         cell: unit cell, used when the file has no valid one.
+        plane: the plane that will be read; it names the axes of a plane whose file does not.
 
     Raises:
-        InputError: the file is missing, damaged or not understood, or `cell` contradicts its own.
+        InputError: the file is missing, damaged or not understood, it has no axes and is given none, or `cell`
+            contradicts its own.
 
     Examples:
         >>> from dsfunet.io import open_volume
@@ -52,12 +61,13 @@ def open_volume(
         ...     print(volume.layout, volume.axes.counts)
         Yell 1.0 (257, 257, 3)
     """
-    path, options = Path(path), options or ReadOptions()
+    path = Path(path)
     start = leading_bytes(path)
+    options, cell = complete_options(path, options or ReadOptions(), cell)
     if not is_hdf5(path, start):
-        raise InputError(
-            f"{path}: the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {images.EXPECTED}"
-        )
+        with name_file_in_errors(path):
+            yield complete_volume(_open_array_file(path, start, options, cell, plane), options, cell)
+        return
     with open_hdf5(path) as file, name_file_in_errors(path):
         try:
             with np.errstate(
@@ -69,6 +79,24 @@ def open_volume(
         except Exception as error:  # a damaged file fails in more ways than readers can foresee
             raise InputError(f"the HDF5 file is damaged or not understood ({error})") from error
         yield complete_volume(volume, options, cell)
+
+
+def _open_array_file(
+    path: Path, start: bytes, options: ReadOptions, cell: Cell | None, plane: AnyPlaneName | None
+) -> Volume:
+    """Describe the volume in a file of another format than HDF5."""
+    found = read_array_file(path, start)
+    if found is None and options.array_axes is not None:
+        pixels = images.read_pixels(path, start)
+        if pixels is not None and pixels.grid is None:
+            layout = images.describe_layout(start)
+            found = ArrayFile(layout, pixels.intensity, sigma=pixels.sigma, notes=pixels.notes)
+    if found is None:
+        raise InputError(
+            f"the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {images.EXPECTED},"
+            f" {array_files.EXPECTED}"
+        )
+    return open_array(found, options, cell, plane if isinstance(plane, PlaneName) else None)
 
 
 def complete_volume(volume: Volume, options: ReadOptions, cell: Cell | None = None) -> Volume:
@@ -114,6 +142,8 @@ def _undo_scale(volume: Volume, scale: Scale) -> Volume:
 
 
 def _recognise_volume(file: h5py.File, options: ReadOptions, cell: Cell | None) -> Volume:
+    if matlab.recognises(file):
+        return open_array(matlab.read_open_file(file), options, cell)
     for reader in _HDF5_READERS:
         if reader.recognises(file):
             volume: Volume = reader.open_volume(file)

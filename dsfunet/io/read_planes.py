@@ -13,6 +13,7 @@ from dsfunet.io.open_volumes import check_cell, is_hdf5, open_volume
 from dsfunet.io.read_options import ReadOptions
 from dsfunet.io.results import is_result, read_result
 from dsfunet.io.scales import read_on_scale
+from dsfunet.io.side_files import complete_options
 from dsfunet.io.space_groups import centring_of_record
 from dsfunet.io.user_axes import UserAxes
 from dsfunet.physics import Cell
@@ -54,10 +55,11 @@ def read_plane(
         >>> print(plane.grid.describe())  # doctest: +ELLIPSIS
         plane hk1: rows h from -8 to 8 (257 pixels), columns k ...; Q = 2 pi (h a* + k b* + l c*)
     """
-    path, options = Path(path), options or ReadOptions()
+    path = Path(path)
     name = parse_plane(plane) if isinstance(plane, str) else plane
     start = leading_bytes(path)
-    picture = read_picture(path, start, name, axes)
+    options, completed = complete_options(path, options or ReadOptions(), cell)
+    picture = None if options.array_axes is not None else read_picture(path, start, name, axes, cell)
     if picture is not None:
         if cell is not None and axes is None:
             _check_cell_of_plane(path, picture, cell)
@@ -70,7 +72,7 @@ def read_plane(
             if cell is not None:
                 _check_cell_of_plane(path, measured, cell)
             return measured
-    with open_volume(path, options, cell) as volume:
+    with open_volume(path, options, completed, name) as volume:
         measured = read_from_volume(volume, name)
         # Any other scale has been undone block by block.
         return read_on_scale(measured, "auto") if options.scale == "auto" else measured
