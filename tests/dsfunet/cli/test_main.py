@@ -185,7 +185,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
         [],
         "the plane has shape (255, 256) and no axes; expected (256, 256)",
     ),
-    "stack": (save(np.ones((2, 256, 256))), [], "holds a stack of 2 planes"),
+    "stack": (
+        save(np.ones((2, 256, 256))),
+        [],
+        "has shape (2, 256, 256) and no axes; give them with --array-axes",
+    ),
     "complex": (save(np.ones((256, 256), complex)), [], "complex128"),
     "objects": (save(np.full((256, 256), None)), [], "does not hold numbers"),
     "all NaN": (save(np.full((256, 256), np.nan)), [], "no measured pixel"),
