@@ -11,11 +11,6 @@ from dsfunet.analysis.refinement.crystal import DEFAULT_SHELLS, cell_to_use
 from dsfunet.analysis.refinement.equivalents import DISAGREEMENT, note_disagreement
 from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.volume_refinement.checks import SumRule, check_sum_rule, mean_over_zones
-from dsfunet.analysis.volume_refinement.correlations import (
-    VolumeCorrelations,
-    open_short_range_order,
-    read_correlations,
-)
 from dsfunet.analysis.volume_refinement.laue import SIGNIFICANT, LaueTest, describe_evidence, find_laue_class
 from dsfunet.analysis.volume_refinement.orbits import FittedVectors
 from dsfunet.analysis.volume_refinement.outcome import VolumeRefinement
@@ -23,6 +18,11 @@ from dsfunet.analysis.volume_refinement.reach import find_reach
 from dsfunet.analysis.volume_refinement.settings import VolumeRefinementSettings
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors
+from dsfunet.io.volume_results import (
+    VolumeCorrelations,
+    open_volume_result,
+    read_correlations,
+)
 from dsfunet.physics.centring import Vector, check_closure, denominator_of
 from dsfunet.physics.symmetry import Orbit, UniqueAxis, laue_rotations, orbits_of, symmetric_metric
 
@@ -123,8 +123,9 @@ def refine_volume_file(path: Path | str, settings: VolumeRefinementSettings) -> 
         InputError: as `refine_volume`, or the file cannot be read.
     """
     correlations = read_correlations(path)
-    with open_short_range_order(path) as (values, axes):
-        file_mean = mean_over_zones(values, axes, denominator_of(correlations.centring))
+    with open_volume_result(path) as result:
+        order = result.datasets["short_range_order"]
+        file_mean = mean_over_zones(order, result.axes, denominator_of(correlations.centring))
     with name_file_in_errors(path):
         return refine_volume(correlations, settings, str(path), file_mean)
 
