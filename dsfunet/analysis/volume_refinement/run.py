@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -71,7 +70,7 @@ def refine_volume(
     """
     cell, notes = cell_to_use(settings.cell, correlations.cell, name)
     cell = replace(cell, centring=correlations.centring)
-    correlations = replace(correlations, cell=cell)
+    correlations = _without_repeats(replace(correlations, cell=cell))
     _check_centring(settings, correlations)
     fitted = FittedVectors.of(correlations)
     laue, unique_axis, tests, of_laue = _choose_laue_class(settings, correlations)
@@ -89,7 +88,13 @@ def refine_volume(
     reach = find_reach(everything, whole.values, np.sqrt(np.diag(whole_covariance)))
     notes += of_laue
     if combined.reduced > DISAGREEMENT:
-        notes.append(note_disagreement(combined.reduced))
+        averaged = "laue" in correlations.record and correlations.record["laue"] == laue
+        notes.append(
+            f"alphas that the average made equal came out unequal (chi-squared {combined.reduced:.1f} per degree of"
+            " freedom): the fit of the volume is not reliable"
+            if averaged
+            else note_disagreement(combined.reduced)
+        )
     notes += _notes_on_fit(correlations)
     notes += _notes_on_sum_rule(sum_rule)
     return VolumeRefinement(
@@ -130,6 +135,19 @@ def refine_volume_file(path: Path | str, settings: VolumeRefinementSettings) -> 
         return refine_volume(correlations, settings, str(path), file_mean)
 
 
+def _without_repeats(correlations: VolumeCorrelations) -> VolumeCorrelations:
+    """Return the correlations with the covariance that they have without an average over a Laue class.
+
+    The fit of an averaged volume sees each measured voxel, or pair of Friedel mates, at every place that the class
+    makes equivalent, and takes these places as independent.
+    """
+    applied = correlations.record.get("laue")
+    if not applied:
+        return correlations
+    repeats = len(laue_rotations(str(applied))) // 2
+    return replace(correlations, covariance=correlations.covariance * repeats)
+
+
 def _check_centring(settings: VolumeRefinementSettings, correlations: VolumeCorrelations) -> None:
     if settings.centring not in (None, correlations.centring):
         raise InputError(
@@ -153,9 +171,7 @@ def _choose_laue_class(
     if settings.laue is not None:
         return settings.laue, settings.unique_axis, (), of_average
     if applied:
-        laue, *axis = str(applied).split()
-        unique_axis: UniqueAxis | None = axis[-1] if axis and axis[-1] in get_args(UniqueAxis) else None  # type: ignore[assignment]
-        return laue, unique_axis, (), of_average
+        return str(applied), None, (), of_average
     tests = find_laue_class(correlations)
     return tests[0].laue, tests[0].unique_axis, tests, [describe_evidence(tests)]
 
