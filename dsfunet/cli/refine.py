@@ -23,7 +23,7 @@ def refine(files: list[str], output: str | None = None, **options: Any) -> None:
     Raises:
         InputError: a file, an option or the output cannot be used.
     """
-    from dsfunet.analysis.volume_refinement.correlations import is_volume_result
+    from dsfunet.io.volume_results import is_volume_result
 
     paths = [Path(file) for file in files]
     volumes = [path for path in paths if is_volume_result(path)]

@@ -9,9 +9,9 @@ from scipy.stats import chi2
 
 from dsfunet._typing import Array, Integers
 from dsfunet.analysis.refinement.equivalents import CombinedValues
-from dsfunet.analysis.volume_refinement.correlations import VolumeCorrelations
 from dsfunet.analysis.volume_refinement.orbits import FittedVectors
 from dsfunet.errors import InputError
+from dsfunet.io.volume_results import VolumeCorrelations
 from dsfunet.physics.centring import check_closure
 from dsfunet.physics.symmetry import LAUE_CLASSES, Orbit, UniqueAxis, laue_rotations, symmetric_metric
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from dsfunet._typing import Array, Integers
 from dsfunet.analysis.refinement.equivalents import CombinedValues, combine_equivalents
-from dsfunet.analysis.volume_refinement.correlations import VolumeCorrelations
 from dsfunet.errors import InputError
+from dsfunet.io.volume_results import VolumeCorrelations
 from dsfunet.physics.centring import are_lattice_numerators, denominator_of, vector_of
 from dsfunet.physics.symmetry import MAX_SHELLS, Orbit, nearest_shells, orbits_of
 

@@ -11,11 +11,11 @@ from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.refinement.outcome import Alpha, list_alphas, write_files
 from dsfunet.analysis.refinement.reports import as_cif, as_csv, as_record, as_table
 from dsfunet.analysis.volume_refinement.checks import SumRule
-from dsfunet.analysis.volume_refinement.correlations import VolumeCorrelations
 from dsfunet.analysis.volume_refinement.laue import SIGNIFICANT, LaueTest
 from dsfunet.analysis.volume_refinement.picture import draw_volume_refinement
 from dsfunet.analysis.volume_refinement.reach import Reach
 from dsfunet.analysis.volume_refinement.settings import VolumeRefinementSettings
+from dsfunet.io.volume_results import VolumeCorrelations
 from dsfunet.physics.centring import Centring
 from dsfunet.physics.symmetry import Orbit
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -11,11 +10,6 @@ from dsfunet.analysis.refinement.crystal import DEFAULT_SHELLS, cell_to_use
 from dsfunet.analysis.refinement.equivalents import DISAGREEMENT, note_disagreement
 from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.volume_refinement.checks import SumRule, check_sum_rule, mean_over_zones
-from dsfunet.analysis.volume_refinement.correlations import (
-    VolumeCorrelations,
-    open_short_range_order,
-    read_correlations,
-)
 from dsfunet.analysis.volume_refinement.laue import SIGNIFICANT, LaueTest, describe_evidence, find_laue_class
 from dsfunet.analysis.volume_refinement.orbits import FittedVectors
 from dsfunet.analysis.volume_refinement.outcome import VolumeRefinement
@@ -23,6 +17,11 @@ from dsfunet.analysis.volume_refinement.reach import find_reach
 from dsfunet.analysis.volume_refinement.settings import VolumeRefinementSettings
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors
+from dsfunet.io.volume_results import (
+    VolumeCorrelations,
+    open_volume_result,
+    read_correlations,
+)
 from dsfunet.physics.centring import Vector, check_closure, denominator_of
 from dsfunet.physics.symmetry import Orbit, UniqueAxis, laue_rotations, orbits_of, symmetric_metric
 
@@ -71,7 +70,7 @@ def refine_volume(
     """
     cell, notes = cell_to_use(settings.cell, correlations.cell, name)
     cell = replace(cell, centring=correlations.centring)
-    correlations = replace(correlations, cell=cell)
+    correlations = _without_repeats(replace(correlations, cell=cell))
     _check_centring(settings, correlations)
     fitted = FittedVectors.of(correlations)
     laue, unique_axis, tests, of_laue = _choose_laue_class(settings, correlations)
@@ -89,7 +88,13 @@ def refine_volume(
     reach = find_reach(everything, whole.values, np.sqrt(np.diag(whole_covariance)))
     notes += of_laue
     if combined.reduced > DISAGREEMENT:
-        notes.append(note_disagreement(combined.reduced))
+        averaged = "laue" in correlations.record and correlations.record["laue"] == laue
+        notes.append(
+            f"alphas that the average made equal came out unequal (chi-squared {combined.reduced:.1f} per degree of"
+            " freedom): the fit of the volume is not reliable"
+            if averaged
+            else note_disagreement(combined.reduced)
+        )
     notes += _notes_on_fit(correlations)
     notes += _notes_on_sum_rule(sum_rule)
     return VolumeRefinement(
@@ -123,10 +128,24 @@ def refine_volume_file(path: Path | str, settings: VolumeRefinementSettings) -> 
         InputError: as `refine_volume`, or the file cannot be read.
     """
     correlations = read_correlations(path)
-    with open_short_range_order(path) as (values, axes):
-        file_mean = mean_over_zones(values, axes, denominator_of(correlations.centring))
+    with open_volume_result(path) as result:
+        order = result.datasets["short_range_order"]
+        file_mean = mean_over_zones(order, result.axes, denominator_of(correlations.centring))
     with name_file_in_errors(path):
         return refine_volume(correlations, settings, str(path), file_mean)
+
+
+def _without_repeats(correlations: VolumeCorrelations) -> VolumeCorrelations:
+    """Return the correlations with the covariance that they have without an average over a Laue class.
+
+    The fit of an averaged volume sees each measured voxel, or pair of Friedel mates, at every place that the class
+    makes equivalent, and takes these places as independent.
+    """
+    applied = correlations.record.get("laue")
+    if not applied:
+        return correlations
+    repeats = len(laue_rotations(str(applied))) // 2
+    return replace(correlations, covariance=correlations.covariance * repeats)
 
 
 def _check_centring(settings: VolumeRefinementSettings, correlations: VolumeCorrelations) -> None:
@@ -152,9 +171,7 @@ def _choose_laue_class(
     if settings.laue is not None:
         return settings.laue, settings.unique_axis, (), of_average
     if applied:
-        laue, *axis = str(applied).split()
-        unique_axis: UniqueAxis | None = axis[-1] if axis and axis[-1] in get_args(UniqueAxis) else None  # type: ignore[assignment]
-        return laue, unique_axis, (), of_average
+        return str(applied), None, (), of_average
     tests = find_laue_class(correlations)
     return tests[0].laue, tests[0].unique_axis, tests, [describe_evidence(tests)]
 

@@ -1,16 +1,15 @@
 """Correlations of virtual crystals with noise of a known covariance, and the files of volumes that hold them."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from dsfunet.analysis.volume_refinement import VolumeCorrelations
+from dsfunet.io.volume_results import VOLUMES, create_volume_result
 from dsfunet.physics import Cell
 from tests.virtual_crystals import HALVES, correlate
 
@@ -107,18 +106,8 @@ def write_volume_result(path: Path, correlations: VolumeCorrelations, factor: fl
     order = np.ones(h.shape)
     for (i, j, m), alpha in zip(correlations.vectors, correlations.alphas, strict=True):
         order += 2 * alpha * np.cos(2 * np.pi * (h * i + k * j + l * m))
-    with h5py.File(path, "w") as file:
-        file.attrs["creator"] = "dsfunet"
-        entry = file.create_group("entry")
-        entry.attrs["kind"] = "volume"
-        entry["sample/unit_cell"] = correlations.cell.parameters
-        entry["process/volume"] = json.dumps({"centring": correlations.centring, **correlations.record})
-        group = entry.create_group("short_range_order")
-        group.create_dataset("data", data=(factor * order).astype(np.float32), chunks=True)
-        for label, axis in axes.items():
-            group[label] = axis
-        for name in ("vector", "alpha"):
-            entry[f"correlations/{name}"] = getattr(correlations, f"{name}s")
-        entry["correlations/covariance"] = correlations.covariance
-        entry["correlations/bias"] = correlations.bias
+    record = {"centring": correlations.centring, **correlations.record}
+    written = replace(correlations, record=record)
+    with create_volume_result(path, (axes["h"], axes["k"], axes["l"]), written, {}) as writer:
+        writer.write(slice(None), {name: factor * order for name in VOLUMES})
     return path
