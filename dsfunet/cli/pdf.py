@@ -86,7 +86,7 @@ def pdf(
         if target.exists() and source.exists() and target.samefile(source):
             raise InputError(f"{target}: this is the volume; choose another name")
     for part in parts:
-        with open_volume(source, None if part == "input" else part):
+        with open_volume(source, part=None if part == "input" else part):
             pass  # all of them must be there before the first is transformed
     for part in parts:
         # Only the measured intensity has voxels to fill.

@@ -75,7 +75,9 @@ def open_volume(
             with np.errstate(
                 all="ignore"
             ):  # overflow gives numbers that are not finite, which are checked later
-                volume = _recognise_volume(file, options, cell) if part is None else nxdata.open_part(file, part)
+                volume = (
+                    _recognise_volume(file, options, cell) if part is None else nxdata.open_part(file, part)
+                )
         except InputError:
             raise
         except Exception as error:  # a damaged file fails in more ways than readers can foresee

@@ -143,12 +143,12 @@ def pair_distribution(
     settings = settings or PairDistributionSettings()
     path = Path(path)
     with ExitStack() as stack:
-        volume = stack.enter_context(open_volume(path, None if part == "input" else part))
+        volume = stack.enter_context(open_volume(path, part=None if part == "input" else part))
         if settings.fill == "product" and part != "input":
             raise InputError(
                 f"--fill product: it fills voxels that were not measured, but {part} is not measured; omit it"
             )
-        fill = stack.enter_context(open_volume(path, "product")) if settings.fill == "product" else None
+        fill = stack.enter_context(open_volume(path, part="product")) if settings.fill == "product" else None
         with name_file_in_errors(path):
             if cell is not None and volume.cell is not None:
                 raise InputError("the file has a unit cell; remove --cell")

@@ -93,7 +93,7 @@ def open_part(file: h5py.File, name: str) -> Volume:
     if group is None or find_signal_name(group) is None:
         raise InputError(f"the result has no {name}; expected the group {path} with a signal")
     with name_file_in_errors(path):
-        return _make_volume(file, path, group)
+        return _make_volume(file, path, group, ReadOptions(), None)
 
 
 def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:

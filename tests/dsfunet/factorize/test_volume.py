@@ -30,7 +30,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (1 / 14, 1 / 14, 1 / 14), 2000.0, missing=True)
     data = np.where(volume.mask, volume.counts, np.nan)
     factorize_volume(
-        _write_yell(folder / "alloy.h5", data, step=1 / 14), folder / "alloy.nxs", VolumeSettings(centring="P")
+        _write_yell(folder / "alloy.h5", data, step=1 / 14),
+        folder / "alloy.nxs",
+        VolumeSettings(centring="P"),
     )
     return folder / "alloy.nxs"
 
