@@ -15,7 +15,8 @@ from dsfunet.physics.centring import Centring
 
 _SUBSET = 250_000
 _VECTORS = 400
-_ROUNDS = 5
+_ROUNDS = 7
+_LARGEST_CHI_SQUARED = 1.6  # of a centring that explains a volume in a short fit
 _CONVINCING = 20.0  # gain of the criterion that a larger set of lattice vectors must bring
 
 
@@ -49,7 +50,7 @@ def find_centring_of_volume(
         progress: called with what is being done.
 
     Raises:
-        InputError: no candidate can be fitted.
+        InputError: no candidate can be fitted, or none explains the volume.
     """
     rows = voxels.choose_rows(_SUBSET, seed)
     chi: dict[Centring, float] = {}
@@ -74,4 +75,9 @@ def find_centring_of_volume(
     best = min(cost.values())
     first = next(iter(cost))
     chosen = first if cost[first] - best < _CONVINCING else min(cost, key=lambda each: cost[each])
+    if chi[chosen] > _LARGEST_CHI_SQUARED:
+        raise InputError(
+            f"centring: the volume does not tell it (best {chosen}, with chi-squared {chi[chosen]:.2g}); state it with"
+            " --centring"
+        )
     return CentringEvidence(chosen, chi, {each: value - best for each, value in cost.items()})
