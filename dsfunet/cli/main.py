@@ -5,15 +5,27 @@ import sys
 from collections.abc import Callable, Sequence
 
 from dsfunet._version import __version__
-from dsfunet.cli import configuration, export, factorize, inspect, models, pdf, predict, refine, train, watch
+from dsfunet.cli import (
+    configuration,
+    convert,
+    export,
+    factorize,
+    inspect,
+    models,
+    pdf,
+    predict,
+    refine,
+    train,
+    watch,
+)
 from dsfunet.command_parser import Parser, ReadableHelp, normalise_arguments
 from dsfunet.errors import DivergedError, InputError
 
 _INTERRUPTED = 130
 _ONE_BLAS_THREAD = ("factorize", "watch", "refine")
 # `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
-_TAKES_DASHES = ("factorize", "watch", "inspect", "refine", "configuration", "pdf")
-_MODULES = (factorize, watch, inspect, export, predict, refine, configuration, pdf, models)
+_TAKES_DASHES = ("factorize", "watch", "inspect", "convert", "refine", "configuration", "pdf")
+_MODULES = (factorize, watch, inspect, convert, export, predict, refine, configuration, pdf, models)
 """Modules of the commands: COMMANDS names them, and `add_parsers` adds them and returns the functions that run them."""
 
 

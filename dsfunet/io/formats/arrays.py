@@ -144,7 +144,8 @@ def open_array(
     """
     shape = found.intensity.shape
     notes = list(found.notes)
-    own, trouble = convert_cell(*found.cell, options.cell_units)
+    own, trouble = found.cell
+    converted, _ = convert_cell(own, trouble, options.cell_units)  # the volume keeps what the file says
     if options.array_axes is not None:
         if found.has_axes:
             raise InputError("the file already defines its axes; remove --array-axes")
@@ -152,9 +153,9 @@ def open_array(
     elif found.ranges is not None:
         place = _place_by_ranges(shape, found.ranges, plane)
     elif found.steps is not None:
-        place = _place_by_steps(shape, *found.steps, own or cell, options.ub_matrix)
+        place = _place_by_steps(shape, *found.steps, converted or cell, options.ub_matrix)
     elif len(found.axes) >= 2:
-        place = _place_by_axes(found, own or cell, options)
+        place = _place_by_axes(found, converted or cell, options)
     else:
         raise InputError(
             f"the array has shape {shape} and no axes; give them with --array-axes, such as"

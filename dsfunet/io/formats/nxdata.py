@@ -166,9 +166,10 @@ def _make_volume(
     name = find_signal_name(group)
     assert name is not None
     signal = require_numbers(group, name, EXPECTED)
-    cell, trouble = convert_cell(*find_sample_cell(file, path, group), options.cell_units)
+    cell, trouble = find_sample_cell(file, path, group)
+    converted, _ = convert_cell(cell, trouble, options.cell_units)  # the volume keeps what the file says
     ub = options.ub_matrix if options.ub is not None else find_sample_ub(file, path, group)
-    place = place_nxdata(group, signal, _is_result(file), options, cell or given, ub)
+    place = place_nxdata(group, signal, _is_result(file), options, converted or given, ub)
     axes, notes = place.stored, list(place.notes)
     shape = get_shape(signal)
     weights, errors, mask = (

@@ -373,7 +373,10 @@ def test_factorize_needs_somewhere_to_write(capsys: pytest.CaptureFixture[str]) 
 
 def test_help_names_all_commands_and_explains_their_options(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, expected in (
-        (["--help"], ["factorize", "watch", "inspect", "refine", "export", "fit", "validate", "test"]),
+        (
+            ["--help"],
+            ["factorize", "watch", "inspect", "convert", "refine", "export", "fit", "validate", "test"],
+        ),
         (
             ["factorize", "--help"],
             ["--plane", "hk1", "--weights", "--png", "--whole", "--bragg-radius", "--mask-file", ".npy"],
