@@ -39,7 +39,8 @@ from simulate.live import SimulatedPlanes
 
 OUT = Path(__file__).parent / "loader.md"
 RELEASE = Path(__file__).parents[1] / "configs" / "release.yaml"
-BATCH_SIZE = 8
+BATCH_SIZE = 8  # of the timed training step
+LOADER_BATCH = 64
 CPU = torch.device("cpu")
 
 
@@ -112,12 +113,12 @@ def loader_speed(module: PlaneDataModule, batches: int) -> tuple[float, float]:
     next(iterator)
     first = time.perf_counter() - start
     # Workers have prepared batches by now; skip these and time the following ones.
-    for _ in range(4 * max(module.workers, 1)):
+    for _ in range(2 * max(module.workers, 1)):
         next(iterator)
     start = time.perf_counter()
     for _ in range(batches):
         next(iterator)
-    return batches * BATCH_SIZE / (time.perf_counter() - start), first
+    return batches * LOADER_BATCH / (time.perf_counter() - start), first
 
 
 def training_speed(batch: dict[str, Tensor], device: str, steps: int) -> float:
@@ -184,7 +185,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
     for name, source, counts in (("shards", store, (0, 1, 2)), ("live", live, (0, 1, 2))):
         for workers in counts:
             module = PlaneDataModule(
-                str(folder), BATCH_SIZE, workers=workers, augment=True, source=source, validation_samples=8
+                str(folder), LOADER_BATCH, workers=workers, augment=True, source=source, validation_samples=8
             )
             speed, first = loader_speed(module, batches)
             rows.append(f"| {name} | {workers} | {speed:.0f} | {first:.1f} |")
@@ -195,7 +196,7 @@ def measure(folder: Path, recipe: Path, batches: int, steps: int) -> list[str]:
     return [
         "# Speed of the loader, compared with training",
         "",
-        f"On {machine}, wall time, load {os.getloadavg()[0]:.1f}; batches of {BATCH_SIZE} planes of 256 x 256.",
+        f"On {machine}, wall time, load {os.getloadavg()[0]:.1f}; batches of {LOADER_BATCH} planes of 256 x 256.",
         "`python -m benchmarks.loader` makes these tables again.",
         f"Planes follow {recipe.name}; the store has {len(store)} of them in shards of {store.block}.",
         "",
@@ -228,7 +229,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--recipe", type=str, default="configs/simulate/release.yaml", help="recipe of the live planes"
     )
-    parser.add_argument("--batches", type=PositiveInt, default=100, help="number of timed batches per loader")
+    parser.add_argument("--batches", type=PositiveInt, default=20, help="number of timed batches per loader")
     parser.add_argument("--steps", type=PositiveInt, default=10, help="number of timed training steps")
     parser.add_argument("--out", type=str, default=str(OUT), help="Markdown file to write")
     options = parser.parse_args(args)

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from dsfunet.data.dataset import PlaneDataset, SampleSource, start_worker
-from dsfunet.data.expansion import BatchMaker, PackedPlanes
-from dsfunet.data.gpu_resident import ResidentPlanes, keep_batch
+from dsfunet.data.expansion import BatchMaker, PackedPlanes, keep_batch
+from dsfunet.data.gpu_resident import ResidentPlanes
 from dsfunet.data.sampling import EachOnceSampler, EpochSampler, ResumableLoader
 from dsfunet.data.store import Store
 from dsfunet.errors import InputError
@@ -147,10 +147,12 @@ class PlaneDataModule(lightning.LightningDataModule):
         assert self.folder is not None
         return self.folder / f"{split}.zarr"
 
-    def _loader_settings(self) -> dict[str, Any]:
+    def _loader_settings(self, planes: Dataset[dict[str, Tensor]]) -> dict[str, Any]:
         if self.resident:
             return {"collate_fn": keep_batch}
+        packed = isinstance(planes.dataset if isinstance(planes, Subset) else planes, PackedPlanes)
         return {
+            **({"collate_fn": keep_batch} if packed else {}),
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
             "prefetch_factor": self.prefetch_factor if self.workers > 0 else None,
@@ -189,7 +191,7 @@ class PlaneDataModule(lightning.LightningDataModule):
             sampler=sampler,
             batch_size=self.batch_size,
             drop_last=len(sampler) >= self.batch_size,
-            **self._loader_settings(),
+            **self._loader_settings(self.placed_train_planes),
         )
         loader.batches_done = self._batches_done
         return loader
@@ -202,7 +204,7 @@ class PlaneDataModule(lightning.LightningDataModule):
             self.validation_planes,
             batch_size=self.batch_size,
             sampler=EachOnceSampler(count, **rank) if ranks > 1 else None,
-            **self._loader_settings(),
+            **self._loader_settings(self.validation_planes),
         )
 
     def test_dataloader(self) -> DataLoader[dict[str, Tensor]]:

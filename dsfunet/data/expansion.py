@@ -1,12 +1,13 @@
 """Batches made on the device from planes as they are stored: half floats and packed masks, a quarter of the bytes."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from dsfunet.data.dataset import Batch, PlaneDataset
 from dsfunet.data.store import Store
@@ -36,24 +37,45 @@ class PackedPlanes(Dataset[Batch]):
         return len(self.dataset)
 
     def __getitem__(self, number: int) -> Batch:
-        drawn = self.dataset.augmentation(number)
+        return {name: values[0] for name, values in self.__getitems__([number]).items()}
+
+    def __getitems__(self, numbers: Sequence[int]) -> Batch:
+        """Return a whole batch, decoded into the memory in which a worker sends it."""
         store: Any = self.dataset.source
-        stored = store.stored(drawn.index)
-        mask = own = stored.packed_mask.reshape(-1)
-        if drawn.other is not None:
-            other = store.packed_mask(drawn.other).reshape(-1)
-            if np.bitwise_count(other).sum() < np.bitwise_count(own).sum():
-                mask = other
-        pictures = [stored.form_factor, stored.short_range_order]
-        if stored.scattering is not None:
-            pictures.append(stored.scattering)
-        return {
-            "pictures": torch.from_numpy(np.stack(pictures).reshape(len(pictures), -1)),
-            "mask": torch.from_numpy(np.array(mask)),
-            "own_mask": torch.from_numpy(np.array(own)),
-            "floors": torch.tensor(stored.floors),
-            "turns": torch.tensor((drawn.turn, drawn.mask_turn)),
+        drawn = [self.dataset.augmentation(number) for number in numbers]
+        size, names = len(drawn), len(list_pictures(store))
+        batch = {
+            "pictures": _allocate((size, names, PIXELS * PIXELS), torch.float16),
+            "mask": _allocate((size, PIXELS * PIXELS // 8), torch.uint8),
+            "own_mask": _allocate((size, PIXELS * PIXELS // 8), torch.uint8),
+            "floors": torch.tensor([store.floors(each.index) for each in drawn], dtype=torch.float32),
+            "turns": torch.tensor([(each.turn, each.mask_turn) for each in drawn]),
         }
+        pictures, masks, own_masks = (batch[name].numpy() for name in ("pictures", "mask", "own_mask"))
+        for row, each in enumerate(drawn):
+            own = own_masks[row]
+            store.read_into(each.index, pictures[row], own)
+            masks[row] = own
+            if each.other is not None:
+                other = store.packed_mask(each.other).reshape(-1)
+                if np.bitwise_count(other).sum() < np.bitwise_count(own).sum():
+                    masks[row] = other
+        return batch
+
+
+def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return a tensor that is not initialised; in a worker process, in memory shared with the training process."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize, device="cpu")  # type: ignore[no-untyped-call]
+    values = torch.empty(0, dtype=dtype)
+    values.set_(storage, 0, shape)  # type: ignore[call-overload]
+    return values
+
+
+def keep_batch(batch: Batch) -> Batch:
+    """Return the batch unchanged: datasets of stores make whole batches, so a loader has nothing to collate."""
+    return batch
 
 
 class BatchMaker:

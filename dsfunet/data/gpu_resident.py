@@ -175,8 +175,3 @@ class ResidentPlanes(Dataset[Batch]):
     def _harder(self, index: int, other: int) -> int:
         measured = self._measured[self._mask_place[[index, other]]]
         return other if measured[1] < measured[0] else index
-
-
-def keep_batch(batch: Batch) -> Batch:
-    """Return the batch unchanged: `ResidentPlanes` makes whole batches, so a loader has nothing to collate."""
-    return batch

@@ -72,7 +72,13 @@ class ShardReader:
         self._most_files = _allow_open_files() // _SHARE_OF_FILES
 
     def __getitem__(self, index: int) -> npt.NDArray[Any]:
-        """Return sample `index`.
+        """Return sample `index`; raises what `read_into` raises."""
+        values = np.empty(self._shape, self._dtype)
+        self.read_into(index, values)
+        return values
+
+    def read_into(self, index: int, out: npt.NDArray[Any]) -> None:
+        """Decode sample `index` into a contiguous array of its size and type, of any shape.
 
         Raises:
             IndexError: there is no such sample.
@@ -89,10 +95,10 @@ class ShardReader:
         if offset == _ABSENT:
             raise ValueError("the chunk was never written")
         content = self._verified(os.pread(file.descriptor, size, offset), size)
-        values = np.frombuffer(self._decode(content), self._dtype)
-        if values.size != np.prod(self._shape):
-            raise ValueError(f"the chunk has {values.size} values; expected {np.prod(self._shape)}")
-        return values.reshape(self._shape)
+        held = int.from_bytes(content[4:8], "little")  # blosc's header: the size when decoded
+        if held != out.nbytes:
+            raise ValueError(f"the chunk has {held} bytes; expected {out.nbytes}")
+        self._decode(content, out)
 
     def _file(self, shard: int) -> Path:
         return self._folder.joinpath("c", str(shard), *("0" for _ in self._shape))

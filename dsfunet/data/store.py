@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample, unpack_mask
-from dsfunet.data.shard_reader import open_shard_reader
+from dsfunet.data.shard_reader import ShardReader, open_shard_reader
 from dsfunet.errors import InputError
 from dsfunet.physics.short_range_order import ALPHA_SHAPE
 from dsfunet.planes.preprocessing import PIXELS
@@ -284,9 +284,29 @@ class Store:
         # If the file of a shard is missing, zarr gives the fill values.
         if not (all(_is_finite(each) for each in pictures) and mask.any()):
             raise self._missing(index)
-        form_factor_floor, short_range_order_floor = self._floors()[:, index].tolist()
-        floors = form_factor_floor, short_range_order_floor
-        return StoredPlane(form_factor, short_range_order, mask, floors, scattering)
+        return StoredPlane(form_factor, short_range_order, mask, self.floors(index), scattering)
+
+    def read_into(self, index: int, pictures: npt.NDArray[np.float16], mask: npt.NDArray[np.uint8]) -> None:
+        """Decode plane number `index` into given arrays, without copies.
+
+        Args:
+            index: number of the plane.
+            pictures: (2 or 3, 65536), contiguous: both components and, if it is stored, the scattering.
+            mask: (8192,), contiguous, eight pixels of a row per byte.
+
+        Raises:
+            InputError: the stored plane is damaged or missing.
+        """
+        names = ("form_factor", "short_range_order", "scattering")[: len(pictures)]
+        for name, out in zip((*names, "mask"), (*pictures, mask), strict=True):
+            self._read_into(name, index, out)
+        if not (_is_finite(pictures) and mask.any()):
+            raise self._missing(index)
+
+    def floors(self, index: int) -> tuple[float, float]:
+        """Return the minima of I_FF and I_SRO of plane number `index`, divided by their ranges."""
+        form_factor, short_range_order = self._floors()[:, index].tolist()
+        return form_factor, short_range_order
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
         """Return the mask (256, 256) of plane number `index`, True = measured, without the rest of the plane.
@@ -311,10 +331,20 @@ class Store:
         return InputError(f"{self.path}: sample {index} is missing; its shard was deleted or never written")
 
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
+        layout = self.layout[name]
+        values = np.empty(layout.shape, layout.dtype)
+        self._read_into(name, index, values)
+        return values
+
+    def _read_into(self, name: str, index: int, out: npt.NDArray[Any]) -> None:
         if name not in self._readers:
             self._readers[name] = self._reader(name)
+        reader = self._readers[name]
         try:
-            return np.asarray(self._readers[name][index])
+            if isinstance(reader, ShardReader):
+                reader.read_into(index, out)
+            else:
+                out[:] = np.asarray(reader[index]).reshape(out.shape)
         except FileNotFoundError as error:
             raise self._missing(index) from error
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file

@@ -1,22 +1,29 @@
 """The example scripts for clusters, with stand-ins for the programs they call; dsfunet accepts their arguments."""
 
 import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dsfunet.cli.lightning_cli import TrainingCLI, run_training
+from tests.dsfunet.cli.test_lightning_cli import read_metrics, write_config
 
 pytestmark = [pytest.mark.filterwarnings("ignore:LightningCLI's args parameter is intended")]
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = {
     "slurm": (ROOT / "configs" / "slurm" / "train.sbatch", "srun", 2 * 4),
+    "slurm with torchrun": (ROOT / "configs" / "slurm" / "train_torchrun.sbatch", "srun", 2 * 4),
     "torchrun": (ROOT / "configs" / "torchrun.sh", "torchrun", 1 * 4),
 }
 SLURM = {"SLURM_JOB_ID": "17", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "8"}
+SLURM |= {"SLURM_JOB_NODELIST": "node[1-2]"}
 
 
 class ParsedError(Exception):
@@ -109,3 +116,80 @@ def test_only_a_job_that_was_stopped_by_a_signal_is_queued_again(
     _, asked, found = run_script("slurm", tmp_path, status, restarts)
     assert asked == (["requeue", "17"] if requeued else [])
     assert found == status
+
+
+PREEMPTED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+
+# Stands for srun: trains on one CPU process and, at its first start, pre-empts it in the middle of an epoch.
+config, first = sys.argv[1], os.environ["SLURM_RESTART_COUNT"] == "0"
+limit = ["--trainer.max_epochs", "100000", "--trainer.check_val_every_n_epoch", "100000"]
+limit += [] if first else ["--trainer.max_steps", "40"]
+code = "from dsfunet.cli.main import run; run()"
+job = subprocess.Popen([sys.executable, "-c", code, "fit", "--config", config, *limit, "--ckpt_path", "last"])
+if first:
+    log = Path(config).parent / "run" / "trackers.json"  # written when training starts
+    while not log.exists() and job.poll() is None:
+        time.sleep(0.05)
+    job.send_signal(signal.SIGUSR1)
+sys.exit(job.wait())
+"""
+
+
+@pytest.mark.slow
+def test_a_job_that_is_preempted_is_queued_again_and_goes_on(tiny_store: Path, tmp_path: Path) -> None:
+    """The whole script with real training: the first start is stopped by SLURM's signal, the second one ends."""
+    config = write_config(tmp_path, tiny_store)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "job.py").write_text(PREEMPTED)
+    srun = f'#!/bin/bash\nexec "{sys.executable}" "{programs}/job.py" "{config}"\n'
+    scontrol = f'#!/bin/bash\necho "$@" >> "{tmp_path}/scontrol.txt"\n'
+    for name, text in (("srun", srun), ("scontrol", scontrol)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    settings = {**os.environ, **SLURM, "PATH": f"{programs}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    settings["PYTHONPATH"] = str(ROOT)
+    statuses, kept = [], []
+    for restart in ("0", "1"):
+        settings["SLURM_RESTART_COUNT"] = restart
+        ended = subprocess.run(
+            ["bash", str(SCRIPTS["slurm"][0])], cwd=tmp_path, env=settings, capture_output=True, timeout=240
+        )
+        statuses.append(ended.returncode)
+        checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+        kept.append(int(checkpoint["state_dict"]["batches_seen"]))
+    assert statuses == [128 + signal.SIGUSR1, 0]
+    assert (tmp_path / "scontrol.txt").read_text() == "requeue 17\n"
+    assert 1 <= kept[0] < 40 and kept[1] == 40
+    rows = [row for row in read_metrics(tmp_path) if row["train/joint"]]  # one log over both starts
+    assert [float(row["batches_seen"]) for row in rows] == list(range(1, 41))
+
+
+def test_a_signal_of_slurm_is_passed_on_to_torchrun_and_the_job_queued_again(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    srun = f'#!/bin/bash\ntrap "echo stopped > {tmp_path}/srun.txt; exit 1" TERM\ntouch {tmp_path}/started\n'
+    srun += "while true; do sleep 0.05; done\n"
+    scontrol = f'#!/bin/bash\necho "$@" >> "{tmp_path}/scontrol.txt"\n'
+    for name, text in (("srun", srun), ("scontrol", scontrol)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    settings = {**os.environ, **SLURM, "PATH": f"{programs}:{os.environ['PATH']}"}
+    script = subprocess.Popen(["bash", str(SCRIPTS["slurm with torchrun"][0])], cwd=tmp_path, env=settings)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        script.send_signal(signal.SIGUSR1)
+        assert script.wait(timeout=60) == 1
+    finally:
+        script.kill()
+    assert (tmp_path / "srun.txt").read_text() == "stopped\n"
+    assert (tmp_path / "scontrol.txt").read_text().splitlines()[-1] == "requeue 17"
