@@ -245,9 +245,10 @@ def measure_fault(
 
     Args:
         name: of the crystal.
-        fault: a twin turned by 8 degrees, or by half a turn about the first axis, with the share `amount`; neighbours along both axes whose distance changes by
-            `amount` per cent for unlike pairs; thermal scattering around all lattice points, or a liquid's ring, with
-            `amount` of the mean; or Bragg peaks, `amount` times as bright as the brightest pixel.
+        fault: a twin turned by 8 degrees, or by half a turn about the first axis, with the share `amount`; neighbours
+            along both axes whose distance changes by `amount` per cent for unlike pairs; thermal scattering around all
+            lattice points, or a liquid's ring, with `amount` of the mean; or Bragg peaks, `amount` times as bright as
+            the brightest pixel.
         amount: how much of it.
         seed: of the noise.
         axes: axes of the plane.
