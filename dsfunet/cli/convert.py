@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
-from dsfunet.io.scales import Scale
 
 
 def convert(
@@ -19,7 +18,7 @@ def convert(
     first_range: str | None = None,
     second_range: str | None = None,
     orientation: Literal["array", "picture"] = "array",
-    scale: Scale = "auto",
+    scale: Literal["auto", "linear", "spread", "centred", "sqrt", "log", "log10", "log1p"] = "auto",
     cell_unit: str | None = None,
     array_axes: str | None = None,
     at: str | None = None,

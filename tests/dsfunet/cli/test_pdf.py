@@ -162,7 +162,7 @@ def test_bad_files_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixtur
         "no voxel in the window was measured": write_yell(
             tmp_path / "empty.h5", values * np.nan, LOWER, STEPS
         ),
-        "No such file": tmp_path / "missing.h5",
+        "no such file": tmp_path / "missing.h5",
         "has no product": write_nxdata(tmp_path / "plain.nxs", values, LOWER, STEPS),
     }
     for sentence, path in files.items():
