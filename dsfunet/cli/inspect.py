@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dsfunet.command_parser import Parser, first_line
-from dsfunet.io.scales import Scale
 
 
 def inspect(
@@ -13,7 +12,7 @@ def inspect(
     plane: str | None = None,
     png: str | None = None,
     cell: str | None = None,
-    scale: Scale = "auto",
+    scale: Literal["auto", "linear", "spread", "centred", "sqrt", "log", "log10", "log1p"] = "auto",
     cell_unit: str | None = None,
     array_axes: str | None = None,
     at: str | None = None,
