@@ -28,7 +28,7 @@ from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
 from tests.virtual_crystals import CRYSTALS
-from tests.virtual_faults import SITE_CRYSTALS, Fault, measure_fault, measure_sites
+from tests.virtual_faults import FAULTS, SITE_CRYSTALS, Fault, measure_fault, measure_sites
 from tests.virtual_lattices import CELLS, Shape, measure_lattice
 
 OUT = Path(__file__).parent / "centring.md"
@@ -47,19 +47,6 @@ _LATTICES: tuple[tuple[Shape, Centring], ...] = (
     ("orthorhombic", "F"),
     ("oblique", "P"),
     ("oblique", "B"),
-)
-_FAULTS: tuple[tuple[Fault, float], ...] = (
-    ("twin", 0.05),
-    ("twin", 0.4),
-    ("two-fold twin", 0.2),
-    ("two-fold twin", 0.4),
-    ("size effect", 1.0),
-    ("size effect", 3.0),
-    ("thermal", 0.05),
-    ("thermal", 0.3),
-    ("background", 0.3),
-    ("Bragg", 0.1),
-    ("Bragg", 2.0),
 )
 
 
@@ -141,7 +128,7 @@ def list_cases() -> Iterator[Case]:
                 for name in SITE_CRYSTALS:
                     if name != "hcp":  # whose hk0 is an exact product with the repeat of R
                         yield Case("several sites", name, "", counts, seed)
-    for fault, amount in _FAULTS:
+    for fault, amount in FAULTS:
         for name in CRYSTALS:
             yield Case("fault", name, f"{fault} {amount:g}", _COUNTS[0], _SEEDS[0])
 

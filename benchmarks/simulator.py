@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from dsfunet._typing import Array
 from dsfunet.command_parser import Parser
-from dsfunet.data.store import create_store, digest_arrays
+from dsfunet.data.manifests import digest_arrays
+from dsfunet.data.store import create_store
 from dsfunet.environment import describe_machine
 from dsfunet.physics import Plane, plane_through
 from dsfunet.planes.preprocessing import PIXELS, normalise

@@ -11,6 +11,11 @@ from dsfunet._version import __version__
 _PROCESSORS = Path("/proc/cpuinfo")
 
 
+def describe_processor() -> str:
+    """Return the architecture and the number of cores, such as "x86_64, 2 cores"."""
+    return f"{platform.machine()}, {os.cpu_count()} cores"
+
+
 def describe_machine(device: str | None = None) -> str:
     """Return a text such as "2 cores of Intel Xeon", preceded by the GPU's name if `device` is one of torch's GPUs."""
     cores = f"{os.cpu_count()} cores of {_processor()}"

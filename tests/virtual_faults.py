@@ -230,6 +230,21 @@ def measure_sites(
 
 Fault = Literal["twin", "two-fold twin", "size effect", "thermal", "background", "Bragg"]
 
+FAULTS: tuple[tuple[Fault, float], ...] = (
+    ("twin", 0.05),
+    ("twin", 0.4),
+    ("two-fold twin", 0.2),
+    ("two-fold twin", 0.4),
+    ("size effect", 1.0),
+    ("size effect", 3.0),
+    ("thermal", 0.05),
+    ("thermal", 0.3),
+    ("background", 0.3),
+    ("Bragg", 0.1),
+    ("Bragg", 2.0),
+)
+"""Faults, weak and strong, that are not several sites, with how much of each."""
+
 
 def measure_fault(
     name: str,

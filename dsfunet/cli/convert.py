@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
+from dsfunet.planes.scale_names import Scale
 
 
 def convert(
@@ -18,7 +19,7 @@ def convert(
     first_range: str | None = None,
     second_range: str | None = None,
     orientation: Literal["array", "picture"] = "array",
-    scale: Literal["auto", "linear", "spread", "centred", "sqrt", "log", "log10", "log1p"] = "auto",
+    scale: Scale = "auto",
     cell_unit: str | None = None,
     array_axes: str | None = None,
     at: str | None = None,

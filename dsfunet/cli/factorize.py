@@ -1,7 +1,5 @@
 """`dsfunet factorize`: split measured planes into form factor and short-range order."""
 
-import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +106,8 @@ def factorize_volume_file(files: list[str], output: str | None, options: dict[st
 
 def print_report(file: Path, factorization: "Factorization", device: str) -> None:
     """Print what was read, done and found, a line each."""
+    from dsfunet.environment import describe_processor
+
     result = factorization.result
     print(f"read       {file}: {result.grid.describe() if result.grid else 'a plane without axes'}")
     for note in factorization.notes:
@@ -117,8 +117,7 @@ def print_report(file: Path, factorization: "Factorization", device: str) -> Non
     print(f"missing    {100 * (1 - result.mask.mean()):.1f} % of the plane (NaN or negative)")
     print(f"lattice    {factorization.lattice}")
     print(f"weights    {result.process['weights']} {str(result.process['weights_sha256'])[:12]}")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    print(f"factorised in {factorization.seconds:.2f} s on {device} ({machine})")
+    print(f"factorised in {factorization.seconds:.2f} s on {device} ({describe_processor()})")
     if result.sigma_form_factor is not None:
         print(f"sigma      {result.process['uncertainty']}")
     share = f"{100 * factorization.r_factor:.1f} %"

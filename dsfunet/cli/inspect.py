@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from dsfunet.command_parser import Parser, first_line
+from dsfunet.planes.scale_names import Scale
 
 
 def inspect(
@@ -12,7 +13,7 @@ def inspect(
     plane: str | None = None,
     png: str | None = None,
     cell: str | None = None,
-    scale: Literal["auto", "linear", "spread", "centred", "sqrt", "log", "log10", "log1p"] = "auto",
+    scale: Scale = "auto",
     cell_unit: str | None = None,
     array_axes: str | None = None,
     at: str | None = None,

@@ -1,12 +1,11 @@
 """`dsfunet factorize --volume`: its progress and report."""
 
-import os
-import platform
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dsfunet.environment import describe_processor
 from dsfunet.errors import InputError
 from dsfunet.factorize.options import FactorizeOptions
 from dsfunet.factorize.volume import VolumeFactorization, VolumeSettings, factorize_volume
@@ -87,8 +86,7 @@ def _print_report(source: Path, output: Path, found: VolumeFactorization) -> Non
         f"lattice    centring {fit.centring} ({_origin(found.centring_from)}), {fit.vectors.count} pairs of lattice"
         f" vectors, chi-squared {fit.chi_squared:.3g}"
     )
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    print(f"factorised in {found.seconds:.0f} s on cpu ({machine})")
+    print(f"factorised in {found.seconds:.0f} s on cpu ({describe_processor()})")
     share = f"{100 * found.r_factor:.1f} %"
     print(f"R          the product of the components leaves {share} of the volume (sum |I - P| / sum I)")
     print("alpha      " + "; ".join(_first_alphas(found)))

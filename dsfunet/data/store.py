@@ -18,11 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.data.manifests import MANIFEST_FOLDER as MANIFEST_FOLDER
-from dsfunet.data.manifests import digest_arrays as digest_arrays
-from dsfunet.data.manifests import digest_shards as digest_shards
-from dsfunet.data.manifests import manifest_file as manifest_file
-from dsfunet.data.manifests import read_manifest as read_manifest
+from dsfunet.data.manifests import manifest_file
 from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample, unpack_mask
 from dsfunet.data.shard_reader import ShardReader, open_shard_reader
 from dsfunet.errors import InputError

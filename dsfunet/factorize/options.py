@@ -11,10 +11,10 @@ from dsfunet.io import UserAxes, parse_plane, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.io.plane_lists import PlaneSelection, parse_plane_selection
 from dsfunet.io.read_options import parse_read_options
-from dsfunet.io.scales import Scale
 from dsfunet.lattice.joint_fit.resolution import parse_resolution, parse_thickness
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
+from dsfunet.planes.scale_names import Scale
 
 
 @dataclass(frozen=True)

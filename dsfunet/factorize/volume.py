@@ -11,7 +11,6 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import check_writable
 from dsfunet.io import Volume, open_volume
-from dsfunet.io.cell_parameters import cells_agree
 from dsfunet.io.volume_results import VolumeCorrelations, check_room, create_volume_result
 from dsfunet.lattice.volume_fit.averaging import Grid, ReadBlock, average_equivalents, read_voxels, turn
 from dsfunet.lattice.volume_fit.centring import find_centring_of_volume
@@ -98,8 +97,10 @@ def factorize_volume(
     check_writable(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target}: this is the input; expected another file for the result")
-    with open_volume(source) as volume:
-        cell = _cell_of(volume, settings)
+    with open_volume(source, cell=settings.cell) as volume:
+        cell = volume.cell
+        if cell is None:
+            raise volume.make_cell_error()
         check_room(target, volume.axes.counts)
         reader = _Reader(volume)
         grid = Grid.of(reader.axes)
@@ -114,17 +115,6 @@ def factorize_volume(
         r_factor = _write(target, reader, grid, fit, settings, origin, measured, progress)
     seconds = time.perf_counter() - start
     return VolumeFactorization(fit, grid.shape, origin, measured, r_factor, notes, seconds)
-
-
-def _cell_of(volume: Volume, settings: VolumeSettings) -> Cell:
-    if volume.cell is None:
-        if settings.cell is None:
-            raise volume.make_cell_error()
-        return settings.cell
-    if settings.cell is not None and not cells_agree(volume.cell, settings.cell):
-        found = " ".join(f"{value:g}" for value in volume.cell.parameters)
-        raise InputError(f"the file has the unit cell {found}; remove --cell, or give the same cell")
-    return volume.cell
 
 
 class _Reader:

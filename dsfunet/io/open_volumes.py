@@ -18,11 +18,12 @@ from dsfunet.io.formats.arrays import ArrayFile, open_array
 from dsfunet.io.gap_marks import clear_gaps_of_volume
 from dsfunet.io.hdf5 import list_members, open_hdf5
 from dsfunet.io.read_options import ReadOptions
-from dsfunet.io.scales import Scale, undo_scale, undo_scale_of_sigma
+from dsfunet.io.scales import undo_scale, undo_scale_of_sigma
 from dsfunet.io.side_files import complete_options
 from dsfunet.io.volume import Box, Volume
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AnyPlaneName, PlaneName
+from dsfunet.planes.scale_names import Scale
 
 # The most specific reader comes first: an MDHisto workspace is NXdata too, and a Yell file may contain other datasets.
 _HDF5_READERS = (mantid, disorder, yell, rspace3d)

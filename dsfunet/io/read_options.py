@@ -9,9 +9,9 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.cell_units import CellUnits, parse_cell_units
 from dsfunet.io.grid_axes import GridAxis, make_volume_axes
-from dsfunet.io.scales import Scale
 from dsfunet.io.volume import VolumeAxes
 from dsfunet.planes.names import AXIS_LABELS
+from dsfunet.planes.scale_names import Scale
 
 _AXES_GRAMMAR = (
     "expected the index along each dimension of the array with its first and last value, such as"

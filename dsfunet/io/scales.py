@@ -2,18 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import unspread
-
-Scale: TypeAlias = Literal["auto", "linear", "spread", "centred", "sqrt", "log", "log10", "log1p"]
-"""Scale of the numbers in a file, in terms of the intensity x: x itself (linear), 2 sqrt(x) - 1 (spread), 2 x - 1
-(centred), sqrt(x), ln(x) (log), log10(x) or ln(1 + x) (log1p). "auto" is linear, or one of the two of DSFU-Net
-where its files are recognised."""
+from dsfunet.planes.scale_names import Scale
 
 _NOTES: dict[Scale, str] = {
     "spread": "read on its scale 2 sqrt(x) - 1, gaps at -1; give --scale centred if they are 2 x - 1",

@@ -166,12 +166,18 @@ def is_volume_result(path: Path | str) -> bool:
     """Whether a file is the result of a volume that `create_volume_result` wrote, complete or damaged."""
     try:
         with open_hdf5(Path(path)) as file:
-            return (
-                str(file.attrs.get("creator")) == "dsfunet"
-                and str(file["entry"].attrs.get("kind")) == "volume"
-            )
+            return _is_volume(file)
     except Exception:  # whoever reads the file reports the damage
         return False
+
+
+def _is_volume(file: h5py.File) -> bool:
+    entry = file.get("entry")
+    return (
+        str(file.attrs.get("creator")) == "dsfunet"
+        and entry is not None
+        and str(entry.attrs.get("kind")) == "volume"
+    )
 
 
 def read_correlations(path: Path | str) -> VolumeCorrelations:
@@ -223,7 +229,7 @@ def open_volume_result(path: Path | str) -> Iterator[VolumeResult]:
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.Group]:
     with open_hdf5(path) as file:
-        if not is_volume_result(path):
+        if not _is_volume(file):
             raise InputError(
                 f"{path}: the file is not the result of a volume; expected a file of `dsfunet factorize --volume`"
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dsfunet.data.store import digest_arrays
+from dsfunet.data.manifests import digest_arrays
 from dsfunet.physics import Cell, Molecule
 from simulate.correlations.oscillators import ARRANGEMENTS, Lattice, draw_oscillator_set
 from simulate.correlations.sets import CorrelationSet

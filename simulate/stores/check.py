@@ -13,14 +13,8 @@ import numpy as np
 import zarr
 from tqdm import tqdm
 
-from dsfunet.data.store import (
-    digest_arrays,
-    digest_shards,
-    manifest_file,
-    open_store,
-    read_manifest,
-    shard_count,
-)
+from dsfunet.data.manifests import digest_arrays, digest_shards, manifest_file, read_manifest
+from dsfunet.data.store import open_store, shard_count
 from dsfunet.errors import InputError
 from simulate.stores.locks import report_os_errors
 from simulate.stores.shard_writer import exit_with_parent

@@ -13,7 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from dsfunet._version import __version__
-from dsfunet.data.store import create_store, digest_shards, read_manifest, shard_count
+from dsfunet.data.manifests import digest_shards, read_manifest
+from dsfunet.data.store import create_store, shard_count
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.crystals.draw import ORDER_KINDS, build_population

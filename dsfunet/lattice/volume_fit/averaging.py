@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from dsfunet._typing import Array, Integers
 from dsfunet.errors import InputError
-from dsfunet.lattice.volume_fit.voxels import Axes, Float32, Voxels
+from dsfunet.lattice.volume_fit.voxels import Axes, Float32, Voxels, step_of
 
 ReadBlock = Callable[[slice], Array]
 """Reads layers of constant h, NaN where nothing was measured, shape (layers, m, o)."""
@@ -37,8 +38,7 @@ class Grid:
         """Return the grid of some axes, folded if all are symmetric about 0."""
         symmetric = True
         for axis in axes:
-            step = float(np.ptp(axis)) / max(len(axis) - 1, 1)
-            symmetric = symmetric and float(np.abs(axis + axis[::-1]).max()) <= _SAME_PLACE * step
+            symmetric = symmetric and float(np.abs(axis + axis[::-1]).max()) <= _SAME_PLACE * step_of(axis)
         return cls(axes, symmetric and len(axes[0]) > 1)
 
     @property
@@ -58,10 +58,14 @@ class Grid:
         return self.axes[0][self.first :], self.axes[1], self.axes[2]
 
     def blocks(self) -> Iterator[slice]:
-        """Yield runs of layers of the whole grid, neither of which crosses the first fitted one."""
-        for low, high in ((0, self.first), (self.first, len(self.axes[0]))):
-            for start in range(low, high, LAYERS):
-                yield slice(start, min(start + LAYERS, high))
+        """Yield runs of layers of the whole grid; none crosses the first fitted one or a multiple of `LAYERS`.
+
+        A file with chunks of `LAYERS` layers then has each chunk written at once, but for one.
+        """
+        count = len(self.axes[0])
+        edges = sorted({*range(0, count, LAYERS), self.first, count})
+        for start, stop in pairwise(edges):
+            yield slice(start, stop)
 
     def fitted_part(self, block: slice) -> tuple[slice, bool]:
         """Return the fitted layers that a block shows, and whether they are to be turned by -1."""
@@ -144,7 +148,7 @@ def average_equivalents(voxels: Voxels, grid: Grid, rotations: Integers) -> Voxe
     """
     if not grid.folded:
         raise InputError("--laue: the grid of the volume is not symmetric about 0 0 0; leave the option out")
-    steps = np.array([float(np.ptp(axis)) / max(len(axis) - 1, 1) for axis in grid.axes])
+    steps = np.array([step_of(axis) for axis in grid.axes])
     weight = (voxels.count if voxels.precision is None else voxels.precision).astype(np.float32)
     sums = voxels.intensity * weight
     total, summed = np.zeros(voxels.shape, np.float32), np.zeros(voxels.shape, np.float32)
@@ -179,7 +183,7 @@ def _add_equivalents(
 ) -> None:
     """Add the voxels at Q R, or at -Q R where those lie on the fitted half, to the sums at Q."""
     size = np.array(voxels.shape)
-    offset = (round(float(voxels.axes[0][0]) / _step(voxels.axes[0])), -(size[1] // 2), -(size[2] // 2))
+    offset = (round(float(voxels.axes[0][0]) / step_of(voxels.axes[0])), -(size[1] // 2), -(size[2] // 2))
     second, third = (offset[axis] + np.arange(size[axis]) for axis in (1, 2))
     for layer in range(size[0]):
         first = offset[0] + layer
@@ -194,7 +198,3 @@ def _add_equivalents(
         total[layer] += np.where(inside, sums[chosen], 0)
         summed[layer] += np.where(inside, weight[chosen], 0)
         count[layer] += np.where(inside, voxels.count[chosen], 0).astype(np.uint16)
-
-
-def _step(axis: Array) -> float:
-    return float(np.ptp(axis)) / max(len(axis) - 1, 1)

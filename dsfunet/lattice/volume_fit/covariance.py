@@ -7,7 +7,7 @@ from scipy import linalg
 
 from dsfunet._typing import Array, Integers
 from dsfunet.lattice.volume_fit.model import LinearSystem
-from dsfunet.lattice.volume_fit.series import CosineSeries, LatticeVectors
+from dsfunet.lattice.volume_fit.series import CosineSeries, LatticeVectors, keep_half
 from dsfunet.lattice.volume_fit.solver import (
     CoarseSpace,
     FieldPreconditioner,
@@ -15,6 +15,7 @@ from dsfunet.lattice.volume_fit.solver import (
     Prior,
     find_coarse_space,
     solve,
+    split_levels,
 )
 from dsfunet.lattice.volume_fit.splines import multiply_along_axes
 
@@ -24,7 +25,6 @@ MOST_VECTORS = 1500
 UNTOUCHED = 0.85
 """Correlations that keep more than this share of their information if the form factor is free are treated as alone."""
 
-_LEVEL_STEP = 4.0
 _CALIBRATION = 2.0
 """Factor of the variances of correlations with which pulls on virtual crystals have a root mean square of about 1.
 
@@ -114,8 +114,7 @@ class _Pairs:
             for sign in (1, -1):
                 present[tuple((first + sign * self._numerators - self._low).T)] = True
         found = np.argwhere(present) + self._low
-        h, k, l = found.T  # noqa: E741
-        half = found[(l > 0) | ((l == 0) & ((k > 0) | ((k == 0) & (h > 0))))]
+        half = keep_half(found)
         self.terms = LatticeVectors(half, vectors.denominator, np.zeros(len(half)))
         self._table = np.zeros(self._size, np.int64)  # 0 is the vector 0 0 0
         self._table[tuple((half - self._low).T)] = 1 + np.arange(len(half))
@@ -167,15 +166,10 @@ def _field_variance(prior: Prior, information: Array, centres: tuple[Array, Arra
         (values @ modes) ** 2 for values, modes in zip(centres, prior.modes.modes, strict=True)
     )
     precisions = prior.precisions[prior.modes.shells]
-    logarithm = np.log(information)
-    step, low = np.log(_LEVEL_STEP), float(logarithm.min())
-    count = int(np.ceil((float(logarithm.max()) - low) / step)) + 1
     total = np.zeros(information.shape)
-    for level in low + step * np.arange(count):
-        window = np.clip(1 - np.abs(logarithm - level) / step, 0, 1)
-        if window.max() > 0:
-            variance = multiply_along_axes((first, second, third), 1 / (np.exp(level) + precisions))
-            total += window * np.log(variance)
+    for level, window in split_levels(np.log(information)):
+        variance = multiply_along_axes((first, second, third), 1 / (level + precisions))
+        total += window * np.log(variance)
     return np.exp(total)
 
 

@@ -33,7 +33,7 @@ VECTORS = (1000, 3500)
 
 _INNER, _FEWEST_OUTER = 0.75, 50
 _SHOWN = (
-    1.5  # mean square of the longest correlations, in the variance of their noise, that calls for longer ones
+    1.5  # mean square of the longest correlations, in the variance of their noise, to go on to longer ones
 )
 _SUBSET = 600_000  # voxels on which priors and uncertainties are found
 _KNOTS = 0.31  # spacing of the knots of F [r.l.u.]: a molecule as long as the cell needs it
@@ -41,7 +41,7 @@ _LONGEST = 14.0  # distance that the form factor may hold structure of [Angstrom
 _ENVELOPE_DISTANCE = 4.0  # distance that the splines of the envelope can follow [Angstrom]
 _MARGIN = 3.0  # of the splines around the voxels, in spacings of the knots
 _FULL_ROUNDS = 3
-_FEWEST_ZONES = 2.0
+_FEWEST_ZONES = 1.0
 
 
 Progress = Callable[[str, float], None]
@@ -72,7 +72,7 @@ def fit_volume(
         progress: called with what is being done.
 
     Raises:
-        InputError: the volume shows less than two zones in which I_SRO repeats along some axis, its voxels are coarser
+        InputError: the volume shows less than one zone in which I_SRO repeats along some axis, its voxels are coarser
             than half a zone, its mean intensity is 0 or less, or too few voxels were measured.
     """
     counts = [each for each in VECTORS if each < most_vectors] + [most_vectors]
@@ -124,7 +124,7 @@ class Subset:
     @property
     def is_whole(self) -> bool:
         """Whether the subset is the whole volume."""
-        return all(len(chosen) == n for chosen, n in zip(self.rows, self.problem.voxels.shape, strict=True))
+        return _covers(self.rows, self.problem.voxels)
 
     def taken(self) -> Problem:
         """Return the problem of the subset."""
@@ -196,11 +196,10 @@ def prepare_subset(
             problem, rows, grid, replace(solution.state, alphas=alphas), prior, spacing, seed, fixed
         )
     grid = SplineGrid.of(voxels, cell, vectors)
-    is_whole = all(len(chosen) == n for chosen, n in zip(rows, voxels.shape, strict=True))
-    small = voxels if is_whole else voxels.take(rows)
-    series, coarse = grid.series, grid.coarse
+    is_whole = _covers(rows, voxels)
+    small, series, coarse = voxels, grid.series, grid.coarse
     if not is_whole:
-        series, coarse = series.take(rows), coarse.take(rows)
+        small, series, coarse = small.take(rows), series.take(rows), coarse.take(rows)
     noise = noise or (estimate_noise(voxels) if voxels.precision is None else Noise(1.0))
     progress("envelope", 0.0)
     envelope, alphas = fit_envelope(small, coarse, grid.coarse_modes, series, noise, spacing)
@@ -213,6 +212,11 @@ def prepare_subset(
     variances = np.maximum(0.05 * np.exp(-vectors.lengths / (2 * spacing)), 1e-30)
     prior = Prior(grid.modes, precisions, 1.0, variances, ceiling)
     return Subset(problem, rows, grid, state, prior, spacing, seed, fixed)
+
+
+def _covers(rows: Rows, voxels: Voxels) -> bool:
+    """Return whether the places along all axes are those of all voxels."""
+    return all(len(chosen) == n for chosen, n in zip(rows, voxels.shape, strict=True))
 
 
 def check_volume(voxels: Voxels, vectors: LatticeVectors) -> None:
@@ -228,10 +232,10 @@ def check_volume(voxels: Voxels, vectors: LatticeVectors) -> None:
         )
     for label, axis, steps in zip("hkl", voxels.axes, np.abs(vectors.vectors).T, strict=True):
         zones = float(np.ptp(axis)) * float(steps[steps > 0].min(initial=np.inf))
-        if zones < _FEWEST_ZONES / 2:
+        if zones < _FEWEST_ZONES:
             raise InputError(
                 f"volume: it spans {np.ptp(axis):g} r.l.u. along {label}, {zones:.1f} of the zones in which short-range"
-                " order repeats; expected one or more of each half, or the layers one by one without --volume"
+                " order repeats; expected at least one along each axis (a single layer needs no --volume)"
             )
     if not float(voxels.intensity.sum(dtype=np.float64)) > 0:
         raise InputError("volume: the mean of its intensity is 0 or less; expected a positive number")

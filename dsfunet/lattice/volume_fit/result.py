@@ -1,6 +1,7 @@
 """What the fit of a volume found, evaluated block by block."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -82,13 +83,19 @@ class VolumeFit:
         """Mean of (measured - model)^2 / variance over the measured voxels."""
         return self.solution.chi_squared
 
+    @cached_property
+    def _variance_terms(self) -> CosineSeries:
+        """The series of the variance of S, whose phases are computed once for all blocks."""
+        return CosineSeries(self.uncertainty.order_terms, self.problem.voxels.axes)
+
     def evaluate(self, block: slice) -> FactorBlock:
         """Return both factors of a block of layers of constant h, with their standard uncertainties."""
         state = self.solution.state
         model = model_block(self.problem, state, block)
         spread = self.linear.evaluate(self.uncertainty.field_variance, block)
-        terms = CosineSeries(self.uncertainty.order_terms, self.problem.voxels.axes)
-        order = terms.evaluate(self.uncertainty.order_amplitudes, block, self.uncertainty.order_constant)
+        order = self._variance_terms.evaluate(
+            self.uncertainty.order_amplitudes, block, self.uncertainty.order_constant
+        )
         return FactorBlock(
             np.maximum(model.form_factor, 0),
             np.maximum(model.series, 0),

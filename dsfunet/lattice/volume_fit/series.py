@@ -61,11 +61,21 @@ def list_half_vectors(cell: Cell, centring: Centring, radius: float) -> LatticeV
     """
     denominator = denominator_of(centring)
     found = np.rint(list_lattice_vectors(cell, centring, radius) * denominator).astype(np.int64)
-    h, k, l = found.T  # noqa: E741
-    found = found[(l > 0) | ((l == 0) & ((k > 0) | ((k == 0) & (h > 0))))]
+    found = keep_half(found)
     lengths = np.linalg.norm(found / denominator @ cell.direct, axis=1)
     order = np.lexsort((found[:, 0], found[:, 1], found[:, 2], np.round(lengths, 5)))
     return LatticeVectors(found[order], denominator, lengths[order])
+
+
+def keep_half(numerators: Integers) -> Integers:
+    """Return one of each pair r and -r: the vector whose last component that is not 0 is positive; not 0 0 0.
+
+    Args:
+        numerators: vectors as whole numbers, shape (k, 3).
+    """
+    h, k, l = numerators.T  # noqa: E741
+    kept: Integers = numerators[(l > 0) | ((l == 0) & ((k > 0) | ((k == 0) & (h > 0))))]
+    return kept
 
 
 def radius_of_count(cell: Cell, centring: Centring, count: int) -> float:

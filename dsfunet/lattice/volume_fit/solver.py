@@ -6,7 +6,7 @@ of information, joined by smooth windows. And what repeats from zone to zone can
 directions, one for each short lattice vector, are solved for once and inverted exactly (a coarse space).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,17 +62,13 @@ class FieldPreconditioner:
         self.information = information
         self._modes, self._root = modes, np.sqrt(information)
         logarithm = ndimage.gaussian_filter(np.log(information), _LEVEL_SMOOTHING)
-        step, low = np.log(_LEVEL_STEP), float(logarithm.min())
-        count = int(np.ceil((float(logarithm.max()) - low) / step)) + 1
         stiffness = 1 + prior.precisions[modes.shells] / float(information.max())
         # Windows break what is smooth into what is not. Modes too stiff for any data are damped before and after.
         self._damping = 1 / np.sqrt(stiffness)
-        self._levels = []
-        for level in low + step * np.arange(count):
-            window = np.clip(1 - np.abs(logarithm - level) / step, 0, 1)
-            if window.max() > 0:
-                ratio = stiffness / (1 + prior.precisions[modes.shells] / np.exp(level))
-                self._levels.append((np.sqrt(window), ratio))
+        self._levels = [
+            (np.sqrt(window), stiffness / (1 + prior.precisions[modes.shells] / level))
+            for level, window in split_levels(logarithm)
+        ]
 
     def __call__(self, residual: Array) -> Array:
         """Return the approximate solution for a right-hand side."""
@@ -86,6 +82,22 @@ class FieldPreconditioner:
             total += window * multiply_along_axes(back, ratio * amplitudes)
         amplitudes = multiply_along_axes((duals[0].T, duals[1].T, duals[2].T), total / self._root)
         return multiply_along_axes(back, self._damping * amplitudes)
+
+
+def split_levels(logarithm: Array) -> Iterator[tuple[float, Array]]:
+    """Yield levels of a positive field a factor of 4 apart, and how much of each point belongs to each, 0 to 1.
+
+    The shares of a point sum to 1; it has at most two levels.
+
+    Args:
+        logarithm: of the field.
+    """
+    step, low = np.log(_LEVEL_STEP), float(logarithm.min())
+    count = int(np.ceil((float(logarithm.max()) - low) / step)) + 1
+    for level in low + step * np.arange(count):
+        window = np.clip(1 - np.abs(logarithm - level) / step, 0, 1)
+        if window.max() > 0:
+            yield float(np.exp(level)), window
 
 
 @dataclass(frozen=True, eq=False)

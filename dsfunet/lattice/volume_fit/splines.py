@@ -6,7 +6,7 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.spline import SplineAxis
-from dsfunet.lattice.volume_fit.voxels import Axes, Float32, Rows
+from dsfunet.lattice.volume_fit.voxels import Axes, Float32, Rows, step_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class SplineVolume:
         """
         inner, outer = [], []
         for axis, spacing, margin in zip(axes, spacings, margins, strict=True):
-            step = float(np.ptp(axis)) / max(len(axis) - 1, 1) or spacing
+            step = step_of(axis) or spacing
             more = int(np.ceil(margin / step))
             beyond = step * np.arange(1, more + 1)
             wide = np.concatenate([axis[0] - beyond[::-1], axis, axis[-1] + beyond])

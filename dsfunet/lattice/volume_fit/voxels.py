@@ -96,6 +96,11 @@ class Voxels:
         return first, second, third
 
 
+def step_of(axis: Array) -> float:
+    """Return the spacing of evenly spaced coordinates in increasing order; 0 for a single one."""
+    return float(np.ptp(axis)) / max(len(axis) - 1, 1)
+
+
 def split_blocks(shape: tuple[int, int, int]) -> Iterator[slice]:
     """Yield runs of layers along the first axis with about a million voxels each."""
     layers = max(_BLOCK // (shape[1] * shape[2]), 1)

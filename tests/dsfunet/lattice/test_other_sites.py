@@ -11,7 +11,7 @@ from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName, parse_plane
 from tests.virtual_crystals import CRYSTALS, Plane, measure
-from tests.virtual_faults import SITE_CRYSTALS, Fault, measure_fault, measure_sites
+from tests.virtual_faults import FAULTS, SITE_CRYSTALS, Fault, measure_fault, measure_sites
 
 GOOD: list[tuple[str, tuple[int, int], Centring]] = [
     ("P alloy", (0, 1), "P"),
@@ -64,22 +64,7 @@ def test_two_sites(name: str, brightest: float, missing: bool) -> None:
         assert np.abs(away - np.round(away)).max(axis=1).min() < 0.02
 
 
-@pytest.mark.parametrize(
-    ("fault", "amount"),
-    [
-        ("twin", 0.05),
-        ("twin", 0.4),
-        ("two-fold twin", 0.2),
-        ("two-fold twin", 0.4),
-        ("size effect", 1.0),
-        ("size effect", 3.0),
-        ("thermal", 0.05),
-        ("thermal", 0.3),
-        ("background", 0.3),
-        ("Bragg", 0.1),
-        ("Bragg", 2.0),
-    ],
-)
+@pytest.mark.parametrize(("fault", "amount"), FAULTS)
 @pytest.mark.parametrize(("name", "axes", "centring"), [GOOD[0], GOOD[3]])
 def test_other_faults_are_not_taken_for_several_sites(
     name: str, axes: tuple[int, int], centring: Centring, fault: Fault, amount: float

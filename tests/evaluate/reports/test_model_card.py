@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from dsfunet.data.store import create_store, manifest_file, open_store
+from dsfunet.data.manifests import manifest_file
+from dsfunet.data.store import create_store, open_store
 from dsfunet.files import write_json
 from evaluate.__main__ import main
 from evaluate.reports.model_card import validation_curve

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dsfunet.data.store import LAYOUT, MANIFEST_FOLDER, open_store
+from dsfunet.data.manifests import MANIFEST_FOLDER
+from dsfunet.data.store import LAYOUT, open_store
 from dsfunet.errors import InputError
 from simulate.__main__ import main
 from simulate.recipe import Recipe
