@@ -7,6 +7,7 @@ from dsfunet import Factorizer
 from dsfunet.errors import InputError
 from dsfunet.factorize.loading import load_factorizer
 from dsfunet.factorize.several_devices import SeveralDevicesFactorizer
+from dsfunet.factorize.shared_factorizer import SharedFactorizer
 from dsfunet.networks.weights import load_release
 
 
@@ -25,6 +26,14 @@ def test_answers_are_those_of_one_device(planes: int) -> None:
     assert isinstance(several, SeveralDevicesFactorizer) and several.batch_size == 6
     found = several(stack(planes), passes=2)
     np.testing.assert_allclose(found.form_factor, one.form_factor, atol=1e-5)
+    np.testing.assert_allclose(found.short_range_order, one.short_range_order, atol=1e-5)
+
+
+def test_threads_share_several_devices() -> None:
+    one = Factorizer.from_pretrained(device="cpu")(stack(3))
+    shared = SharedFactorizer(load_factorizer("release", "cpu,cpu"), batch_size=4)
+    found = shared(stack(3))
+    assert shared.batches == [3]
     np.testing.assert_allclose(found.short_range_order, one.short_range_order, atol=1e-5)
 
 
