@@ -160,13 +160,27 @@ def digest_shards(manifests: Iterable[dict[str, Any]]) -> str:
     return hashlib.sha256("".join(manifest["sha256"] for manifest in manifests).encode()).hexdigest()
 
 
-def open_store(path: str | Path) -> "Store":
+def open_store(path: str | Path, cache_folder: str | Path | None = None) -> "Store":
     """Open a finished store for reading.
+
+    Args:
+        path: folder of the store, or its address in an object store, such as `s3://bucket/train.zarr`.
+        cache_folder: folder for copies of the shards of a store with an address; see
+            `dsfunet.data.remote_store.RemoteStore`.
 
     Raises:
         InputError: there is no such store, it has another layout or version, or it is incomplete.
     """
+    if "://" in str(path):
+        from dsfunet.data.remote_store import RemoteStore
+
+        return RemoteStore(str(path), cache_folder)
     return Store(Path(path))
+
+
+def join_store(folder: str | Path, split: str) -> str | Path:
+    """Return the path or the address of the store of one split in a folder."""
+    return f"{str(folder).rstrip('/')}/{split}.zarr" if "://" in str(folder) else Path(folder) / f"{split}.zarr"
 
 
 def _is_finite(values: npt.NDArray[np.float16]) -> bool:
