@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from dsfunet.data.shard_reader import ShardReader
-from dsfunet.data.store import LAYOUT, OPTIONAL_LAYOUT, Store, open_store
+from dsfunet.data.layout import LAYOUT, OPTIONAL_LAYOUT
+from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 
 _EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
 def default_cache() -> Path:
-    """Return the folder for copies of shards that is used where none is given: one for this user, for temporary files."""
+    """Return the folder for copies of shards where none is given: one of this user, for temporary files."""
     return Path(tempfile.gettempdir()) / f"dsfunet-shards-{getpass.getuser()}"
 
 

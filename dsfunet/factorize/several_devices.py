@@ -17,8 +17,8 @@ from dsfunet.networks.weights import Generators
 class SeveralDevicesFactorizer(Factorizer):
     """A `Factorizer` whose networks run on several devices at once, such as all GPUs of a machine.
 
-    A stack of planes is divided into equal parts, one for each device; answers are those of one device, but for rounding.
-    Everything else on a plane runs on the CPU.
+    A stack of planes is divided into equal parts, one for each device; answers are those of one device, but for
+    rounding. Everything else on a plane runs on the CPU.
 
     Args:
         generators: Both networks, from `dsfunet.networks.weights`.

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-_BUCKET_BYTES = 25 * 2**20  # as torch's DistributedDataParallel: large enough for the bandwidth, small enough to overlap
+_BUCKET_BYTES = 25 * 2**20  # as torch's DistributedDataParallel: large enough for the bandwidth, and small enough
 
 
 class GradientExchange:
     """Exchange of the gradients of one optimizer's parameters between ranks, in buckets.
 
-    A bucket is sent as soon as the backward pass has computed all of its gradients. The backward pass goes from the last
-    layers to the first ones, and so do the buckets. All ranks send them in the same order, whatever the order in which
+    A bucket is sent as soon as the backward pass has computed all of its gradients. The backward pass goes from the
+    last layers to the first ones, and so do the buckets. All ranks send them in the same order, whatever the order in which
     they become ready; a bucket with a parameter that got no gradient is sent at the end.
 
     Args:

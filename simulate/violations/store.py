@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dsfunet._version import __version__
-from dsfunet.data.store import create_store, digest_arrays, digest_shards, layout_with, manifest_file
+from dsfunet.data.layout import layout_with
+from dsfunet.data.store import create_store, digest_arrays, digest_shards, manifest_file
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.correlations.sets import CorrelationSet

@@ -9,15 +9,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from dsfunet.data.store import (
-    LAYOUT,
-    Store,
-    create_store,
-    digest_arrays,
-    manifest_file,
-    open_store,
-    shard_count,
-)
+from dsfunet.data.layout import LAYOUT
+from dsfunet.data.store import Store, create_store, digest_arrays, manifest_file, open_store, shard_count
 from dsfunet.factorize.factorizer import Components
 from dsfunet.files import write_json
 from dsfunet.lattice.mode import split_on_lattice

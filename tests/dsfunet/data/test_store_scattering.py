@@ -11,7 +11,8 @@ import zarr
 from dsfunet.data.dataset import PlaneDataset
 from dsfunet.data.gpu_resident import ResidentPlanes
 from dsfunet.data.sample import scattering_plane
-from dsfunet.data.store import LAYOUT, create_store, layout_with, manifest_file, open_store
+from dsfunet.data.layout import LAYOUT, layout_with
+from dsfunet.data.store import create_store, manifest_file, open_store
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.planes.preprocessing import network_input, normalise, spread

@@ -198,7 +198,8 @@ def test_gradients_are_averaged_while_others_are_computed(pair: dict[str, list[F
     first, second = pair["overlapped"]
     torch.manual_seed(3)
     network = torch.nn.Sequential(*(torch.nn.Linear(16, 16, bias=False) for _ in range(4)))
-    (sum(network(torch.full((2, 16), 1.0 + rank)).square().sum() for rank in range(2)) / 2).backward()  # type: ignore[union-attr]
+    losses = [network(torch.full((2, 16), 1.0 + rank)).square().sum() for rank in range(2)]
+    torch.stack(losses).mean().backward()
     for found in (first, second):
         for gradient, layer in zip(found["gradients"], network, strict=True):
             torch.testing.assert_close(gradient, layer.weight.grad)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dsfunet.data.store import LAYOUT, MANIFEST_FOLDER, open_store
+from dsfunet.data.layout import LAYOUT
+from dsfunet.data.store import MANIFEST_FOLDER, open_store
 from dsfunet.errors import InputError
 from simulate.__main__ import main
 from simulate.recipe import Recipe

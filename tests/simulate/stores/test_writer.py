@@ -13,7 +13,8 @@ import zarr
 import simulate.stores.correlation_cache
 import simulate.stores.writer
 from dsfunet import __version__
-from dsfunet.data.store import LAYOUT, MANIFEST_FOLDER, open_store
+from dsfunet.data.layout import LAYOUT
+from dsfunet.data.store import MANIFEST_FOLDER, open_store
 from dsfunet.errors import InputError
 from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.crystals.draw import Population, build_population
