@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dsfunet.data.shard_reader import ShardReader
 from dsfunet.data.layout import LAYOUT, OPTIONAL_LAYOUT
+from dsfunet.data.shard_reader import ShardReader
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 
@@ -60,7 +60,9 @@ class RemoteStore(Store):
         folder = cache / name / Path(self._root).name
         if folder.exists():
             return folder
-        pictures = tuple(f"{each}/c/" for each, layout in (LAYOUT | OPTIONAL_LAYOUT).items() if layout.picture)
+        pictures = tuple(
+            f"{each}/c/" for each, layout in (LAYOUT | OPTIONAL_LAYOUT).items() if layout.picture
+        )
         try:
             found = [str(each).removeprefix(f"{self._root}/") for each in self._files.find(self._root)]
             wanted = [each for each in found if not each.startswith(pictures)]
@@ -82,7 +84,9 @@ class RemoteStore(Store):
     def _reader(self, name: str) -> Any:
         reader = super()._reader(name)
         if not isinstance(reader, ShardReader):
-            raise InputError(f"{self.url}: {name} has another layout; expected a store that `python -m simulate` wrote")
+            raise InputError(
+                f"{self.url}: {name} has another layout; expected a store that `python -m simulate` wrote"
+            )
         reader.fetch = self._fetch
         return reader
 
@@ -112,7 +116,9 @@ def _open_file_system(url: str) -> tuple[Any, str]:
         files, root = fsspec.core.url_to_fs(url)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
-        advice = f"install it with pip install -e '.[{extra}]' in the checkout" if extra else "install it with pip"
+        advice = (
+            f"install it with pip install -e '.[{extra}]' in the checkout" if extra else "install it with pip"
+        )
         raise InputError(f"{url}: {error}; {advice}") from error
     except ValueError as error:
         raise InputError(f"{url}: {error}; expected an address such as s3://bucket/folder") from error

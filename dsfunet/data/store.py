@@ -132,7 +132,9 @@ def open_store(path: str | Path, cache_folder: str | Path | None = None) -> "Sto
 
 def join_store(folder: str | Path, split: str) -> str | Path:
     """Return the path or the address of the store of one split in a folder."""
-    return f"{str(folder).rstrip('/')}/{split}.zarr" if "://" in str(folder) else Path(folder) / f"{split}.zarr"
+    return (
+        f"{str(folder).rstrip('/')}/{split}.zarr" if "://" in str(folder) else Path(folder) / f"{split}.zarr"
+    )
 
 
 def _is_finite(values: npt.NDArray[np.float16]) -> bool:

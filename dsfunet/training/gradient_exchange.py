@@ -6,15 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-_BUCKET_BYTES = 25 * 2**20  # as torch's DistributedDataParallel: large enough for the bandwidth, and small enough
+_BUCKET_BYTES = (
+    25 * 2**20
+)  # as torch's DistributedDataParallel: large enough for the bandwidth, and small enough
 
 
 class GradientExchange:
     """Exchange of the gradients of one optimizer's parameters between ranks, in buckets.
 
     A bucket is sent as soon as the backward pass has computed all of its gradients. The backward pass goes from the
-    last layers to the first ones, and so do the buckets. All ranks send them in the same order, whatever the order in which
-    they become ready; a bucket with a parameter that got no gradient is sent at the end.
+    last layers to the first ones, and so do the buckets. All ranks send them in the same order, whatever the order in
+    which they become ready; a bucket with a parameter that got no gradient is sent at the end.
 
     Args:
         parameters: parameters of the optimizer, all of which require gradients now.
@@ -38,7 +40,7 @@ class GradientExchange:
         self.sent_early = 0
         """Number of buckets of the latest exchange that were sent before the backward pass ended."""
         for parameter in parameters:
-            parameter.register_post_accumulate_grad_hook(self._note)
+            parameter.register_post_accumulate_grad_hook(self._note)  # type: ignore[no-untyped-call]
 
     def start(self) -> None:
         """Send gradients from now on: call this before the last backward pass of a step."""

@@ -12,8 +12,8 @@ import yaml
 
 import simulate.live
 from dsfunet.data.datamodule import PlaneDataModule
-from dsfunet.data.sample import Sample
 from dsfunet.data.layout import layout_with
+from dsfunet.data.sample import Sample
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from simulate.artefacts.degradation import SignalRecipe

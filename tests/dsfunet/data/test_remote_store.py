@@ -70,7 +70,9 @@ def test_wrong_addresses_are_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match=r"^memory://stores/other\.zarr: no such store"):
         open_store(f"{address}/other.zarr", tmp_path)
-    with pytest.raises(InputError, match=r"^nonsense://x: .*; expected an address such as s3://bucket/folder"):
+    with pytest.raises(
+        InputError, match=r"^nonsense://x: .*; expected an address such as s3://bucket/folder"
+    ):
         open_store("nonsense://x", tmp_path)
 
     def missing(url: str) -> None:
@@ -96,7 +98,11 @@ def test_an_object_store_with_the_protocol_of_s3(
 ) -> None:
     pytest.importorskip("s3fs", reason="needs the extra s3")
     server_file = pytest.importorskip("moto.server", reason="needs moto[server], a local object store")
-    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_REGION", "us-east-1")):
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_REGION", "us-east-1"),
+    ):
         monkeypatch.setenv(name, value)
     server = server_file.ThreadedMotoServer(port=0)
     server.start()

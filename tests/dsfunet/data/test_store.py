@@ -12,9 +12,17 @@ import numpy.typing as npt
 import pytest
 import zarr
 
-from dsfunet.data.sample import scattering_plane
 from dsfunet.data.layout import LAYOUT
-from dsfunet.data.store import LAYOUT_VERSION, Store, create_store, digest_arrays, manifest_file, open_store, shard_count
+from dsfunet.data.sample import scattering_plane
+from dsfunet.data.store import (
+    LAYOUT_VERSION,
+    Store,
+    create_store,
+    digest_arrays,
+    manifest_file,
+    open_store,
+    shard_count,
+)
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.physics import Cell

@@ -10,8 +10,8 @@ import zarr
 
 from dsfunet.data.dataset import PlaneDataset
 from dsfunet.data.gpu_resident import ResidentPlanes
-from dsfunet.data.sample import scattering_plane
 from dsfunet.data.layout import LAYOUT, layout_with
+from dsfunet.data.sample import scattering_plane
 from dsfunet.data.store import create_store, manifest_file, open_store
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
