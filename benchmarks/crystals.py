@@ -21,10 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dsfunet._typing import Array
+from benchmarks.crystals_page import VECTORS, Row, page, tables
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
 from dsfunet.command_parser import Parser
-from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice
@@ -32,7 +31,6 @@ from dsfunet.factorize.pipeline import Factorization, factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.files import replacing
 from dsfunet.io import read_plane
-from dsfunet.lattice.joint_fit import JointFit
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
@@ -42,7 +40,6 @@ from dsfunet.planes.result import Result
 from tests.virtual_crystals import CRYSTALS, Plane, correlate, measure
 
 OUT = Path(__file__).parent / "crystals.md"
-_VECTORS = 6
 _REACH = {"molecule": 7.0}
 _AXES = {"molecule": (0, 2)}
 _CASES: dict[str, dict[str, float | bool]] = {
@@ -50,40 +47,10 @@ _CASES: dict[str, dict[str, float | bool]] = {
     "29 % missing": {"missing": True},
     "20 counts": {"brightest": 20.0},
 }
-# Planes on another cell than that of the vectors in truth.json.
-_OTHER_UNITS = "cu3auhalf"
+# Planes whose cell has half the conventional edges, so that a vector "1 0" of truth.json, in halves of the conventional
+# edges, is 1 0 of their own cell. The correlations are the same, and every projected lattice vector joins sites.
+_HALF_EDGE = "cu3auhalf"
 _SHORTEST = 2
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one plane gave.
-
-    Attributes:
-        name: of the crystal and what was measured.
-        fit: the joint fit.
-        centring: that the plane was found to have.
-        verdict: level and first reason.
-        seconds: processor time.
-        values: vector, truth, found value and its standard uncertainty.
-        by_networks: the same with the form factor of the networks, of the shortest vectors.
-        covered: shares of measured pixels with F and with I_SRO within one and two standard uncertainties; None if
-            unknown.
-    """
-
-    name: str
-    fit: JointFit
-    centring: str
-    verdict: str
-    seconds: float
-    values: tuple[tuple[str, float, float, float], ...]
-    by_networks: tuple[tuple[str, float, float, float], ...] = ()
-    covered: tuple[float, ...] | None = None
-
-    @property
-    def pulls(self) -> Array:
-        """Errors in units of their standard uncertainties."""
-        return np.array([(found - truth) / sigma for _, truth, found, sigma in self.values])
 
 
 @dataclass(frozen=True)
@@ -127,7 +94,7 @@ def own_crystals(factorizer: Factorizer) -> Iterator[Row]:
             outcome = factorize(MeasuredPlane(counts, grid), factorizer)
             fit = outcome.model.fit
             truths: dict[tuple[float, float, float], float] = {}
-            for index in fit.harmonics.indices[:_VECTORS]:
+            for index in fit.harmonics.indices[:VECTORS]:
                 whole = np.round(2 * index).astype(int).tolist()
                 vector = [0.0, 0.0, 0.0]
                 vector[axes[0]], vector[axes[1]] = whole[0] / 2, whole[1] / 2
@@ -201,8 +168,8 @@ def _coverage(result: Result, plane: Plane) -> tuple[float, ...]:
     return tuple(shares)
 
 
-def shared_crystals(folder: Path, factorizer: Factorizer) -> Iterator[Row]:
-    """Factorise the planes of a folder for which truth.json has correlations of the layer.
+def shared_crystals(folder: Path, factorizer: Factorizer, only: Sequence[str] = ()) -> Iterator[Row]:
+    """Factorise the planes of a folder for which truth.json has correlations of the layer; only some if named.
 
     Raises:
         InputError: the folder has no truth.json, or a plane cannot be read.
@@ -211,20 +178,28 @@ def shared_crystals(folder: Path, factorizer: Factorizer) -> Iterator[Row]:
         raise InputError(f"{folder}: it has no truth.json; expected a folder of planes with their truth")
     truths = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     for stem, truth in truths.items():
-        if not (folder / f"{stem}.h5").is_file() or stem.startswith(_OTHER_UNITS):
+        if not (folder / f"{stem}.h5").is_file() or (only and stem not in only):
             continue
         measured = read_plane(folder / f"{stem}.h5")
         grid = measured.grid
         if grid is None or not isinstance(grid.name, PlaneName):
             continue
-        vectors = _layer_vectors(truth, grid.name)
+        vectors = _layer_vectors(truth, grid.name, 1.0 if stem.startswith(_HALF_EDGE) else 0.5)
         if vectors:
             yield _row(stem, factorize(measured, factorizer), vectors, grid)
 
 
-def _layer_vectors(truth: dict[str, object], name: PlaneName) -> dict[tuple[float, float, float], float]:
-    """Return the known correlations of a layer by lattice vector."""
-    for key, unit in (("layer", 1.0), ("layer0", 0.5)):
+def _layer_vectors(
+    truth: dict[str, object], name: PlaneName, half_edge: float
+) -> dict[tuple[float, float, float], float]:
+    """Return the known correlations of a layer by lattice vector.
+
+    Args:
+        truth: of the plane.
+        name: of the plane.
+        half_edge: half a conventional edge, in edges of the plane's cell.
+    """
+    for key, unit in (("layer", 1.0), ("layer0", half_edge)):
         found = truth.get(key)
         if not isinstance(found, dict) or (key == "layer0" and name.offset != 0):
             continue
@@ -239,85 +214,6 @@ def _layer_vectors(truth: dict[str, object], name: PlaneName) -> dict[tuple[floa
     return {}
 
 
-def tables(rows: Sequence[Row]) -> list[str]:
-    """Format planes as two Markdown tables: one line a plane, and one line a plane with its values."""
-    covers = any(row.covered for row in rows)
-    lines = [
-        "| plane | verdict | centring | harmonics | time [s] | chi-squared | rms pull | largest error"
-        + (" | I_FF within 1, 2 | I_SRO within 1, 2 |" if covers else " |"),
-        "|---|---|---|---|---|---|---|---|" + ("---|---|" if covers else ""),
-    ]
-    for row in rows:
-        worst = max((abs(found - truth) for _, truth, found, _ in row.values), default=np.nan)
-        cells = [
-            row.name,
-            row.verdict,
-            row.centring,
-            f"{row.fit.harmonics.count}",
-            f"{row.seconds:.1f}",
-            f"{row.fit.chi_squared:.3f}",
-            f"{np.sqrt(np.mean(row.pulls**2)):.2f}" if row.values else "-",
-            f"{worst:.4f}",
-        ]
-        if row.covered:
-            shares = [f"{100 * share:.0f} %" for share in row.covered]
-            cells += [", ".join(shares[:2]), ", ".join(shares[2:])]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "| plane | vector: truth / found (s.u.) | with the networks' form factor |",
-        "|---|---|---|",
-    ]
-    for row in rows:
-        texts = [
-            "; ".join(
-                f"{vector}: {truth:.4f} / {_with_uncertainty(found, sigma)}"
-                for vector, truth, found, sigma in values[:_VECTORS]
-            )
-            for values in (row.values, row.by_networks)
-        ]
-        lines.append(f"| {row.name} | {texts[0]} | {texts[1] or '-'} |")
-    return lines
-
-
-def _with_uncertainty(value: float, sigma: float) -> str:
-    """Return a value with its uncertainty in the last digits: -0.2254(3)."""
-    return f"{value:.4f}({max(round(1e4 * sigma), 1)})"
-
-
-def page(own: Sequence[Row], shared: Sequence[Row]) -> list[str]:
-    """Format all results as a page."""
-    lines = [
-        "# Virtual crystals",
-        "",
-        "`python -m benchmarks.crystals`: single planes through `factorize_plane` with default options, without a"
-        f" structure and without a centring ({describe_machine()}; processor time on one core). The crystals come from"
-        " a second forward model that shares no code with the product: explicit sites ordered by Monte Carlo with pair"
-        " energies, scattering of explicit atoms, Poisson counts with 2,000 in the brightest pixel unless a line says"
-        " otherwise. Seeds are fixed. The correlations are those of the layer on its own scale. *rms pull*: root mean"
-        " square of errors over standard uncertainties, of the shortest vectors. *within 1, 2*: shares of measured"
-        " pixels within one and two standard uncertainties of the truth. The last column is what `refine` gives with"
-        " the form factor of the networks.",
-        "",
-        "The errors of the shortest vectors of one plane go together where the form factor limits them, so a pull of 2"
-        " in one line is no surprise; the tests average over twenty crystals.",
-        "",
-        *tables(own),
-    ]
-    if shared:
-        lines += [
-            "",
-            "## A shared set of crystals",
-            "",
-            "Planes made by a third forward model (`--shared FOLDER`). Some of them hold what no lattice explains: a"
-            " background, Bragg peaks, a twin, a size effect, two sites in a cell, or a resolution wider than the"
-            " pixels; their names say so, and chi-squared or the values show it.",
-            "",
-            *tables(shared),
-        ]
-    return lines
-
-
 def _reported(rows: Iterator[Row]) -> Iterator[Row]:
     """Yield rows and report each one, because a run takes minutes."""
     for row in rows:
@@ -329,8 +225,21 @@ def main(args: Sequence[str] | None = None) -> int:
     """Fit the crystals, and write and print the page."""
     parser = Parser(prog="python -m benchmarks.crystals", description=__doc__)
     parser.add_argument("--shared", type=str | None, default=None, help="folder of planes with a truth.json")
+    parser.add_argument(
+        "--only",
+        type=list[str],
+        default=[],
+        help="names of planes in that folder; prints them and writes no page",
+    )
     options = parser.parse_args(args)
+    if options.only and not options.shared:
+        raise InputError("--only: it names planes of a folder; expected --shared FOLDER as well")
     factorizer = Factorizer.from_pretrained(device="cpu")
+    if options.only:
+        print(
+            "\n".join(tables([*_reported(shared_crystals(Path(options.shared), factorizer, options.only))]))
+        )
+        return 0
     own = [*_reported(own_crystals(factorizer))]
     shared = [*_reported(shared_crystals(Path(options.shared), factorizer))] if options.shared else []
     lines = page(own, shared)

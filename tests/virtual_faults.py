@@ -77,6 +77,10 @@ _MOLECULES = (
     (_flat_molecule(0.4), _flat_molecule(0.4 + np.pi)),
     (_flat_molecule(np.pi - 0.4), _flat_molecule(-0.4)),
 )
+_TURNED = (
+    (_flat_molecule(0.4), _flat_molecule(1.5)),
+    (_flat_molecule(0.4 + np.pi), _flat_molecule(1.5 + np.pi)),
+)
 
 
 def _inside(*steps: tuple[tuple[int, int, int], float]) -> tuple[Bond, ...]:
@@ -104,6 +108,30 @@ SITE_CRYSTALS = {
               for site, energies in enumerate(((0.2, -0.25), (-0.25, 0.2)))
               for step, energy in zip(((1, 0, 0), (0, 1, 0)), energies, strict=True)),
         share=0.5, b_iso=2.0,
+    ),
+    # Two chains of molecules that a glide line makes equal, each ordered for itself along another diagonal.
+    "independent": SiteCrystal(
+        (9.2, 7.8, 6.0), 90.0, ((0.0, 0.0, 0.0), (0.5, 0.5, 0.0)), _MOLECULES,
+        (*_inside(((1, 0, 0), 0.1), ((0, 1, 0), -0.2), ((0, 0, 1), 0.1)),
+         (0, 0, (1, 1, 0), 0.2), (1, 1, (1, -1, 0), 0.2)),
+        share=0.5, b_iso=2.0,
+    ),
+    # Two molecules that a two-fold axis makes equal, in an oblique cell.
+    "oblique": SiteCrystal(
+        (8.6, 7.4, 6.0), 104.0, ((0.0, 0.0, 0.0), (0.45, 0.38, 0.0)), _TURNED,
+        (*_inside(((1, 0, 0), 0.15), ((0, 1, 0), -0.15), ((0, 0, 1), 0.1)), *((0, 1, s, 0.2) for s in _CORNERS)),
+        share=0.5, b_iso=2.0,
+    ),
+    "oblique, independent": SiteCrystal(
+        (8.6, 7.4, 6.0), 104.0, ((0.0, 0.0, 0.0), (0.45, 0.38, 0.0)), (_MOLECULES[0], _TURNED[1]),
+        tuple((site, site, step, energy)
+              for site, energies in enumerate(((0.2, -0.25), (-0.25, 0.2)))
+              for step, energy in zip(((1, 0, 0), (0, 1, 0)), energies, strict=True)),
+        share=0.5, b_iso=2.0,
+    ),
+    "oblique alloy": SiteCrystal(
+        (4.1, 4.7, 4.0), 97.0, ((0.0, 0.0, 0.0), (0.5, 0.31, 0.0)), (_METALS, _LIGHTER),
+        (*_inside(((1, 0, 0), 0.1), ((0, 1, 0), -0.2), ((0, 0, 1), 0.1)), *((0, 1, s, 0.25) for s in _CORNERS)),
     ),
     "unlike atoms": SiteCrystal(
         (4.2, 4.6, 4.0), 90.0, ((0.0, 0.0, 0.0), (0.38, 0.27, 0.0)), (_METALS, _LIGHTER),
@@ -200,7 +228,7 @@ def measure_sites(
     return counts, hide_a_third(axis, axis) if missing else np.full(counts.shape, True), axis
 
 
-Fault = Literal["twin", "size effect", "thermal", "background", "Bragg"]
+Fault = Literal["twin", "two-fold twin", "size effect", "thermal", "background", "Bragg"]
 
 
 def measure_fault(
@@ -217,9 +245,10 @@ def measure_fault(
 
     Args:
         name: of the crystal.
-        fault: a twin turned by 8 degrees with the share `amount`; neighbours along both axes whose distance changes by
-            `amount` per cent for unlike pairs; thermal scattering around all lattice points, or a liquid's ring, with
-            `amount` of the mean; or Bragg peaks, `amount` times as bright as the brightest pixel.
+        fault: a twin turned by 8 degrees, or by half a turn about the first axis, with the share `amount`; neighbours
+            along both axes whose distance changes by `amount` per cent for unlike pairs; thermal scattering around all
+            lattice points, or a liquid's ring, with `amount` of the mean; or Bragg peaks, `amount` times as bright as
+            the brightest pixel.
         amount: how much of it.
         seed: of the noise.
         axes: axes of the plane.
@@ -235,12 +264,15 @@ def measure_fault(
     away = (u - np.round(u)) ** 2 + (v - np.round(v)) ** 2
     random = np.random.default_rng([seed, 13])
     expected, mean = good.expected, good.expected.mean()
-    if fault == "twin":
+    if fault in ("twin", "two-fold twin"):
         first, second = sorted(set(range(3)) - {3 - sum(axes)})
         turned = q.copy()
-        c, s = np.cos(np.radians(8)), np.sin(np.radians(8))
-        turned[..., first] = c * q[..., first] - s * q[..., second]
-        turned[..., second] = s * q[..., first] + c * q[..., second]
+        if fault == "twin":
+            c, s = np.cos(np.radians(8)), np.sin(np.radians(8))
+            turned[..., first] = c * q[..., first] - s * q[..., second]
+            turned[..., second] = s * q[..., first] + c * q[..., second]
+        else:  # in an oblique cell, every other vector of the twin lies beside those of the crystal
+            turned[..., second] = -q[..., second]
         indices = (turned @ np.linalg.inv(reciprocal)).reshape(-1, 3)
         table = np.moveaxis(correlate(name).alphas, axes, (0, 1)).sum(axis=2)
         waves = [

@@ -133,7 +133,19 @@ def command_line_page() -> str:
 
 
 COMMANDS = {
-    "dsfunet": ("inspect", "factorize", "watch", "refine", "compare", "scan", "export"),
+    "dsfunet": (
+        "inspect",
+        "factorize",
+        "watch",
+        "convert",
+        "refine",
+        "pdf",
+        "configuration",
+        "compare",
+        "scan",
+        "export",
+        "predict",
+    ),
     "python -m simulate": ("finalise", "check", "show", "violations"),
     "python -m evaluate": ("compare", "lattices", "calibration", "verdicts"),
 }

@@ -1,1 +1,4 @@
-"""Analysis of results: Warren-Cowley parameters from I_SRO, and structural models tested against I_FF (no torch)."""
+"""Analysis of results (no torch).
+
+Warren-Cowley parameters from I_SRO, structural models tested against I_FF, pair distribution functions, model crystals.
+"""

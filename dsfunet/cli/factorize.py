@@ -25,6 +25,7 @@ def factorize(
     out: str | None,
     summary: str | None,
     redo: bool,
+    volume: bool = False,
     **options: Any,
 ) -> int:
     """Split measured planes into form factor and short-range order.
@@ -35,6 +36,7 @@ def factorize(
         out: Folder for the results of many planes; it is made if necessary.
         summary: JSON file with the outcome of each plane; summary.json in that folder by default.
         redo: Make results again that exist already.
+        volume: Split a whole volume in three dimensions, instead of a plane of it.
         options: Fields of `FactorizeOptions` and `CleanUpOptions`.
 
     Raises:
@@ -42,6 +44,8 @@ def factorize(
     """
     from dsfunet.factorize.options import parse_options
 
+    if volume:
+        return factorize_volume_file(files, output, options)
     if (output is None) == (out is None):
         found = "neither is given" if output is None else "both are given"
         raise InputError(
@@ -86,6 +90,20 @@ def factorize_one(file: Path, output: Path, request: "FactorizeRequest") -> "Fac
     for target in filter(None, (output, picture)):
         print(f"wrote      {target}")
     return factorization
+
+
+def factorize_volume_file(files: list[str], output: str | None, options: dict[str, Any]) -> int:
+    """Factorise a whole volume, write the NeXus file, and print a report.
+
+    Raises:
+        InputError: The file, an option or the output cannot be used.
+    """
+    from dsfunet.cli.volume import factorize_volume_and_report
+
+    if output is None or len(files) != 1:
+        raise InputError("--volume splits one file; use it with one file and --output FILE")
+    factorize_volume_and_report(Path(files[0]), Path(output), options)
+    return 0
 
 
 def print_report(file: Path, factorization: "Factorization", device: str) -> None:
@@ -135,6 +153,12 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         "--redo",
         action="store_true",
         help="make results again that exist already and were made from the same file and settings",
+    )
+    parser.add_argument(
+        "--volume",
+        action="store_true",
+        help="split the whole volume in three dimensions, from its data and lattice alone; takes --centring, --cell,"
+        " --laue, --seed and --output",
     )
     add_settings(parser)
     commands.add_subcommand("factorize", parser, help=COMMANDS["factorize"])

@@ -5,15 +5,27 @@ import sys
 from collections.abc import Callable, Sequence
 
 from dsfunet._version import __version__
-from dsfunet.cli import export, factorize, inspect, models, predict, refine, train, watch
+from dsfunet.cli import (
+    configuration,
+    convert,
+    export,
+    factorize,
+    inspect,
+    models,
+    pdf,
+    predict,
+    refine,
+    train,
+    watch,
+)
 from dsfunet.command_parser import Parser, ReadableHelp, normalise_arguments
 from dsfunet.errors import DivergedError, InputError
 
 _INTERRUPTED = 130
 _ONE_BLAS_THREAD = ("factorize", "watch", "refine")
 # `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
-_TAKES_DASHES = ("factorize", "watch", "inspect", "refine")
-_MODULES = (factorize, watch, inspect, export, predict, refine, models)
+_TAKES_DASHES = ("factorize", "watch", "inspect", "convert", "refine", "configuration", "pdf")
+_MODULES = (factorize, watch, inspect, convert, export, predict, refine, configuration, pdf, models)
 """Modules of the commands: COMMANDS names them, and `add_parsers` adds them and returns the functions that run them."""
 
 
@@ -36,8 +48,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Returns:
-        0 for success, 1 when some of many planes failed, 2 when the input is wrong or training diverged (with one
-        sentence on standard error), 130 after Ctrl-C.
+        0 for success, 1 when some of many planes failed or a model misses the alphas asked for, 2 when the input is
+        wrong or training diverged (with one sentence on standard error), 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if args is None else args)
     try:

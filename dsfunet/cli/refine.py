@@ -12,28 +12,55 @@ def refine(files: list[str], output: str | None = None, **options: Any) -> None:
     """Refine Warren-Cowley parameters, with uncertainties, from the short-range order of results.
 
     Writes PREFIX.refine.json, .csv, .cif and .png, and prints the report. Several results, of different planes of one
-    crystal, are refined together: one set of alphas, and a scale for each plane.
+    crystal, are refined together: one set of alphas, and a scale for each plane. The result of a whole volume gives
+    all alphas of the crystal.
 
     Args:
-        files: results of `dsfunet factorize` (.nxs) from planes with unit cell and axes
+        files: results of `dsfunet factorize` (.nxs), either planes with unit cell and axes or one whole volume
         output: PREFIX; by default the name of the first file without its suffix, with .joint for several files
         options: of `RefinementSettings.from_options`
 
     Raises:
         InputError: a file, an option or the output cannot be used.
     """
+    from dsfunet.io.volume_results import is_volume_result
+
+    paths = [Path(file) for file in files]
+    volumes = [path for path in paths if is_volume_result(path)]
+    if volumes:
+        _refine_volume(paths, volumes[0], output, options)
+    else:
+        _refine_planes(paths, output, options)
+
+
+def _refine_volume(paths: Sequence[Path], volume: Path, output: str | None, options: dict[str, Any]) -> None:
+    from dsfunet.analysis.volume_refinement import VolumeRefinementSettings, refine_volume_file
+
+    if len(paths) > 1:
+        raise InputError(f"{volume}: the result is of a volume; refine it by itself, without other results")
+    settings = VolumeRefinementSettings.from_options(options)
+    targets = _targets(paths, None if output is None else Path(output))
+    refinement = refine_volume_file(volume, settings)
+    refinement.write(targets)
+    _print(refinement.report(), targets)
+
+
+def _refine_planes(paths: Sequence[Path], output: str | None, options: dict[str, Any]) -> None:
     from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
     from dsfunet.analysis.refinement.run import grid_of
     from dsfunet.io import read_result
 
-    paths = [Path(file) for file in files]
     results = [read_result(path) for path in paths]
     targets = _targets(paths, None if output is None else Path(output))
-    measured_cell = grid_of(results[0], files[0]).cell
+    measured_cell = grid_of(results[0], str(paths[0])).cell
     settings = RefinementSettings.from_options(measured_cell=measured_cell, **options)
     refinement = refine_alphas(results, settings, names=[str(path) for path in paths])
     refinement.write(targets)
-    print(refinement.report())
+    _print(refinement.report(), targets)
+
+
+def _print(report: str, targets: dict[str, Path]) -> None:
+    print(report)
     for target in targets.values():
         print(f"wrote      {target}")
 
@@ -69,7 +96,8 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         type=str,
         nargs="+",
         help="results of `dsfunet factorize` (.nxs); several, of different planes of one crystal, share one set of"
-        " alphas",
+        " alphas; a whole volume stands alone, and takes only --laue, --unique-axis, --centring, --cell, --shells and"
+        " --vectors",
     )
     parser.add_argument(
         "-o",

@@ -10,8 +10,6 @@ short_range_order_floor), again normalised to [0, 1]. If noise, background or Br
 plane is stored too, as the optional array `scattering`.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet.data.layout import layout_with
+from dsfunet.data.manifests import MANIFEST_FOLDER as MANIFEST_FOLDER
+from dsfunet.data.manifests import digest_arrays as digest_arrays
+from dsfunet.data.manifests import digest_shards as digest_shards
+from dsfunet.data.manifests import manifest_file as manifest_file
+from dsfunet.data.manifests import read_manifest as read_manifest
 from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample, unpack_mask
 from dsfunet.data.shard_reader import ShardReader, open_shard_reader
 from dsfunet.errors import InputError
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from zarr.storage import MemoryStore
 
 LAYOUT_VERSION = 2
-MANIFEST_FOLDER = "manifest"
 _EXPONENT = np.uint16(0x7C00)
 
 
@@ -81,35 +83,6 @@ def create_store(
 def shard_count(samples: int, samples_per_shard: int) -> int:
     """Return the number of shards for a number of samples."""
     return -(-samples // samples_per_shard)
-
-
-def manifest_file(path: Path, shard: int) -> Path:
-    """Return the path of a shard's manifest, a small JSON file with its digest, written when the shard is complete."""
-    return path / MANIFEST_FOLDER / f"{shard:06d}.json"
-
-
-def read_manifest(path: Path, shard: int) -> dict[str, Any] | None:
-    """Read the manifest of a shard; None if the shard is not complete or the manifest is damaged."""
-    try:
-        manifest = json.loads(manifest_file(path, shard).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and "sha256" in manifest else None
-
-
-def digest_arrays(arrays: dict[str, npt.NDArray[Any]]) -> str:
-    """Return the SHA-256 of names, dtypes, shapes and bytes of arrays, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-def digest_shards(manifests: Iterable[dict[str, Any]]) -> str:
-    """Return the digest of a store: the SHA-256 of the digests of all shards, in their order."""
-    return hashlib.sha256("".join(manifest["sha256"] for manifest in manifests).encode()).hexdigest()
 
 
 def open_store(path: str | Path, cache_folder: str | Path | None = None) -> "Store":

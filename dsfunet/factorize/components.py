@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from dsfunet._typing import Mask, Planes
 from dsfunet.lattice.mode import LatticeAnswer
 from dsfunet.lattice.search import FoundLattice
@@ -64,6 +66,12 @@ class StackAnswers:
 
     planes: Planes
     sigmas: Planes | None
+
+    @classmethod
+    def of_one(cls, components: Components) -> "StackAnswers":
+        """A stack of the components of one plane, (256, 256)."""
+        both = np.stack([components.form_factor, components.short_range_order])[:, None]
+        return cls(both, None if components.sigmas is None else np.stack(components.sigmas)[:, None])
 
     def copy(self) -> "StackAnswers":
         """A copy whose planes can be replaced."""

@@ -146,7 +146,7 @@ class Factorizer:
         of_networks = StackAnswers(networks, sigmas)
         if lattice is None:
             return of_networks.to_components(measured, single, describe_uncertainty(self.calibration, passes))
-        return self._use_lattice(lattice, stack, measured, of_networks, passes, turns, single)
+        return self.use_lattice(lattice, stack, measured, of_networks, passes, turns, single)
 
     def _summarise_passes(
         self,
@@ -163,7 +163,7 @@ class Factorizer:
             summaries += [summarise_passes(outputs[:, :, place]) for place in range(outputs.shape[2])]
         return summaries
 
-    def _use_lattice(
+    def use_lattice(
         self,
         lattice: LatticePlane | Literal["find"],
         stack: npt.NDArray[np.float64],
@@ -173,7 +173,7 @@ class Factorizer:
         turns: Sequence[int],
         single: bool,
     ) -> Components:
-        """The components of lattice mode where it explains the plane, and those of the networks elsewhere."""
+        """Components of lattice mode where it explains a plane of a checked stack, of the networks elsewhere."""
         each_plane = list(zip(stack, measured, *of_networks.planes, strict=True))
         found: tuple[FoundLattice | None, ...] = ()
         lattices: list[LatticePlane | None]

@@ -69,7 +69,7 @@ def plan_file(file: Path, beginning: str, folder: Path, request: FactorizeReques
     if not selection.needs_volume:
         return [_make_job(file, plane, folder / beginning, request.png) for plane in selection.list_planes()]
     try:
-        with open_volume(file) as volume:
+        with open_volume(file, request.reading, request.cell) as volume:
             planes = selection.list_planes(volume.axes)
     except InputError as error:
         refused = _output(folder / beginning, str(selection))

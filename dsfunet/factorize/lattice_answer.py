@@ -16,7 +16,7 @@ from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.factorize.uncertainty import describe_joint_uncertainty
 from dsfunet.lattice.joint_fit.evaluation import evaluate_order
 from dsfunet.lattice.mode import LatticeAnswer, average_friedel_mates, measure_residuals
-from dsfunet.lattice.other_sites import find_other_sites
+from dsfunet.lattice.other_sites import OtherSites, find_other_sites
 from dsfunet.physics import Plane
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.measured import PlaneGrid
@@ -71,7 +71,7 @@ def answer_on_lattice(
     accepted = found.explains or settings.lattice == "insist"
     if not accepted and model.centring == "P":
         # A short series, steered by the networks, may do better on data that are not what they seem.
-        answer = answer_by_networks(plane, lattice, settings, factorizer)
+        answer = answer_by_networks(plane, lattice, settings, factorizer, alone)
         if answer.lattice["answer"] == "cosine series":
             left = f"the joint fit of both factors leaves more of the plane (chi-squared {found.chi_squared:.2f})"
             return replace(answer, notes=(*model.notes, left))
@@ -92,7 +92,7 @@ def answer_on_lattice(
     return Answer(
         planes=planes,
         product=found.product if accepted else product,
-        verdict=_judge(plane, lattice, found, order, alone, accepted, data_fit, sites.found),
+        verdict=_judge(plane, lattice, found, order, alone, accepted, data_fit, sites),
         lattice_use=describe_joint_fit(found, planes, accepted, model.describe()),
         lattice={
             "answer": "joint fit" if accepted else "networks",
@@ -136,7 +136,7 @@ def _judge(
     alone: Components,
     accepted: bool,
     data_fit: DataFit | None,
-    other_sites: bool,
+    other_sites: OtherSites,
 ) -> Verdict:
     """Judge the chosen components on the networks' grid; `data_fit` is that of an accepted joint fit."""
     known = np.isfinite(plane.shown)

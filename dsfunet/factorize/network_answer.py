@@ -3,10 +3,13 @@
 from typing import Literal
 
 from dsfunet.factorize.answers import Answer, CleanPlane, name_sigmas
+from dsfunet.factorize.components import Components, StackAnswers
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.notes import describe_lattice_use, other_answer
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.physics.lattice_plane import LatticePlane
+from dsfunet.planes.preprocessing import check_planes, scale_by_power_of_two
+from dsfunet.planes.turns import choose_turns
 from dsfunet.verdict.judge import judge
 
 
@@ -15,6 +18,7 @@ def answer_by_networks(
     lattice: LatticePlane | Literal["find"] | None,
     settings: FactorizeSettings,
     factorizer: Factorizer,
+    alone: Components | None = None,
 ) -> Answer:
     """Split a plane by the networks, and by lattice mode on their grid (`dsfunet.lattice.mode`) if there is a lattice.
 
@@ -23,8 +27,18 @@ def answer_by_networks(
         lattice: That of the plane on the networks' grid; "find" looks for it; None uses the networks alone.
         settings: How to split it.
         factorizer: The networks.
+        alone: Components of the networks alone, from as many passes, where they are known already: the networks are
+            then not run for them again.
     """
-    components = factorizer(plane.shown, lattice=lattice, passes=settings.passes, seed=settings.seed)
+    if alone is None or lattice is None:
+        components = factorizer(plane.shown, lattice=lattice, passes=settings.passes, seed=settings.seed)
+    else:
+        stack, measured = check_planes(plane.shown, None)
+        known = StackAnswers.of_one(alone)
+        known = known if settings.passes else StackAnswers(known.planes, None)
+        turns = choose_turns(settings.passes, settings.seed) if settings.passes else (0,)
+        stack = scale_by_power_of_two(stack)
+        components = factorizer.use_lattice(lattice, stack, measured, known, settings.passes, turns, True)
     planes = plane.all_to_own_grid(
         {
             "form_factor": components.form_factor,

@@ -10,6 +10,8 @@ from dsfunet.factorize.settings import FactorizeRequest, FactorizeSettings
 from dsfunet.io import UserAxes, parse_plane, parse_plane_name
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.io.plane_lists import PlaneSelection, parse_plane_selection
+from dsfunet.io.read_options import parse_read_options
+from dsfunet.io.scales import Scale
 from dsfunet.lattice.joint_fit.resolution import parse_resolution, parse_thickness
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
@@ -44,6 +46,13 @@ class FactorizeOptions:
         second_range: likewise along the second axis; give both or neither.
         orientation: of a picture: array if its rows run along the first axis, picture if the first axis points right
             and the second up.
+        scale: scale of the numbers in the file, in terms of the intensity x: linear, spread (2 sqrt(x) - 1, as DSFU-Net
+            writes them), centred (2 x - 1), sqrt, log, log10 or log1p; auto recognises the files of DSFU-Net.
+        cell_unit: unit of the file's unit cell: angstrom, nm or pm, and degrees or radians, one or two words.
+        array_axes: for an array without axes, the index along each dimension with its first and last value, "h -6 6, k
+            -6 6, l 0 2"; for a plane also the fixed index, "h -6 6, k -6 6, l 1" [r.l.u.].
+        at: for data with a fourth axis, the value along it, temperature=150.
+        ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom].
         seed: seed of the rotations and flips, and of the noise that fills holes.
         batch_size: number of planes that go through the networks at once on a GPU.
         workers: number of planes worked on at once; by default one per core, or one per plane of a batch on a GPU.
@@ -67,6 +76,11 @@ class FactorizeOptions:
     first_range: str | None = None
     second_range: str | None = None
     orientation: Literal["array", "picture"] = "array"
+    scale: Scale = "auto"
+    cell_unit: str | None = None
+    array_axes: str | None = None
+    at: str | None = None
+    ub: str | None = None
     seed: int = 0
 
 
@@ -84,6 +98,7 @@ def parse_options(options: Mapping[str, Any]) -> FactorizeRequest:
         planes=_parse_planes(given),
         axes=_parse_axes(given),
         cell=None if given.cell is None else cell_from_text(given.cell),
+        reading=parse_read_options(given.scale, given.cell_unit, given.array_axes, given.at, given.ub),
         weights=given.weights,
         device=given.device,
         png=given.png,

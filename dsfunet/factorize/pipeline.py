@@ -104,8 +104,8 @@ def factorize_plane(
     mask = measured_pixels(cleaned_plane.intensity)
     intensity = np.where(mask, cleaned_plane.intensity, np.nan)
     check_brightest(intensity[mask])
-    shown, square = to_network_grid(cleaned_plane, settings.whole)
     check_range(cleaned_plane)
+    shown, square = to_network_grid(cleaned_plane, settings.whole)
     lattice = _choose_lattice(cleaned_plane, square) if settings.lattice else None
     plane = CleanPlane(
         replace(cleaned_plane, intensity=intensity),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from dsfunet._version import __version__
 from dsfunet.cleanup import CleanUp
 from dsfunet.errors import InputError
-from dsfunet.io import UserAxes
+from dsfunet.io import ReadOptions, UserAxes
 from dsfunet.io.plane_lists import PlaneSelection
 from dsfunet.lattice.joint_fit.resolution import Resolution
 from dsfunet.physics import Cell
@@ -68,6 +68,7 @@ class FactorizeRequest:
         planes: Planes of a volume; None for the only plane of a file.
         axes: Axes of a picture, whose file has none.
         cell: Unit cell, used when the file has no valid one.
+        reading: What else the user says about the files, such as the scale of their numbers.
         weights: `release` for those in the package, or a checkpoint or a folder of safetensors.
         device: "cpu" or "cuda"; None chooses a GPU when there is one.
         png: Also draw each result, as .png beside it.
@@ -82,6 +83,7 @@ class FactorizeRequest:
     planes: PlaneSelection | None = None
     axes: UserAxes | None = None
     cell: Cell | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     weights: str = "release"
     device: str | None = None
     png: bool = False
@@ -103,13 +105,15 @@ class FactorizeRequest:
     def digest(self) -> str:
         """Twelve hexadecimal digits that change whenever the numbers in a result could change.
 
-        They depend on the settings, the axes and the cell, the version of dsfunet, and the size and modification time
-        of the mask and background files, but not on weights and plane names, which results record by themselves.
+        They depend on the settings, the axes, the cell, how files are read, the version of dsfunet, and the size and
+        modification time of the mask and background files, but not on weights and plane names, which results record
+        by themselves.
         """
         answer = {
             "settings": asdict(self.settings),
             "axes": None if self.axes is None else asdict(self.axes),
             "cell": None if self.cell is None else asdict(self.cell),
+            "reading": asdict(self.reading),
             "version": __version__,
             "files": [_state(file) for file in self.settings.clean_up.files],
         }

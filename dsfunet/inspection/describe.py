@@ -1,20 +1,21 @@
 """Description of a file in words and as a picture: layout, axes, cell, Q, missing pixels, suspicious values."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 from matplotlib.figure import Figure
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.files import HDF5_SIGNATURE, leading_bytes
+from dsfunet.files import leading_bytes
+from dsfunet.inspection.describe_volume import Lines, describe_range, describe_volume
 from dsfunet.inspection.suspicious import find_suspicious_values
 from dsfunet.io import (
     MeasuredPlane,
     PlaneName,
+    ReadOptions,
     Result,
     Volume,
     check_writable,
@@ -23,22 +24,21 @@ from dsfunet.io import (
     read_result,
 )
 from dsfunet.io.formats import crysalis
-from dsfunet.io.formats.images import EXPECTED, describe_layout, read_pixels
-from dsfunet.io.oblique_planes import read_oblique_plane
+from dsfunet.io.formats.images import describe_layout, read_pixels
+from dsfunet.io.gap_marks import clear_gaps_of_plane
+from dsfunet.io.oblique_planes import read_from_volume
+from dsfunet.io.open_volumes import is_hdf5
 from dsfunet.io.results import is_result
+from dsfunet.io.scales import read_on_scale
+from dsfunet.io.side_files import complete_options
 from dsfunet.io.space_groups import centring_of_record
 from dsfunet.physics import Cell
-from dsfunet.planes.names import AXIS_LABELS, AnyPlaneName, SpannedPlaneName
+from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName
 from dsfunet.planes.preprocessing import PIXELS, measured_pixels
 from dsfunet.planes.result import TITLES
 from dsfunet.plotting.plane import draw_plane
 from dsfunet.plotting.result import draw_components, save_png
 
-Lines = list[tuple[str, str]]
-"""Lines of a description, each with its label."""
-
-_RECIPROCAL_AXES = ("a*", "b*", "c*")
-_MOST_NAMES = 8
 _LONGEST_RECORD = 100
 
 
@@ -50,7 +50,13 @@ class Inspection:
     draw: Callable[[], Figure]
 
 
-def inspect_file(path: Path, plane: str | None = None, png: Path | None = None) -> None:
+def inspect_file(
+    path: Path,
+    plane: str | None = None,
+    png: Path | None = None,
+    options: ReadOptions | None = None,
+    cell: Cell | None = None,
+) -> None:
     """Print a description of a file and of one plane in it; with `png`, draw that plane.
 
     Args:
@@ -58,6 +64,8 @@ def inspect_file(path: Path, plane: str | None = None, png: Path | None = None) 
         plane: plane of a volume, such as hk1 or hhl; by default one near the centre. For a result, one of its planes,
             such as form_factor; by default all are drawn.
         png: picture to write.
+        options: what the user says about the file, such as the scale of its numbers.
+        cell: unit cell, used when the file has no valid one.
 
     Raises:
         InputError: the file is missing, damaged or of an unknown kind, does not hold the plane, or the picture cannot
@@ -67,7 +75,7 @@ def inspect_file(path: Path, plane: str | None = None, png: Path | None = None) 
         check_writable(png)
         if png.exists() and path.exists() and png.samefile(path):
             raise InputError(f"{png}: this is the inspected file; give another name for the picture")
-    found = inspect(path, plane)
+    found = inspect(path, plane, options, cell)
     for label, text in found.lines:
         print(f"{label:<11}{text}")
     if png is not None:
@@ -75,43 +83,47 @@ def inspect_file(path: Path, plane: str | None = None, png: Path | None = None) 
         print(f"{'wrote':<11}{png}")
 
 
-def inspect(path: Path, plane: str | None = None) -> Inspection:
+def inspect(
+    path: Path, plane: str | None = None, options: ReadOptions | None = None, cell: Cell | None = None
+) -> Inspection:
     """Describe a file as `inspect_file` prints it. Only one plane of a volume is read.
 
     Raises:
         InputError: the file is missing, damaged or of an unknown kind, or does not hold the plane.
     """
     with np.errstate(all="ignore"):  # numbers are printed as they are, however large
-        return _inspect(path, plane)
+        return _inspect(path, plane, options or ReadOptions(), cell)
 
 
-def _inspect(path: Path, plane: str | None) -> Inspection:
+def _inspect(path: Path, plane: str | None, options: ReadOptions, cell: Cell | None) -> Inspection:
     start = leading_bytes(path)
     size = f"{path.stat().st_size / 1e6:.3g} MB"
     named = parse_plane(plane) if plane is not None and start.startswith(crysalis.SIGNATURE) else None
-    picture = read_pixels(path, start, named)
+    options, cell = complete_options(path, options, cell)
+    picture = None if options.array_axes is not None else read_pixels(path, start, named)
     if picture is not None:
         if picture.grid is None and plane is not None:
             raise InputError(f"{path}: the file is a plane without axes; remove --plane {plane!r}")
         lines = [("file", f"{path}: {describe_layout(start)}, {size}")]
-        return _inspect_plane(path, lines, picture)
-    if not (start.startswith(HDF5_SIGNATURE) or h5py.is_hdf5(path)):
-        raise InputError(
-            f"{path}: the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {EXPECTED}"
-        )
-    if is_result(path):
+        return _inspect_plane(path, lines, picture, options)
+    if is_hdf5(path, start) and is_result(path):
         return _inspect_result(path, read_result(path), plane, size)
-    with open_volume(path) as volume:
-        lines = [("file", f"{path}: {volume.layout}, {size}"), *_describe_volume(volume)]
-        name = parse_plane(plane) if plane is not None else _choose_central_plane(volume)
+    name = None if plane is None else parse_plane(plane)
+    with open_volume(path, options, cell, name) as volume:
+        lines = [("file", f"{path}: {volume.layout}, {size}"), *describe_volume(volume)]
         measured, axes = _read_plane(volume, name)
-    return _inspect_plane(path, lines, measured, axes)
+    return _inspect_plane(path, lines, measured, replace(options, scale="auto"), axes)
 
 
 def _inspect_plane(
-    path: Path, lines: Lines, measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None = None
+    path: Path,
+    lines: Lines,
+    measured: MeasuredPlane,
+    options: ReadOptions,
+    axes: tuple[PlaneName, Array, Array] | None = None,
 ) -> Inspection:
     """Describe one plane; `axes` are those of a volume without a cell."""
+    measured = read_on_scale(clear_gaps_of_plane(measured), options.scale)
     grid = measured.grid
     name = f"plane {grid.name.title}" if grid else f"plane {axes[0]}" if axes else "plane"
     if grid is not None:
@@ -119,7 +131,7 @@ def _inspect_plane(
     elif axes is not None:
         labels, (rows, columns) = axes[0].labels, axes[1:]
         ranges = [
-            f"{of} {label} {_describe_range(values)}"
+            f"{of} {label} {describe_range(values)}"
             for of, label, values in zip(("rows", "columns"), labels, (rows, columns), strict=True)
         ]
         lines = [*lines, ("plane", f"{name}: {', '.join(ranges)}; Q is unknown without a cell")]
@@ -139,57 +151,6 @@ def _inspect_plane(
     return Inspection(lines, lambda: draw_plane(measured, f"{path.name}: {name}", axes))
 
 
-def _describe_volume(volume: Volume) -> Lines:
-    axes = volume.axes
-    kept = ", ".join(
-        label for _, label in sorted(zip(axes.dimensions, AXIS_LABELS, strict=True), key=lambda pair: pair[0])
-    )
-    size = " x ".join(map(str, axes.counts))
-    lines = [
-        ("volume", f"{size} voxels along h, k, l, stored as [{kept}]; coordinates are those of voxel centres")
-    ]
-    for axis, label in enumerate(AXIS_LABELS):
-        text = _describe_range(axes.coordinates(axis))
-        if volume.cell is not None:
-            length = float(np.linalg.norm(volume.cell.reciprocal[axis]))
-            reach = length * float(np.abs(axes.coordinates(axis)).max())
-            text += (
-                f"; |{_RECIPROCAL_AXES[axis]}| = {length:.4g}, so |Q| up to {reach:.3g} 1/Angstrom along it"
-            )
-        lines.append((f"axis {label}", text))
-    if volume.cell is None:
-        lines.append(("cell", f"none: {volume.cell_trouble}"))
-    else:
-        lines.append(("cell", _describe_cell(volume.cell)))
-        lines.append(("2 pi", "Q = 2 pi (h a* + k b* + l c*) includes the factor 2 pi"))
-    lines += [("planes", text) for text in _describe_layers(volume)]
-    lines.append(
-        ("sigma", "none in the file" if volume.read_sigma is None else "standard uncertainties in the file")
-    )
-    lines += [(name, text) for name, text in volume.details.items()]
-    return lines
-
-
-def _describe_layers(volume: Volume) -> list[str]:
-    """Describe the layers of a volume along each axis, and name those at integer indices."""
-    axes, texts = volume.axes, []
-    for axis in (2, 1, 0):
-        first, second = (other for other in range(3) if other != axis)
-        if min(axes.counts[first], axes.counts[second]) < 2:
-            continue
-        values = axes.coordinates(axis)
-        whole = np.round(values)
-        integer = whole[np.abs(values - whole) <= 1e-3 * abs(axes.steps[axis]) + 1e-6]
-        few = [*integer] if len(integer) <= _MOST_NAMES else [*integer[: _MOST_NAMES - 1], integer[-1]]
-        names = [str(PlaneName((first, second), float(value))) for value in few]
-        if len(names) < len(integer):
-            names.insert(-1, "...")
-        label, held = AXIS_LABELS[axis], f"{len(values)} layers" if len(values) > 1 else "a single layer"
-        steps = _describe_range(values).partition(" (")[0]
-        texts.append(f"{held}, {label} {steps}: {', '.join(names) or 'none at an integer'}")
-    return texts
-
-
 def _choose_central_plane(volume: Volume) -> PlaneName:
     """Return the plane nearest to the origin of reciprocal space."""
     axes = volume.axes
@@ -203,26 +164,22 @@ def _choose_central_plane(volume: Volume) -> PlaneName:
 
 
 def _read_plane(
-    volume: Volume, wanted: AnyPlaneName
+    volume: Volume, wanted: AnyPlaneName | None
 ) -> tuple[MeasuredPlane, tuple[PlaneName, Array, Array] | None]:
     """Read a plane; without a cell, also its name and the coordinates of its rows and columns."""
-    if isinstance(wanted, SpannedPlaneName):
-        return read_oblique_plane(volume, wanted), None
+    if volume.spanned is not None or isinstance(wanted, SpannedPlaneName):
+        return read_from_volume(volume, wanted), None
+    wanted = wanted or _choose_central_plane(volume)
     if volume.cell is not None:
         return volume.read_plane(wanted), None
-    axes = volume.axes
-    index, offset = axes.find_layer(wanted)
-    parts = [slice(0, count) for count in axes.counts]
-    parts[wanted.fixed_axis] = slice(index, index + 1)
-    first, second = wanted.axes
-    intensity = volume.read((parts[0], parts[1], parts[2])).reshape(axes.counts[first], axes.counts[second])
-    found = PlaneName(wanted.axes, offset)
+    layers = volume.axes.find_neighbours(wanted)
+    if len(layers) == 1:
+        wanted = PlaneName(wanted.axes, volume.axes.find_layer(wanted)[1])
+    intensity, _ = volume.read_layers(wanted, layers)
     centring, remarks = volume.find_centring()
-    return MeasuredPlane(intensity, notes=(*volume.notes, *remarks), centring=centring), (
-        found,
-        axes.coordinates(first),
-        axes.coordinates(second),
-    )
+    notes = (*volume.notes, *volume.remarks(), *remarks)
+    rows, columns = (volume.axes.coordinates(axis) for axis in wanted.axes)
+    return MeasuredPlane(intensity, notes=notes, centring=centring), (wanted, rows, columns)
 
 
 def _describe_intensity(measured: MeasuredPlane, axes: tuple[PlaneName, Array, Array] | None) -> Lines:
@@ -295,7 +252,10 @@ def _inspect_result(path: Path, result: Result, plane: str | None, size: str) ->
     measured = MeasuredPlane(values, result.grid)
     recorded = centring_of_record(result.process)
     of_input = _inspect_plane(
-        path, lines, MeasuredPlane(result.input.astype(np.float64), result.grid, centring=recorded)
+        path,
+        lines,
+        MeasuredPlane(result.input.astype(np.float64), result.grid, centring=recorded),
+        ReadOptions(scale="linear"),
     )
     if plane is None:
         return Inspection(of_input.lines, lambda: draw_components(result))
@@ -315,16 +275,3 @@ def _describe_q(q_squared: Array, measured: MeasuredPlane) -> str:
     if mask.any() and not mask.all():
         text += f", measured from {lengths[mask].min():.3g} to {lengths[mask].max():.3g}"
     return text
-
-
-def _describe_range(values: Array) -> str:
-    if len(values) == 1:
-        return f"= {values[0]:g} r.l.u. only"
-    step = float(values[-1] - values[0]) / (len(values) - 1)
-    return f"from {values[0]:g} to {values[-1]:g} in steps of {step:.6g} r.l.u. ({len(values)})"
-
-
-def _describe_cell(cell: Cell) -> str:
-    a, b, c, *angles = (f"{value:g}" for value in cell.parameters)
-    volume = float(np.linalg.det(cell.direct))
-    return f"{a} {b} {c} Angstrom, {' '.join(angles)} degrees; {volume:.4g} Angstrom^3"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dsfunet.io.scales import recognise_scale
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import measured_pixels
 
@@ -9,6 +10,14 @@ _MANY_ZEROS = 0.05
 _FEW_PIXELS_PER_CELL = 6
 _SPIKE = 30.0
 """Ratio of the brightest pixel to the 99th percentile above which it looks like a Bragg peak."""
+
+
+_SCALES = {
+    "sqrt": "square roots",
+    "log": "natural logarithms",
+    "log10": "logarithms to base 10",
+    "log1p": "logarithms ln(1 + x)",
+}
 
 
 def find_suspicious_values(measured: MeasuredPlane) -> list[str]:
@@ -23,6 +32,9 @@ def find_suspicious_values(measured: MeasuredPlane) -> list[str]:
     negative = intensity[np.isfinite(intensity) & (intensity < 0)]
     if negative.size:
         found.append(f"negative pixels, down to {negative.min():.4g}, count as missing, not as zero")
+    scale = recognise_scale(intensity)
+    if scale is not None:
+        found.append(f"the values are {_SCALES[scale]} of whole counts; give --scale {scale}")
     zeros = float(np.mean(values == 0))
     if zeros > _MANY_ZEROS:
         found.append(

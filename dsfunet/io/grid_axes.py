@@ -1,6 +1,5 @@
 """The axes of a volume as files give them: voxel centres or bin edges, and a name that tells h, k or l."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,6 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.volume import VolumeAxes
 from dsfunet.planes.names import AXIS_LABELS
-
-_LETTER = re.compile(r"(?:q[_ ]?)?([hkl])(?:[_ ]?(?:axis|centers|centres|edges))?(?:\s*[(\[].*)?")
-_COMPONENT = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)?)\*?([a-z]?\d?)")
 
 
 @dataclass(frozen=True)
@@ -65,35 +61,6 @@ def make_grid_axis(number: int, values: Array, count: int, name: str, factor: fl
     return GridAxis(number, factor * first, factor * step, edges)
 
 
-def find_index_axis(name: str) -> int | None:
-    """Find which of h, k, l (0, 1, 2) a name such as h, Qh, H (r.l.u.) or [0,K,0] means; None for other names."""
-    match = _LETTER.fullmatch(name.strip().lower())
-    if match:
-        return AXIS_LABELS.index(match.group(1))
-    direction = parse_direction(name)
-    if direction is not None and np.count_nonzero(direction) == 1 and direction.max() == 1:
-        return int(direction.argmax())
-    return None
-
-
-def parse_direction(name: str) -> Array | None:
-    """Parse a name such as [H,0,0], [0,-2K,0] or [H,H,0] as a direction h, k, l, shape (3,); None for other names."""
-    inner = re.fullmatch(r"\[(.{0,100})\]", name.strip().lower())
-    words = inner.group(1).split(",") if inner else []
-    if len(words) != 3:
-        return None
-    direction = []
-    for word in words:
-        match = _COMPONENT.fullmatch(word.strip())
-        if not match or not (match.group(2) or match.group(3)):
-            return None
-        number = float(match.group(2) or 1) * (-1 if match.group(1) == "-" else 1)
-        if not match.group(3) and number != 0:  # a number without a letter is constant along the axis
-            return None
-        direction.append(number)
-    return np.array(direction) if any(direction) and max(map(abs, direction)) < 1e3 else None
-
-
 def make_volume_axes(
     shape: Sequence[int], along: Mapping[int, GridAxis], layers: Mapping[int, float] | None = None
 ) -> tuple[VolumeAxes, list[str]]:
@@ -114,7 +81,7 @@ def make_volume_axes(
         if dimension not in along and count != 1:
             raise InputError(
                 f"dimension {dimension} of the array of shape {tuple(shape)} is none of h, k, l; expected axes named"
-                " h, k, l, Qh, Qk, Ql or [H,0,0], [0,K,0], [0,0,L]"
+                " h, k, l, Qh, Qk, Ql or [H,0,0], [0,K,0], [0,0,L], or directions such as [H,H,0]"
             )
     notes = []
     of_number = {axis.number: (dimension, axis) for dimension, axis in along.items()}

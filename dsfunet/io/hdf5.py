@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+from dsfunet.io.hdf5_filters import is_about_filter, load_filters
 from dsfunet.io.hdf5_heaps import check_heaps
 
 REAL = "iuf"
@@ -51,6 +52,10 @@ def convert_hdf5_errors() -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
+        if is_about_filter(error):
+            raise InputError(
+                f"the data are compressed with a filter that is not installed: pip install hdf5plugin ({error})"
+            ) from error
         raise InputError(f"the HDF5 file cannot be read; it is truncated or damaged ({error})") from error
 
 
@@ -221,13 +226,14 @@ def check_storage(dataset: h5py.Dataset) -> None:
     """Check that a dataset can be read in part and that all files it is assembled from exist.
 
     Raises:
-        InputError: a chunk is larger than 2 GiB, or a virtual dataset refers to files that do not exist, for which HDF5
-            would silently fill in zeros.
+        InputError: a chunk is larger than 2 GiB, the data are compressed with a filter that is not installed, or a
+            virtual dataset refers to files that do not exist, for which HDF5 would silently fill in zeros.
     """
     with convert_hdf5_errors():
         chunks, size = dataset.chunks, int(dataset.dtype.itemsize)
         sources = {source.file_name for source in dataset.virtual_sources()} if dataset.is_virtual else set()
         missing = sorted(name for name in sources if "%" not in name and not _exists(dataset, name))
+        load_filters(dataset)
     if missing:
         raise InputError(
             f"{dataset.name} is assembled from other files, and {missing[0]} is missing; put it beside this file"

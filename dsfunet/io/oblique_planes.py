@@ -8,7 +8,7 @@ from dsfunet._typing import Array, Integers
 from dsfunet.errors import InputError
 from dsfunet.io.volume import MOST_PIXELS, Box, Volume, VolumeAxes, to_intensities
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
-from dsfunet.planes.names import SpannedPlaneName
+from dsfunet.planes.names import AnyPlaneName, PlaneName, SpannedPlaneName
 from dsfunet.planes.preprocessing import measured_pixels
 
 MOST_VOXELS = 8_000_000
@@ -18,6 +18,46 @@ _STRIP_PIXELS = 2**18
 
 # Rounding error [voxels] of the place of a pixel that lies on the outermost voxels.
 _ROUNDING = 1e-6
+
+
+def read_from_volume(volume: Volume, name: AnyPlaneName | None = None) -> MeasuredPlane:
+    """Read a plane of a volume, whatever kind either is of.
+
+    Args:
+        volume: the open volume.
+        name: the plane; None for the only one of a file.
+
+    Raises:
+        InputError: as `Volume.read_plane` and `read_oblique_plane`; or the file holds another plane alone.
+    """
+    if volume.spanned is not None:
+        return _read_spanned_plane(volume, volume.spanned, name)
+    if isinstance(name, SpannedPlaneName):
+        return read_oblique_plane(volume, name)
+    return volume.read_plane(name)
+
+
+def _read_spanned_plane(
+    volume: Volume, spanned: SpannedPlaneName, name: AnyPlaneName | None
+) -> MeasuredPlane:
+    """Read the plane of a file that holds one plane spanned by two vectors, on the file's own grid."""
+    if name is not None and not _are_one_plane(spanned, name):
+        raise InputError(f"plane {name}: the file holds plane {spanned} alone; request that plane or none")
+    if volume.cell is None:
+        raise volume.make_cell_error()
+    grid = PlaneGrid(volume.cell, spanned, volume.axes.coordinates(0), volume.axes.coordinates(1))
+    intensity, sigma = volume.read_layers(PlaneName((0, 1), 0.0), {0: 1.0})
+    centring, remarks = volume.find_centring()
+    notes = (*volume.notes, *volume.remarks(), *remarks)
+    return MeasuredPlane(intensity, grid, notes, sigma, centring=centring)
+
+
+def _are_one_plane(first: AnyPlaneName, second: AnyPlaneName) -> bool:
+    """Whether two names stand for the same points, whatever the vectors along which they count."""
+    normal = np.cross(*first.vectors)
+    normal = normal / np.linalg.norm(normal)
+    ways = np.vstack([second.vectors, second.origin - first.origin])
+    return bool((np.abs(ways @ normal) < 1e-6 * np.maximum(np.linalg.norm(ways, axis=1), 1.0)).all())
 
 
 def read_oblique_plane(
@@ -62,7 +102,7 @@ def read_oblique_plane(
                 volume, hkl.reshape(-1, 3), most_voxels, intensity[part].reshape(-1), its_sigma
             )
     centring, remarks = volume.find_centring()
-    notes = [*volume.notes, *remarks]
+    notes = [*volume.notes, *volume.remarks(), *remarks]
     if between:
         notes.append(f"plane {name}: the pixels lie between voxels, so intensities are interpolated")
     return MeasuredPlane(

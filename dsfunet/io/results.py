@@ -51,11 +51,11 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "dsfunet"})
-        entry = _create_group(file, "entry", "NXentry", default="form_factor")
+        entry = create_group(file, "entry", "NXentry", default="form_factor")
         entry["title"] = "Form factor and short-range order" + (
             f", plane {result.grid.name}" if result.grid else ""
         )
-        process = _create_group(entry, "process", "NXprocess")
+        process = create_group(entry, "process", "NXprocess")
         now = date or datetime.now().astimezone().isoformat(timespec="seconds")
         record = {"program": "dsfunet", "version": __version__, "date": now, **result.process}
         for name, value in record.items():
@@ -123,7 +123,8 @@ def _read_entry(entry: h5py.Group) -> Result:
     return Result(**planes, grid=grid, process=process)
 
 
-def _create_group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
+def create_group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
+    """Create a group of a NeXus class with attributes."""
     group = parent.create_group(name)
     group.attrs.update({"NX_class": nx_class, **attributes})
     return group
@@ -133,31 +134,31 @@ def _write_axes(entry: h5py.Group, result: Result) -> dict[str, h5py.Dataset]:
     """Write the axes once and return their datasets by name: slow axis, fast axis, then all others of a plane."""
     grid = result.grid
     if grid is None:
-        pixels = _create_group(entry, "pixels", "NXcollection")
+        pixels = create_group(entry, "pixels", "NXcollection")
         shape = result.input.shape
         return {
-            label: _create_dataset(pixels, label, np.arange(n), "pixel")
+            label: create_dataset(pixels, label, np.arange(n), "pixel")
             for label, n in zip("yx", shape, strict=True)
         }
-    sample = _create_group(entry, "sample", "NXsample")
+    sample = create_group(entry, "sample", "NXsample")
     cell = np.array(grid.cell.parameters)
-    _create_dataset(sample, "unit_cell_abc", cell[:3], "angstrom")
-    _create_dataset(sample, "unit_cell_alphabetagamma", cell[3:], "degree")
-    unit_cell = _create_dataset(sample, "unit_cell", cell, "angstrom, degree")
+    create_dataset(sample, "unit_cell_abc", cell[:3], "angstrom")
+    create_dataset(sample, "unit_cell_alphabetagamma", cell[3:], "degree")
+    unit_cell = create_dataset(sample, "unit_cell", cell, "angstrom, degree")
     first, second = grid.name.labels
     if isinstance(grid.name, SpannedPlaneName):
         # NeXus names are letters and digits, so the vectors are stored beside u and v and shown in the long names.
         vectors = dict(zip(_SPANNED, (*grid.name.vectors, grid.name.origin), strict=True))
         return {
-            "u": _create_dataset(sample, "u", grid.rows, "r.l.u.", first),
-            "v": _create_dataset(sample, "v", grid.columns, "r.l.u.", second),
-            **{label: _create_dataset(sample, label, hkl, "r.l.u.") for label, hkl in vectors.items()},
+            "u": create_dataset(sample, "u", grid.rows, "r.l.u.", first),
+            "v": create_dataset(sample, "v", grid.columns, "r.l.u.", second),
+            **{label: create_dataset(sample, label, hkl, "r.l.u.") for label, hkl in vectors.items()},
             "unit_cell": unit_cell,
         }
     return {
-        first: _create_dataset(sample, first, grid.rows, "r.l.u."),
-        second: _create_dataset(sample, second, grid.columns, "r.l.u."),
-        grid.name.fixed_label: _create_dataset(
+        first: create_dataset(sample, first, grid.rows, "r.l.u."),
+        second: create_dataset(sample, second, grid.columns, "r.l.u."),
+        grid.name.fixed_label: create_dataset(
             sample, grid.name.fixed_label, np.float64(grid.name.offset), "r.l.u."
         ),
         "unit_cell": unit_cell,
@@ -168,7 +169,7 @@ def _write_plane(
     entry: h5py.Group, name: str, plane: npt.NDArray[Any], axes: Mapping[str, h5py.Dataset]
 ) -> None:
     rows, columns = list(axes)[:2]
-    group = _create_group(entry, name, "NXdata", signal="data", axes=[rows, columns])
+    group = create_group(entry, name, "NXdata", signal="data", axes=[rows, columns])
     group.attrs.update({f"{rows}_indices": 0, f"{columns}_indices": 1})
     group["title"] = TITLES[name]
     # h5py stores booleans as an enumeration, which many viewers cannot draw.
@@ -183,9 +184,10 @@ def _write_plane(
         group[label] = dataset  # a hard link
 
 
-def _create_dataset(
+def create_dataset(
     group: h5py.Group, name: str, values: npt.ArrayLike, units: str, long_name: str = ""
 ) -> h5py.Dataset:
+    """Create a dataset with its unit and a name for viewers."""
     dataset = group.create_dataset(name, data=values)
     dataset.attrs.update({"units": units, "long_name": f"{long_name or name} ({units})"})
     return dataset

@@ -10,18 +10,22 @@ import numpy.typing as npt
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+from dsfunet.io.cell_units import CellQuestion
 from dsfunet.io.hdf5 import get_shape, read_block
 from dsfunet.io.space_groups import FoundCentring, find_centring
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
-from dsfunet.planes.names import AXIS_LABELS, PlaneName
-from dsfunet.planes.preprocessing import PIXELS
+from dsfunet.planes.names import AXIS_LABELS, PlaneName, SpannedPlaneName
+from dsfunet.planes.preprocessing import PIXELS, measured_pixels
 
 Box = tuple[slice, slice, slice]
 """A block of voxels, as slices along h, k and l with steps of 1."""
 
 _FARTHEST_LAYER = 0.05
-"""Largest distance of a layer from the requested plane [r.l.u.]."""
+"""Largest distance of a layer from the requested plane [r.l.u.]; layers closer than twice that are interpolated."""
+
+_SAME_LAYER = 1e-3
+"""A plane this close to a layer, in steps, is that layer: float32 limits may give 0.99999998 instead of 1."""
 
 _MOST_ALONG = 1_000_000
 """Largest number of voxels along an axis; no real file has more."""
@@ -45,7 +49,9 @@ class VolumeAxes:
         steps: spacings of the voxels [r.l.u.]; negative where coordinates decrease.
         counts: numbers of voxels.
         dimensions: the dimension of the array that runs along each of h, k, l; a number beyond its dimensions for an
-            axis that the array does not have. All other dimensions of the array are one voxel thick.
+            axis that the array does not have.
+        chosen: the index chosen along further dimensions of the array, such as temperature; dimensions that are in
+            neither are one voxel thick.
 
     Raises:
         InputError: a number is not finite or not a Miller index, or an axis has no voxels, no step or more than a
@@ -56,6 +62,7 @@ class VolumeAxes:
     steps: tuple[float, float, float]
     counts: tuple[int, int, int]
     dimensions: tuple[int, int, int] = (0, 1, 2)
+    chosen: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         for label, lower, step, count in zip(AXIS_LABELS, self.lower, self.steps, self.counts, strict=True):
@@ -134,8 +141,28 @@ class VolumeAxes:
                         else "expected a volume with planes"
                     )
                 )
-        # float32 limits may give 0.99999998 instead of 1.
-        return index, name.offset if distance <= 1e-3 * step + 1e-6 else float(values[index])
+        same = distance <= _SAME_LAYER * step + 1e-6
+        return index, name.offset if same else round(float(values[index]), 6)
+
+    def find_neighbours(self, name: PlaneName) -> dict[int, float]:
+        """Find the indices of the layers of which a plane is interpolated, and the weight of each.
+
+        A plane that is a layer of the grid has one. So has a plane near a layer of a grid whose layers are farther
+        apart than 0.1 r.l.u., or beyond the outermost layer: it is taken from the nearest layer.
+
+        Raises:
+            InputError: as `find_layer`.
+        """
+        index, offset = self.find_layer(name)
+        axis = name.fixed_axis
+        step = self.steps[axis]
+        if offset == name.offset or abs(step) > 2 * _FARTHEST_LAYER * (1 + 1e-6):
+            return {index: 1.0}
+        place = (name.offset - self.lower[axis]) / step
+        below = int(np.floor(place))
+        if not 0 <= below < self.counts[axis] - 1:
+            return {index: 1.0}
+        return {below: below + 1 - place, below + 1: place - below}
 
     def read(self, dataset: h5py.Dataset, box: Box) -> npt.NDArray[Any]:
         """Read one block of a dataset, indexed [h, k, l] whatever the order on disk.
@@ -153,6 +180,8 @@ class VolumeAxes:
         for dimension, part in zip(self.dimensions, box, strict=True):
             if dimension < len(shape):
                 selection[dimension] = part
+        for dimension, index in self.chosen:
+            selection[dimension] = slice(index, index + 1)
         values = read_block(dataset, selection)
         order = [d for d in self.dimensions if d < len(shape)]
         order += [d for d in range(len(shape)) if d not in order]
@@ -179,6 +208,9 @@ class Volume:
         details: other information in the file for the user, by name.
         space_group: what the file says about the space group: a symbol, a number or the letter of the centring; empty
             if it says nothing, or not for this cell.
+        spanned: the plane of a file that holds one plane spanned by two vectors; `axes` then count along these, and
+            their third means nothing.
+        remarks: function that returns sentences for the user about the blocks that were read so far.
     """
 
     layout: str
@@ -190,6 +222,8 @@ class Volume:
     notes: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
     space_group: str = ""
+    spanned: SpannedPlaneName | None = None
+    remarks: Callable[[], tuple[str, ...]] = tuple
 
     def find_centring(self) -> FoundCentring:
         """Find the centring of the cell that the space group states, and sentences for the user."""
@@ -197,21 +231,33 @@ class Volume:
 
     def make_cell_error(self) -> InputError:
         """Make the error for a request that needs a unit cell when the file has no valid one."""
+        if isinstance(self.cell_trouble, CellQuestion):  # it says what to do
+            return InputError(self.cell_trouble)
         return InputError(f'{self.cell_trouble}; give one with --cell "a b c alpha beta gamma"')
 
     def read_plane(self, name: PlaneName | None = None) -> MeasuredPlane:
         """Read one plane, or the only plane of a single layer, and nothing else of the volume.
+
+        A plane between two layers that are at most 0.1 r.l.u. apart is interpolated linearly between them.
 
         Raises:
             InputError: no name is given and there are several planes, there is no such plane, or the volume has no cell
                 and its layers are not 256 x 256.
         """
         name = name or self.axes.find_only_plane()
-        index, offset = self.axes.find_layer(name)
-        notes = list(self.notes)
-        if offset != name.offset:
-            notes.append(f"plane {name}: the nearest layer, {name.fixed_label} = {offset:g}, is used")
-            name = PlaneName(name.axes, offset)
+        layers, notes = self.axes.find_neighbours(name), list(self.notes)
+        if len(layers) == 1:
+            _, offset = self.axes.find_layer(name)
+            if offset != name.offset:
+                notes.append(f"plane {name}: the nearest layer, {name.fixed_label} = {offset:g}, is used")
+                name = PlaneName(name.axes, offset)
+        else:
+            held = self.axes.coordinates(name.fixed_axis)
+            between = " and ".join(f"{held[index]:.6g}" for index in layers)
+            notes.append(
+                f"plane {name}: it lies between the layers {name.fixed_label} = {between}, so intensities are"
+                " interpolated"
+            )
         first, second = name.axes
         shape = self.axes.counts[first], self.axes.counts[second]
         grid = None
@@ -221,15 +267,49 @@ class Volume:
             notes.append(f"{self.cell_trouble}: the plane is used without axes, pixel by pixel")
         else:
             raise self.make_cell_error()
-        parts = [slice(None)] * 3
-        parts[name.fixed_axis] = slice(index, index + 1)
-        box: Box = (parts[0], parts[1], parts[2])
-        intensity, sigma = (
-            None if read is None else read(box).reshape(shape) for read in (self.read, self.read_sigma)
-        )
-        assert intensity is not None
+        intensity, sigma = self.read_layers(name, layers)
         centring, remarks = self.find_centring()
-        return MeasuredPlane(intensity, grid, (*notes, *remarks), sigma, centring=centring)
+        notes += [*self.remarks(), *remarks]
+        return MeasuredPlane(
+            intensity, grid, tuple(notes), sigma, interpolated=len(layers) > 1, centring=centring
+        )
+
+    def read_layers(self, name: PlaneName, layers: Mapping[int, float]) -> tuple[Array, Array | None]:
+        """Read the weighted mean of some layers, and its standard uncertainties if the file has any.
+
+        Voxels that are NaN or negative are ignored; where the others have less than half of the weight, the mean is
+        missing. Of a single layer, all numbers are returned as they are.
+
+        Args:
+            name: the plane, which says along which axes its layers run.
+            layers: the weight of each layer, by its index; their sum is 1.
+        """
+        shape = self.axes.counts[name.axes[0]], self.axes.counts[name.axes[1]]
+        parts = [slice(0, count) for count in self.axes.counts]
+
+        def read_layer(index: int) -> tuple[Array, Array | None]:
+            parts[name.fixed_axis] = slice(index, index + 1)
+            box: Box = (parts[0], parts[1], parts[2])
+            sigma = None if self.read_sigma is None else self.read_sigma(box).reshape(shape)
+            return self.read(box).reshape(shape), sigma
+
+        if len(layers) == 1:
+            return read_layer(next(iter(layers)))
+        total, variance, known = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        for index, weight in layers.items():
+            intensity, sigma = read_layer(index)
+            share = np.where(measured_pixels(intensity), weight, 0.0)
+            with np.errstate(all="ignore"):
+                total += share * np.where(share > 0, intensity, 0.0)
+                known += share
+                if sigma is not None:
+                    variance += np.square(share * np.where(share > 0, sigma, 0.0))
+        enough = known >= 0.5 * (1 - 1e-9)
+        found, deviation = (
+            np.divide(values, known, out=np.full(shape, np.nan), where=enough)
+            for values in (total, np.sqrt(variance))
+        )
+        return found, None if self.read_sigma is None else deviation
 
 
 def to_intensities(values: npt.NDArray[Any]) -> Array:

@@ -3,7 +3,9 @@
 Each centring gives a layer its own harmonics of I_SRO. Two joint fits, on the lattice of the given cell and on a
 centred one, are compared by their evidence (MacKay, Neural Comput. 4, 415, 1992), with the same noise. Real planes hold
 more than noise: a molecular form factor, a twin or a background may look a little like another repeat. So a centring is
-found only if it gains much evidence for the number of pixels, and removes most of the misfit of the given cell.
+found only if it gains much evidence for the number of pixels, and removes most of the misfit of the given cell. Several
+sites in a primitive cell also ask for more vectors than it has; a centring does not have them all, and what it leaves
+is still correlated over vectors that it lacks (`FoldedResidual`). Then the given cell is kept.
 """
 
 from collections.abc import Mapping
@@ -23,20 +25,30 @@ from dsfunet.lattice.centring_candidates import (
     list_signature,
 )
 from dsfunet.lattice.joint_fit import JointFit, fit_both_factors, fit_plane
-from dsfunet.lattice.joint_fit.noise import Variance
+from dsfunet.lattice.joint_fit.misfit import DOUBTED, exceeds_noise
+from dsfunet.lattice.joint_fit.noise import Variance, noise_above_counts
+from dsfunet.lattice.residual_fold import STRENGTH, FoldedResidual
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 
-# Gains in log evidence that convince: this much, and this much per measured pixel. On crystals of known centring wrong
-# ones gain up to 70, and up to 0.001 per pixel; right ones gain 110 or more, and 0.01 per pixel.
+# Gains in log evidence that convince: this much, and this much per measured pixel (benchmarks/centring.md).
 _LEAST_GAIN = 50.0
 _LEAST_GAIN_PER_PIXEL = 0.003
 # Share of it that short series must gain before full ones are compared; they gain 0.4 of it, mostly more than 0.8.
 _PROMISING = 0.3
-# The centring must explain the plane, or at least remove most of the misfit of the given cell. Chi-squared may exceed 1
-# by this much, and by so many standard deviations for the number of pixels: the noise has to be estimated, too.
-_MOST_OF_MISFIT = 0.75
-_MISFIT, _MISFIT_DEVIATIONS = 0.05, 6.0
+# A centring that leaves more than noise must remove this share of the misfit of the given cell. On virtual crystals
+# right ones remove 0.58 or more, with a twin, displacements or Bragg peaks; wrong ones 0.29 or less.
+_MOST_OF_MISFIT = 0.45
+# A centring that leaves this share of the correlations over vectors off the lattice lacks vectors itself. Right ones
+# leave 0.29 or less, wrong ones mostly 0.65 or more.
+_LEFT_OVER = 0.5
+# Power of the residual at the vectors that a centring adds, in that of noise: 2.2 or more where it is right, at 20
+# counts on small planes, 1.6 or less where it only makes up for a form factor that is not smooth enough.
+_CORRELATED = 2.0
+_HARDLY_ORDER = 0.1  # sum of squared correlations, in that of another fit
+# A centring with fewer vectors that gains the first share in short series is tried, too, and preferred if the other one
+# gains less than the second share beyond it: 0.04 or less where it is wrong, 0.45 or more where it is right.
+_NEARLY_AS_MUCH, _LITTLE_MORE = 0.7, 0.1
 
 
 class FitOptions(TypedDict, total=False):
@@ -83,7 +95,7 @@ def choose_centring(
     over.
 
     A structure with several sites in a cell may repeat as a centred lattice does on one layer: on hk0, hexagonal close
-    packing repeats as R does.
+    packing repeats as R does. Where it does not, the given cell is kept, though a centring explains the plane better.
 
     Args:
         intensity: measured intensities in any unit, shape (n, m); ignored where missing.
@@ -180,6 +192,7 @@ class _Comparison:
     best: Centring | None = None
     best_fit: JointFit | None = None
     convincing: bool = False
+    lacks_vectors: bool = False
 
     @property
     def chi_squared(self) -> float:
@@ -211,13 +224,61 @@ def _compare(
     # Short series may mislead where order reaches far; full ones decide, with the noise of the one with more harmonics.
     best_fit = fit_plane(intensity, mask, grid, best, **options)
     noise = best_fit.noise
+    fewer = _find_sublattice(grid, best, gains)
+    if fewer is not None:
+        trial = fit_plane(intensity, mask, grid, fewer, noise=noise, **options)
+        if best_fit.log_evidence - trial.log_evidence < _LITTLE_MORE * gains[best]:
+            best, best_fit = fewer, trial
     fit = fit_plane(intensity, mask, grid, reference, noise=noise, **options)
     gains[best] = best_fit.log_evidence - fit.log_evidence
     needed *= max(best_fit.chi_squared, 1.0)
-    excess, removed = fit.chi_squared - 1, fit.chi_squared - best_fit.chi_squared
-    noisy = max(_MISFIT, _MISFIT_DEVIATIONS * float(np.sqrt(2 / pixels)))
-    explains = best_fit.chi_squared - 1 <= noisy or removed >= _MOST_OF_MISFIT * excess
-    return _Comparison(fit, gains, best, best_fit, gains[best] >= needed and explains)
+    before, after = (FoldedResidual(each, intensity, mask, grid) for each in (fit, best_fit))
+    lacks_vectors = after.strength >= max(STRENGTH, _LEFT_OVER * before.strength)
+    convincing = (
+        gains[best] >= needed
+        and _lacks(fit, best_fit, before)
+        and not lacks_vectors
+        and _explains(best_fit, fit, after.strength, intensity, mask)
+    )
+    return _Comparison(fit, gains, best, best_fit, convincing, lacks_vectors)
+
+
+def _find_sublattice(grid: PlaneGrid, best: Centring, gains: Mapping[Centring, float]) -> Centring | None:
+    """Return the centring that gains most of those with some of the best one's harmonics; None if it gains little."""
+    every = set(list_signature(grid, best)[0])
+    inside = [each for each in gains if set(list_signature(grid, each)[0]) < every]
+    second = max(inside, key=lambda each: gains[each], default=None)
+    return second if second is not None and gains[second] > _NEARLY_AS_MUCH * gains[best] else None
+
+
+def _lacks(fit: JointFit, best: JointFit, residual: FoldedResidual) -> bool:
+    """Whether a fit lacks vectors that a better one has, so that these do not merely make up for its form factor.
+
+    Its residual is then correlated over them; or its form factor takes up all order.
+    """
+    if residual.measure_at(best.harmonics) >= _CORRELATED:
+        return True
+    return float(np.sum(fit.alphas**2)) < _HARDLY_ORDER * float(np.sum(best.alphas**2))
+
+
+def _explains(best: JointFit, other: JointFit, left: float, intensity: Array, mask: Mask) -> bool:
+    """Whether a fit explains a plane, leaves nothing off its lattice, or removes most of the misfit of another one.
+
+    Args:
+        best: the fit.
+        other: what it is compared with, with the same noise.
+        left: strength of what the fit leaves off its lattice.
+        intensity: of the plane, shape (n, m).
+        mask: True where measured.
+    """
+    if left < _CORRELATED:
+        return True
+    # The estimate of the noise may hold some of what is left; counts say how much noise there should be.
+    unfitted = noise_above_counts(best.variance, best.intensity, intensity, mask)
+    chi_squared, before = unfitted * best.chi_squared, unfitted * other.chi_squared
+    if not exceeds_noise(chi_squared, int(np.count_nonzero(mask)), DOUBTED):
+        return True
+    return before - chi_squared >= _MOST_OF_MISFIT * (before - 1)
 
 
 def _compare_short_series(
@@ -254,9 +315,10 @@ def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...],
         gain = found.gains[chosen]
         return f"centring {chosen} was found from the data (log evidence {gain:.0f} above P){undecided}"
     if found.best is not None and found.gains[found.best] > 0:
+        but = "leaves correlations over vectors that it lacks" if found.lacks_vectors else "not convincingly"
         return (
             f"centring P is used: {found.best} explains the plane better (log evidence {found.gains[found.best]:.0f}"
-            f" above P), but not convincingly{undecided}"
+            f" above P), but {but}{undecided}"
         )
     if not tested:
         return f"centring P is used: the plane cannot test another one{undecided}"

@@ -12,6 +12,8 @@ Indices: TypeAlias = tuple[float, float, float]
 LONGEST_NAME = 200
 """Longest name that is parsed [characters]: in a longer one, digits can be grouped in too many ways to try them all."""
 
+_DECIMALS = 6
+
 
 def parse_number(text: str, word: str) -> float:
     """Return the number that a word of a plane name stands for, such as 1.5 or 1/2.
@@ -35,8 +37,8 @@ def shorten(text: str) -> str:
 
 
 def format_number(value: float) -> str:
-    """Return a number with as few digits as it needs."""
-    return np.format_float_positional(value, trim="-")
+    """Return a number with as few digits as it needs, at most six decimals: files round their limits to float32."""
+    return np.format_float_positional(round(value, _DECIMALS) + 0.0, trim="-")
 
 
 def format_term(value: float, letter: str) -> str:

@@ -29,6 +29,8 @@ a plane out to 12 fills the square, the error within 8 is four to five times tha
 
 # The source is averaged over target pixels wider than this [source pixels], and interpolated in narrower ones.
 _AVERAGE_ABOVE = 1.5
+# Where target pixels are at least twice as wide as this [source pixels], blocks of the source are averaged first.
+_SAMPLES_KEPT = 4.0
 _HALF = 0.5 * (1 - 1e-9)
 
 
@@ -182,6 +184,11 @@ def resample(values: Array, source: Plane, target: Plane) -> Array:
     matrix, offset = _map_indices(source, target)
     measured = np.isfinite(values)
     filled, weights = np.where(measured, values, 0.0), measured.astype(np.float64)
+    # The number of samples would grow with the square of the width, to minutes for a plane of few cells.
+    widths = np.array([_choose_block(float(width)) for width in np.abs(matrix).max(axis=1)])
+    if widths.max() > 1:
+        filled, weights = _average_blocks(filled, widths), _average_blocks(weights, widths)
+        matrix, offset = matrix / widths[:, None], (offset - (widths - 1) / 2) / widths
     total, weight = np.zeros(target.shape), np.zeros(target.shape)
     samples = [_count_samples(column) for column in matrix.T]
     shifts = [(np.arange(count) + 0.5) / count - 0.5 for count in samples]
@@ -194,6 +201,19 @@ def resample(values: Array, source: Plane, target: Plane) -> Array:
     missing = weight < _HALF * samples[0] * samples[1]
     result: Array = np.divide(total, weight, out=np.full(target.shape, np.nan), where=~missing)
     return result
+
+
+def _choose_block(width: float) -> int:
+    """Choose how many source pixels are averaged along an axis where target pixels have this width [source pixels]."""
+    return int(width // _SAMPLES_KEPT) if width >= 2 * _SAMPLES_KEPT else 1
+
+
+def _average_blocks(values: Array, widths: npt.NDArray[np.int_]) -> Array:
+    """Average an array (n, m) over blocks of some numbers of rows and columns; incomplete blocks are filled with 0."""
+    counts = [-(-count // int(width)) for count, width in zip(values.shape, widths, strict=True)]
+    padding = [(0, n * int(w) - count) for n, w, count in zip(counts, widths, values.shape, strict=True)]
+    blocks = np.pad(values, padding).reshape(counts[0], int(widths[0]), counts[1], int(widths[1]))
+    return np.asarray(blocks.mean(axis=(1, 3)))
 
 
 def _interpolate_linearly(values: Array, matrix: Array, offset: Array, shape: tuple[int, int]) -> Array:

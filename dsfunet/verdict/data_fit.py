@@ -12,14 +12,12 @@ from scipy import ndimage
 
 from dsfunet._typing import Array, Mask
 from dsfunet.lattice.joint_fit import JointFit
+from dsfunet.lattice.joint_fit.misfit import DOUBTED, allow_misfit
 from dsfunet.lattice.joint_fit.score import score_terms
 from dsfunet.planes.measured import PlaneGrid
 
-_CHI_SQUARED, _DEVIATIONS = 0.03, 4.0
-"""What chi-squared may exceed 1 by: this much, and so many standard deviations for the number of pixels."""
-
 _SMOOTH = 0.6
-"""The same for the residual smoothed over 1.5 pixels."""
+"""What chi-squared of the residual smoothed over 1.5 pixels may exceed 1 by."""
 
 _BACKGROUND_GAIN = 15.0
 _DISPLACEMENT_GAIN = 30.0
@@ -107,19 +105,19 @@ def _displacement_terms(fit: JointFit, grid: PlaneGrid) -> Array:
 def score_data_fit(found: DataFit, other_sites: bool = False) -> dict[str, float]:
     """Return scores of the reasons that apply to a joint fit, the foremost first; above 1 is beyond the limit.
 
-    Keys are those of `dsfunet.verdict.judge.REASONS`; "left over" stands for a misfit without a known reason.
+    Keys are those of `dsfunet.verdict.reasons.REASONS`; "left over" stands for a misfit without a known reason.
 
     Args:
         found: the fit.
         other_sites: whether correlations between sites that no lattice vector joins were found.
     """
-    allowed = _CHI_SQUARED + _DEVIATIONS * np.sqrt(2 / max(found.pixels, 1))
+    allowed = allow_misfit(found.pixels, DOUBTED)
     misfit = max((found.chi_squared - 1) / allowed, (found.smooth_chi_squared - 1) / _SMOOTH)
     scores: dict[str, float] = {}
-    if misfit > _LARGE_MISFIT:  # further terms of a wrong model mean little
-        scores["left over"] = misfit
     if other_sites:
         scores["several sites"] = max(2.0, misfit)
+    if misfit > _LARGE_MISFIT:  # further terms of a wrong model mean little
+        scores["left over"] = misfit
     if found.contrast < _LEAST_CONTRAST:
         scores["no order"] = 1.5
     if found.background_gain > _BACKGROUND_GAIN and found.background_share > 0:

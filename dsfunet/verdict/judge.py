@@ -19,15 +19,14 @@ import numpy.typing as npt
 
 from dsfunet.errors import InputError
 from dsfunet.lattice.mode import LatticeAnswer
+from dsfunet.lattice.other_sites import OtherSites
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.verdict.data_fit import DataFit, score_data_fit
 from dsfunet.verdict.measures import measure
+from dsfunet.verdict.reasons import GENERAL, say_reason
 
 LIMITS_FILE = Path(__file__).with_name("limits.json")
 """Limits fitted to planes that obey all assumptions, with the command and the data behind them."""
-
-GENERAL = ("lattice", "background", "spots", "left over", "unlike")
-"""Reasons that many faults share: more specific reasons come first, and of these the lattice comes first."""
 
 FEWEST_PIXELS = 1000
 """Measured pixels that a plane needs to be judged."""
@@ -52,7 +51,7 @@ class Test:
     Attributes:
         upwards: whether large values are suspicious; otherwise small ones are.
         logarithmic: whether the logarithm of the number is compared.
-        reason: key of REASONS.
+        reason: key of `dsfunet.verdict.reasons.REASONS`.
     """
 
     upwards: bool
@@ -86,64 +85,6 @@ TESTS: dict[str, Test] = {
 }
 """Every number that is compared with a limit."""
 
-REASONS: dict[str, str] = {
-    "left over": (
-        "the product of both components leaves {unexplained:.0%} of the plane unexplained, more than for "
-        "planes that are exact products; look at the residual"
-    ),
-    "background": (
-        "the residual is a function of |Q| alone, so background seems to be left in the plane; subtract it "
-        "first"
-    ),
-    "nothing but |Q|": (
-        "a function of |Q| alone explains the plane, which seems to hold background or powder rings, but no "
-        "diffuse scattering of the crystal"
-    ),
-    "no order": (
-        "short-range order explains almost nothing, so the plane seems to hold only background or noise"
-    ),
-    "spots": (
-        "the plane has sharper maxima than short-range order can have, such as Bragg peaks or remains of "
-        "them; remove them first (--bragg-radius auto)"
-    ),
-    "single pixels": (
-        "single pixels are far brighter than all around them, like hot pixels or spikes; mask them"
-    ),
-    "gaps": (
-        "the plane has blocks of zeros with sharp edges, so gaps seem to be stored as zeros, or the mask "
-        "does not belong to this plane; mark gaps as NaN or with a mask, and check that the mask is not "
-        "transposed"
-    ),
-    "unlike": "the plane is unlike those that the networks were trained on, so their errors are unknown here",
-    "Bragg": (
-        "sharp maxima lie at integer indices, so Bragg peaks seem to be left in the plane; remove them "
-        "first (--bragg-radius auto)"
-    ),
-    "displacement": (
-        "the residual is odd about the Bragg positions and grows with Q, so the cell does not fit, or atoms "
-        "are displaced by their neighbours (size effect), which no product can describe; check the cell "
-        "before you trust I_SRO"
-    ),
-    "phonons": (
-        "the residual is even about the Bragg positions and grows with Q squared, like thermal diffuse "
-        "scattering or displacements, which no product can describe; subtract them, or restrict Q"
-    ),
-    "lattice": "I_SRO does not repeat on this lattice; check cell and axes, or let the lattice be found",
-    "several sites": (
-        "the disordered sites form no Bravais lattice: correlations between sites that no lattice vector joins are "
-        "seen, so no product of one form factor and one short-range order describes this plane"
-    ),
-    "constant background": (
-        "the plane holds a background of about {background_percent:.0f} % of its mean intensity, which makes "
-        "correlations too small; subtract it first"
-    ),
-    "size effect": (
-        "intensities are odd about the Bragg positions and grow with Q, so atoms seem to be displaced by their "
-        "neighbours (size effect), or the cell does not quite fit; correlations are biased"
-    ),
-}
-"""Sentence of each reason; braces hold numbers of the verdict."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -156,7 +97,8 @@ class Verdict:
         sentence: the level, what is wrong and what to try.
         numbers: all measured numbers by name (`dsfunet.verdict.measures.measure`), and `score`, the largest score in
             units of the limit.
-        reasons: keys of REASONS that apply; those that name a fault come first, then those of higher scores.
+        reasons: keys of `dsfunet.verdict.reasons.REASONS` that apply; those that name a fault come first, then those
+            of higher scores.
 
     Examples:
         >>> import numpy as np
@@ -193,7 +135,7 @@ def judge(
     lattice: LatticePlane | None = None,
     sigma: npt.NDArray[np.floating] | None = None,
     data_fit: DataFit | None = None,
-    other_sites: bool = False,
+    other_sites: OtherSites | None = None,
 ) -> Verdict:
     """Judge the components of a plane; takes about 40 ms on one core.
 
@@ -207,7 +149,7 @@ def judge(
         sigma: standard deviation of each pixel in the unit of the plane; None estimates the noise from the plane.
         data_fit: how well a joint fit explains the measured pixels, if the components come from one. Its tests against
             noise then decide; the numbers of this plane only name the reason of a misfit.
-        other_sites: whether that fit leaves correlations between sites that no lattice vector joins.
+        other_sites: whether a joint fit to the measured pixels shows several sites in a primitive cell.
 
     Raises:
         InputError: the shapes differ, or no measured pixel is above zero.
@@ -233,27 +175,32 @@ def judge(
         )
     numbers = measure(plane, mask, form_factor, short_range_order, lattice_answer, lattice, sigma)
     regime: Regime = "none" if lattice is None else "lattice"
+    verdict = judge_numbers(numbers, regime, read_limits())
     if data_fit is not None:
-        return judge_data_fit(data_fit, other_sites, judge_numbers(numbers, regime, read_limits()))
-    return judge_numbers(numbers, regime, read_limits())
+        return judge_data_fit(data_fit, other_sites, verdict)
+    if other_sites is not None and other_sites.found:
+        reasons = ["several sites", *verdict.reasons]
+        return Verdict("not explained", f"Not explained: {say_reason(reasons[0])}.", verdict.numbers, reasons)
+    return verdict
 
 
-def judge_data_fit(found: DataFit, other_sites: bool, by_appearance: Verdict) -> Verdict:
+def judge_data_fit(found: DataFit, other_sites: OtherSites | None, by_appearance: Verdict) -> Verdict:
     """Return the verdict on a joint fit.
 
     Args:
         found: how well it explains the measured pixels.
-        other_sites: whether correlations between sites that no lattice vector joins were found.
+        other_sites: whether the fit shows several sites in a primitive cell.
         by_appearance: verdict on the same components by the appearance of plane and residual, which names the reason of
             a misfit that the tests of the fit do not name.
     """
-    scores = score_data_fit(found, other_sites)
+    scores = score_data_fit(found, other_sites is not None and other_sites.found)
     numbers = {**by_appearance.numbers, **found.numbers, "score": max(scores.values(), default=0.0)}
     if not scores:
         sentence = (
             f"Explained: the product of both components leaves no more of the plane than noise (chi-squared"
-            f" {found.chi_squared:.2f} per pixel), and I_SRO repeats on the lattice."
+            f" {found.chi_squared:.2f} per pixel), and I_SRO repeats on the lattice"
         )
+        sentence += f"; {other_sites.caution}." if other_sites is not None and other_sites.caution else "."
         return Verdict("explained", sentence, numbers, [])
     reasons = list(scores)
     if reasons[0] == "left over" and "several sites" not in reasons:
@@ -262,7 +209,7 @@ def judge_data_fit(found: DataFit, other_sites: bool, by_appearance: Verdict) ->
             likely = ["spots", *(each for each in likely if each != "spots")]
         reasons = [*likely, "lattice"]
     level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"
-    sentence = REASONS[reasons[0]].format(**numbers, background_percent=100 * found.background_share)
+    sentence = say_reason(reasons[0], numbers, found.background_share)
     return Verdict(
         level,
         f"{level.capitalize()}: {sentence} (chi-squared {found.chi_squared:.2f} per pixel).",
@@ -291,12 +238,13 @@ def judge_numbers(numbers: Mapping[str, float], regime: Regime, fitted: Mapping[
     if not reasons:
         where = "" if regime == "none" else ", and I_SRO repeats on the lattice"
         sentence = (
-            f"Explained: beyond noise, the product of both components leaves {numbers['unexplained']:.1%} of the plane,"
-            f" no more than for planes that are exact products{where}."
+            "Explained: beyond noise, the product of both components leaves"
+            f" {100 * numbers['unexplained']:.1f} % of the plane, no more than for planes that are exact"
+            f" products{where}."
         )
         return Verdict("explained", sentence, numbers, [])
     level: Level = "not explained" if numbers["score"] >= SEVERE else "doubtful"
-    return Verdict(level, f"{level.capitalize()}: {REASONS[reasons[0]].format(**numbers)}.", numbers, reasons)
+    return Verdict(level, f"{level.capitalize()}: {say_reason(reasons[0], numbers)}.", numbers, reasons)
 
 
 def score_numbers(

@@ -17,14 +17,15 @@ from dsfunet.planes.names import PlaneName
 
 def test_truths_of_a_layer_are_read_by_vector() -> None:
     hk0, h0l = PlaneName((0, 1), 0.0), PlaneName((0, 2), 0.0)
-    assert crystals._layer_vectors({"layer": {"1 0 -1": 0.1, "1/2 0 0": 0.2}}, h0l) == {
+    assert crystals._layer_vectors({"layer": {"1 0 -1": 0.1, "1/2 0 0": 0.2}}, h0l, 0.5) == {
         (1.0, 0.0, -1.0): 0.1,
         (0.5, 0.0, 0.0): 0.2,
     }
-    assert crystals._layer_vectors({"layer": {"2 1": 0.1}}, h0l) == {(2.0, 0.0, 1.0): 0.1}
-    assert crystals._layer_vectors({"layer0": {"1 1": 0.3}}, hk0) == {(0.5, 0.5, 0.0): 0.3}
-    assert crystals._layer_vectors({"layer0": {"1 1": 0.3}}, PlaneName((0, 1), 0.5)) == {}
-    assert crystals._layer_vectors({"c": 0.25}, hk0) == {}
+    assert crystals._layer_vectors({"layer": {"2 1": 0.1}}, h0l, 0.5) == {(2.0, 0.0, 1.0): 0.1}
+    assert crystals._layer_vectors({"layer0": {"1 1": 0.3}}, hk0, 0.5) == {(0.5, 0.5, 0.0): 0.3}
+    assert crystals._layer_vectors({"layer0": {"1 1": 0.3}}, PlaneName((0, 1), 0.5), 0.5) == {}
+    assert crystals._layer_vectors({"layer0": {"1 1": 0.3}}, hk0, 1.0) == {(1.0, 1.0, 0.0): 0.3}
+    assert crystals._layer_vectors({"c": 0.25}, hk0, 0.5) == {}
 
 
 def test_the_page_has_a_line_for_every_plane() -> None:
@@ -53,3 +54,8 @@ def test_a_folder_without_truth_is_an_error(tmp_path: Path) -> None:
         json.dumps({"absent_0": {"layer": {"1 0 0": 0.1}}}), encoding="utf-8"
     )
     assert list(crystals.shared_crystals(tmp_path, release)) == []
+
+
+def test_planes_without_their_folder_are_an_error() -> None:
+    with pytest.raises(InputError, match="it names planes of a folder; expected --shared FOLDER"):
+        crystals.main(["--only", "[two_0]"])

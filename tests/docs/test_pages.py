@@ -23,7 +23,20 @@ COMMANDS = sorted(
     {(page_name(page), tuple(words)) for page in PAGES for words in commands(page)},
     key=lambda each: (each[1], each[0]),
 )
-OTHER_PROGRAMS = {"pip", "wandb", "sbatch", "configs/torchrun.sh", "cat", "grep", "}"}
+OTHER_PROGRAMS = {
+    "pip",
+    "wandb",
+    "sbatch",
+    "configs/torchrun.sh",
+    "cat",
+    "grep",
+    "}",
+    "docker",
+    "for",
+    "do",
+    "done",
+}
+OTHER_MODULES = {"venv"}
 RUN = ("README.md", "docs/how-to/python.md")
 """Pages whose Python blocks are run one after another, on the example volume as volume.h5."""
 
@@ -62,7 +75,11 @@ def test_commands_of_the_pages_can_be_given(
         parse_only(dsfunet, rest)
     elif program == "python" and rest[:1] == ["-m"] and rest[1] in MODULES:
         parse_only(MODULES[rest[1]], rest[2:])
-    elif program == "python" and rest[:1] == ["-m"]:
+    elif program == "python" and rest[:1] != ["-m"]:
+        assert (ROOT / rest[0]).is_file()
+    elif program == "python" and rest[1] in OTHER_MODULES:
+        return
+    elif program == "python":
         assert (ROOT / rest[1].replace(".", "/")).with_suffix(".py").is_file() or (
             ROOT / rest[1].replace(".", "/") / "__main__.py"
         ).is_file()

@@ -118,21 +118,21 @@ def check_one_crystal(names: Sequence[str], grids: Sequence[PlaneGrid]) -> None:
                 )
 
 
-def cell_to_use(given: Cell | None, grid: PlaneGrid, name: str) -> tuple[Cell, list[str]]:
-    """Return the cell to refine on, the given one or that of the grid, and notes on a difference between them.
+def cell_to_use(given: Cell | None, measured: Cell, name: str) -> tuple[Cell, list[str]]:
+    """Return the cell to refine on, the given one or that of the result, and notes on a difference between them.
 
     Raises:
         InputError: the given cell is not that of the result called `name`.
     """
     if given is None:
-        return grid.cell, []
-    if _differ(given, grid.cell, _SAME_EDGE, _SAME_ANGLE_DEGREES):
+        return measured, []
+    if _differ(given, measured, _SAME_EDGE, _SAME_ANGLE_DEGREES):
         raise InputError(
-            f"--cell {_text(given)}: {name} has the cell {_text(grid.cell)}; expected agreement within"
+            f"--cell {_text(given)}: {name} has the cell {_text(measured)}; expected agreement within"
             f" {100 * _SAME_EDGE:g} % and {_SAME_ANGLE_DEGREES:g} degrees"
         )
-    same = np.allclose(given.parameters, grid.cell.parameters, rtol=1e-5, atol=1e-5)
-    return given, [] if same else [f"the given cell replaces that of the file, {_text(grid.cell)}"]
+    same = np.allclose(given.parameters, measured.parameters, rtol=1e-5, atol=1e-5)
+    return given, [] if same else [f"the given cell replaces that of the file, {_text(measured)}"]
 
 
 def _differ(one: Cell, other: Cell, edge: float, angle_degrees: float) -> bool:

@@ -11,6 +11,11 @@ import numpy as np
 
 from dsfunet._typing import Array, Mask
 from dsfunet.analysis.refinement.data import PlaneData
+from dsfunet.analysis.refinement.equivalents import (
+    DISAGREEMENT,
+    combine_equivalents,
+    note_disagreement,
+)
 from dsfunet.analysis.refinement.fit import FittedPlane, Refinement
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit, fit_plane
@@ -23,7 +28,6 @@ from dsfunet.planes.result import Result, count_repeats
 
 _SAME_HARMONIC = 1e-4
 _POOR_CHI_SQUARED = 1.1
-_DISAGREEMENT = 3.0
 
 
 def fit_result(
@@ -121,11 +125,8 @@ def refine_layer(
             f"chi-squared is {joint.chi_squared:.2f} per pixel: the plane is not a smooth form factor times a function"
             " that repeats on this lattice, so do not trust these values"
         )
-    if reduced > _DISAGREEMENT:
-        notes.append(
-            "correlations that the Laue class makes equal differ by more than their errors (chi-squared"
-            f" {reduced:.1f} per degree of freedom): the symmetry may be lower"
-        )
+    if reduced > DISAGREEMENT:
+        notes.append(note_disagreement(reduced))
     free = np.zeros(len(alphas), dtype=np.int_)
     return Refinement(tuple(orbits), alphas, whole, free, (fitted,)), notes
 
@@ -162,16 +163,8 @@ def combine_harmonics(
                 design[place, column] = np.real(coefficient)
                 if place in sine_row:
                     design[sine_row[place], column] = np.imag(coefficient)
-    used = design.any(axis=1)
-    design, values = design[used], joint.parameters[used]
-    weights = np.linalg.inv(joint.covariance[np.ix_(used, used)])
-    covariance = np.asarray(np.linalg.inv(design.T @ weights @ design), np.float64)
-    alphas: Array = covariance @ design.T @ weights @ values
-    left = values - design @ alphas
-    degrees = len(values) - len(orbits)
-    reduced = float(left @ weights @ left) / degrees if degrees else 1.0
-    enlarged: Array = covariance * max(1.0, reduced)
-    return alphas, enlarged, reduced
+    combined = combine_equivalents(joint.parameters, joint.covariance, design)
+    return combined.values, combined.enlarged, combined.reduced
 
 
 def _find(joint: JointFit, vector: Array) -> tuple[int, int] | None:

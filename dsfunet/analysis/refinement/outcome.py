@@ -1,9 +1,11 @@
 """The outcome of a refinement: Warren-Cowley parameters, the quality of the fit, the report and the files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import Refinement
@@ -95,19 +97,7 @@ class AlphaRefinement:
     @property
     def alphas(self) -> tuple[Alpha, ...]:
         """The refined parameters, one for each orbit."""
-        rows = zip(
-            self.fit.orbits,
-            self.fit.alphas.tolist(),
-            self.fit.uncertainties.tolist(),
-            self.fit.at_bound.tolist(),
-            strict=True,
-        )
-        found = []
-        for orbit, value, uncertainty, bound in rows:
-            vector, equivalents = lattice_vectors_of(orbit, self._centring)
-            about = (orbit.length_angstrom, bound, orbit.summed_axis, orbit.is_sine, orbit.name)
-            found.append(Alpha(vector, value, uncertainty, equivalents, *about))
-        return tuple(found)
+        return list_alphas(self.fit, self._centring)
 
     @property
     def r_factors(self) -> tuple[float, ...]:
@@ -168,15 +158,12 @@ class AlphaRefinement:
         Raises:
             InputError: a file cannot be written.
         """
-        figure = draw_refinement(self.folded, self.fit, self.data) if "png" in targets else None
-        if "json" in targets:
-            write_json(targets["json"], self.as_record(), sort_keys=False)
-        for kind, text in (("csv", self.as_csv()), ("cif", self.as_cif())):
-            if kind in targets:
-                with replacing(targets[kind]) as temporary:
-                    temporary.write_text(text, encoding="utf-8")
-        if figure is not None:
-            save_png(figure, targets["png"])
+        write_files(
+            targets,
+            {"csv": self.as_csv, "cif": self.as_cif},
+            self.as_record,
+            lambda: draw_refinement(self.folded, self.fit, self.data),
+        )
 
     @property
     def _centring(self) -> Centring:
@@ -217,3 +204,48 @@ class AlphaRefinement:
             }
             for name, plane in zip(self.names, self.data, strict=True)
         ]
+
+
+def list_alphas(refinement: Refinement, centring: Centring) -> tuple[Alpha, ...]:
+    """Return the refined parameters, one for each orbit."""
+    rows = zip(
+        refinement.orbits,
+        refinement.alphas.tolist(),
+        refinement.uncertainties.tolist(),
+        refinement.at_bound.tolist(),
+        strict=True,
+    )
+    found = []
+    for orbit, value, uncertainty, bound in rows:
+        vector, equivalents = lattice_vectors_of(orbit, centring)
+        about = (orbit.length_angstrom, bound, orbit.summed_axis, orbit.is_sine, orbit.name)
+        found.append(Alpha(vector, value, uncertainty, equivalents, *about))
+    return tuple(found)
+
+
+def write_files(
+    targets: Mapping[str, Path],
+    texts: Mapping[str, Callable[[], str]],
+    record: Callable[[], dict[str, Any]],
+    draw: Callable[[], Figure],
+) -> None:
+    """Write the files of a refinement; nothing is written before the picture is drawn.
+
+    Args:
+        targets: paths by kind, of those in `texts`, "json" or "png".
+        texts: how to make the contents of text files, by kind.
+        record: how to make the content of the JSON file.
+        draw: how to draw the picture.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    figure = draw() if "png" in targets else None
+    if "json" in targets:
+        write_json(targets["json"], record(), sort_keys=False)
+    for kind, text in texts.items():
+        if kind in targets:
+            with replacing(targets[kind]) as temporary:
+                temporary.write_text(text(), encoding="utf-8")
+    if figure is not None:
+        save_png(figure, targets["png"])

@@ -89,7 +89,8 @@ def as_record(
 ) -> dict[str, Any]:
     """Return everything as the content of a JSON file, with None where there is no finite number.
 
-    Entries about a plane are at the top level for a single plane, and in the list "planes" for several.
+    Entries about a plane are at the top level for a single plane, and in the list "planes" for several. Without planes,
+    as for a whole volume, there are none.
 
     Args:
         refinement: of the planes.
@@ -137,10 +138,10 @@ def as_record(
     }
     if one:
         content |= planes[0]
-    else:
+    elif planes:
         content["quality"] = _joint_quality(refinement)
         content["planes"] = [{**source, **plane} for source, plane in zip(sources, planes, strict=True)]
-    finite: dict[str, Any] = _finite(content)
+    finite: dict[str, Any] = finite_content(content)
     return finite
 
 
@@ -178,7 +179,8 @@ def as_cif(refinement: Refinement, cell: Cell, settings: Record, sources: Sequen
         text = "." if setting is None else gemmi.cif.quote(str(setting))
         block.set_pair(f"_dsfunet_{name}", text)
     block.set_pair("_dsfunet_sro_quantity", gemmi.cif.quote(quantity_of(refinement)))
-    _add_planes(block, refinement, sources)
+    if sources:
+        _add_planes(block, refinement, sources)
     loop = block.init_loop(
         "_dsfunet_sro_",
         ["vector_i", "vector_j", "vector_k", "multiplicity", "vector_length", "alpha", "at_bound"],
@@ -298,10 +300,10 @@ def _cif_number(number: float | None) -> str:
     return "." if number is None or not math.isfinite(number) else f"{number:.6g}"
 
 
-def _finite(content: Any) -> Any:
+def finite_content(content: Any) -> Any:
     """Return the same content with None for NaN and infinity, which JSON does not have."""
     if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
+        return {name: finite_content(value) for name, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
+        return [finite_content(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -96,7 +96,7 @@ def refine_alphas(
         names = ["result"] if len(results) == 1 else [f"result {n}" for n in range(1, len(results) + 1)]
     grids = [grid_of(result, name) for result, name in zip(results, names, strict=True)]
     check_one_crystal(names, grids)
-    cell, notes = cell_to_use(settings.cell, grids[0], names[0])
+    cell, notes = cell_to_use(settings.cell, grids[0].cell, names[0])
     grids = [replace(grid, cell=cell) for grid in grids]
     settled = settle_settings(settings, results, names)
     settings, notes = settled.settings, [*notes, *settled.notes]

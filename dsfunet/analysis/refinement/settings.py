@@ -14,7 +14,7 @@ from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.lattice.joint_fit.resolution import Resolution, parse_resolution, parse_thickness
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, Component, check_closure
-from dsfunet.physics.symmetry import UniqueAxis, laue_rotations
+from dsfunet.physics.symmetry import LAUE_CLASSES, UniqueAxis, laue_rotations
 
 FormFactorFrom = Literal["result", "data"]
 """Where the form factor of a refinement comes from."""
@@ -191,8 +191,8 @@ class RefinementSettings:
     @classmethod
     def from_options(
         cls,
-        laue: str,
         measured_cell: Cell,
+        laue: str | None = None,
         cell: str | None = None,
         shells: int | None = None,
         vectors: str | None = None,
@@ -216,10 +216,11 @@ class RefinementSettings:
         """Parse the options of `dsfunet refine`; their texts become a cell, vectors and a model.
 
         Args:
-            laue: Laue class: -1, 2/m, mmm, 4/m, 4/mmm, -3, -3m1, -31m, 6/m, 6/mmm, m-3 or m-3m; on rhombohedral axes
-                -3:R or -3m:R
             measured_cell: the cell of the first result; lattice directions in `model` refer to it unless `cell` is
                 given
+            laue: Laue class: -1, 2/m, mmm, 4/m, 4/mmm, -3, -3m1, -31m, 6/m, 6/mmm, m-3 or m-3m; on rhombohedral axes
+                -3:R or -3m:R. It must be given for planes; for a volume the default is the highest class of the cell
+                that the correlations do not contradict
             cell: "a b c alpha beta gamma" [Angstrom, degrees]; by default the cell of the first file
             shells: number of nearest shells to refine; 5 by default, unless vectors are given
             vectors: lattice vectors to refine instead, one of each orbit, such as "1 0 0, 1 1 0"; with centring also
@@ -254,8 +255,14 @@ class RefinementSettings:
                 0.25 or +-0.125 [r.l.u.]; by default what the result records, else 0
 
         Raises:
-            InputError: a text cannot be parsed, a file of the model cannot be used, or the settings are invalid.
+            InputError: a text cannot be parsed, a file of the model cannot be used, the settings are invalid, or there
+                is no Laue class.
         """
+        if laue is None:
+            raise InputError(
+                f"--laue: found none; expected the Laue class of the crystal, one of {', '.join(LAUE_CLASSES)} (only a"
+                " whole volume tells it)"
+            )
         parsed_cell = None if cell is None else cell_from_text(cell)
         return cls(
             laue=laue,

@@ -4,10 +4,6 @@ The format is recognised by content. Apart from the layers of CrysAlisPro, these
 the user gives them as `UserAxes`.
 """
 
-import warnings
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +12,22 @@ import numpy as np
 from dsfunet.errors import InputError
 from dsfunet.files import NPY_SIGNATURE, leading_bytes, name_file_in_errors
 from dsfunet.io.formats import crysalis
+from dsfunet.io.formats.array_files import name_array_file, read_array_file
+from dsfunet.io.formats.arrays import ArrayFile
+from dsfunet.io.formats.damage import MOST_COMPRESSED, convert_errors
+from dsfunet.io.formats.numpy_arrays import NPZ_SIGNATURE
 from dsfunet.io.user_axes import UserAxes, put_on_axes
 from dsfunet.io.volume import MOST_PIXELS
+from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.names import AnyPlaneName
 from dsfunet.planes.preprocessing import PIXELS
 
-NPZ_SIGNATURE = b"PK\x03\x04"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 EXPECTED = "a .npz, a grey TIFF or PNG, or a layer unwarped by CrysAlisPro (.img)"
 """What this reader looks for besides .npy, in words, for messages."""
-
-_MOST_COMPRESSED = 2000
-"""Largest compression ratio that is believed: deflate reaches 1032, LZW about 1400."""
 
 # Pillow's names of the modes of grey pictures, and of modes that are not intensities.
 _GREY_MODES = {
@@ -55,7 +52,11 @@ _TIFF_PIECES = ((273, 279), (324, 325))
 
 
 def read_picture(
-    path: Path, start: bytes, plane: AnyPlaneName | None = None, axes: UserAxes | None = None
+    path: Path,
+    start: bytes,
+    plane: AnyPlaneName | None = None,
+    axes: UserAxes | None = None,
+    cell: Cell | None = None,
 ) -> MeasuredPlane | None:
     """Read the plane in a file of one of these formats and put it onto the user's axes.
 
@@ -64,9 +65,10 @@ def read_picture(
         start: its first bytes.
         plane: for a layer of CrysAlisPro, the plane that it must be; not allowed for a file without axes.
         axes: where the pixels lie, for a file without axes.
+        cell: the unit cell that the user gave; it only changes what is said about missing axes.
 
     Returns:
-        the plane; None if the file has another format.
+        the plane; None if the file has another format, has axes or is a volume.
 
     Raises:
         InputError: the file is damaged or holds anything but one plane of real numbers; it has no axes, is given none
@@ -80,8 +82,13 @@ def read_picture(
             return put_on_axes(measured, axes)
         if measured.grid is None and plane is not None:
             raise InputError(
-                f"the {_describe_kind(start)} file has no axes, so it has no plane {plane}; remove the plane, or give"
-                f" the axes with {_AXIS_OPTIONS}"
+                f"the {_describe_kind(start)} file has no axes, so it has no plane {plane}; "
+                + (
+                    f"remove the plane, or give the axes with {_AXIS_OPTIONS}"
+                    if cell is None
+                    else "besides the cell and the plane, give --first-range and --second-range, the indices of its"
+                    ' first and last pixel, such as "-6 6", or --q-max-inv-angstrom'
+                )
             )
         if measured.grid is None and measured.intensity.shape != (PIXELS, PIXELS):
             raise InputError(
@@ -107,13 +114,29 @@ def read_pixels(path: Path, start: bytes, plane: AnyPlaneName | None = None) -> 
     """
     if start.startswith(crysalis.SIGNATURE):
         return crysalis.read_layer(path, plane)
-    if start.startswith(NPY_SIGNATURE):
-        return _read_npy(path)
-    if start.startswith(NPZ_SIGNATURE):
-        return _read_npz(path)
     if start.startswith((PNG_SIGNATURE, *TIFF_SIGNATURES)):
         return _read_grey(path)
-    return None
+    with name_file_in_errors(path):
+        found = read_array_file(path, start)
+        if found is None or found.has_axes or np.squeeze(found.intensity).ndim > 2:
+            return None
+        return _make_plane(found)
+
+
+def _make_plane(found: ArrayFile) -> MeasuredPlane:
+    """Make a plane without axes of an array of two dimensions."""
+    shape = np.squeeze(found.intensity).shape
+    if len(shape) != 2 or min(shape) < 2:
+        raise InputError(
+            f"the array has shape {found.intensity.shape}; expected {(PIXELS, PIXELS)}, or another plane with axes"
+        )
+    _check_pixels(shape)
+    values, sigma = (
+        None if each is None else np.array(each, dtype=np.float64).reshape(shape)
+        for each in (found.intensity, found.sigma)
+    )
+    assert values is not None
+    return MeasuredPlane(values, notes=found.notes, sigma=sigma)
 
 
 def describe_layout(start: bytes) -> str:
@@ -143,82 +166,9 @@ def _describe_kind(start: bytes) -> str:
         return ".npy"
     if start.startswith(NPZ_SIGNATURE):
         return ".npz"
-    return "PNG" if start.startswith(PNG_SIGNATURE) else "TIFF"
-
-
-def _read_npy(path: Path) -> MeasuredPlane:
-    with _convert_errors(
-        path, "the .npy file cannot be read; it is truncated, damaged or does not hold numbers"
-    ):
-        # Mapped, so that shape and type are checked before gigabytes are read, and a short file is noticed.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        _check_array(array.shape, array.dtype)
-        return MeasuredPlane(np.array(array, dtype=np.float64))
-
-
-def _read_npz(path: Path) -> MeasuredPlane:
-    """Read the only array of two dimensions in an archive; a note names the others, such as coordinates."""
-    with (
-        _convert_errors(
-            path, "the .npz file cannot be read; it is truncated, damaged or does not hold numbers"
-        ),
-        zipfile.ZipFile(path) as archive,
-    ):
-        shapes = {
-            name: _read_npy_header(archive, name)[:2] for name in archive.namelist() if name.endswith(".npy")
-        }
-        planes = [name for name, (shape, _) in shapes.items() if len(shape) >= 2]
-        if len(planes) != 1:
-            found = ", ".join(
-                f"{name.removesuffix('.npy')} {shape}" for name, (shape, _) in list(shapes.items())[:8]
-            )
-            raise InputError(
-                f"the archive holds {found or 'no arrays'}; expected one array of two dimensions"
-            )
-        _check_array(*shapes[planes[0]])
-        with archive.open(planes[0]) as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
-        others = [name.removesuffix(".npy") for name in shapes if name != planes[0]]
-    ignored = f"the archive also holds {', '.join(others)}, which is ignored; give the axes as options"
-    notes = (ignored,) if others else ()
-    return MeasuredPlane(np.array(array, dtype=np.float64), notes=notes)
-
-
-def _read_npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read the shape and type of an array in an archive, and check them against the size of the archive's entry."""
-    entry = archive.getinfo(name)
-    with archive.open(name) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in read:
-            raise InputError(f"array {name} has the .npy version {version}; expected 1.0 or 2.0")
-        shape, _, dtype = read[version](stream)
-    size = int(np.prod([int(count) for count in shape], dtype=object)) * dtype.itemsize
-    if not dtype.hasobject and not 0 < entry.file_size - size < 2**16:
-        raise InputError(
-            f"array {name} has shape {shape} and {entry.file_size} bytes; expected {size} bytes (the file is damaged)"
-        )
-    if entry.file_size > _MOST_COMPRESSED * max(entry.compress_size, 1):
-        raise InputError(
-            f"array {name} has {entry.file_size} bytes packed into {entry.compress_size}; expected a compression of at"
-            f" most {_MOST_COMPRESSED} (the file is damaged)"
-        )
-    return shape, dtype
-
-
-def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in "iuf":
-        raise InputError(f"the numbers have type {dtype}; expected real intensities")
-    if len(shape) == 3:
-        raise InputError(
-            f"the file holds a stack of {shape[0]} planes; expected one plane of shape {shape[1:]} (the Python"
-            " API takes stacks)"
-        )
-    if len(shape) != 2 or min(shape) < 2:
-        raise InputError(
-            f"the array has shape {shape}; expected {(PIXELS, PIXELS)}, or another plane with axes"
-        )
-    _check_pixels(shape)
+    if start.startswith(PNG_SIGNATURE):
+        return "PNG"
+    return "TIFF" if start.startswith(TIFF_SIGNATURES) else name_array_file(start)
 
 
 def _check_pixels(shape: tuple[int, ...]) -> None:
@@ -232,7 +182,7 @@ def _read_grey(path: Path) -> MeasuredPlane:
     from PIL import Image
 
     with (
-        _convert_errors(path, "the picture cannot be read; it is truncated or damaged"),
+        convert_errors(path, "the picture cannot be read; it is truncated or damaged"),
         Image.open(path, formats=["PNG", "TIFF"]) as image,
     ):
         if image.format == "PNG":
@@ -255,7 +205,7 @@ def _read_grey(path: Path) -> MeasuredPlane:
         bits = tags.get(_TIFF_BITS, 16 if "16" in image.mode else 8)
         bits = bits[0] if isinstance(bits, tuple) else bits
         size, held = image.height * image.width * max(int(bits), 8) // 8, path.stat().st_size
-        if size > _MOST_COMPRESSED * held:
+        if size > MOST_COMPRESSED * held:
             raise InputError(
                 f"the picture has shape {shape} and the file only {held} bytes; the file is truncated or damaged"
             )
@@ -296,17 +246,3 @@ def _has_second_page(image: Any) -> bool:
     except EOFError:
         return False
     return True
-
-
-@contextmanager
-def _convert_errors(path: Path, trouble: str) -> Iterator[None]:
-    """Convert every error in the block to an InputError that names the file; warnings are suppressed."""
-    with name_file_in_errors(path):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about headers from Python 2 and unknown tags
-                yield
-        except InputError:
-            raise
-        except Exception as error:  # a damaged header fails in a dozen ways
-            raise InputError(f"{trouble} ({error})") from error

@@ -6,19 +6,18 @@ bin is missing if its mask is 1 or its value is not finite, which means that the
 unnormalised histograms such bins are zero; there, bins without signal and without events are missing too.
 """
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+from dsfunet.io.axis_names import find_cartesian_axis, find_direction
 from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub, cells_agree
-from dsfunet.io.grid_axes import (
-    GridAxis,
-    describe_stored_order,
-    make_grid_axis,
-    make_volume_axes,
-    parse_direction,
-)
+from dsfunet.io.cell_units import CellQuestion
+from dsfunet.io.directed_axes import ArrayPlace, DirectedAxis, make_cartesian_axes, place_array
+from dsfunet.io.grid_axes import GridAxis, describe_stored_order, make_grid_axis
 from dsfunet.io.hdf5 import (
     REAL,
     find_dataset,
@@ -32,9 +31,8 @@ from dsfunet.io.hdf5 import (
     read_text,
     require_numbers,
 )
-from dsfunet.io.oblique_volumes import ObliqueGrid, Read
-from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
-from dsfunet.planes.names import AXIS_LABELS
+from dsfunet.io.oblique_volumes import Read
+from dsfunet.io.volume import Box, Volume, to_intensities
 
 EXPECTED = "a Mantid MDHistoWorkspace (data/signal with axes D0, D1, D2)"
 """What this reader looks for, in words, for messages."""
@@ -60,7 +58,8 @@ def open_volume(file: h5py.File) -> Volume:
     if data is None:
         raise InputError(f"MDHistoWorkspace has no data; expected {EXPECTED}")
     signal = require_numbers(data, "signal", EXPECTED)
-    stored, grid, notes = _make_axes(workspace, data, signal)
+    place = _make_place(workspace, data, signal)
+    stored, grid = place.stored, place.grid
     others = {name: find_dataset(data, name, REAL + "b") for name in ("mask", "num_events", "errors_squared")}
     for name, dataset in others.items():
         if dataset is not None and get_shape(dataset) != get_shape(signal):
@@ -101,77 +100,62 @@ def open_volume(file: h5py.File) -> Volume:
         cell,
         trouble,
         (lambda box: np.sqrt(read_variances(box))) if others["errors_squared"] is not None else None,
-        (*notes, "the axes are bin edges, so voxel centres lie half-way between", *more),
+        (*place.notes, "the axes are bin edges, so voxel centres lie half-way between", *more),
         _list_details(workspace),
+        spanned=place.spanned,
     )
 
 
-def _make_axes(
-    workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset
-) -> tuple[VolumeAxes, ObliqueGrid | None, list[str]]:
-    """Make the axes of the array, the grid if the array does not run along h, k and l, and notes for the user."""
+def _make_place(workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset) -> ArrayPlace:
+    """Find the place of the array: along h, k and l, in other directions, or a plane spanned by two of these."""
     shape = get_shape(signal) or ()
     if len(shape) < 2:
         raise InputError(
             f"signal has shape {shape}; expected a volume (SaveMD version 1 wrote flat arrays: save it again)"
         )
     names = _find_dimension_names(data, signal, len(shape))
-    _check_frame(workspace, data, names)
-    matrix = _read_w_matrix(workspace)
+    thick = [name for name, count in zip(names, shape, strict=True) if count > 1]
+    in_q = _check_frame(workspace, data, thick or names)
+    matrix = None if in_q else _read_w_matrix(workspace)
     notes: list[str] = []
-    directions: dict[int, Array] = {}
+    directed: dict[int, DirectedAxis] = {}
+    cartesian: dict[int, tuple[int, GridAxis, str]] = {}
     for dimension, name in enumerate(names):
         dataset = require_numbers(data, name, EXPECTED)
         long_name = read_attribute_text(dataset, "long_name") or name
         column = len(names) - 1 - dimension
         stated = matrix[:, column] if matrix is not None and column < 3 else None
+        label = f"{name} {read_attribute_text(dataset, 'long_name')}".strip()
+
+        def read_axis(
+            number: int, dimension: int = dimension, name: str = name, label: str = label
+        ) -> GridAxis:
+            return make_grid_axis(number, read_small(data[name], name), shape[dimension], label)
+
+        component = find_cartesian_axis(long_name) if in_q else None
+        if component is not None:
+            cartesian[dimension] = component, read_axis(component), long_name
+            continue
         direction, remark = _choose_direction(long_name, stated)
-        if direction is not None:
-            directions[dimension] = direction
+        if direction is not None and not in_q:
+            axis = read_axis(column % 3)
+            directed[dimension] = DirectedAxis(direction, axis.first, axis.step, name)
         elif shape[dimension] != 1:
             raise InputError(f"dimension {name} of the workspace is {long_name!r}; {_WANTED}")
         notes += remark
-    along = {
-        dimension: make_grid_axis(
-            number, read_small(data[names[dimension]], names[dimension]), shape[dimension], label
-        )
-        for number, dimension in enumerate(sorted(directions, reverse=True))
-        for label in [
-            f"{names[dimension]} {read_attribute_text(data[names[dimension]], 'long_name')}".strip()
-        ]
-    }
-    if all(np.count_nonzero(direction) == 1 for direction in directions.values()):
-        aligned = {}
-        for dimension, direction in directions.items():
-            number, axis = int(np.abs(direction).argmax()), along[dimension]
-            factor = float(direction[number])
-            aligned[dimension] = GridAxis(number, factor * axis.first, factor * axis.step)
-            if factor != 1:
-                notes.append(f"{names[dimension]} is {AXIS_LABELS[number]} in units of {factor:g}")
-        axes, more = make_volume_axes(shape, aligned)
-        return axes, None, [f"array order in the file: {describe_stored_order(axes)}", *notes, *more]
-    texts = [str(direction.tolist()) for _, direction in sorted(directions.items(), reverse=True)]
-    if len(directions) != 3 or any(shape[dimension] == 1 for dimension in directions):
-        raise InputError(
-            f"the workspace is one bin thick and runs along {' and '.join(texts)} in h, k, l; expected a volume, or a"
-            " plane along two of [H,0,0], [0,K,0], [0,0,L]"
-        )
-    stored, _ = make_volume_axes(shape, along)
-    matrix = np.stack([directions[d] for d in stored.dimensions], axis=1)
-    grid = ObliqueGrid(matrix @ np.array(stored.lower), matrix * np.array(stored.steps), stored.counts)
-    return (
-        stored,
-        grid,
-        [
-            *notes,
-            f"the bins run along {', '.join(texts)} in h, k, l, so intensities are interpolated onto a grid of h, k, l",
-        ],
-    )
+    if cartesian:
+        (cell, _), _ = _read_cell(workspace)
+        directed, more = make_cartesian_axes(cartesian, cell, _read_ub(workspace))
+        notes += more
+    place = place_array(shape, directed)
+    if place.grid is None and place.spanned is None:
+        notes.insert(0, f"array order in the file: {describe_stored_order(place.stored)}")
+    return replace(place, notes=(*notes, *place.notes))
 
 
 def _choose_direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]]:
     """Choose the direction of a dimension in h, k, l, by its name or else by W_MATRIX; with notes for the user."""
-    direction = parse_direction(name)
+    direction = find_direction(name)
     if stated is None:
         return direction, []
     if direction is None:
@@ -193,7 +177,7 @@ def _find_dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> 
     # Otherwise the datasets are named by their directions; the first dimension of Mantid comes last.
     named = {}
     for name in list_members(data):
-        direction = parse_direction(name)
+        direction = find_direction(name)
         if direction is not None and np.count_nonzero(direction) == 1:
             named[int(np.abs(direction).argmax())] = name
     if len(named) == rank == 3:
@@ -201,17 +185,32 @@ def _find_dimension_names(data: h5py.Group, signal: h5py.Dataset, rank: int) -> 
     raise InputError(f"MDHistoWorkspace/data lacks the axes {', '.join(plain)}; expected {EXPECTED}")
 
 
-def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> None:
-    frames = {read_attribute_text(require_numbers(data, name, EXPECTED), "frame") for name in names[-3:]} - {
-        ""
-    }
+def _check_frame(workspace: h5py.Group, data: h5py.Group, names: list[str]) -> bool:
+    """Check the frame of the dimensions with several bins; return whether they are components of Q of the sample."""
+    frames = {read_attribute_text(require_numbers(data, name, EXPECTED), "frame") for name in names} - {""}
     system = read_scalar(workspace, "coordinate_system")
+    if frames == {"QSample"} or (not frames and system == 2.0):
+        return True
     if frames and frames != {"HKL"}:
-        raise InputError(
-            f"the workspace is in the frame {', '.join(sorted(frames))}; expected HKL (bin it in HKL before saving)"
+        found = ", ".join(sorted(frames))
+        repair = (
+            "if its axes are h, k, l, say so with SetMDFrame(InputWorkspace=..., MDFrame='HKL', Axes='0,1,2') and save"
+            " it again; else bin it in HKL"
+            if "General Frame" in frames
+            else "bin it in HKL before saving"
         )
-    if not frames and system in (1.0, 2.0):
+        raise InputError(f"the workspace is in the frame {found}; expected HKL ({repair})")
+    if not frames and system == 1.0:
         raise InputError("the workspace is in a frame of Q; expected HKL (bin it in HKL before saving)")
+    return False
+
+
+def _read_ub(workspace: h5py.Group) -> Array | None:
+    found = find_dataset(workspace, f"{_LATTICE}/orientation_matrix")
+    if found is None or found.size != 9:
+        return None
+    matrix = read_small(found, "orientation_matrix").reshape(3, 3)
+    return matrix if np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 1e-12 else None
 
 
 def _read_w_matrix(workspace: h5py.Group) -> Array | None:
@@ -241,7 +240,8 @@ def _read_cell(workspace: h5py.Group) -> tuple[FoundCell, list[str]]:
     if by_numbers[0] is None:
         notes = ["the unit cell comes from the UB matrix, which has no factor 2 pi"] if by_matrix[0] else []
         return (by_matrix if by_matrix[0] or by_matrix[1] != NO_CELL else by_numbers), notes
-    if by_matrix[0] is not None and not cells_agree(by_matrix[0], by_numbers[0]):
+    doubtful = isinstance(by_matrix[1], CellQuestion)  # such as a matrix with the factor 2 pi
+    if doubtful or (by_matrix[0] is not None and not cells_agree(by_matrix[0], by_numbers[0])):
         return by_numbers, ["the UB matrix disagrees with unit_cell_a, ...; the latter are used"]
     return by_numbers, []
 

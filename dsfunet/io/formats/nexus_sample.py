@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 
+from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters
 from dsfunet.io.hdf5 import (
@@ -65,6 +66,24 @@ def find_sample_space_group(file: h5py.File, path: str, data: h5py.Group) -> str
             if number is not None and number.size == 1:
                 return f"{read_small(number, name).ravel()[0]:g}"
     return ""
+
+
+def find_sample_ub(file: h5py.File, path: str, data: h5py.Group) -> Array | None:
+    """Find the UB matrix of an NXdata where its cell may be, shape (3, 3) [1/Angstrom]; None if there is none.
+
+    Args:
+        file: the open file.
+        path: path of the NXdata.
+        data: the group of the NXdata.
+    """
+    for place in _list_places(file, path, data):
+        for name in ("ub_matrix", "UB", "ub"):
+            found = find_dataset(place, name)
+            if found is not None and found.size == 9:
+                matrix = read_small(found, name).reshape(3, 3)
+                if np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 1e-12:
+                    return matrix
+    return None
 
 
 def _list_places(file: h5py.File, path: str, data: h5py.Group) -> list[h5py.Group]:

@@ -1,8 +1,8 @@
 """NeXus files in general: the NXdata that `default` leads to, or one where NXRefine, CHESS and dsfunet put it.
 
-The names of the axes give the index along each dimension: h, k, l, Qh, Qk, Ql, H, K, L or [H,0,0], .... NXRefine
-reverses them, [Ql, Qk, Qh]. Axes are voxel centres or bin edges. The array may be in another file, to which an external
-link leads.
+The names of the axes give the index along each dimension (h, Qk, L, [H,0,0], ...), its direction ([H,H,0]), or the
+component of Q in 1/Angstrom (Qx). NXRefine reverses them, [Ql, Qk, Qh]. Of a fourth axis, the user chooses a
+value. Axes are voxel centres or bin edges. The array may be in another file, to which an external link leads.
 """
 
 from collections.abc import Iterator
@@ -13,29 +13,25 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors
-from dsfunet.io.formats.nexus_sample import find_sample_cell, find_sample_space_group
-from dsfunet.io.formats.nxdata_names import find_axis_names, find_signal_name
-from dsfunet.io.grid_axes import (
-    GridAxis,
-    describe_stored_order,
-    find_index_axis,
-    make_grid_axis,
-    make_volume_axes,
-)
+from dsfunet.io.axis_names import find_cartesian_axis, find_index_axis
+from dsfunet.io.cell_parameters import convert_cell
+from dsfunet.io.formats.nexus_sample import find_sample_cell, find_sample_space_group, find_sample_ub
+from dsfunet.io.formats.nxdata_axes import place_nxdata
+from dsfunet.io.formats.nxdata_names import find_signal_name
 from dsfunet.io.hdf5 import (
     find_dataset,
     find_group,
     get_shape,
     list_members,
     read_attribute_text,
-    read_scalar,
-    read_small,
     read_text,
     require_numbers,
 )
+from dsfunet.io.oblique_volumes import Read
+from dsfunet.io.read_options import ReadOptions
 from dsfunet.io.space_groups import centring_of_record
-from dsfunet.io.volume import Box, Volume, VolumeAxes, to_intensities
-from dsfunet.planes.names import AXIS_LABELS
+from dsfunet.io.volume import Box, Volume, to_intensities
+from dsfunet.physics import Cell
 
 EXPECTED = "a NeXus file with an NXdata over h, k, l (NXRefine's entry/transform, CHESS's entry/data/counts, any other)"
 """What this reader looks for, in words, for messages."""
@@ -52,8 +48,13 @@ def recognises(file: h5py.File) -> bool:
     return next(_list_candidates(file), None) is not None
 
 
-def open_volume(file: h5py.File) -> Volume:
+def open_volume(file: h5py.File, options: ReadOptions | None = None, cell: Cell | None = None) -> Volume:
     """Describe the volume, or the single plane, in an open file.
+
+    Args:
+        file: the file.
+        options: what the user says about the file: a value along a fourth axis, or a UB matrix.
+        cell: the unit cell, used for axes along Qx, Qy, Qz when the file has no valid one.
 
     Raises:
         InputError: no NXdata has the axes h, k and l, a linked file is missing, or the axes are not valid.
@@ -62,7 +63,7 @@ def open_volume(file: h5py.File) -> Volume:
     for path, group in _list_candidates(file):
         try:
             with name_file_in_errors(path):
-                return _make_volume(file, path, group)
+                return _make_volume(file, path, group, options or ReadOptions(), cell)
         except InputError as error:
             # Other data, such as a picture or a list of peaks, are skipped; data over h, k and l must be readable.
             if _is_over_indices(group):
@@ -73,6 +74,26 @@ def open_volume(file: h5py.File) -> Volume:
             find_group(file, f"{entry}/{name}")  # raises an error if it is a link to a missing file
     found = ", ".join(list_members(file)[:8]) or "nothing"
     raise first or InputError(f"the NeXus file has {found} at its root and no NXdata; expected {EXPECTED}")
+
+
+def open_part(file: h5py.File, name: str) -> Volume:
+    """Describe one of the arrays of a result, such as `product`.
+
+    Args:
+        file: an open file.
+        name: `input`, `form_factor`, `short_range_order`, `product` or `residual`.
+
+    Raises:
+        InputError: the file is no result, does not hold that array, or its axes are not valid.
+    """
+    if not _is_result(file):
+        raise InputError(f"the file is not a result of dsfunet, so it has no {name}; expected a result")
+    path = f"entry/{name}"
+    group = find_group(file, path)
+    if group is None or find_signal_name(group) is None:
+        raise InputError(f"the result has no {name}; expected the group {path} with a signal")
+    with name_file_in_errors(path):
+        return _make_volume(file, path, group, ReadOptions(), None)
 
 
 def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
@@ -139,11 +160,17 @@ def _try_group(group: h5py.Group, path: str) -> h5py.Group | None:
         return None
 
 
-def _make_volume(file: h5py.File, path: str, group: h5py.Group) -> Volume:
+def _make_volume(
+    file: h5py.File, path: str, group: h5py.Group, options: ReadOptions, given: Cell | None
+) -> Volume:
     name = find_signal_name(group)
     assert name is not None
     signal = require_numbers(group, name, EXPECTED)
-    axes, notes = _make_axes(group, signal, _is_result(file))
+    cell, trouble = find_sample_cell(file, path, group)
+    converted, _ = convert_cell(cell, trouble, options.cell_units)  # the volume keeps what the file says
+    ub = options.ub_matrix if options.ub is not None else find_sample_ub(file, path, group)
+    place = place_nxdata(group, signal, _is_result(file), options, converted or given, ub)
+    axes, notes = place.stored, list(place.notes)
     shape = get_shape(signal)
     weights, errors, mask = (
         next(
@@ -157,31 +184,40 @@ def _make_volume(file: h5py.File, path: str, group: h5py.Group) -> Volume:
     )
     kept = _find_result_mask(file, path, shape)
 
+    stored = axes
+
     def read_weighted(dataset: h5py.Dataset, box: Box) -> Array:
-        found = to_intensities(axes.read(dataset, box))
+        found = to_intensities(stored.read(dataset, box))
         if weights is not None:
-            share = to_intensities(axes.read(weights, box))
+            share = to_intensities(stored.read(weights, box))
             with np.errstate(all="ignore"):
                 found = np.divide(found, share, out=np.full(found.shape, np.nan), where=share > 0)
         if mask is not None:
-            found[axes.read(mask, box) != 0] = np.nan
+            found[stored.read(mask, box) != 0] = np.nan
         if kept is not None:
-            found[axes.read(kept, box) == 0] = np.nan
+            found[stored.read(kept, box) == 0] = np.nan
         return to_intensities(found)
 
     if weights is not None:
         notes.append("the signal is divided by its weights; voxels with zero weight are missing")
-    cell, trouble = find_sample_cell(file, path, group)
+    read: Read = lambda box: read_weighted(signal, box)  # noqa: E731
+    read_sigma: Read | None = None if errors is None else lambda box: read_weighted(errors, box)
+    if place.grid is not None:
+        axes = place.grid.make_straight_axes()
+        read = place.grid.straighten_reader(axes, read)
+        # Neighbouring voxels that share a voxel of the file share its error, which interpolation does not shrink.
+        read_sigma = None if read_sigma is None else place.grid.straighten_reader(axes, read_sigma)
     return Volume(
         f"{_describe_kind(file, path, name)}, {path}/{name}",
         axes,
-        lambda box: read_weighted(signal, box),
+        read,
         cell,
         trouble,
-        None if errors is None else lambda box: read_weighted(errors, box),
+        read_sigma,
         tuple(notes),
         _list_details(file, path, group),
         _read_space_group(file, path, group),
+        spanned=place.spanned,
     )
 
 
@@ -217,60 +253,19 @@ def _find_same_shape(group: h5py.Group, name: str, shape: tuple[int, ...] | None
     return found if found is not None and get_shape(found) == shape else None
 
 
-def _make_axes(group: h5py.Group, signal: h5py.Dataset, result: bool) -> tuple[VolumeAxes, list[str]]:
-    shape = get_shape(signal) or ()
-    names, notes = find_axis_names(group, signal, shape)
-    if result and names == ["y", "x"]:  # the result of a plane without axes
-        return VolumeAxes((0.0, 0.0, 0.0), (1.0, 1.0, 0.0), (shape[0], shape[1], 1)), []
-    along: dict[int, GridAxis] = {}
-    for dimension, name in enumerate(names):
-        dataset = find_dataset(group, name) if name else None
-        number = _find_index(name, dataset)
-        if dataset is None or number is None:
-            continue
-        units = read_attribute_text(dataset, "units").lower()
-        if any(word in units for word in ("ang", "nm", "\N{LATIN SMALL LETTER A WITH RING ABOVE}")):
-            raise InputError(f"axis {name} is in {units}; expected reciprocal-lattice units")
-        along[dimension] = make_grid_axis(number, read_small(dataset, name), shape[dimension], name)
-    layers = {
-        number: value
-        for number, label in enumerate(AXIS_LABELS)
-        if (value := _read_layer(group, label)) is not None
-    }
-    axes, more = make_volume_axes(shape, along, layers)
-    if any(axis.edges for axis in along.values()):
-        notes.append("the axes are bin edges, so voxel centres lie half-way between")
-    return axes, [f"array order in the file: {describe_stored_order(axes)}", *notes, *more]
-
-
-def _find_index(name: str, dataset: h5py.Dataset | None) -> int | None:
-    """Find which of h, k, l an axis is, by its name or else its long name."""
-    number = find_index_axis(name)
-    return (
-        number
-        if number is not None or dataset is None
-        else find_index_axis(read_attribute_text(dataset, "long_name"))
-    )
-
-
 def _is_over_indices(group: h5py.Group) -> bool:
-    """Whether an NXdata has at least two axes named h, k or l, even if they are not valid."""
+    """Whether an NXdata has at least two axes named h, k, l or Qx, Qy, Qz, even if they are not valid."""
     found = set()
     for name in list_members(group)[:200]:
         try:
-            found.add(_find_index(name, find_dataset(group, name)))
+            dataset = find_dataset(group, name)
+            long_name = "" if dataset is None else read_attribute_text(dataset, "long_name")
         except InputError:
-            found.add(find_index_axis(name))
+            long_name = ""
+        for each in (name, long_name):
+            number = find_index_axis(each)
+            found.add(number if number is not None else find_cartesian_axis(each))
     return len(found - {None}) >= 2
-
-
-def _read_layer(group: h5py.Group, label: str) -> float | None:
-    """Read the coordinate of a plane along an axis that its array does not have."""
-    for name in (label, label.upper(), f"Q{label}"):
-        value = read_scalar(group, name)
-        if value is not None:
-            return value
-    return None
 
 
 def _list_details(file: h5py.File, path: str, group: h5py.Group) -> dict[str, str]:

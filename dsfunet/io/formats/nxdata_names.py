@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from dsfunet.io.grid_axes import find_index_axis
+from dsfunet.io.axis_names import find_cartesian_axis, find_direction, find_index_axis
 from dsfunet.io.hdf5 import (
     find_dataset,
     find_member,
@@ -86,7 +86,7 @@ def _read_axes_attribute(thing: h5py.Group | h5py.Dataset) -> list[str]:
     if ":" in text:
         return [name.strip() for name in text.split(":")]
     # A bracket may be part of a name, as in [H,0,0].
-    if find_index_axis(text) is not None:
+    if find_direction(text) is not None:
         return [text]
     return [name for name in re.split(r"[\s,]+", text.strip("[]() ")) if name]
 
@@ -103,7 +103,9 @@ def _read_indices(group: h5py.Group, name: str) -> list[int] | None:
 
 
 def _has_index_axes(names: set[str]) -> bool:
-    return len({find_index_axis(name) for name in names} - {None}) >= 2
+    return any(
+        len({find(name) for name in names} - {None}) >= 2 for find in (find_index_axis, find_cartesian_axis)
+    )
 
 
 def _try_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:

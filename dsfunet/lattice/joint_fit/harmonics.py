@@ -105,7 +105,7 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: Centring, radius: 
     check_centring(centring)
     across = _direction_across(plane)
     period = float(np.linalg.norm(across @ cell.direct))
-    vectors = _lattice_vectors(cell, centring, np.hypot(radius, 1.01 * period))
+    vectors = list_lattice_vectors(cell, centring, np.hypot(radius, 1.01 * period))
     exact = vectors @ plane.vectors.T
     indices = np.round(exact, _DECIMALS) + 0.0
     phases = 2 * (vectors @ plane.origin)
@@ -173,8 +173,12 @@ def _fraction_across(across: Array, centring: Centring) -> float:
     return 1.0
 
 
-def _lattice_vectors(cell: Cell, centring: Centring, radius: float) -> Array:
-    """Return all lattice vectors up to a length [Angstrom], in the conventional cell, shape (count, 3)."""
+def list_lattice_vectors(cell: Cell, centring: Centring, radius: float) -> Array:
+    """Return all lattice vectors up to a length [Angstrom], in the conventional cell, shape (count, 3).
+
+    Raises:
+        InputError: the radius asks for millions of vectors.
+    """
     most = np.ceil(radius * np.linalg.norm(cell.reciprocal, axis=1) / (2 * np.pi)).astype(int) + 1
     if np.prod(2 * most + 1.0) > _MOST_VECTORS:
         raise InputError(

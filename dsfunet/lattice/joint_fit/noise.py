@@ -117,3 +117,18 @@ def estimate_variance(intensity: Array, expected: Array, mask: Mask) -> Variance
     if ratio < 0.02:  # nearly constant noise; keep a slope so that the likelihood stays defined
         offset, ratio = max(offset, 0.98), 0.02
     return Variance(None, float(offset * scale), max(float(ratio * typical), least))
+
+
+def noise_above_counts(variance: Array, expected: Array, intensity: Array, mask: Mask) -> float:
+    """Return the variance of the noise in that of raw counts, 1 or more; 1 if the intensities are no whole numbers.
+
+    Args:
+        variance: of the noise, as found, shape (n, m).
+        expected: intensities of a model, shape (n, m).
+        intensity: measured intensities, shape (n, m).
+        mask: True where measured.
+    """
+    values = intensity[mask]
+    if not np.array_equal(values, np.round(values)):
+        return 1.0
+    return max(float(variance[mask].mean()) / max(float(expected[mask].mean()), 1e-300), 1.0)

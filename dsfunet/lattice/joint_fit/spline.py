@@ -63,7 +63,12 @@ class SplineAxis:
     @cached_property
     def roughness(self) -> Array:
         """The matrix of squared third differences, shape (splines, splines)."""
-        differences = np.diff(np.eye(self.count), min(_ORDER, self.count - 1), axis=0)
+        return self.roughness_of(self.count)
+
+    @staticmethod
+    def roughness_of(count: int) -> Array:
+        """Return the matrix of squared third differences of a number of coefficients, shape (count, count)."""
+        differences = np.diff(np.eye(count), min(_ORDER, count - 1), axis=0)
         product: Array = differences.T @ differences
         return product
 

@@ -165,6 +165,7 @@ def test_floors_that_were_not_recorded_are_fitted(tmp_path: Path, capsys: pytest
 
 
 BAD_REQUESTS: dict[str, tuple[list[str], str]] = {
+    "no class": ([], "--laue: found none; expected the Laue class of the crystal, one of -1, 2/m"),
     "no such class": (["--laue", "7/m"], "Laue class '7/m': expected one of"),
     "class of another cell": (["--laue", "4/m"], "it does not obey Laue class 4/m; expected a cell such as"),
     "cell of one number": (["--laue", "6/m", "--cell", "14"], "this is not six numbers; expected"),

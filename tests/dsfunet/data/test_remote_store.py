@@ -10,6 +10,7 @@ import pytest
 
 from dsfunet.cli.main import main
 from dsfunet.data import remote_store
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.remote_store import RemoteStore
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
@@ -33,7 +34,8 @@ def address(tiny_store: Path) -> Iterator[str]:
 
 def copies(cache: Path) -> list[str]:
     """Shards of pictures on the local disk."""
-    return sorted(path.parts[-5] for path in cache.rglob("c/*/0/0") if path.is_file())
+    names = (path.parts[-5] for path in cache.rglob("c/*/0/0") if path.is_file())
+    return sorted(name for name in names if LAYOUT[name].picture)
 
 
 def assert_same_planes(remote: RemoteStore, local: Path) -> None:

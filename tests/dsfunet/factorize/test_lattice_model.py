@@ -1,6 +1,7 @@
 """What is known and found on the lattice of a plane: whose centring counts, and what the plane contradicts."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice, usable_sigma
+from dsfunet.factorize.network_answer import answer_by_networks
 from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.io import MeasuredPlane, PlaneGrid
@@ -16,6 +18,7 @@ from dsfunet.physics import Cell
 from dsfunet.physics.lattice import Centring
 from dsfunet.planes.names import PlaneName
 from tests.virtual_crystals import correlate, measure
+from tests.virtual_faults import SITE_CRYSTALS, measure_sites
 
 
 def plane_of(name: str, edge: float, centring: Centring = "P", **options: float) -> MeasuredPlane:
@@ -103,3 +106,51 @@ def test_insisting_on_a_lattice_uses_it(release: Factorizer) -> None:
     insisted = factorize_plane(wrong, FactorizeSettings(centring="P", lattice="insist"), release)
     assert not left.lattice.startswith("used (chi") and insisted.lattice.startswith("used (chi-squared ")
     assert not insisted.verdict.trustworthy
+
+
+def test_a_rejected_joint_fit_does_not_run_the_networks_again(
+    release: Factorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = plane_of("P alloy", 4.0)
+    assert right.grid is not None
+    wrong = replace(
+        right, grid=replace(right.grid, rows=right.grid.rows * 1.3, columns=right.grid.columns * 1.3)
+    )
+    runs = []
+    run = Factorizer.network_passes
+
+    def count(self: Factorizer, *given: Any, **options: Any) -> Any:
+        runs.append(given)
+        return run(self, *given, **options)
+
+    monkeypatch.setattr(Factorizer, "network_passes", count)
+    settings = FactorizeSettings(centring="P")
+    once = factorize_plane(wrong, settings, release)
+    assert not once.lattice.startswith("used (chi-squared") and len(runs) == 1
+    monkeypatch.setattr(
+        "dsfunet.factorize.lattice_answer.answer_by_networks",
+        lambda plane, lattice, settings, factorizer, alone: answer_by_networks(
+            plane, lattice, settings, factorizer
+        ),
+    )
+    twice = factorize_plane(wrong, settings, release)
+    assert len(runs) == 3 and once.lattice == twice.lattice
+    for name in ("form_factor", "short_range_order", "sigma_form_factor", "sigma_short_range_order"):
+        assert np.array_equal(getattr(once.result, name), getattr(twice.result, name))
+
+
+def test_the_verdict_names_several_sites(release: Factorizer) -> None:
+    counts, _, axis = measure_sites("oblique", crystal_seed=1, seed=1)
+    crystal = SITE_CRYSTALS["oblique"]
+    grid = PlaneGrid(Cell(*crystal.lengths, 90, 90, crystal.gamma), PlaneName((0, 1), 0.0), axis, axis)
+    found = factorize_plane(MeasuredPlane(counts, grid), FactorizeSettings(), release)
+    assert found.verdict.reasons[0] == "several sites" and found.verdict.level == "not explained"
+    assert any("holds several disordered sites" in note for note in found.notes)
+
+
+def test_the_verdict_on_one_layer_says_that_it_could_be_close_packed(release: Factorizer) -> None:
+    counts, _, axis = measure_sites("hcp", reach=3.2, step=1 / 16)
+    crystal = SITE_CRYSTALS["hcp"]
+    grid = PlaneGrid(Cell(*crystal.lengths, 90, 90, crystal.gamma), PlaneName((0, 1), 0.0), axis, axis)
+    found = factorize_plane(MeasuredPlane(counts, grid), FactorizeSettings(), release)
+    assert "it could as well be hexagonal close packing, with two sites" in found.verdict.sentence

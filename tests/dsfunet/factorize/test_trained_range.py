@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
+from dsfunet.factorize.pipeline import factorize_plane
 from dsfunet.factorize.trained_range import FEWEST_PIXELS, SMALLEST_REACH, check_range, trained_range_notes
 from dsfunet.io import MeasuredPlane, PlaneGrid
 from dsfunet.physics import Cell
@@ -84,3 +85,12 @@ def test_too_few_pixels() -> None:
 
 def test_on_a_plane_that_no_lattice_vectors_span_nothing_is_said_of_cells() -> None:
     assert notes(measured(7.0, Cell(30.0, 41.0, 53.0), name="[1 0.37 0.1] [0 0.21 1]")) == []
+
+
+def test_a_plane_out_of_range_is_refused_before_it_is_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "dsfunet.factorize.pipeline.to_network_grid", lambda *_: pytest.fail("it was resampled")
+    )
+    grid = PlaneGrid(Cell(700, 900, 500), parse_plane("hk0"), np.linspace(-6, 6, 61), np.linspace(-6, 6, 61))
+    with pytest.raises(InputError, match="1/Angstrom wide; expected 3 or more"):
+        factorize_plane(MeasuredPlane(np.ones((61, 61)), grid))

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.lattice.centring_candidates import group_centrings, list_candidates
+from dsfunet.lattice.centring_candidates import group_centrings, list_candidates, list_signature
 from dsfunet.lattice.centring_choice import (
     choose_centring,
     find_contradiction,
 )
+from dsfunet.lattice.other_sites import find_other_sites
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import CENTRINGS
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName, parse_plane
 from tests.virtual_crystals import CRYSTALS, Plane, measure
+from tests.virtual_faults import SITE_CRYSTALS, measure_fault, measure_sites
+from tests.virtual_lattices import CELLS, Shape, measure_lattice
 
 
 def grid_of(name: str, plane: Plane) -> PlaneGrid:
@@ -111,3 +114,37 @@ def test_centrings_that_the_plane_cannot_test_are_passed_over() -> None:
     small = PlaneGrid(Cell(4, 4, 4), parse_plane("hk0"), axis / 2, axis / 2)
     with pytest.raises(InputError, match="zones in which short-range order repeats; expected two or more"):
         choose_centring(counts, mask, small)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "centring"), [("cubic", "P"), ("cubic", "I"), ("orthorhombic", "C"), ("hexagonal", "R")]
+)
+def test_a_centring_does_not_make_up_for_the_form_factor_of_a_molecule(
+    shape: Shape, centring: str, seed: int
+) -> None:
+    """An F lattice gains much evidence on two of these planes, though its further vectors are not correlated."""
+    plane = measure_lattice(shape, centring, seed, molecular=True, missing=True, step=1 / 18)
+    a, b, c, gamma = CELLS[shape]
+    grid = PlaneGrid(Cell(a, b, c, 90, 90, gamma), PlaneName((0, 1), 0.0), plane.rows, plane.columns)
+    found = choose_centring(plane.counts, plane.mask, grid)
+    assert list_signature(grid, found.centring) == list_signature(grid, centring)  # type: ignore[arg-type]
+
+
+def test_two_sites_are_no_centring() -> None:
+    """F explains this plane better than P, but far from well."""
+    counts, mask, axis = measure_sites("oblique", crystal_seed=1, seed=1)
+    crystal = SITE_CRYSTALS["oblique"]
+    grid = PlaneGrid(Cell(*crystal.lengths, 90, 90, crystal.gamma), parse_plane("hk0"), axis, axis)
+    found = choose_centring(counts, mask, grid)
+    assert found.centring == "P" and max(found.gains.values()) > 500
+    assert found.note.endswith("but leaves correlations over vectors that it lacks")
+    assert find_contradiction(counts, mask, grid, "P", found.fit) is None
+
+
+def test_a_twin_of_a_centred_crystal_keeps_its_centring() -> None:
+    plane = measure_fault("I alloy", "twin", 0.4, seed=1)
+    found = choose_centring(plane.counts, plane.mask, grid_of("I alloy", plane))
+    assert found.centring == "I" and found.fit.chi_squared > 1.2
+    sites = find_other_sites(found.fit, plane.counts, plane.mask, grid_of("I alloy", plane), "I")
+    assert not sites.found and sites.contrast < 3

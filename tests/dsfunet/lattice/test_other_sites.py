@@ -50,13 +50,13 @@ def test_one_site_in_a_primitive_cell(
 
 
 @pytest.mark.parametrize(("brightest", "missing"), [(2000.0, True), (200.0, False)])
-@pytest.mark.parametrize("name", ["glide", "general", "two molecules", "one after another", "unlike atoms"])
+@pytest.mark.parametrize("name", [each for each in SITE_CRYSTALS if each != "hcp"])
 def test_two_sites(name: str, brightest: float, missing: bool) -> None:
     counts, mask, axis = measure_sites(name, brightest=brightest, missing=missing)
     grid = grid_of_sites(name, 0.0, axis)
     fit = fit_plane(counts, mask, grid)
     found = find_other_sites(fit, np.where(mask, counts, np.nan), mask, grid)
-    assert found.found and found.share > 0.35 and found.likelihood_gain > 500
+    assert found.found and found.likelihood_gain > 500
     assert found.strength > 5 and found.contrast > 6
     assert "are no lattice vectors (such as" in found.note and "along a and b)" in found.note
     if name in ("one after another", "unlike atoms"):
@@ -69,6 +69,8 @@ def test_two_sites(name: str, brightest: float, missing: bool) -> None:
     [
         ("twin", 0.05),
         ("twin", 0.4),
+        ("two-fold twin", 0.2),
+        ("two-fold twin", 0.4),
         ("size effect", 1.0),
         ("size effect", 3.0),
         ("thermal", 0.05),
@@ -85,7 +87,7 @@ def test_other_faults_are_not_taken_for_several_sites(
     plane = measure_fault(name, fault, amount, seed=3, axes=axes)
     fit, found = fit_and_find(plane, name, centring)
     assert not found.found
-    if amount >= 0.3:
+    if amount >= 0.3 and (fault, name) != ("two-fold twin", "P alloy"):  # which is cubic, and no twin
         assert fit.chi_squared > 1.1
 
 
@@ -101,6 +103,7 @@ def test_hexagonal_close_packing() -> None:
             assert not found.found and found.note.startswith(
                 "this layer cannot tell an R lattice from a close"
             )
+            assert found.caution.startswith("with this c/a it could as well be hexagonal close packing")
         else:
             assert found.found and found.note.endswith("with phases that no R lattice has")
         primitive = find_other_sites(fit_plane(counts, mask, grid), counts, mask, grid)
@@ -125,6 +128,7 @@ def test_an_r_lattice(setting: int, layer: float) -> None:
         (-1, 1.0): "the phases are those of an R lattice in the reverse setting",
         (1, 0.5): "",
     }
+    assert found.caution == ""  # with this axial ratio, it is no close packing of two layers
     if (setting, layer) in expected:
         assert found.note == expected[setting, layer]
     else:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, PlaneGrid, parse_plane_name
@@ -318,3 +319,42 @@ def test_any_geometry_is_resampled() -> None:
     np.testing.assert_allclose(there[inside], (2 + np.cos(q[..., 0]) * np.cos(q[..., 2]))[inside], atol=0.05)
     assert np.abs(to_user_grid(there, plane, where) - values)[3:-3, 3:-3].max() < 0.02
     assert where.with_pixels(plane).lattice_plane().third_index == pytest.approx(0.0)
+
+
+def test_wide_target_pixels_average_all_their_source_pixels() -> None:
+    """A plane of few cells covers few target pixels, each of them thousands of source pixels wide."""
+    grid = PlaneGrid(Cell(60, 70, 80), parse_plane("hk0"), np.linspace(-9, 9, 361), np.linspace(-9, 9, 361))
+    intensity = 5 + np.random.default_rng(5).random((361, 361))
+    intensity[:, 40:60] = np.nan
+    source, target = grid.plane, grid.square(6.0)
+    found = resample(intensity, source, target)
+    # The mean of the source pixels whose centres lie in each target pixel.
+    vectors = (
+        source.origin
+        + source.index_u[:, None, None] * source.step_u
+        + source.index_v[:, None] * source.step_v
+    )
+    steps = np.stack([target.step_u, target.step_v], axis=1)
+    place = np.round((vectors - target.origin) @ np.linalg.pinv(steps).T).astype(int) + 128
+    known = np.isfinite(intensity)
+    index = (place[known][:, 0], place[known][:, 1])
+    total, count, every = (np.zeros((256, 256)) for _ in range(3))
+    np.add.at(total, index, intensity[known])
+    np.add.at(count, index, 1)
+    np.add.at(every, (place[..., 0], place[..., 1]), 1)
+    inner = (every > 0.95 * every.max()) & (count > 0.95 * every.max())
+    assert inner.sum() > 200 and np.abs(found - total / np.maximum(count, 1))[inner].max() < 0.05
+    assert np.isnan(found[(count == 0) & (every > 0.95 * every.max())]).all()
+
+
+def test_the_work_does_not_grow_with_the_width_of_target_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = ndimage.affine_transform
+    monkeypatch.setattr(
+        ndimage, "affine_transform", lambda *args, **kw: (calls.append(1), real(*args, **kw))[1]
+    )
+    grid = PlaneGrid(
+        Cell(5e3, 6e3, 7e3), parse_plane("hk0"), np.linspace(-6, 6, 241), np.linspace(-6, 6, 241)
+    )
+    resample(np.ones((241, 241)), grid.plane, grid.square(6.0))
+    assert len(calls) <= 200

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 
 from dsfunet.lattice.joint_fit import fit_plane
+from dsfunet.lattice.other_sites import OtherSites
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
 from dsfunet.verdict.data_fit import DataFit, measure_data_fit, score_data_fit
-from dsfunet.verdict.judge import REASONS, Verdict, judge_data_fit
+from dsfunet.verdict.judge import Verdict, judge_data_fit
+from dsfunet.verdict.reasons import REASONS
 from tests.virtual_crystals import measure
 
 GOOD = DataFit(60_000, 1.0, 0.95, 0.001, 0.4, 7.0, 80.0)
 NOTHING = Verdict("explained", "", {}, [])
+SEVERAL = OtherSites(True, np.array([[0.5, 0.25]]))
 
 
 def measured_fit(background: float, missing: bool = False, brightest: float = 2000.0) -> DataFit:
@@ -34,7 +37,7 @@ def test_a_background_is_named_with_its_height() -> None:
     found = measured_fit(120.0)
     assert next(iter(score_data_fit(found))) == "constant background"
     assert found.background_share == pytest.approx(0.2, abs=0.08)
-    verdict = judge_data_fit(found, False, NOTHING)
+    verdict = judge_data_fit(found, None, NOTHING)
     assert not verdict.trustworthy and "the plane holds a background of about" in verdict.sentence
     assert "chi-squared" in verdict.sentence and verdict.numbers["background_gain"] > 15
 
@@ -63,17 +66,28 @@ def test_a_misfit_that_displacements_hardly_explain_is_not_blamed_on_them() -> N
 
 def test_several_sites_come_first_and_levels_follow_the_score() -> None:
     spoilt = replace(GOOD, chi_squared=1.05, background_gain=100.0, background_share=0.02)
-    verdict = judge_data_fit(spoilt, True, NOTHING)
+    verdict = judge_data_fit(spoilt, SEVERAL, NOTHING)
     assert verdict.reasons[0] == "several sites" and verdict.level == "not explained"
     assert REASONS["several sites"][:30] in verdict.sentence
-    assert judge_data_fit(replace(GOOD, chi_squared=1.07), False, NOTHING).level == "doubtful"
-    assert judge_data_fit(replace(GOOD, chi_squared=1.3), False, NOTHING).level == "not explained"
-    good = judge_data_fit(GOOD, False, NOTHING)
+    assert judge_data_fit(replace(GOOD, chi_squared=1.07), None, NOTHING).level == "doubtful"
+    assert judge_data_fit(replace(GOOD, chi_squared=1.3), None, NOTHING).level == "not explained"
+    large = judge_data_fit(replace(GOOD, chi_squared=9.0), SEVERAL, NOTHING)
+    assert large.reasons[0] == "several sites" and REASONS["several sites"][:30] in large.sentence
+    good = judge_data_fit(GOOD, None, NOTHING)
     assert good.trustworthy and good.sentence.startswith("Explained: ") and good.numbers["score"] == 0
+
+
+def test_a_caution_stands_in_the_verdict_on_a_plane_that_is_explained() -> None:
+    careful = OtherSites(False, np.zeros((0, 2)), caution="with this c/a it could be hexagonal close packing")
+    verdict = judge_data_fit(GOOD, careful, NOTHING)
+    assert verdict.trustworthy
+    assert verdict.sentence.endswith(
+        "repeats on the lattice; with this c/a it could be hexagonal close packing."
+    )
 
 
 def test_the_appearance_of_the_plane_names_the_reason_of_a_misfit() -> None:
     by_appearance = Verdict("not explained", "", {}, ["Bragg", "left over", "no order"])
-    verdict = judge_data_fit(replace(GOOD, chi_squared=5.0), False, by_appearance)
+    verdict = judge_data_fit(replace(GOOD, chi_squared=5.0), None, by_appearance)
     assert verdict.reasons == ["Bragg", "lattice"] and "Bragg peaks" in verdict.sentence
-    assert judge_data_fit(replace(GOOD, chi_squared=5.0), False, NOTHING).reasons == ["lattice"]
+    assert judge_data_fit(replace(GOOD, chi_squared=5.0), None, NOTHING).reasons == ["lattice"]

@@ -17,8 +17,9 @@ from dsfunet.physics.cosine_series import plane_harmonics
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.noise import estimate_noise_variance_by_level
 from dsfunet.planes.preprocessing import normalise
-from dsfunet.verdict.judge import REASONS, TESTS, Verdict, judge, judge_numbers, read_limits, score_numbers
+from dsfunet.verdict.judge import TESTS, Verdict, judge, judge_numbers, read_limits, score_numbers
 from dsfunet.verdict.measures import measure
+from dsfunet.verdict.reasons import REASONS
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -48,7 +48,10 @@ def test_fortran_order(tmp_path: Path) -> None:
     [
         (np.zeros((100, 120)), r"the plane has shape \(100, 120\) and no axes; expected \(256, 256\)"),
         (np.zeros(65536), r"the array has shape \(65536,\); expected \(256, 256\)"),
-        (np.zeros((3, 256, 256), np.uint8), "holds a stack of 3 planes; expected one"),
+        (
+            np.zeros((3, 256, 256), np.uint8),
+            r"the array has shape \(3, 256, 256\) and no axes; give them with --array-axes",
+        ),
         (np.zeros((256, 256), np.complex64), "the numbers have type complex64; expected real"),
         (np.zeros((256, 256), bool), "the numbers have type bool; expected real"),
         (np.full((256, 256), "1"), "the numbers have type <U1; expected real"),

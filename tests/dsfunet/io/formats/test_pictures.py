@@ -146,7 +146,7 @@ def test_npz_with_one_plane(tmp_path: Path, save) -> None:
     save(tmp_path / "plane.npz", intensity=ramp("f4"), h=np.arange(256.0), note=np.array("text"))
     measured = read_plane(tmp_path / "plane.npz")
     np.testing.assert_array_equal(measured.intensity, ramp("f8"))
-    assert measured.notes == ("the archive also holds h, note, which is ignored; give the axes as options",)
+    assert measured.notes == ("the file also holds h, note, which is ignored",)
 
 
 @pytest.mark.parametrize(
@@ -154,10 +154,13 @@ def test_npz_with_one_plane(tmp_path: Path, save) -> None:
     [
         (
             {"a": ramp("f4"), "b": ramp("f4")},
-            r"the archive holds a \(256, 256\), b \(256, 256\); expected one array of two",
+            r"the file holds a \(256, 256\), b \(256, 256\); expected one array of two",
         ),
-        ({"a": np.arange(3)}, r"the archive holds a \(3,\); expected one array of two dimensions"),
-        ({"a": np.zeros((3, 256, 256))}, "holds a stack of 3 planes; expected one"),
+        ({"a": np.arange(3)}, r"the file holds a \(3,\); expected one array of two or three dimensions"),
+        (
+            {"a": np.zeros((3, 256, 256))},
+            r"the array has shape \(3, 256, 256\) and no axes; give them with --array-axes",
+        ),
         ({"a": np.zeros((256, 256), complex)}, "the numbers have type complex128; expected real"),
         ({"a": np.full((256, 256), None)}, "plane.npz: "),
         ({}, "plane.npz: "),

@@ -1,0 +1,112 @@
+"""Reading one plane: the dispatch over the formats, the user's axes and cell, gaps and scales."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dsfunet.errors import InputError
+from dsfunet.files import leading_bytes, name_file_in_errors
+from dsfunet.io.formats.images import read_picture
+from dsfunet.io.gap_marks import clear_gaps_of_plane
+from dsfunet.io.oblique_planes import read_from_volume
+from dsfunet.io.open_volumes import check_cell, is_hdf5, open_volume
+from dsfunet.io.read_options import ReadOptions
+from dsfunet.io.results import is_result, read_result
+from dsfunet.io.scales import read_on_scale
+from dsfunet.io.side_files import complete_options
+from dsfunet.io.space_groups import centring_of_record
+from dsfunet.io.user_axes import UserAxes
+from dsfunet.physics import Cell
+from dsfunet.planes.measured import MeasuredPlane
+from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName, parse_plane
+
+
+def read_plane(
+    path: Path | str,
+    plane: str | AnyPlaneName | None = None,
+    axes: UserAxes | None = None,
+    cell: Cell | None = None,
+    options: ReadOptions | None = None,
+) -> MeasuredPlane:
+    """Read the plane in a user's file, or one plane of a volume.
+
+    Args:
+        path: an HDF5 volume (Yell, Meerkat, DISCUS, RMCProfile, Mantid, rspace3d or NXdata), a result of dsfunet, or a
+            plane in .npy, .npz, TIFF, PNG or an unwarped .img of CrysAlisPro.
+        plane: the plane to read, as text that `parse_plane` takes ("hk1", "h k 0.5", "hhl") or parsed; required for
+            volumes with more than one layer.
+        axes: where the pixels lie, for a file without axes, such as .npy or a picture. Without them the plane must be
+            256 x 256.
+        cell: unit cell, used when a volume has no valid one.
+        options: what else the user says about the file, such as the scale of its numbers.
+
+    Returns:
+        the plane with its axes and unit cell where the file or the arguments give them.
+
+    Raises:
+        InputError: the file is missing, damaged or not understood; it does not hold the plane; or `axes` or `cell` is
+            given although the file has its own.
+
+    Examples:
+        >>> from dsfunet.io import read_plane
+        >>> plane = read_plane("examples/cresol_benzene.h5", "hk1")
+        >>> plane.intensity.shape
+        (257, 257)
+        >>> print(plane.grid.describe())  # doctest: +ELLIPSIS
+        plane hk1: rows h from -8 to 8 (257 pixels), columns k ...; Q = 2 pi (h a* + k b* + l c*)
+    """
+    path = Path(path)
+    name = parse_plane(plane) if isinstance(plane, str) else plane
+    start = leading_bytes(path)
+    options, completed = complete_options(path, options or ReadOptions(), cell)
+    picture = None if options.array_axes is not None else read_picture(path, start, name, axes, cell)
+    if picture is not None:
+        if cell is not None and axes is None:
+            _check_cell_of_plane(path, picture, cell)
+        return read_on_scale(clear_gaps_of_plane(picture), options.scale)
+    if axes is not None:
+        raise InputError(f"{path}: this file already defines its axes; remove the axis options")
+    if is_hdf5(path, start) and is_result(path):
+        measured = _read_result_on_spanned_plane(path, name)
+        if measured is not None:
+            if cell is not None:
+                _check_cell_of_plane(path, measured, cell)
+            return measured
+    with open_volume(path, options, completed, name) as volume:
+        measured = read_from_volume(volume, name)
+        # Any other scale has been undone block by block.
+        return read_on_scale(measured, "auto") if options.scale == "auto" else measured
+
+
+def _read_result_on_spanned_plane(path: Path, name: AnyPlaneName | None) -> MeasuredPlane | None:
+    """Read the measured plane of a result whose plane is spanned by two vectors, which the NXdata reader cannot read.
+
+    Returns None for any other result and for a damaged one; these are read as NXdata.
+
+    Raises:
+        InputError: another plane is requested.
+    """
+    try:
+        result = read_result(path)
+    except InputError:
+        return None
+    if result.grid is None or not isinstance(result.grid.name, SpannedPlaneName):
+        return None
+    if name is not None and str(name) not in (str(result.grid.name), result.grid.name.title):
+        raise InputError(
+            f"{path}: the file holds plane {result.grid.name}, not {name}; request that plane or none"
+        )
+    return MeasuredPlane(
+        result.input.astype(np.float64), result.grid, centring=centring_of_record(result.process)
+    )
+
+
+def _check_cell_of_plane(path: Path, plane: MeasuredPlane, cell: Cell) -> None:
+    """Refuse a cell for a plane without axes, where it would have no effect, or one that contradicts the file's."""
+    with name_file_in_errors(path):
+        if plane.grid is None:
+            raise InputError(
+                "the file has no axes, and a cell alone does not place its pixels; also give the plane and either q_max"
+                " or both ranges"
+            )
+        check_cell(plane.grid.cell, cell)

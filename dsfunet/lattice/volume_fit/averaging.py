@@ -1,0 +1,200 @@
+"""Symmetry before a fit: Friedel mates and Laue equivalents of a volume are averaged onto half of its grid."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsfunet._typing import Array, Integers
+from dsfunet.errors import InputError
+from dsfunet.lattice.volume_fit.voxels import Axes, Float32, Voxels
+
+ReadBlock = Callable[[slice], Array]
+"""Reads layers of constant h, NaN where nothing was measured, shape (layers, m, o)."""
+
+LAYERS = 16
+"""Layers that are read, evaluated and written at a time."""
+
+_SAME_PLACE = 1e-2  # of a step
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The grid of a volume with increasing coordinates, and the half of it that is fitted.
+
+    Attributes:
+        axes: coordinates along h, k, l of the whole grid [r.l.u.].
+        folded: whether the grid has a voxel at -Q for each at Q, so that only layers with h of 0 or more are fitted.
+    """
+
+    axes: Axes
+    folded: bool
+
+    @classmethod
+    def of(cls, axes: Axes) -> "Grid":
+        """Return the grid of some axes, folded if all are symmetric about 0."""
+        symmetric = True
+        for axis in axes:
+            step = float(np.ptp(axis)) / max(len(axis) - 1, 1)
+            symmetric = symmetric and float(np.abs(axis + axis[::-1]).max()) <= _SAME_PLACE * step
+        return cls(axes, symmetric and len(axes[0]) > 1)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of voxels along h, k, l."""
+        first, second, third = (len(axis) for axis in self.axes)
+        return first, second, third
+
+    @property
+    def first(self) -> int:
+        """Number of the first layer that is fitted."""
+        return len(self.axes[0]) // 2 if self.folded else 0
+
+    @property
+    def fitted_axes(self) -> Axes:
+        """Coordinates of the voxels that are fitted."""
+        return self.axes[0][self.first :], self.axes[1], self.axes[2]
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield runs of layers of the whole grid, neither of which crosses the first fitted one."""
+        for low, high in ((0, self.first), (self.first, len(self.axes[0]))):
+            for start in range(low, high, LAYERS):
+                yield slice(start, min(start + LAYERS, high))
+
+    def fitted_part(self, block: slice) -> tuple[slice, bool]:
+        """Return the fitted layers that a block shows, and whether they are to be turned by -1."""
+        if block.start >= self.first:
+            return slice(block.start - self.first, block.stop - self.first), False
+        count = len(self.axes[0])
+        return slice(count - block.stop - self.first, count - block.start - self.first), True
+
+
+def turn(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a block of layers as seen from -Q."""
+    return values[::-1, ::-1, ::-1]
+
+
+def read_voxels(
+    grid: Grid,
+    read: ReadBlock,
+    read_sigma: ReadBlock | None = None,
+    report: Callable[[float], None] = lambda share: None,
+) -> Voxels:
+    """Read a volume block by block and average its Friedel mates.
+
+    With standard uncertainties the means are weighted by their inverse squares, otherwise all voxels count the same.
+    Intensities below 0 are kept where the file has standard uncertainties and missing otherwise.
+
+    Args:
+        grid: the grid.
+        read: reads intensities.
+        read_sigma: reads standard uncertainties, above 0 where measured.
+        report: called with the share that has been read.
+
+    Raises:
+        InputError: no voxel or too few were measured.
+    """
+    shape = tuple(len(axis) for axis in grid.fitted_axes)
+    total = np.zeros(shape, np.float32)
+    count = np.zeros(shape, np.uint8)
+    weight = None if read_sigma is None else np.zeros(shape, np.float32)
+    layers = len(grid.axes[0])
+    for block in grid.blocks():
+        values = read(block)
+        if weight is not None and read_sigma is not None:
+            sigma = read_sigma(block)
+            with np.errstate(all="ignore"):
+                measured = np.isfinite(values) & np.isfinite(sigma) & (sigma > 0)
+                inverse = np.where(measured, 1 / np.where(measured, sigma, 1.0) ** 2, 0.0)
+        else:
+            measured = np.isfinite(values) & (values >= 0)
+            inverse = measured.astype(np.float64)
+        sums = np.where(measured, values, 0.0) * inverse
+        part, turned = grid.fitted_part(block)
+        pieces = [(part, turned)]
+        if grid.folded and not turned and block.start <= grid.first < block.stop and layers % 2:
+            pieces.append((slice(0, 1), True))  # the layer h = 0 holds mates of its own
+        for where, mirrored in pieces:
+            use = slice(None) if where is part else slice(0, 1)
+            each = [piece[use] for piece in (sums, inverse, measured)]
+            if mirrored:
+                each = [turn(piece) for piece in each]
+            total[where] += each[0]
+            count[where] += each[2]
+            if weight is not None:
+                weight[where] += each[1]
+        report(block.stop / layers)
+    divisor = np.maximum(count, 1) if weight is None else np.where(weight > 0, weight, 1)
+    total /= divisor
+    return Voxels(grid.fitted_axes, total, count, weight)
+
+
+def average_equivalents(voxels: Voxels, grid: Grid, rotations: Integers) -> Voxels:
+    """Average the voxels that a Laue class makes equal.
+
+    Args:
+        voxels: what `read_voxels` returned.
+        grid: the grid.
+        rotations: matrices R that take a row of indices hkl to hkl R, shape (count, 3, 3).
+
+    Raises:
+        InputError: the grid is not symmetric about 0, or an operation takes voxels between others.
+    """
+    if not grid.folded:
+        raise InputError("--laue: the grid of the volume is not symmetric about 0 0 0; leave the option out")
+    steps = np.array([float(np.ptp(axis)) / max(len(axis) - 1, 1) for axis in grid.axes])
+    weight = (voxels.count if voxels.precision is None else voxels.precision).astype(np.float32)
+    sums = voxels.intensity * weight
+    total, summed = np.zeros(voxels.shape, np.float32), np.zeros(voxels.shape, np.float32)
+    count = np.zeros(voxels.shape, np.uint16)
+    seen: set[tuple[int, ...]] = set()
+    for rotation in np.asarray(rotations, dtype=np.int64):
+        key = max(tuple(rotation.reshape(-1)), tuple(-rotation.reshape(-1)))
+        if key in seen:
+            continue  # Friedel mates are averaged already
+        seen.add(key)
+        scaled = rotation * steps[:, None] / steps[None, :]
+        if np.abs(scaled - np.round(scaled)).max() > 1e-6:
+            raise InputError(
+                "--laue: an operation of this class takes voxels between others of the grid; expected equal steps along"
+                " axes that it exchanges, or no --laue"
+            )
+        _add_equivalents(voxels, sums, weight, np.round(scaled).astype(np.int64), total, summed, count)
+    divisor = np.where(summed > 0, summed, 1)
+    precision = None if voxels.precision is None else summed
+    mean = (total / divisor).astype(np.float32)
+    return Voxels(voxels.axes, mean, np.minimum(count, 255).astype(np.uint8), precision)
+
+
+def _add_equivalents(
+    voxels: Voxels,
+    sums: Float32,
+    weight: Float32,
+    rotation: Integers,
+    total: Float32,
+    summed: Float32,
+    count: np.ndarray[tuple[int, ...], np.dtype[np.uint16]],
+) -> None:
+    """Add the voxels at Q R, or at -Q R where those lie on the fitted half, to the sums at Q."""
+    size = np.array(voxels.shape)
+    offset = (round(float(voxels.axes[0][0]) / _step(voxels.axes[0])), -(size[1] // 2), -(size[2] // 2))
+    second, third = (offset[axis] + np.arange(size[axis]) for axis in (1, 2))
+    for layer in range(size[0]):
+        first = offset[0] + layer
+        place = [
+            first * rotation[0, axis] + second[:, None] * rotation[1, axis] + third[None] * rotation[2, axis]
+            for axis in range(3)
+        ]
+        sign = np.where(place[0] < 0, -1, 1)
+        where = [sign * each - offset[axis] for axis, each in enumerate(place)]
+        inside = np.logical_and.reduce([(each >= 0) & (each < size[axis]) for axis, each in enumerate(where)])
+        chosen = tuple(np.where(inside, each, 0) for each in where)
+        total[layer] += np.where(inside, sums[chosen], 0)
+        summed[layer] += np.where(inside, weight[chosen], 0)
+        count[layer] += np.where(inside, voxels.count[chosen], 0).astype(np.uint16)
+
+
+def _step(axis: Array) -> float:
+    return float(np.ptp(axis)) / max(len(axis) - 1, 1)

@@ -1,0 +1,193 @@
+"""Uncertainties of a volume's fit by Laplace's approximation: of all correlations, of both factors in each voxel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from dsfunet._typing import Array, Integers
+from dsfunet.lattice.volume_fit.model import LinearSystem
+from dsfunet.lattice.volume_fit.series import CosineSeries, LatticeVectors
+from dsfunet.lattice.volume_fit.solver import (
+    CoarseSpace,
+    FieldPreconditioner,
+    Preconditioner,
+    Prior,
+    find_coarse_space,
+    solve,
+)
+from dsfunet.lattice.volume_fit.splines import multiply_along_axes
+
+MOST_VECTORS = 1500
+"""The covariance is found for so many of the shortest vectors, with the others as they are."""
+
+UNTOUCHED = 0.85
+"""Correlations that keep more than this share of their information if the form factor is free are treated as alone."""
+
+_LEVEL_STEP = 4.0
+_CALIBRATION = 2.0
+"""Factor of the variances of correlations with which pulls on virtual crystals have a root mean square of about 1.
+
+Correlations too long for the series, and what the envelope leaves, are in no covariance.
+"""
+
+_HIDDEN_FACTOR = 4.0
+"""Factor of the variance that only the prior of the form factor limits.
+
+The prior takes the modes as independent, but a form factor is made of few pairs of atoms, so it knows less.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Uncertainties at a solution.
+
+    Attributes:
+        covariance: of the first k correlations, at most 1500, shape (k, k).
+        bias: first-order change of each correlation by the prior of the form factor, shape (k,).
+        field_variance: variance of u at the centres of the splines, with the square of its own change by the prior.
+        order_terms: cosine terms of the variance of S: the vectors.
+        order_amplitudes: their amplitudes, shape (number of terms,).
+        order_constant: the constant term.
+    """
+
+    covariance: Array
+    bias: Array
+    field_variance: Array
+    order_terms: LatticeVectors
+    order_amplitudes: Array
+    order_constant: float
+
+
+def find_uncertainty(
+    system: LinearSystem,
+    prior: Prior,
+    coefficients: Array,
+    centres: tuple[Array, Array, Array],
+    inflation: float,
+) -> Uncertainty:
+    """Find all uncertainties at a solution.
+
+    Args:
+        system: the problem linearised there.
+        prior: the priors.
+        coefficients: the estimate of u.
+        centres: values of the splines at their centres, along each axis, shape (splines, splines) each.
+        inflation: factor of all variances, 1 or more.
+    """
+    field = FieldPreconditioner(system, prior)
+    coarse = find_coarse_space(system, prior, field, UNTOUCHED, 2e-2)
+    vectors = system.problem.series.vectors
+    kept = min(vectors.count, MOST_VECTORS)
+    pairs = _Pairs(vectors.select(np.arange(vectors.count) < kept))
+    alone = _order_information(system, pairs)
+    information = alone.copy()
+    information[:, coarse.places] = coarse.order_columns[:kept]
+    information[coarse.places, :] = coarse.order_columns[:kept].T
+    information[np.ix_(coarse.places, coarse.places)] = coarse.information
+    precisions = np.diag(1 / prior.order_variances[:kept])
+    known = _inverse(alone + precisions)
+    covariance = (
+        _CALIBRATION * inflation * (known + _HIDDEN_FACTOR * (_inverse(information + precisions) - known))
+    )
+    preconditioner = Preconditioner(system, prior, field, coarse)
+    pull = -prior.pull(coefficients), np.zeros(vectors.count)
+    shift, bias = solve(system, prior, preconditioner, pull)
+    variance = inflation * _field_variance(prior, field.information, centres)
+    variance += _hidden_variance(coarse, covariance, centres, shift.shape)
+    variance += multiply_along_axes(centres, shift) ** 2
+    amplitudes, constant = pairs.variance_series(covariance)
+    return Uncertainty(covariance, bias[:kept], variance, pairs.terms, amplitudes, constant)
+
+
+class _Pairs:
+    """Sums and differences of all pairs of lattice vectors, as places in a list of half-vectors."""
+
+    def __init__(self, vectors: LatticeVectors) -> None:
+        self._numerators = vectors.numerators
+        self.count = vectors.count
+        reach = 2 * np.abs(vectors.numerators).max(axis=0)
+        self._low = -reach
+        self._size = 2 * reach + 1
+        present = np.zeros(self._size, np.bool_)
+        for first in self._numerators:
+            for sign in (1, -1):
+                present[tuple((first + sign * self._numerators - self._low).T)] = True
+        found = np.argwhere(present) + self._low
+        h, k, l = found.T  # noqa: E741
+        half = found[(l > 0) | ((l == 0) & ((k > 0) | ((k == 0) & (h > 0))))]
+        self.terms = LatticeVectors(half, vectors.denominator, np.zeros(len(half)))
+        self._table = np.zeros(self._size, np.int64)  # 0 is the vector 0 0 0
+        self._table[tuple((half - self._low).T)] = 1 + np.arange(len(half))
+        self._table[tuple((-half - self._low).T)] = 1 + np.arange(len(half))
+
+    def places(self, place: int) -> tuple[Integers, Integers]:
+        """Return the places of the differences and sums of one vector with all, 0 for 0 0 0, shape (k,) each."""
+        first = self._numerators[place]
+        minus, plus = (
+            self._table[tuple((first + sign * self._numerators - self._low).T)] for sign in (-1, 1)
+        )
+        return minus, plus
+
+    def variance_series(self, covariance: Array) -> tuple[Array, float]:
+        """Return amplitudes and constant of the series of the variance of S, as of `CosineSeries.evaluate`."""
+        total = np.zeros(1 + self.terms.count)
+        for place in range(len(covariance)):
+            for where in self.places(place):
+                total += np.bincount(where, covariance[place], len(total))
+        # 2 cos x 2 cos y = 2 cos (x - y) + 2 cos (x + y), and a series has 2 cos for each term.
+        return total[1:], 2 * float(total[0])
+
+
+def _order_information(system: LinearSystem, pairs: _Pairs) -> Array:
+    """Return the information of the correlations for a fixed form factor, shape (k, k)."""
+    problem = system.problem
+    series = CosineSeries(pairs.terms, problem.voxels.axes)
+    sums = np.zeros(series.count)
+    for block in problem.voxels.blocks:
+        series.project(system.order[block] ** 2, block, sums)
+    table = np.concatenate([[2 * system.order_sum], sums])  # sums of 2 cos times the squared derivative
+    count = pairs.count
+    information = np.empty((count, count))
+    for place in range(count):
+        minus, plus = pairs.places(place)
+        information[place] = table[minus] + table[plus]
+    return information
+
+
+def _inverse(information: Array) -> Array:
+    factor = linalg.cho_factor(information, lower=True, check_finite=False)
+    inverse: Array = linalg.cho_solve(factor, np.eye(len(information)), check_finite=False)
+    return (inverse + inverse.T) / 2
+
+
+def _field_variance(prior: Prior, information: Array, centres: tuple[Array, Array, Array]) -> Array:
+    """Return the variance of u at the centres of the splines for known S, from levels of local information."""
+    first, second, third = (
+        (values @ modes) ** 2 for values, modes in zip(centres, prior.modes.modes, strict=True)
+    )
+    precisions = prior.precisions[prior.modes.shells]
+    logarithm = np.log(information)
+    step, low = np.log(_LEVEL_STEP), float(logarithm.min())
+    count = int(np.ceil((float(logarithm.max()) - low) / step)) + 1
+    total = np.zeros(information.shape)
+    for level in low + step * np.arange(count):
+        window = np.clip(1 - np.abs(logarithm - level) / step, 0, 1)
+        if window.max() > 0:
+            variance = multiply_along_axes((first, second, third), 1 / (np.exp(level) + precisions))
+            total += window * np.log(variance)
+    return np.exp(total)
+
+
+def _hidden_variance(
+    coarse: CoarseSpace, covariance: Array, centres: tuple[Array, Array, Array], shape: tuple[int, ...]
+) -> Array:
+    """Return the variance of u at the centres that comes with the uncertainty of the correlations."""
+    total = np.zeros(shape)
+    if not len(coarse.places):
+        return total
+    part = covariance[np.ix_(coarse.places, coarse.places)]
+    values, vectors = np.linalg.eigh(part)
+    for change in (np.sqrt(np.maximum(values, 0)) * vectors).T @ coarse.changes:
+        total += multiply_along_axes(centres, change.reshape(shape)) ** 2
+    return total

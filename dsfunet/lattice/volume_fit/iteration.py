@@ -1,0 +1,123 @@
+"""Gauss-Newton iterations on both factors of a volume, with priors chosen by the evidence on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dsfunet._typing import Array
+from dsfunet.lattice.volume_fit.model import LinearSystem, Problem, State, linearise
+from dsfunet.lattice.volume_fit.priors import update_order, update_precisions
+from dsfunet.lattice.volume_fit.solver import (
+    CoarseSpace,
+    FieldPreconditioner,
+    Preconditioner,
+    Prior,
+    find_coarse_space,
+    solve,
+)
+
+HIDDEN = 0.5
+"""Correlations that keep less than this share of their information are solved for exactly by the preconditioner."""
+
+_MOST_ROUNDS = 12
+_PRIOR_ROUNDS = 6
+_COARSE_ROUNDS = (1, 3, 5, 7, 9)
+_DRAW_TOLERANCE = 3e-2
+_CONVERGED = 0.3  # change of a correlation in its smallest possible standard uncertainty
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Where the iterations ended.
+
+    Attributes:
+        state: the estimate.
+        prior: what the evidence chose.
+        chi_squared: mean squared residual in units of its variance at the last linearisation.
+        used: number of voxels in it.
+        effective: number of modes of the form factor that the data settled, by the last random draw.
+        rounds: number of iterations.
+    """
+
+    state: State
+    prior: Prior
+    chi_squared: float
+    used: int
+    effective: float
+    rounds: int
+
+
+def iterate(
+    problem: Problem,
+    state: State,
+    prior: Prior,
+    spacing: float,
+    seed: int,
+    estimate_noise: Callable[[State], State] | None = None,
+    report: Callable[[float], None] = lambda share: None,
+    most: int = _MOST_ROUNDS,
+) -> Solution:
+    """Iterate on voxels in memory from a state with an envelope, and choose the priors.
+
+    Args:
+        problem: what is fitted.
+        state: first estimate.
+        prior: where the choice of priors starts.
+        spacing: distance between neighbouring sites [Angstrom], about.
+        seed: of the random draws of the posterior.
+        estimate_noise: returns a state with the noise that its residual shows; None keeps the noise.
+        report: called with the share that is done.
+        most: largest number of rounds.
+    """
+    random = np.random.default_rng(seed)
+    lengths = problem.series.vectors.lengths
+    coarse: CoarseSpace | None = None
+    effective, rounds, settled = 0.0, 0, False
+    for rounds in range(1, most + 1):
+        if estimate_noise is not None and rounds in (2, 4, 6):
+            state = estimate_noise(state)
+        system = linearise(problem, state)
+        field = FieldPreconditioner(system, prior)
+        if coarse is None or rounds in _COARSE_ROUNDS:
+            coarse = find_coarse_space(system, prior, field, HIDDEN, before=coarse)
+        preconditioner = Preconditioner(system, prior, field, coarse)
+        state, change = step_from(system, state, prior, preconditioner)
+        settled = settled or rounds > _PRIOR_ROUNDS
+        if not settled:
+            draw = draw_posterior(system, prior, preconditioner, random)
+            size = prior.modes.sizes.astype(np.float64)
+            effective = float(np.sum(np.maximum(size - prior.precisions * prior.modes.power(draw[0]), 0)))
+            precisions = update_precisions(prior, state.coefficients, draw[0])
+            prior = update_order(prior, state.alphas, draw[1], lengths, spacing)
+            moved = float(np.max(np.abs(np.log(precisions / prior.precisions))))
+            prior = replace(prior, precisions=precisions)
+            settled = moved < 0.3 and rounds > 3
+        report(rounds / most)
+        if settled and change < _CONVERGED:
+            break
+    return Solution(state, prior, system.chi_squared, system.used, effective, rounds)
+
+
+def step_from(
+    system: LinearSystem, state: State, prior: Prior, preconditioner: Preconditioner
+) -> tuple[State, float]:
+    """Return the next state, and the largest change of a correlation in its smallest standard uncertainty."""
+    right = (
+        system.field_pull + prior.pull(state.coefficients),
+        system.order_pull - state.alphas / prior.order_variances,
+    )
+    changes, alphas = solve(system, prior, preconditioner, right)
+    least = np.sqrt(1 / (2 * system.order_sum + 1 / prior.order_variances))
+    moved = float(np.max(np.abs(alphas) / least, initial=0.0))
+    return replace(state, coefficients=state.coefficients + changes, alphas=state.alphas + alphas), moved
+
+
+def draw_posterior(
+    system: LinearSystem, prior: Prior, preconditioner: Preconditioner, random: np.random.Generator
+) -> tuple[Array, Array]:
+    """Return a random deviation of the coefficients and correlations by the posterior of the linearised problem."""
+    field, order = system.sample(random)
+    field += prior.modes.sample(prior.precisions, random)
+    order += random.standard_normal(len(order)) / np.sqrt(prior.order_variances)
+    return solve(system, prior, preconditioner, (field, order), _DRAW_TOLERANCE)
