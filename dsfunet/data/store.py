@@ -23,6 +23,7 @@ from dsfunet.data.manifests import digest_arrays as digest_arrays
 from dsfunet.data.manifests import digest_shards as digest_shards
 from dsfunet.data.manifests import manifest_file as manifest_file
 from dsfunet.data.manifests import read_manifest as read_manifest
+from dsfunet.data.remote_files import RemoteFiles
 from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample, unpack_mask
 from dsfunet.data.shard_reader import ShardReader, open_shard_reader
 from dsfunet.errors import InputError
@@ -91,15 +92,14 @@ def open_store(path: str | Path, cache_folder: str | Path | None = None) -> "Sto
     Args:
         path: folder of the store, or its address in an object store, such as `s3://bucket/train.zarr`.
         cache_folder: folder for copies of the shards of a store with an address; see
-            `dsfunet.data.remote_store.RemoteStore`.
+            `dsfunet.data.remote_files.RemoteFiles`.
 
     Raises:
         InputError: there is no such store, it has another layout or version, or it is incomplete.
     """
     if "://" in str(path):
-        from dsfunet.data.remote_store import RemoteStore
-
-        return RemoteStore(str(path), cache_folder)
+        remote = RemoteFiles(str(path), cache_folder)
+        return Store(remote.folder, remote)
     return Store(Path(path))
 
 
@@ -118,11 +118,15 @@ def _is_finite(values: npt.NDArray[np.float16]) -> bool:
 class Store:
     """A finished store of simulated planes, read one sample at a time.
 
+    Args:
+        path: folder of the store.
+        remote: files of a store with an address, of which `path` is the local folder; None for a store on a disk.
+
     Raises:
         InputError: there is no such store, it has another layout or version, or it is incomplete.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remote: RemoteFiles | None = None) -> None:
         import zarr
         from zarr.errors import GroupNotFoundError
 
@@ -132,7 +136,8 @@ class Store:
             self._group = zarr.open_group(path, mode="r", zarr_format=3)
         except (GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise InputError(f"{path}: not a Zarr v3 store of simulated planes") from error
-        self.path = path
+        self.path, self.remote = path, remote
+        self.name = str(path) if remote is None else remote.url
         self.attributes: dict[str, Any] = dict(self._group.attrs)
         version = self.attributes.get("layout_version")
         if version is None:
@@ -153,7 +158,7 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Each worker process opens the store itself.
-        return open_store, (self.path,)
+        return open_store, (self.name, None if self.remote is None else self.remote.cache_folder)
 
     def _check_complete(self) -> None:
         samples, per_shard = self.attributes["samples"], self.attributes["samples_per_shard"]
@@ -161,7 +166,7 @@ class Store:
         written = sum(manifest_file(self.path, shard).exists() for shard in range(expected))
         if written < expected or not self.attributes.get("complete") or "digest" not in self.attributes:
             raise InputError(
-                f"{self.path}: incomplete, {written} of {expected} shards written; run the same `python -m simulate`"
+                f"{self.name}: incomplete, {written} of {expected} shards written; run the same `python -m simulate`"
                 " command again to finish it"
             )
         for name, layout in self.layout.items():
@@ -169,7 +174,7 @@ class Store:
             shape, dtype = getattr(array, "shape", None), str(getattr(array, "dtype", None))
             if shape != (samples, *layout.shape) or dtype != layout.dtype:
                 raise InputError(
-                    f"{self.path}: array {name} is {shape} {dtype}; expected {(samples, *layout.shape)} {layout.dtype}"
+                    f"{self.name}: array {name} is {shape} {dtype}; expected {(samples, *layout.shape)} {layout.dtype}"
                 )
 
     def __len__(self) -> int:
@@ -269,7 +274,7 @@ class Store:
         return mask
 
     def _missing(self, index: int) -> InputError:
-        return InputError(f"{self.path}: sample {index} is missing; its shard was deleted or never written")
+        return InputError(f"{self.name}: sample {index} is missing; its shard was deleted or never written")
 
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
         layout = self.layout[name]
@@ -289,13 +294,16 @@ class Store:
         except FileNotFoundError as error:
             raise self._missing(index) from error
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
-            raise InputError(f"{self.path}: {name} of sample {index} is damaged ({error})") from error
+            raise InputError(f"{self.name}: {name} of sample {index} is damaged ({error})") from error
 
     def _reader(self, name: str) -> Any:
         layout = self.layout[name]
         per_shard = self.attributes["samples_per_shard"]
         reader = open_shard_reader(self.path / name, layout.shape, layout.dtype, len(self), per_shard)
-        return self.array(name) if reader is None else reader
+        if reader is None:
+            return self.array(name)
+        reader.fetch = None if self.remote is None else self.remote.fetch
+        return reader
 
     def _floors(self) -> npt.NDArray[np.float32]:
         if "floors" not in self._arrays:
@@ -313,4 +321,4 @@ class Store:
         try:
             return np.asarray(self.array(name)[:])
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
-            raise InputError(f"{self.path}: {name} is damaged ({error})") from error
+            raise InputError(f"{self.name}: {name} is damaged ({error})") from error

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from dsfunet.cli.main import main
-from dsfunet.data import remote_store
+from dsfunet.data import remote_files
 from dsfunet.data.layout import LAYOUT
-from dsfunet.data.remote_store import RemoteStore
-from dsfunet.data.store import open_store
+from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from tests.dsfunet.cli.test_lightning_cli import write_config
 
@@ -38,7 +37,7 @@ def copies(cache: Path) -> list[str]:
     return sorted(name for name in names if LAYOUT[name].picture)
 
 
-def assert_same_planes(remote: RemoteStore, local: Path) -> None:
+def assert_same_planes(remote: Store, local: Path) -> None:
     expected = open_store(local)
     assert remote.digest == expected.digest and len(remote) == len(expected)
     for index in range(len(expected)):
@@ -51,12 +50,13 @@ def test_planes_are_those_of_the_store_and_shards_are_copied_once(
     address: str, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(f"{address}/train.zarr", tmp_path)
-    assert isinstance(store, RemoteStore) and copies(tmp_path) == []
+    assert store.remote is not None and copies(tmp_path) == []
     store.sample(7)
     assert copies(tmp_path) == ["form_factor", "mask", "short_range_order"]  # of one shard
     assert_same_planes(store, tiny_store / "train.zarr")
     again = pickle.loads(pickle.dumps(store))  # as in a worker process
-    monkeypatch.setattr(again._files, "get_file", None)  # all shards are here
+    assert again.remote is not None
+    monkeypatch.setattr(again.remote._files, "get_file", None)  # all shards are here
     assert_same_planes(again, tiny_store / "train.zarr")
 
 
@@ -88,7 +88,7 @@ def test_wrong_addresses_are_one_sentence(
 
 
 def test_copies_are_kept_for_each_user_by_default() -> None:
-    assert remote_store.default_cache().name.startswith("dsfunet-shards-")
+    assert remote_files.default_cache().name.startswith("dsfunet-shards-")
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_an_object_store_with_the_protocol_of_s3(
         files.mkdir("planes")
         files.put(str(tiny_store), "planes/tiny", recursive=True)
         store = open_store("s3://planes/tiny/validation.zarr", tmp_path)
-        assert isinstance(store, RemoteStore)
+        assert store.remote is not None
         assert_same_planes(store, tiny_store / "validation.zarr")
         with pytest.raises(InputError, match=r"s3://planes/tiny/test\.zarr: no such store"):
             open_store("s3://planes/tiny/test.zarr", tmp_path)

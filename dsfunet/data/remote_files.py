@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from dsfunet.data.layout import LAYOUT, OPTIONAL_LAYOUT
-from dsfunet.data.shard_reader import ShardReader
-from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 
 _EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -25,27 +23,25 @@ def default_cache() -> Path:
     return Path(tempfile.gettempdir()) / f"dsfunet-shards-{getpass.getuser()}"
 
 
-class RemoteStore(Store):
-    """A finished store at a URL, read through copies of its shards in a local folder.
+class RemoteFiles:
+    """The files of a store at a URL, and the local folder of their copies.
 
     Args:
         url: address of the store, such as `s3://bucket/data/train.zarr`.
         cache_folder: folder for the copies; None uses one for temporary files. It needs the size of the planes that are
             read, is shared by all processes of a machine, and can be removed at any time after them.
 
+    Attributes:
+        folder: local folder of the store; metadata are there, shards are brought by `fetch`.
+
     Raises:
-        InputError: the package for such addresses is not installed, there is no such store, it cannot be read, or it is
-            not a finished store.
+        InputError: the package for such addresses is not installed, there is no such store, or it cannot be read.
     """
 
     def __init__(self, url: str, cache_folder: str | Path | None = None) -> None:
         self.url, self.cache_folder = url, cache_folder
         self._files, self._root = _open_file_system(url)
-        cache = default_cache() if cache_folder is None else Path(cache_folder)
-        super().__init__(self._copy_metadata(cache))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.url, self.cache_folder)
+        self.folder = self._copy_metadata(default_cache() if cache_folder is None else Path(cache_folder))
 
     def _copy_metadata(self, cache: Path) -> Path:
         """Copy everything but the shards of pictures, and return the local folder of this version of the store."""
@@ -81,24 +77,20 @@ class RemoteStore(Store):
             shutil.rmtree(partial)
         return folder
 
-    def _reader(self, name: str) -> Any:
-        reader = super()._reader(name)
-        if not isinstance(reader, ShardReader):
-            raise InputError(
-                f"{self.url}: {name} has another layout; expected a store that `python -m simulate` wrote"
-            )
-        reader.fetch = self._fetch
-        return reader
+    def fetch(self, path: Path) -> None:
+        """Copy a shard to its local path; other processes that need it wait.
 
-    def _fetch(self, path: Path) -> None:
-        """Copy a shard to its local path; other processes that need it wait."""
+        Raises:
+            FileNotFoundError: there is no such shard.
+            InputError: it cannot be copied.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if path.exists():
                 return
             partial = path.with_suffix(".part")
-            remote = f"{self._root}/{path.relative_to(self.path).as_posix()}"
+            remote = f"{self._root}/{path.relative_to(self.folder).as_posix()}"
             try:
                 self._files.get_file(remote, str(partial))
             except FileNotFoundError:
