@@ -21,8 +21,8 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from dsfunet._version import __version__
+from dsfunet.data.layout import layout_with
 from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample
-from dsfunet.data.store import layout_with
 from dsfunet.errors import InputError
 from simulate.crystals.draw import Population, build_population
 from simulate.crystals.planes import GENERATOR_VERSION, draw_samples

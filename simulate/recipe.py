@@ -134,7 +134,7 @@ class Recipe:
 
     @property
     def optional_arrays(self) -> tuple[str, ...]:
-        """Optional arrays (`dsfunet.data.store.OPTIONAL_LAYOUT`) in the stores of this recipe."""
+        """Optional arrays (`dsfunet.data.layout.OPTIONAL_LAYOUT`) in the stores of this recipe."""
         return ("scattering",) if self.signal.is_on else ()
 
     def as_plain(self) -> dict[str, Any]:

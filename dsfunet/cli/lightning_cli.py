@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from dsfunet.command_parser import ErrorSentences
 from dsfunet.data.datamodule import PlaneDataModule
-from dsfunet.data.store import open_store
+from dsfunet.data.store import join_store, open_store
 from dsfunet.errors import InputError
 from dsfunet.networks.weights import read_checkpoint
 from dsfunet.training.batch_limit import BatchLimit
@@ -150,7 +150,7 @@ class TrainingCLI(LightningCLI):
         given = {"train": data.source, "validation": data.validation_source}
         for split in ("train", "validation") if self.config.subcommand == "fit" else ("validation",):
             if given[split] is None and data.folder is not None:
-                open_store(Path(data.folder) / f"{split}.zarr")
+                open_store(join_store(data.folder, split), data.cache_folder)
 
     def _check_checkpoint(self, config: Namespace) -> str | None:
         """Return the checkpoint to start from, with `last` resolved; None starts a new run."""

@@ -1,7 +1,6 @@
 """The LightningDataModule: the planes of a run, for training and for validation, and their loaders."""
 
 import warnings
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as lightning
@@ -13,7 +12,7 @@ from dsfunet.data.dataset import PlaneDataset, SampleSource, start_worker
 from dsfunet.data.expansion import BatchMaker, PackedPlanes, keep_batch
 from dsfunet.data.gpu_resident import ResidentPlanes
 from dsfunet.data.sampling import EachOnceSampler, EpochSampler, ResumableLoader
-from dsfunet.data.store import Store
+from dsfunet.data.store import Store, join_store, open_store
 from dsfunet.errors import InputError
 
 
@@ -21,10 +20,13 @@ class PlaneDataModule(lightning.LightningDataModule):
     """Training and validation batches, from the stores that `python -m simulate` writes or from other sources.
 
     Args:
-        folder: folder of train.zarr and validation.zarr; not needed if both sources are given.
+        folder: folder of train.zarr and validation.zarr, or its address in an object store (`s3://bucket/folder`); not
+            needed if both sources are given.
         batch_size: planes per batch, on each device.
         workers: worker processes of each of the two loaders; 0 loads planes in the training process.
         prefetch_factor: number of batches that each worker prepares ahead.
+        cache_folder: folder on this machine for copies of the shards of stores with an address; None uses one for
+            temporary files.
         augment: flip training planes and rotate them by quarter turns at random.
         validation_samples: number of validation planes to use, counted from the first; None uses all.
         source: source of training planes instead of train.zarr, for example `simulate.live.SimulatedPlanes`.
@@ -54,6 +56,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         resident: bool | Literal["sharded"] = False,
         harder_masks: float = 0.0,
         prefetch_factor: int = 2,
+        cache_folder: str | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -73,7 +76,8 @@ class PlaneDataModule(lightning.LightningDataModule):
         if not 0 <= harder_masks <= 1:
             raise InputError(f"harder_masks is {harder_masks:g}; expected a share from 0 to 1")
         self.save_hyperparameters(ignore=["source", "validation_source"])
-        self.folder = None if folder is None else Path(folder)
+        self.folder = folder
+        self.cache_folder = cache_folder
         self.batch_size = batch_size
         self.workers = workers
         self.prefetch_factor = prefetch_factor
@@ -140,12 +144,12 @@ class PlaneDataModule(lightning.LightningDataModule):
             self._makers[device] = BatchMaker(device)
         return self._makers[device].make(batch)
 
-    def _source(self, split: str) -> SampleSource | Path:
+    def _source(self, split: str) -> SampleSource:
         given = self.source if split == "train" else self.validation_source
         if given is not None:
             return given
         assert self.folder is not None
-        return self.folder / f"{split}.zarr"
+        return open_store(join_store(self.folder, split), self.cache_folder)
 
     def _loader_settings(self, planes: Dataset[dict[str, Tensor]]) -> dict[str, Any]:
         if self.resident:

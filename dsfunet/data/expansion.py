@@ -67,7 +67,8 @@ def _allocate(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return a tensor that is not initialised; in a worker process, in memory shared with the training process."""
     if get_worker_info() is None:
         return torch.empty(shape, dtype=dtype)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize, device="cpu")  # type: ignore[no-untyped-call]
+    size = math.prod(shape) * dtype.itemsize
+    storage = torch.UntypedStorage._new_shared(size, device="cpu")  # type: ignore[no-untyped-call]
     values = torch.empty(0, dtype=dtype)
     values.set_(storage, 0, shape)  # type: ignore[call-overload]
     return values

@@ -7,6 +7,7 @@ It knows only the layout that `dsfunet.data.store.create_store` writes; zarr rea
 import json
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ class ShardReader:
         self._samples = samples
         self._per_shard = samples_per_shard
         self._indices: dict[int, npt.NDArray[np.uint64]] = {}
+        self.fetch: Callable[[Path], None] | None = None
+        """Brings the file of a shard that is not there yet."""
         self._files: dict[int, _OpenFile] = {}
         self._most_files = _allow_open_files() // _SHARE_OF_FILES
 
@@ -107,7 +110,10 @@ class ShardReader:
         """Return the file of a shard, opened once: an open is a message to the metadata server of a cluster."""
         file = self._files.get(shard)
         if file is None:
-            file = _OpenFile(self._file(shard))
+            path = self._file(shard)
+            if self.fetch is not None and not path.exists():
+                self.fetch(path)
+            file = _OpenFile(path)
             # Another thread may still read from the oldest file: it is closed when nobody refers to it any more.
             while len(self._files) >= self._most_files:
                 self._files.pop(next(iter(self._files)), None)

@@ -11,19 +11,18 @@ plane is stored too, as the optional array `scattering`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dsfunet.data.layout import layout_with
 from dsfunet.data.manifests import manifest_file
+from dsfunet.data.remote_files import RemoteFiles
 from dsfunet.data.sample import Sample, StoredPlane, rebuild_sample, unpack_mask
 from dsfunet.data.shard_reader import ShardReader, open_shard_reader
 from dsfunet.errors import InputError
-from dsfunet.physics.short_range_order import ALPHA_SHAPE
-from dsfunet.planes.preprocessing import PIXELS
 
 if TYPE_CHECKING:
     import zarr
@@ -31,52 +30,6 @@ if TYPE_CHECKING:
 
 LAYOUT_VERSION = 2
 _EXPONENT = np.uint16(0x7C00)
-
-
-@dataclass(frozen=True)
-class ArrayLayout:
-    """One array of a store: shape of one sample, dtype, whether it is a picture (one chunk per sample), meaning."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    picture: bool
-    meaning: str
-
-
-LAYOUT: dict[str, ArrayLayout] = {
-    "form_factor": ArrayLayout((PIXELS, PIXELS), "float16", True, "I_FF, linear, [0, 1]"),
-    "short_range_order": ArrayLayout((PIXELS, PIXELS), "float16", True, "I_SRO, linear, [0, 1]"),
-    "mask": ArrayLayout((PIXELS, PIXELS // 8), "uint8", True, "1 = measured, eight pixels of a row a byte"),
-    "form_factor_floor": ArrayLayout((), "float32", False, "minimum over range of I_FF, dimensionless"),
-    "short_range_order_floor": ArrayLayout(
-        (), "float32", False, "minimum over range of I_SRO, dimensionless"
-    ),
-    "species": ArrayLayout((2,), "int16", False, "A and B: indices into the attribute species_names"),
-    "rotations": ArrayLayout(
-        (2, 3, 3), "float32", False, "rotation matrices of A and B against their geometry"
-    ),
-    "cell": ArrayLayout((6,), "float64", False, "a, b, c [Angstrom], alpha, beta, gamma [degrees]"),
-    "plane": ArrayLayout((3, 3), "float64", False, "rows origin, step_u, step_v [1/Angstrom], Cartesian"),
-    "plane_axes": ArrayLayout((2,), "int8", False, "the two reciprocal axes (0, 1, 2) that span the plane"),
-    "plane_offset": ArrayLayout((), "float64", False, "index of the layer along the third axis [r.l.u.]"),
-    "concentration": ArrayLayout((), "float32", False, "m_A"),
-    "debye_waller_b": ArrayLayout((), "float32", False, "isotropic B of both species on I_FF [Angstrom^2]"),
-    "alphas": ArrayLayout(ALPHA_SHAPE, "float32", False, "alpha_v, indexed [i+5, j+5, k+5]"),
-    "order_kind": ArrayLayout((), "int8", False, "index into the attribute order_kinds"),
-}
-"""Arrays of every store."""
-
-OPTIONAL_LAYOUT: dict[str, ArrayLayout] = {
-    "scattering": ArrayLayout(
-        (PIXELS, PIXELS), "float16", True, "I as measured, with noise, background and residue, linear, [0, 1]"
-    ),
-}
-"""Arrays of some stores, named in the attribute `optional_arrays`."""
-
-
-def layout_with(optional: Iterable[str]) -> dict[str, ArrayLayout]:
-    """Return LAYOUT with the named arrays of OPTIONAL_LAYOUT."""
-    return LAYOUT | {name: OPTIONAL_LAYOUT[name] for name in optional}
 
 
 def create_store(
@@ -129,13 +82,28 @@ def shard_count(samples: int, samples_per_shard: int) -> int:
     return -(-samples // samples_per_shard)
 
 
-def open_store(path: str | Path) -> "Store":
+def open_store(path: str | Path, cache_folder: str | Path | None = None) -> "Store":
     """Open a finished store for reading.
+
+    Args:
+        path: folder of the store, or its address in an object store, such as `s3://bucket/train.zarr`.
+        cache_folder: folder for copies of the shards of a store with an address; see
+            `dsfunet.data.remote_files.RemoteFiles`.
 
     Raises:
         InputError: there is no such store, it has another layout or version, or it is incomplete.
     """
+    if "://" in str(path):
+        remote = RemoteFiles(str(path), cache_folder)
+        return Store(remote.folder, remote)
     return Store(Path(path))
+
+
+def join_store(folder: str | Path, split: str) -> str | Path:
+    """Return the path or the address of the store of one split in a folder."""
+    return (
+        f"{str(folder).rstrip('/')}/{split}.zarr" if "://" in str(folder) else Path(folder) / f"{split}.zarr"
+    )
 
 
 def _is_finite(values: npt.NDArray[np.float16]) -> bool:
@@ -146,11 +114,15 @@ def _is_finite(values: npt.NDArray[np.float16]) -> bool:
 class Store:
     """A finished store of simulated planes, read one sample at a time.
 
+    Args:
+        path: folder of the store.
+        remote: files of a store with an address, of which `path` is the local folder; None for a store on a disk.
+
     Raises:
         InputError: there is no such store, it has another layout or version, or it is incomplete.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remote: RemoteFiles | None = None) -> None:
         import zarr
         from zarr.errors import GroupNotFoundError
 
@@ -160,7 +132,8 @@ class Store:
             self._group = zarr.open_group(path, mode="r", zarr_format=3)
         except (GroupNotFoundError, FileNotFoundError, NotADirectoryError, ValueError) as error:
             raise InputError(f"{path}: not a Zarr v3 store of simulated planes") from error
-        self.path = path
+        self.path, self.remote = path, remote
+        self.name = str(path) if remote is None else remote.url
         self.attributes: dict[str, Any] = dict(self._group.attrs)
         version = self.attributes.get("layout_version")
         if version is None:
@@ -181,7 +154,7 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Each worker process opens the store itself.
-        return open_store, (self.path,)
+        return open_store, (self.name, None if self.remote is None else self.remote.cache_folder)
 
     def _check_complete(self) -> None:
         samples, per_shard = self.attributes["samples"], self.attributes["samples_per_shard"]
@@ -189,7 +162,7 @@ class Store:
         written = sum(manifest_file(self.path, shard).exists() for shard in range(expected))
         if written < expected or not self.attributes.get("complete") or "digest" not in self.attributes:
             raise InputError(
-                f"{self.path}: incomplete, {written} of {expected} shards written; run the same `python -m simulate`"
+                f"{self.name}: incomplete, {written} of {expected} shards written; run the same `python -m simulate`"
                 " command again to finish it"
             )
         for name, layout in self.layout.items():
@@ -197,7 +170,7 @@ class Store:
             shape, dtype = getattr(array, "shape", None), str(getattr(array, "dtype", None))
             if shape != (samples, *layout.shape) or dtype != layout.dtype:
                 raise InputError(
-                    f"{self.path}: array {name} is {shape} {dtype}; expected {(samples, *layout.shape)} {layout.dtype}"
+                    f"{self.name}: array {name} is {shape} {dtype}; expected {(samples, *layout.shape)} {layout.dtype}"
                 )
 
     def __len__(self) -> int:
@@ -297,7 +270,7 @@ class Store:
         return mask
 
     def _missing(self, index: int) -> InputError:
-        return InputError(f"{self.path}: sample {index} is missing; its shard was deleted or never written")
+        return InputError(f"{self.name}: sample {index} is missing; its shard was deleted or never written")
 
     def _picture(self, name: str, index: int) -> npt.NDArray[Any]:
         layout = self.layout[name]
@@ -317,13 +290,16 @@ class Store:
         except FileNotFoundError as error:
             raise self._missing(index) from error
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
-            raise InputError(f"{self.path}: {name} of sample {index} is damaged ({error})") from error
+            raise InputError(f"{self.name}: {name} of sample {index} is damaged ({error})") from error
 
     def _reader(self, name: str) -> Any:
         layout = self.layout[name]
         per_shard = self.attributes["samples_per_shard"]
         reader = open_shard_reader(self.path / name, layout.shape, layout.dtype, len(self), per_shard)
-        return self.array(name) if reader is None else reader
+        if reader is None:
+            return self.array(name)
+        reader.fetch = None if self.remote is None else self.remote.fetch
+        return reader
 
     def _floors(self) -> npt.NDArray[np.float32]:
         if "floors" not in self._arrays:
@@ -341,4 +317,4 @@ class Store:
         try:
             return np.asarray(self.array(name)[:])
         except (ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a short file
-            raise InputError(f"{self.path}: {name} is damaged ({error})") from error
+            raise InputError(f"{self.name}: {name} is damaged ({error})") from error

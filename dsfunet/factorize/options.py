@@ -29,7 +29,7 @@ class FactorizeOptions:
         planes: several planes, "hk0, hk1, h k 1.5", or layers, hk:all, hk:half, hk:0..3/0.5; one result for each.
         weights: `release` for the weights in the package, or a checkpoint or folder of safetensors.
         png: also draw each result, as .png beside it.
-        device: cpu or cuda; a GPU is used by default if there is one.
+        device: cpu or cuda, or several devices (cuda:0,cuda:1); a GPU is used by default if there is one.
         lattice: true uses the lattice of the file where it explains the plane; false, or --no-lattice, uses the
             networks alone; insist uses the lattice in any case.
         centring: lattice type of the sites in the conventional cell: P, A, B, C, I, F, R or H; by default that of the

@@ -40,6 +40,7 @@ class SharedFactorizer(Factorizer):
 
     def __init__(self, factorizer: Factorizer, batch_size: int) -> None:
         super().__init__(factorizer.generators, str(factorizer.device), batch_size)
+        self._one = factorizer  # which may run on several devices
         self._waiting = []
         self._list_lock = threading.Lock()
         self._network_lock = threading.Lock()
@@ -77,7 +78,7 @@ class SharedFactorizer(Factorizer):
             orders = [each.order for each in together if each.order is not None]
             # Full float32, as on a CPU: by default cuDNN's convolutions round to ten bits.
             with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                answers = super()._infer(shown, together[0].networks, torch.cat(orders) if orders else None)
+                answers = self._one._infer(shown, together[0].networks, torch.cat(orders) if orders else None)
         except BaseException as error:
             for each in together:
                 each.error = error

@@ -95,6 +95,7 @@ class LastCheckpoint(Checkpoint):
         self._previous_handlers: dict[int, Any] = {}
         self._written_at = time.monotonic()
         self._due = False
+        self._logged = False
 
     def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Replace Lightning's signal handlers, which save or communicate in the middle of a step."""
@@ -135,11 +136,11 @@ class LastCheckpoint(Checkpoint):
         if last and trainer.max_steps >= 0:
             # Lightning's own limit in steps: a checkpoint of the end of an epoch would lose an epoch when resumed.
             self._due = True
-            self._write_or_stop(trainer)
+            self._write_or_stop(trainer, in_batch=True)
         elif not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
             # A run that ends within an epoch can then be resumed there with a higher limit.
             self._due |= _is_at_its_end(trainer) and not last
-            self._write_or_stop(trainer)
+            self._write_or_stop(trainer, in_batch=True)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write last.ckpt, and stop here if any rank got a signal, unless the epoch is at its end."""
@@ -156,7 +157,7 @@ class LastCheckpoint(Checkpoint):
             self._due |= _is_at_its_end(trainer)
             self._write_or_stop(trainer)
 
-    def _write_or_stop(self, trainer: lightning.Trainer) -> None:
+    def _write_or_stop(self, trainer: lightning.Trainer, in_batch: bool = False) -> None:
         signalled = self.received is not None
         late = time.monotonic() - self._written_at >= 60 * self.every_n_minutes and trainer.is_global_zero
         if trainer.world_size > 1:
@@ -169,11 +170,30 @@ class LastCheckpoint(Checkpoint):
         path = checkpoint_folder(trainer) / "last.ckpt"
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by its connector
             trainer.save_checkpoint(path, weights_only=False)
-            for logger in trainer.loggers:
-                logger.save()  # what is logged so far, so that a resumed run finds it
+            self._logged = True
         self._written_at, self._due = time.monotonic(), False
         if signalled:
+            if in_batch:
+                # Lightning logs a batch only after this.
+                trainer._logger_connector.update_train_step_metrics()
+            self._save_loggers(trainer)
             self._stop(trainer, path)
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write to disk what was logged up to the checkpoint, so that a run that is resumed from it finds it."""
+        self._save_loggers(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Do the same at the end."""
+        self._save_loggers(trainer)
+
+    def _save_loggers(self, trainer: lightning.Trainer) -> None:
+        if self._logged:
+            for logger in trainer.loggers:
+                logger.save()
+        self._logged = False
 
     def _stop(self, trainer: lightning.Trainer, path: Path) -> None:
         number = self.received or signal.SIGTERM

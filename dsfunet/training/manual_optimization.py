@@ -8,10 +8,11 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from dsfunet.data.dataset import Batch
 from dsfunet.errors import DivergedError, InputError
+from dsfunet.training.gradient_exchange import GradientExchange
 
 
 class ManualOptimizationModule(lightning.LightningModule):
@@ -27,8 +28,8 @@ class ManualOptimizationModule(lightning.LightningModule):
     With several ranks, gradients are averaged here, once before each optimizer step, and not by torch's
     DistributedDataParallel, which Lightning still wraps around the module. Its reducer expects every parameter in every
     backward pass and fails on steps that train only some of the networks. With `find_unused_parameters` it walks the
-    graph each time and sends the gradients of all networks in every step, most of them zeros. The price is that
-    messages do not overlap with the backward pass. All variants of ddp work, and so does "auto".
+    graph each time and sends the gradients of all networks in every step, most of them zeros. Messages are sent during
+    the backward pass (`dsfunet.training.gradient_exchange`). All variants of ddp work, and so does "auto".
 
     Args:
         micro_batches: number of equal parts into which each batch is split to save memory; gradients are accumulated
@@ -55,6 +56,9 @@ class ManualOptimizationModule(lightning.LightningModule):
         self._losses: dict[str, Tensor] = {}
         self._step_losses: dict[str, Tensor] = {}
         self._seed = 0
+        self._parts_left = 0
+        self._exchange: GradientExchange | None = None
+        self._exchanges: dict[nn.Parameter, GradientExchange] = {}
 
     def setup(self, stage: str) -> None:
         """Check precision and strategy, before the strategy wraps the module.
@@ -134,11 +138,13 @@ class ManualOptimizationModule(lightning.LightningModule):
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad()
             self._step_losses = {}
-            yield
+            self._parts_left = self.micro_batches
             parameters = [each for group in optimizer.param_groups for each in group["params"]]
+            self._exchange = self._find_exchange(parameters)
+            yield
             gradients = [each.grad for each in parameters if each.grad is not None]
             # Averaged before clipping: the norm to clip is that of the whole batch's gradients.
-            loss = self._averaged(gradients, torch.stack(list(self._step_losses.values())).sum())
+            loss = self._averaged(torch.stack(list(self._step_losses.values())).sum())
             norm = torch.nn.utils.get_total_norm(gradients)
             # The averages are the same on every rank, so either all ranks stop or none.
             if not torch.isfinite(norm + loss):
@@ -152,6 +158,9 @@ class ManualOptimizationModule(lightning.LightningModule):
     def accumulate_gradients(self, losses: dict[str, Tensor]) -> None:
         """Add the gradients of the losses of one micro-batch."""
         loss = torch.stack(list(losses.values())).sum() / self.micro_batches
+        self._parts_left -= 1
+        if self._exchange is not None and self._parts_left == 0:
+            self._exchange.start()
         with self._without_exchange():
             self.manual_backward(loss)
         for name, each in losses.items():
@@ -174,22 +183,26 @@ class ManualOptimizationModule(lightning.LightningModule):
         )
 
     @torch.no_grad()
-    def _averaged(self, gradients: list[Tensor], loss: Tensor) -> Tensor:
-        """Average gradients over ranks, in place, and return the average of a loss, in one message.
+    def _averaged(self, loss: Tensor) -> Tensor:
+        """Wait for the averages of the gradients over ranks, which replace them, and return the average of a loss.
 
         All ranks have batches of the same size, so the averages are those of the whole batch.
         """
         if self.trainer.world_size == 1:
             return loss
-        message = torch.cat([*(each.reshape(-1) for each in gradients), loss.reshape(1)])
-        distributed.all_reduce(message)
-        message /= self.trainer.world_size
-        sizes = [each.numel() for each in gradients]
-        *means, loss = torch.split(message, [*sizes, 1])
-        torch._foreach_copy_(
-            gradients, [mean.view(each.shape) for mean, each in zip(means, gradients, strict=True)]
-        )
-        return loss[0]
+        assert self._exchange is not None
+        self._exchange.finish(self.trainer.world_size)
+        loss = loss.clone()
+        distributed.all_reduce(loss)
+        return loss / self.trainer.world_size
+
+    def _find_exchange(self, parameters: list[nn.Parameter]) -> GradientExchange | None:
+        """Return the exchange for the parameters of one optimizer, made at its first step; None on a single rank."""
+        if self.trainer.world_size == 1:
+            return None
+        if parameters[0] not in self._exchanges:
+            self._exchanges[parameters[0]] = GradientExchange(parameters)
+        return self._exchanges[parameters[0]]
 
     def _without_exchange(self) -> AbstractContextManager[Any]:
         strategy = self.trainer.strategy

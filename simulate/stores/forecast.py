@@ -8,8 +8,9 @@ from typing import Any
 
 from zarr.storage import MemoryStore
 
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.manifests import digest_arrays
-from dsfunet.data.store import LAYOUT, create_store, shard_count
+from dsfunet.data.store import create_store, shard_count
 from dsfunet.errors import InputError
 from simulate.correlations.draw import draw_monte_carlo_set
 from simulate.correlations.sets import CorrelationSet

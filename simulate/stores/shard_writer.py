@@ -16,8 +16,8 @@ import numpy.typing as npt
 import zarr
 from threadpoolctl import threadpool_limits
 
+from dsfunet.data.layout import layout_with
 from dsfunet.data.manifests import MANIFEST_FOLDER, digest_arrays, manifest_file, read_manifest
-from dsfunet.data.store import layout_with
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.correlations.sets import CorrelationSet

@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dsfunet._version import __version__
+from dsfunet.data.layout import layout_with
 from dsfunet.data.manifests import digest_arrays, digest_shards, manifest_file
-from dsfunet.data.store import create_store, layout_with
+from dsfunet.data.store import create_store
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from simulate.correlations.sets import CorrelationSet

@@ -100,6 +100,29 @@ def micro_batches(rank: int) -> Found:
     return paper(rank, micro_batches=2)
 
 
+def overlapped(rank: int) -> Found:
+    """A step of a network in four buckets: averages, and how many buckets were sent during the backward pass."""
+    from dsfunet.training import gradient_exchange
+
+    torch.manual_seed(3)
+    network = torch.nn.Sequential(*(torch.nn.Linear(16, 16, bias=False) for _ in range(4)))
+    unused = torch.nn.Linear(3, 3)  # gets no gradient
+    gradient_exchange._BUCKET_BYTES, kept = 16 * 16 * 4, gradient_exchange._BUCKET_BYTES
+    try:
+        exchange = gradient_exchange.GradientExchange([*unused.parameters(), *network.parameters()])
+    finally:
+        gradient_exchange._BUCKET_BYTES = kept
+    exchange.start()
+    network(torch.full((2, 16), 1.0 + rank)).square().sum().backward()
+    exchange.finish(2)
+    return {
+        "gradients": [each.weight.grad for each in network],
+        "early": exchange.sent_early,
+        "buckets": len(exchange._buckets),
+        "none": unused.weight.grad is None,
+    }
+
+
 def short(rank: int) -> Found:
     """Seven planes for two ranks: the sampler repeats one."""
     return fit(system(), training_batches(rank, 2, samples=7), None, max_epochs=2)
@@ -196,6 +219,7 @@ def unequal(rank: int) -> Found:
 SCENARIOS: tuple[Callable[[int], Found], ...] = (
     paper,
     micro_batches,
+    overlapped,
     short,
     command_line,
     resumed_twice,

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.manifests import digest_arrays, manifest_file
-from dsfunet.data.store import LAYOUT, Store, create_store, open_store, shard_count
+from dsfunet.data.store import Store, create_store, open_store, shard_count
 from dsfunet.factorize.factorizer import Components
 from dsfunet.files import write_json
 from dsfunet.lattice.mode import split_on_lattice

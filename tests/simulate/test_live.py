@@ -12,8 +12,9 @@ import yaml
 
 import simulate.live
 from dsfunet.data.datamodule import PlaneDataModule
+from dsfunet.data.layout import layout_with
 from dsfunet.data.sample import Sample
-from dsfunet.data.store import Store, layout_with, open_store
+from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from simulate.artefacts.degradation import SignalRecipe
 from simulate.live import SimulatedPlanes, read_recipe

@@ -124,7 +124,7 @@ def test_sources_take_the_place_of_stores(tiny_store: Path, tmp_path: Path) -> N
             assert all(torch.equal(batch[name], other[name]) for name in other)
     assert set(module.hparams) == {
         "folder", "batch_size", "workers", "augment", "validation_samples", "shards_together",
-        "harder_masks", "resident", "prefetch_factor",
+        "harder_masks", "resident", "prefetch_factor", "cache_folder",
     }  # fmt: skip
     # One source, and a store for the other split.
     (tmp_path / "validation.zarr").symlink_to(tiny_store / "validation.zarr")

@@ -9,6 +9,7 @@ import torch
 from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.data.dataset import PlaneDataset
 from dsfunet.data.gpu_resident import ResidentPlanes
+from dsfunet.data.sample import StoredPlane
 from dsfunet.errors import InputError
 from tests.dsfunet.data.test_datamodule import Rank
 
@@ -95,8 +96,8 @@ def test_a_plane_with_nothing_measured_is_refused_at_the_start(
     dataset = PlaneDataset(tiny_store / "validation.zarr", augment=False)
     stored = dataset.source.stored  # type: ignore[attr-defined]
 
-    def flat(index: int) -> object:
-        plane = stored(index)
+    def flat(index: int) -> StoredPlane:
+        plane: StoredPlane = stored(index)
         if index != 2:
             return plane
         ones = np.ones_like(plane.form_factor)
@@ -106,7 +107,7 @@ def test_a_plane_with_nothing_measured_is_refused_at_the_start(
         return plane._replace(form_factor=ones, short_range_order=ones, packed_mask=mask)
 
     monkeypatch.setattr(dataset.source, "stored", flat)
-    monkeypatch.setattr(dataset.source, "packed_mask", lambda index: flat(index).packed_mask)  # type: ignore[attr-defined]
+    monkeypatch.setattr(dataset.source, "packed_mask", lambda index: flat(index).packed_mask)
     with pytest.raises(InputError, match="in every measured pixel; expected intensities that vary"):
         ResidentPlanes(dataset, CPU, progress=False)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dsfunet.data import shard_reader
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.shard_reader import ShardReader, open_shard_reader
-from dsfunet.data.store import LAYOUT, open_store
+from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 
 PICTURES = [name for name, layout in LAYOUT.items() if layout.picture]

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pytest
 import zarr
 
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.manifests import digest_arrays, manifest_file
 from dsfunet.data.sample import scattering_plane
-from dsfunet.data.store import LAYOUT, LAYOUT_VERSION, Store, create_store, open_store, shard_count
+from dsfunet.data.store import LAYOUT_VERSION, Store, create_store, open_store, shard_count
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.physics import Cell

@@ -10,9 +10,10 @@ import zarr
 
 from dsfunet.data.dataset import PlaneDataset
 from dsfunet.data.gpu_resident import ResidentPlanes
+from dsfunet.data.layout import LAYOUT, layout_with
 from dsfunet.data.manifests import manifest_file
 from dsfunet.data.sample import scattering_plane
-from dsfunet.data.store import LAYOUT, create_store, layout_with, open_store
+from dsfunet.data.store import create_store, open_store
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.planes.preprocessing import network_input, normalise, spread

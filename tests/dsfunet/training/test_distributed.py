@@ -194,6 +194,20 @@ def test_a_run_of_two_processes_resumed_twice_is_one_run(folder: Path, pair: dic
     assert len([row for row in rows if row["validation/mse"]]) == 3  # each run ends with a validation
 
 
+def test_gradients_are_averaged_while_others_are_computed(pair: dict[str, list[Found]]) -> None:
+    first, second = pair["overlapped"]
+    torch.manual_seed(3)
+    network = torch.nn.Sequential(*(torch.nn.Linear(16, 16, bias=False) for _ in range(4)))
+    losses = [network(torch.full((2, 16), 1.0 + rank)).square().sum() for rank in range(2)]
+    torch.stack(losses).mean().backward()
+    for found in (first, second):
+        for gradient, layer in zip(found["gradients"], network, strict=True):
+            torch.testing.assert_close(gradient, layer.weight.grad)
+        assert found["none"] and found["buckets"] == 5
+    # All but that of the layer that gets no gradient.
+    assert [first["early"], second["early"]] == [4, 4]
+
+
 def test_a_loss_that_is_not_finite_stops_both_ranks(pair: dict[str, list[Found]]) -> None:
     first, second = pair["diverged"]
     assert [first["error"], second["error"]] == ["DivergedError"] * 2

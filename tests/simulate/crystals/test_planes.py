@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 import simulate.crystals.planes
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.sample import scattering_plane
-from dsfunet.data.store import LAYOUT
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell, plane_through, short_range_order_intensity
 from simulate.artefacts.degradation import SignalRecipe

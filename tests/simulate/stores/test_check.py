@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.manifests import MANIFEST_FOLDER
-from dsfunet.data.store import LAYOUT, open_store
+from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from simulate.__main__ import main
 from simulate.recipe import Recipe

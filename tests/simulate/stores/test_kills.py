@@ -19,8 +19,8 @@ import pytest
 import simulate.stores.correlation_cache
 import simulate.stores.shard_writer
 import simulate.stores.writer
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.manifests import MANIFEST_FOLDER
-from dsfunet.data.store import LAYOUT
 from dsfunet.errors import InputError
 from simulate.__main__ import main
 from simulate.correlations.monte_carlo import MonteCarloRecipe

@@ -13,8 +13,9 @@ import zarr
 import simulate.stores.correlation_cache
 import simulate.stores.writer
 from dsfunet import __version__
+from dsfunet.data.layout import LAYOUT
 from dsfunet.data.manifests import MANIFEST_FOLDER
-from dsfunet.data.store import LAYOUT, open_store
+from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
 from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.crystals.draw import Population, build_population
