@@ -81,7 +81,7 @@ def find_other_sites(
     """Find out whether the disordered sites of a plane form no Bravais lattice.
 
     They do not if the residual is correlated over vectors that are no lattice vectors (`FoldedResidual`), and if
-    neither Bragg peaks nor displacements nor a background explain that better. An R lattice gives layers at whole l
+    neither Bragg peaks nor displacements, a background or a twin explain that better. An R lattice gives layers at whole l
     phases that two sites in a cell do not have. On hk0 and hk3 these phases are 1, so that nothing is found, but a note
     says so.
 
