@@ -81,9 +81,9 @@ def find_other_sites(
     """Find out whether the disordered sites of a plane form no Bravais lattice.
 
     They do not if the residual is correlated over vectors that are no lattice vectors (`FoldedResidual`), and if
-    neither Bragg peaks nor displacements, a background or a twin explain that better. An R lattice gives layers at whole l
-    phases that two sites in a cell do not have. On hk0 and hk3 these phases are 1, so that nothing is found, but a note
-    says so.
+    neither Bragg peaks nor displacements, a background or a twin explain that better. At 20 counts, several sites are
+    seen on a third of all planes. An R lattice gives layers at whole l phases that two sites in a cell do not have. On
+    hk0 and hk3 these phases are 1, so that nothing is found, but a note says so.
 
     Independent sublattices with the same short-range order have a product of both factors, and are not found.
 
