@@ -29,9 +29,12 @@ from dsfunet.planes.names import PlaneName
 # (`benchmarks/centring.md`). They are ratios within one residual, so that it does not matter how much of the misfit the
 # estimate of the noise takes up.
 _CONTRAST = 4.0  # 8 or more at 200 counts, mostly 3 or more at 20
-_TYPICAL = 2.8  # 2.9 or more at 200 counts, mostly less at 20; 2.6 or less for twins
 # Gains in log likelihood in that of two further pairs of factors F S.
 _DISPLACEMENT_SHARE = 0.25  # 0.09 or less; 0.3 or more for displacements
+# Few vectors may stand for the strength: of several sites, if counts are low, and of a twin. These are told apart by
+# the displacements, which explain more of a twin.
+_FEW_VECTORS = 0.55  # typical power, in the strength; 0.5 or less for twins
+_TWIN_SHARE = 0.05  # 0.03 or less at 200 counts, mostly 0.05 or less at 20; 0.06 or more for twins
 _BACKGROUND_SHARE = 0.4  # 0.34 or less; 0.5 or more for thermal scattering and backgrounds
 # The strength is to outlast Bragg peaks, pixels so near to which are taken out, and they may hold this share of the
 # misfit: 0.21 or less; 0.31 or more with Bragg peaks and thermal scattering.
@@ -78,9 +81,9 @@ def find_other_sites(
     """Find out whether the disordered sites of a plane form no Bravais lattice.
 
     They do not if the residual is correlated over vectors that are no lattice vectors (`FoldedResidual`), and if
-    neither Bragg peaks nor displacements nor a background explain that better. An R lattice gives layers at whole l
-    phases that two sites in a cell do not have. On hk0 and hk3 these phases are 1, so that nothing is found, but a note
-    says so.
+    neither Bragg peaks nor displacements, a background or a twin explain that better. At 20 counts, several sites are
+    seen on a third of all planes. An R lattice gives layers at whole l phases that two sites in a cell do not have. On
+    hk0 and hk3 these phases are 1, so that nothing is found, but a note says so.
 
     Independent sublattices with the same short-range order have a product of both factors, and are not found.
 
@@ -107,8 +110,9 @@ def find_other_sites(
         gain = _gain_of_further_factors(fit)
         terms = _known_terms(fit, grid)
         displacement, background = (score_terms(fit.solution, each).gain for each in terms)
+        few = folded.typical < _FEW_VECTORS * strength
         if (
-            displacement < _DISPLACEMENT_SHARE * gain
+            displacement < (_TWIN_SHARE if few else _DISPLACEMENT_SHARE) * gain
             and background < _BACKGROUND_SHARE * gain
             and not _holds_bragg_peaks(fit, intensity, mask, grid)
         ):
@@ -119,7 +123,7 @@ def find_other_sites(
 
 def _stands_out(folded: FoldedResidual) -> bool:
     """Whether a residual is correlated over some vectors off the lattice, and over these in particular."""
-    return folded.strength >= STRENGTH and folded.contrast >= _CONTRAST and folded.typical >= _TYPICAL
+    return folded.strength >= STRENGTH and folded.contrast >= _CONTRAST
 
 
 def _may_be_close_packed(grid: PlaneGrid) -> bool:
