@@ -213,7 +213,8 @@ class TrainingCLI(LightningCLI):
             callbacks.insert(0, BatchLimit(settings["max_steps"]))
             kwargs["max_steps"] = -1
             kwargs["max_epochs"] = -1 if settings.get("max_epochs") is None else settings["max_epochs"]
-        config, command = self.config[self.config.subcommand], self.config.subcommand
+        command = self.config.get("subcommand", "fit")  # absent where a configuration is read, but not run
+        config = self.config.get(command, self.config)
         folder = find_checkpoint_folder(config)
         loggers = [each for each in as_list(settings.get("logger")) if isinstance(each, Logger)]
         if not settings.get("fast_dev_run"):

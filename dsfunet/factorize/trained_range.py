@@ -38,6 +38,8 @@ def check_range(measured: MeasuredPlane) -> None:
             factor and short-range order.
     """
     mask = measured_pixels(measured.intensity)
+    if not mask.any():
+        raise InputError("the plane has no measured pixel; expected finite, non-negative intensities")
     if mask.sum() < FEWEST_PIXELS:
         raise InputError(
             f"the plane has {mask.sum()} measured pixels; expected {FEWEST_PIXELS} or more, such as 32 x 32"

@@ -31,8 +31,9 @@ def read_plane(
     """Read the plane in a user's file, or one plane of a volume.
 
     Args:
-        path: an HDF5 volume (Yell, Meerkat, DISCUS, RMCProfile, Mantid, rspace3d or NXdata), a result of dsfunet, or a
-            plane in .npy, .npz, TIFF, PNG or an unwarped .img of CrysAlisPro.
+        path: a volume or plane in HDF5 (Yell, Meerkat, DISCUS, RMCProfile, Mantid, rspace3d, NXdata, MATLAB 7.3), a
+            result of dsfunet, .npy, .npz, MATLAB, text, nipl, VTK, CCP4, XPLOR, TIFF, PNG, CBF, EDF, or an unwarped
+            .img of CrysAlisPro.
         plane: the plane to read, as text that `parse_plane` takes ("hk1", "h k 0.5", "hhl") or parsed; required for
             volumes with more than one layer.
         axes: where the pixels lie, for a file without axes, such as .npy or a picture. Without them the plane must be
@@ -44,8 +45,8 @@ def read_plane(
         the plane with its axes and unit cell where the file or the arguments give them.
 
     Raises:
-        InputError: the file is missing, damaged or not understood; it does not hold the plane; or `axes` or `cell` is
-            given although the file has its own.
+        InputError: the file is missing, damaged or not understood; it does not hold the plane; the units of its cell
+            are doubtful; or `axes` or `cell` is given although the file has its own.
 
     Examples:
         >>> from dsfunet.io import read_plane

@@ -12,10 +12,10 @@ from dsfunet.errors import InputError
 from dsfunet.networks import SpectralUNet
 from dsfunet.networks.weights import describe_network, load_generators, load_release
 from dsfunet.planes.preprocessing import COMPONENTS
+from dsfunet.training import schedule
 from dsfunet.training.batch_limit import BatchLimit
 from dsfunet.training.module import DSFUNet
 from dsfunet.training.monitor import name_optimizers
-from dsfunet.training.schedule import CosineSchedule
 
 
 class StartFrom(Callback):
@@ -132,7 +132,7 @@ def describe_run(trainer: lightning.Trainer, module: lightning.LightningModule) 
                 "weights": callback.weights,
                 "digest": callback.state_dict()["started_from"],
             }
-        if isinstance(callback, CosineSchedule):
+        if isinstance(callback, schedule.CosineSchedule):
             names = ("warmup_batches", "final_share", "budget_minutes", "hold_share")
             record["schedule"] = {name: getattr(callback, name) for name in names}
         if isinstance(callback, BatchLimit):

@@ -100,7 +100,7 @@ def claim_shards(path: Path, todo: Iterable[int]) -> Iterator[None]:
         InputError: another run has claimed one of the shards.
     """
     todo = sorted(todo)
-    _allow_open_files(len(todo) + 256)
+    _allow_open_files(_count_open_files() + len(todo) + 256)
     with ExitStack() as stack:
         # Claim in ascending order, so that one of several simultaneous runs gets all its shards.
         for shard in todo:
@@ -114,6 +114,14 @@ def busy_message(path: Path, shard: int) -> str:
         f"{path}: another process is writing shard {shard}; let it finish,"
         " or give each run its own shards with --task-index and --task-count"
     )
+
+
+def _count_open_files() -> int:
+    """Return how many files this process has open; 0 where the system does not say."""
+    try:
+        return len(os.listdir("/dev/fd"))
+    except OSError:
+        return 0
 
 
 def _allow_open_files(count: int) -> None:

@@ -12,7 +12,11 @@ from dsfunet.io import PlaneGrid, write_result
 from dsfunet.physics import Cell
 from dsfunet.planes.names import parse_plane
 from tests.dsfunet.crysalis_files import packed, unpacked, write_layer
+from tests.dsfunet.io.formats.test_arrays import save
+from tests.dsfunet.io.formats.test_maps import ccp4, xplor
 from tests.dsfunet.io.formats.test_nxdata import result, simple
+from tests.dsfunet.io.formats.test_text_tables import nipl, write_list
+from tests.dsfunet.io.formats.test_vtk import legacy
 from tests.dsfunet.io.test_hdf5 import ATTRIBUTES, HOSTILE, WRITERS, everything
 from tests.dsfunet.marked_volume import CELL, H, K, L, edges, volume
 
@@ -87,7 +91,21 @@ PICTURES: dict[str, Write] = {
     "crysalis": _layer(packed),
     "crysalis, not packed": _layer(unpacked),
 }
-EVERY: dict[str, Write] = {**HDF5, **PICTURES}
+ARRAYS: dict[str, Write] = {
+    "npz with axes": lambda path: save(
+        path, {"data": volume(), "h": H, "k": K, "l": L, "cell": np.array(CELL)}, "npz"
+    ),
+    "matlab 5": lambda path: save(
+        path, {"data": volume(), "h": H, "k": K, "l": L, "cell": np.array(CELL)}, "mat5"
+    ),
+    "list": lambda path: write_list(path, "h k l I\n"),
+    "nipl": lambda path: nipl(path, volume()[:, :, 1] + 500),
+    "vtk": lambda path: legacy(path, binary=True),
+    "vtk, ascii": lambda path: legacy(path, binary=False),
+    "ccp4": lambda path: ccp4(path, np.abs(volume())),
+    "xplor": lambda path: xplor(path, volume() + 500),
+}
+EVERY: dict[str, Write] = {**HDF5, **PICTURES, **ARRAYS}
 
 
 def mangle_bytes(content: bytes, random: Random) -> bytes:

@@ -38,8 +38,8 @@ Main = Callable[[list[str]], int]
         ),
         (
             dsfunet_main,
-            ["refine"],
-            "dsfunet refine: the arguments files and --laue are missing; add them to the command",
+            ["convert"],
+            "dsfunet convert: the arguments file and output are missing; add them to the command",
         ),
         (
             dsfunet_main,
