@@ -119,7 +119,7 @@ def busy_message(path: Path, shard: int) -> str:
 def _count_open_files() -> int:
     """Return how many files this process has open; 0 where the system does not say."""
     try:
-        return len(os.listdir("/dev/fd"))
+        return sum(1 for _ in Path("/dev/fd").iterdir())
     except OSError:
         return 0
 
