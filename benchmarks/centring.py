@@ -27,7 +27,7 @@ from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import PlaneName
-from tests.virtual_crystals import CRYSTALS
+from tests.virtual_crystals import CRYSTALS, PLANE_CRYSTALS
 from tests.virtual_faults import FAULTS, SITE_CRYSTALS, Fault, measure_fault, measure_sites
 from tests.virtual_lattices import CELLS, Shape, measure_lattice
 
@@ -129,7 +129,7 @@ def list_cases() -> Iterator[Case]:
                     if name != "hcp":  # whose hk0 is an exact product with the repeat of R
                         yield Case("several sites", name, "", counts, seed)
     for fault, amount in FAULTS:
-        for name in CRYSTALS:
+        for name in PLANE_CRYSTALS:
             yield Case("fault", name, f"{fault} {amount:g}", _COUNTS[0], _SEEDS[0])
 
 

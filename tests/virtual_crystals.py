@@ -80,6 +80,24 @@ def _molecule(angle: float, tilt: float) -> tuple[Atom, ...]:
     return tuple((name, x * c - y * ct * s, y * st, x * s + y * ct * c) for name, x, y in atoms)
 
 
+def _ring(turned: bool) -> tuple[Atom, ...]:
+    """Return a phenol-like ring without hydrogen in the plane a, b, or turned about a into the plane a, c."""
+    flat = [("C", 1.4 * np.cos(turn), 1.4 * np.sin(turn)) for turn in np.arange(6) * np.pi / 3] + [
+        ("O", 2.76, 0.0)
+    ]
+    return tuple((name, x, 0.0, y) if turned else (name, x, y, 0.0) for name, x, y in flat)
+
+
+def _octahedron(*ligands: tuple[str, float]) -> tuple[Atom, ...]:
+    """Return atoms at some distances from a site along all axes."""
+    return tuple(
+        (name, *(sign * distance * np.eye(3)[axis]))
+        for name, distance in ligands
+        for axis in range(3)
+        for sign in (1, -1)
+    )
+
+
 CRYSTALS = {
     "P alloy": Crystal(
         (4.0, 4.0, 4.0, 90.0), "P", _cubic_energies(((2, 0, 0), 0.24), ((2, 2, 0), -0.05)),
@@ -98,7 +116,21 @@ CRYSTALS = {
         (((2, 0, 0), 0.3), ((0, 0, 2), -0.25), ((2, 0, 2), 0.14), ((0, 2, 0), -0.15)),
         (_molecule(0.5, 0.6), _molecule(-0.7, -0.6)), 0.5, (16, 12, 16), 3.0,
     ),
+    "ring": Crystal(
+        (6.6, 6.6, 6.6, 90.0), "P",
+        (((2, 0, 0), 0.2), ((0, 2, 0), -0.16), ((0, 0, 2), 0.1), ((2, 2, 0), 0.06)),
+        (_ring(False), _ring(True)), 0.4, (12, 12, 12), 2.5,
+    ),
+    "cluster": Crystal(
+        (10.2, 10.2, 10.2, 90.0), "F", _cubic_energies(((1, 1, 0), 0.2), ((2, 0, 0), 0.08)),
+        ((("Fe", 0.0, 0.0, 0.0), *_octahedron(("C", 1.93), ("N", 3.08))), _octahedron(("O", 2.9))),
+        0.65, (12, 12, 12), 1.5,
+    ),
 }  # fmt: skip
+
+
+PLANE_CRYSTALS = ("P alloy", "I alloy", "F alloy", "molecule")
+"""Names of the crystals whose planes are measured; the others are for volumes."""
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator, unused-ignore]

@@ -12,7 +12,14 @@ from dsfunet.errors import InputError
 from dsfunet.files import check_writable
 from dsfunet.io import Volume, open_volume
 from dsfunet.io.volume_results import VolumeCorrelations, check_room, create_volume_result
-from dsfunet.lattice.volume_fit.averaging import Grid, ReadBlock, average_equivalents, read_voxels, turn
+from dsfunet.lattice.volume_fit.averaging import (
+    Grid,
+    ReadBlock,
+    add_overlap,
+    average_equivalents,
+    read_voxels,
+    turn,
+)
 from dsfunet.lattice.volume_fit.centring import find_centring_of_volume
 from dsfunet.lattice.volume_fit.fit import Progress, fit_volume
 from dsfunet.lattice.volume_fit.result import VolumeFit
@@ -109,6 +116,7 @@ def factorize_volume(
         if settings.laue is not None:
             symmetric_metric(cell, settings.laue)  # checks that the class suits the cell
             voxels = average_equivalents(voxels, grid, laue_rotations(settings.laue))
+        voxels = add_overlap(voxels, grid)
         centring, origin, notes = _centring_of(volume, voxels, cell, settings, progress)
         fit = fit_volume(voxels, cell, centring, seed=settings.seed, progress=progress)
         notes = (*volume.notes, *notes, *_notes_on(grid, fit, measured))
@@ -245,6 +253,8 @@ def _write(
             blocks["product"] = blocks["form_factor"] * blocks["short_range_order"]
             blocks["residual"] = values - blocks["product"]
             mask = np.isfinite(values)
+            if reader.read_sigma is None:
+                mask &= values >= 0
             blocks["mask"] = mask
             writer.write(block, blocks)
             away += float(np.sum(np.abs(blocks["residual"][mask]), dtype=np.float64))

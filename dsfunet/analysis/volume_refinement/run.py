@@ -70,7 +70,7 @@ def refine_volume(
     """
     cell, notes = cell_to_use(settings.cell, correlations.cell, name)
     cell = replace(cell, centring=correlations.centring)
-    correlations = _without_repeats(replace(correlations, cell=cell))
+    correlations = replace(correlations, cell=cell)
     _check_centring(settings, correlations)
     fitted = FittedVectors.of(correlations)
     laue, unique_axis, tests, of_laue = _choose_laue_class(settings, correlations)
@@ -133,19 +133,6 @@ def refine_volume_file(path: Path | str, settings: VolumeRefinementSettings) -> 
         file_mean = mean_over_zones(order, result.axes, denominator_of(correlations.centring))
     with name_file_in_errors(path):
         return refine_volume(correlations, settings, str(path), file_mean)
-
-
-def _without_repeats(correlations: VolumeCorrelations) -> VolumeCorrelations:
-    """Return the correlations with the covariance that they have without an average over a Laue class.
-
-    The fit of an averaged volume sees each measured voxel, or pair of Friedel mates, at every place that the class
-    makes equivalent, and takes these places as independent.
-    """
-    applied = correlations.record.get("laue")
-    if not applied:
-        return correlations
-    repeats = len(laue_rotations(str(applied))) // 2
-    return replace(correlations, covariance=correlations.covariance * repeats)
 
 
 def _check_centring(settings: VolumeRefinementSettings, correlations: VolumeCorrelations) -> None:

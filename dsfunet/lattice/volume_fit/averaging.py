@@ -19,6 +19,7 @@ LAYERS = 16
 """Layers that are read, evaluated and written at a time."""
 
 _SAME_PLACE = 1e-2  # of a step
+_OVERLAP = 1.0  # what of the other half is fitted as well [r.l.u.]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Grid:
 
     Attributes:
         axes: coordinates along h, k, l of the whole grid [r.l.u.].
-        folded: whether the grid has a voxel at -Q for each at Q, so that only layers with h of 0 or more are fitted.
+        folded: whether the grid has a voxel at -Q for each at Q, so that only layers with h of 0 or more are read, and
+            fitted with a few of the others.
     """
 
     axes: Axes
@@ -53,9 +55,16 @@ class Grid:
         return len(self.axes[0]) // 2 if self.folded else 0
 
     @property
-    def fitted_axes(self) -> Axes:
-        """Coordinates of the voxels that are fitted."""
+    def half_axes(self) -> Axes:
+        """Coordinates of the voxels that are averaged: half of them where the grid is folded."""
         return self.axes[0][self.first :], self.axes[1], self.axes[2]
+
+    @property
+    def overlap(self) -> int:
+        """Number of layers with h below 0 that are fitted as well."""
+        if not self.folded:
+            return 0
+        return min(self.first, round(_OVERLAP / step_of(self.axes[0])))
 
     def blocks(self) -> Iterator[slice]:
         """Yield runs of layers of the whole grid; none crosses the first fitted one or a multiple of `LAYERS`.
@@ -70,9 +79,11 @@ class Grid:
     def fitted_part(self, block: slice) -> tuple[slice, bool]:
         """Return the fitted layers that a block shows, and whether they are to be turned by -1."""
         if block.start >= self.first:
-            return slice(block.start - self.first, block.stop - self.first), False
-        count = len(self.axes[0])
-        return slice(count - block.stop - self.first, count - block.start - self.first), True
+            start, stop = block.start - self.first, block.stop - self.first
+        else:
+            count = len(self.axes[0])
+            start, stop = count - block.stop - self.first, count - block.start - self.first
+        return slice(self.overlap + start, self.overlap + stop), block.start < self.first
 
 
 def turn(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -100,7 +111,7 @@ def read_voxels(
     Raises:
         InputError: no voxel or too few were measured.
     """
-    shape = tuple(len(axis) for axis in grid.fitted_axes)
+    shape = tuple(len(axis) for axis in grid.half_axes)
     total = np.zeros(shape, np.float32)
     count = np.zeros(shape, np.uint8)
     weight = None if read_sigma is None else np.zeros(shape, np.float32)
@@ -117,6 +128,7 @@ def read_voxels(
             inverse = measured.astype(np.float64)
         sums = np.where(measured, values, 0.0) * inverse
         part, turned = grid.fitted_part(block)
+        part = slice(part.start - grid.overlap, part.stop - grid.overlap)
         pieces = [(part, turned)]
         if grid.folded and not turned and block.start <= grid.first < block.stop and layers % 2:
             pieces.append((slice(0, 1), True))  # the layer h = 0 holds mates of its own
@@ -132,7 +144,7 @@ def read_voxels(
         report(block.stop / layers)
     divisor = np.maximum(count, 1) if weight is None else np.where(weight > 0, weight, 1)
     total /= divisor
-    return Voxels(grid.fitted_axes, total, count, weight)
+    return Voxels(grid.half_axes, total, count, weight)
 
 
 def average_equivalents(voxels: Voxels, grid: Grid, rotations: Integers) -> Voxels:
@@ -149,6 +161,7 @@ def average_equivalents(voxels: Voxels, grid: Grid, rotations: Integers) -> Voxe
     if not grid.folded:
         raise InputError("--laue: the grid of the volume is not symmetric about 0 0 0; leave the option out")
     steps = np.array([step_of(axis) for axis in grid.axes])
+    odd = np.array([(len(axis) - 1) % 2 for axis in grid.axes])
     weight = (voxels.count if voxels.precision is None else voxels.precision).astype(np.float32)
     sums = voxels.intensity * weight
     total, summed = np.zeros(voxels.shape, np.float32), np.zeros(voxels.shape, np.float32)
@@ -160,41 +173,77 @@ def average_equivalents(voxels: Voxels, grid: Grid, rotations: Integers) -> Voxe
             continue  # Friedel mates are averaged already
         seen.add(key)
         scaled = rotation * steps[:, None] / steps[None, :]
-        if np.abs(scaled - np.round(scaled)).max() > 1e-6:
+        whole = np.round(scaled).astype(np.int64)
+        # Twice the index of a voxel from the origin is even along axes with a voxel there, and odd along others.
+        if (
+            np.abs(scaled - whole).max() > 1e-6
+            or ((odd @ whole) % 2 != odd).any()
+            or (whole[odd == 0] @ odd % 2).any()
+        ):
             raise InputError(
-                "--laue: an operation of this class takes voxels between others of the grid; expected equal steps along"
-                " axes that it exchanges, or no --laue"
+                "--laue: an operation of this class takes voxels between others of the grid; expected equal steps, and"
+                " 0 on a voxel, along axes that it exchanges, or no --laue"
             )
-        _add_equivalents(voxels, sums, weight, np.round(scaled).astype(np.int64), total, summed, count)
+        _add_equivalents(voxels, grid, (sums, weight), whole, (total, summed), count)
     divisor = np.where(summed > 0, summed, 1)
     precision = None if voxels.precision is None else summed
     mean = (total / divisor).astype(np.float32)
-    return Voxels(voxels.axes, mean, np.minimum(count, 255).astype(np.uint8), precision)
+    shares = np.full(voxels.shape[0], 1 / len(seen))
+    return Voxels(voxels.axes, mean, np.minimum(count, 255).astype(np.uint8), precision, shares)
 
 
 def _add_equivalents(
     voxels: Voxels,
-    sums: Float32,
-    weight: Float32,
+    grid: Grid,
+    values: tuple[Float32, Float32],
     rotation: Integers,
-    total: Float32,
-    summed: Float32,
+    totals: tuple[Float32, Float32],
     count: np.ndarray[tuple[int, ...], np.dtype[np.uint16]],
 ) -> None:
-    """Add the voxels at Q R, or at -Q R where those lie on the fitted half, to the sums at Q."""
+    """Add the values at Q R, or at -Q R where those lie on the fitted half, to the totals at Q."""
     size = np.array(voxels.shape)
-    offset = (round(float(voxels.axes[0][0]) / step_of(voxels.axes[0])), -(size[1] // 2), -(size[2] // 2))
-    second, third = (offset[axis] + np.arange(size[axis]) for axis in (1, 2))
+    # Twice the indices of voxels from the origin.
+    last = np.array(grid.shape) - 1
+    low = np.array([2 * grid.first - last[0], -last[1], -last[2]])
+    second, third = (low[axis] + 2 * np.arange(size[axis]) for axis in (1, 2))
     for layer in range(size[0]):
-        first = offset[0] + layer
+        first = low[0] + 2 * layer
         place = [
             first * rotation[0, axis] + second[:, None] * rotation[1, axis] + third[None] * rotation[2, axis]
             for axis in range(3)
         ]
         sign = np.where(place[0] < 0, -1, 1)
-        where = [sign * each - offset[axis] for axis, each in enumerate(place)]
+        where = [(sign * each - low[axis]) // 2 for axis, each in enumerate(place)]
         inside = np.logical_and.reduce([(each >= 0) & (each < size[axis]) for axis, each in enumerate(where)])
         chosen = tuple(np.where(inside, each, 0) for each in where)
-        total[layer] += np.where(inside, sums[chosen], 0)
-        summed[layer] += np.where(inside, weight[chosen], 0)
+        for total, source in zip(totals, values, strict=True):
+            total[layer] += np.where(inside, source[chosen], 0)
         count[layer] += np.where(inside, voxels.count[chosen], 0).astype(np.uint16)
+
+
+def add_overlap(voxels: Voxels, grid: Grid) -> Voxels:
+    """Add the layers beyond h = 0 that are fitted as well, so that the fit knows both sides of it to be equal.
+
+    What is in two voxels then counts half in each.
+
+    Args:
+        voxels: half of a folded grid, or a whole one, which is returned as it is.
+        grid: the grid.
+    """
+    more = grid.overlap
+    if not more:
+        return voxels
+    own = len(grid.axes[0]) % 2  # the layer h = 0 is its own mate
+    shares = np.ones(voxels.shape[0]) if voxels.shares is None else voxels.shares.copy()
+    shares[own : own + more] /= 2
+
+    def extend(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.concatenate([turn(values[own : own + more]), values])
+
+    return Voxels(
+        (grid.axes[0][grid.first - more :], *voxels.axes[1:]),
+        extend(voxels.intensity),
+        extend(voxels.count),
+        None if voxels.precision is None else extend(voxels.precision),
+        np.concatenate([shares[own : own + more][::-1], shares]),
+    )

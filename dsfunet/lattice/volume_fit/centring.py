@@ -69,7 +69,8 @@ def find_centring_of_volume(
         solution = subset.solve(quiet, _ROUNDS)
         chi[centring] = solution.chi_squared
         parameters = solution.effective + subset.problem.series.count
-        cost[centring] = solution.used * solution.chi_squared + parameters * float(np.log(solution.used))
+        independent = solution.used * small.independent
+        cost[centring] = independent * solution.chi_squared + parameters * float(np.log(independent))
     if not cost:
         raise trouble or InputError("volume: no centring can be fitted; expected more zones")
     best = min(cost.values())

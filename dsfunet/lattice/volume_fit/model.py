@@ -205,8 +205,8 @@ def linearise(problem: Problem, state: State, fixed_field: bool = False) -> Line
     field_slope, order_slope = (np.empty(voxels.shape, np.float32) for _ in range(2))
     field_pull, order_pull = np.zeros(splines.shape), np.zeros(series.count)
     squares, order_sum, used = 0.0, 0.0, 0
-    root = np.float32(np.sqrt(problem.scale))
     for block in voxels.blocks:
+        root = np.sqrt(np.float32(problem.scale) * voxels.share(block))
         model = model_block(problem, state, block)
         counted = (voxels.count[block] > 0) & (model.series >= 0)
         order = np.maximum(model.series, 0)
@@ -214,7 +214,8 @@ def linearise(problem: Problem, state: State, fixed_field: bool = False) -> Line
         weight = _root_precision(voxels, state.noise, block, np.maximum(expected, _DARK * model.envelope))
         weight = np.where(counted, weight, np.float32(0))
         residual = weight * (voxels.intensity[block] - expected)
-        weight *= root
+        squares += float(np.einsum("ijk,ijk->", residual, residual, dtype=np.float64))
+        weight, residual = weight * root, residual * root
         order_slope[block] = weight * model.form_factor
         if fixed_field:
             field_slope[block] = 0
@@ -222,15 +223,14 @@ def linearise(problem: Problem, state: State, fixed_field: bool = False) -> Line
             field_slope[block] = weight * model.slope * order
             splines.project(field_slope[block] * residual, block, field_pull)
         series.project(order_slope[block] * residual, block, order_pull)
-        squares += float(np.einsum("ijk,ijk->", residual, residual, dtype=np.float64))
         order_sum += float(np.einsum("ijk,ijk->", order_slope[block], order_slope[block], dtype=np.float64))
         used += int(np.count_nonzero(counted))
     return LinearSystem(
         problem,
         field_slope,
         order_slope,
-        field_pull * root,
-        order_pull * root,
+        field_pull,
+        order_pull,
         squares / max(used, 1),
         used,
         order_sum,

@@ -30,6 +30,8 @@ class Voxels:
         count: number of measured voxels that each mean is of, 0 where missing, same shape: 2 where Friedel mates were
             averaged, more with a Laue class.
         precision: inverse variance of each mean by the file's standard uncertainties, same shape; None without any.
+        shares: weight of the voxels of each layer of constant h, above 0 to 1, shape (n,); below 1 where a measured
+            value is in several voxels, by symmetry. None is 1 for all.
 
     Raises:
         InputError: shapes differ or fewer than 2000 voxels were measured.
@@ -39,6 +41,7 @@ class Voxels:
     intensity: Float32
     count: Counts
     precision: Float32 | None = None
+    shares: Array | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(len(axis) for axis in self.axes)
@@ -69,7 +72,19 @@ class Voxels:
             np.ascontiguousarray(self.intensity[where]),
             np.ascontiguousarray(self.count[where]),
             None if self.precision is None else np.ascontiguousarray(self.precision[where]),
+            None if self.shares is None else self.shares[rows[0]],
         )
+
+    def share(self, block: slice) -> Float32:
+        """Return the weight of the voxels of a block of layers, shape (layers, 1, 1)."""
+        if self.shares is None:
+            return np.ones((1, 1, 1), np.float32)
+        return self.shares[block].astype(np.float32)[:, None, None]
+
+    @property
+    def independent(self) -> float:
+        """Mean weight of a voxel: independent measurements for each voxel."""
+        return 1.0 if self.shares is None else float(self.shares.mean())
 
     def choose_rows(self, most: int, seed: int) -> Rows:
         """Choose places along each axis at random, so that the grid of their voxels has about `most` of them.
