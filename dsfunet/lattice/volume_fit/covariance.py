@@ -9,11 +9,10 @@ from dsfunet._typing import Array, Integers
 from dsfunet.lattice.volume_fit.model import LinearSystem
 from dsfunet.lattice.volume_fit.series import CosineSeries, LatticeVectors, keep_half
 from dsfunet.lattice.volume_fit.solver import (
-    CoarseSpace,
-    FieldPreconditioner,
+    HiddenDirections,
     Preconditioner,
     Prior,
-    find_coarse_space,
+    find_hidden_directions,
     solve,
     split_levels,
 )
@@ -25,13 +24,13 @@ MOST_VECTORS = 1500
 UNTOUCHED = 0.85
 """Correlations that keep more than this share of their information if the form factor is free are treated as alone."""
 
-_CALIBRATION = 2.0
+_CALIBRATION = 1.0
 """Factor of the variances of correlations with which pulls on virtual crystals have a root mean square of about 1.
 
 Correlations too long for the series, and what the envelope leaves, are in no covariance.
 """
 
-_HIDDEN_FACTOR = 4.0
+_HIDDEN_FACTOR = 1.0
 """Factor of the variance that only the prior of the form factor limits.
 
 The prior takes the modes as independent, but a form factor is made of few pairs of atoms, so it knows less.
@@ -75,26 +74,25 @@ def find_uncertainty(
         centres: values of the splines at their centres, along each axis, shape (splines, splines) each.
         inflation: factor of all variances, 1 or more.
     """
-    field = FieldPreconditioner(system, prior)
-    coarse = find_coarse_space(system, prior, field, UNTOUCHED, 2e-2)
+    preconditioner = Preconditioner(system, prior)
+    hidden = find_hidden_directions(system, prior, preconditioner.field, UNTOUCHED, 2e-2)
     vectors = system.problem.series.vectors
     kept = min(vectors.count, MOST_VECTORS)
     pairs = _Pairs(vectors.select(np.arange(vectors.count) < kept))
     alone = _order_information(system, pairs)
     information = alone.copy()
-    information[:, coarse.places] = coarse.order_columns[:kept]
-    information[coarse.places, :] = coarse.order_columns[:kept].T
-    information[np.ix_(coarse.places, coarse.places)] = coarse.information
+    information[:, hidden.places] = hidden.order_columns[:kept]
+    information[hidden.places, :] = hidden.order_columns[:kept].T
+    information[np.ix_(hidden.places, hidden.places)] = hidden.information
     precisions = np.diag(1 / prior.order_variances[:kept])
     known = _inverse(alone + precisions)
     covariance = (
         _CALIBRATION * inflation * (known + _HIDDEN_FACTOR * (_inverse(information + precisions) - known))
     )
-    preconditioner = Preconditioner(system, prior, field, coarse)
     pull = -prior.pull(coefficients), np.zeros(vectors.count)
     shift, bias = solve(system, prior, preconditioner, pull)
-    variance = inflation * _field_variance(prior, field.information, centres)
-    variance += _hidden_variance(coarse, covariance, centres, shift.shape)
+    variance = inflation * _field_variance(prior, preconditioner.field.information, centres)
+    variance += _hidden_variance(hidden, covariance, centres, shift.shape)
     variance += multiply_along_axes(centres, shift) ** 2
     amplitudes, constant = pairs.variance_series(covariance)
     return Uncertainty(covariance, bias[:kept], variance, pairs.terms, amplitudes, constant)
@@ -174,14 +172,14 @@ def _field_variance(prior: Prior, information: Array, centres: tuple[Array, Arra
 
 
 def _hidden_variance(
-    coarse: CoarseSpace, covariance: Array, centres: tuple[Array, Array, Array], shape: tuple[int, ...]
+    hidden: HiddenDirections, covariance: Array, centres: tuple[Array, Array, Array], shape: tuple[int, ...]
 ) -> Array:
     """Return the variance of u at the centres that comes with the uncertainty of the correlations."""
     total = np.zeros(shape)
-    if not len(coarse.places):
+    if not len(hidden.places):
         return total
-    part = covariance[np.ix_(coarse.places, coarse.places)]
+    part = covariance[np.ix_(hidden.places, hidden.places)]
     values, vectors = np.linalg.eigh(part)
-    for change in (np.sqrt(np.maximum(values, 0)) * vectors).T @ coarse.changes:
+    for change in (np.sqrt(np.maximum(values, 0)) * vectors).T @ hidden.changes:
         total += multiply_along_axes(centres, change.reshape(shape)) ** 2
     return total

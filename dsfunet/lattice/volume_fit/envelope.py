@@ -8,7 +8,7 @@ from dsfunet._typing import Array
 from dsfunet.lattice.volume_fit.model import Envelope, Noise, Problem, State, linearise, model_block
 from dsfunet.lattice.volume_fit.modes import ModePrior
 from dsfunet.lattice.volume_fit.series import CosineSeries
-from dsfunet.lattice.volume_fit.solver import FieldPreconditioner, Preconditioner, Prior, solve
+from dsfunet.lattice.volume_fit.solver import Preconditioner, Prior, solve
 from dsfunet.lattice.volume_fit.splines import SplineVolume
 from dsfunet.lattice.volume_fit.voxels import Voxels
 
@@ -52,8 +52,9 @@ def fit_envelope(
     for _ in range(_ORDER_ROUNDS):
         system = linearise(problem, state, fixed_field=True)
         order = system.order_pull - state.alphas / variances
-        none = Preconditioner(system, prior, np.zeros_like)
-        _, alphas = solve(system, prior, none, (np.zeros(splines.shape), order), 1e-2, 20)
+        _, alphas = solve(
+            system, prior, Preconditioner(system, prior), (np.zeros(splines.shape), order), 1e-2, 20
+        )
         state = replace(state, alphas=state.alphas + alphas)
     last = np.inf
     for _ in range(_MOST_ROUNDS):
@@ -64,7 +65,7 @@ def fit_envelope(
         information = modes.local_weights(system.local_information())
         stiff = float(information.max()) * (modes.distances / SHORTEST_DISTANCE) ** 6
         prior = replace(prior, precisions=np.maximum(stiff, 1e-4))
-        preconditioner = Preconditioner(system, prior, FieldPreconditioner(system, prior))
+        preconditioner = Preconditioner(system, prior)
         right = (
             system.field_pull + prior.pull(state.coefficients),
             system.order_pull - state.alphas / variances,

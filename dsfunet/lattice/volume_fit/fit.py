@@ -9,7 +9,7 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.lattice.volume_fit.covariance import find_uncertainty
 from dsfunet.lattice.volume_fit.envelope import fit_envelope
-from dsfunet.lattice.volume_fit.iteration import HIDDEN, Solution, iterate, step_from
+from dsfunet.lattice.volume_fit.iteration import Solution, iterate, step_from
 from dsfunet.lattice.volume_fit.model import Envelope, Noise, Problem, State, linearise, model_block
 from dsfunet.lattice.volume_fit.modes import ModePrior
 from dsfunet.lattice.volume_fit.noise import estimate_noise
@@ -22,7 +22,7 @@ from dsfunet.lattice.volume_fit.series import (
     list_half_vectors,
     radius_of_count,
 )
-from dsfunet.lattice.volume_fit.solver import FieldPreconditioner, Preconditioner, Prior, find_coarse_space
+from dsfunet.lattice.volume_fit.solver import Preconditioner, Prior
 from dsfunet.lattice.volume_fit.splines import SplineVolume
 from dsfunet.lattice.volume_fit.voxels import Float32, Rows, Voxels
 from dsfunet.physics import Cell
@@ -39,7 +39,7 @@ _SUBSET = 600_000  # voxels on which priors and uncertainties are found
 _KNOTS = 0.31  # spacing of the knots of F [r.l.u.]: a molecule as long as the cell needs it
 _LONGEST = 14.0  # distance that the form factor may hold structure of [Angstrom], where the cell is longer
 _ENVELOPE_DISTANCE = 4.0  # distance that the splines of the envelope can follow [Angstrom]
-_MARGIN = 3.0  # of the splines around the voxels, in spacings of the knots
+_MARGIN = 1.0  # of the splines around the voxels, in spacings of the knots
 _FULL_ROUNDS = 3
 _FEWEST_ZONES = 1.0
 
@@ -318,8 +318,7 @@ def _refine_on_all(subset: Subset, scaled: Problem, solution: Solution, progress
     """Return the solution after a few rounds on all voxels, with the preconditioner of the subset."""
     state, prior = solution.state, solution.prior
     small = linearise(scaled, state)
-    field = FieldPreconditioner(small, prior)
-    preconditioner = Preconditioner(small, prior, field, find_coarse_space(small, prior, field, HIDDEN))
+    preconditioner = Preconditioner(small, prior)
     done = 0
     for done in range(_FULL_ROUNDS):
         progress("all voxels", done / _FULL_ROUNDS)

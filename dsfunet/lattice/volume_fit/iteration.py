@@ -9,20 +9,13 @@ from dsfunet._typing import Array
 from dsfunet.lattice.volume_fit.model import LinearSystem, Problem, State, linearise
 from dsfunet.lattice.volume_fit.priors import update_order, update_precisions
 from dsfunet.lattice.volume_fit.solver import (
-    CoarseSpace,
-    FieldPreconditioner,
     Preconditioner,
     Prior,
-    find_coarse_space,
     solve,
 )
 
-HIDDEN = 0.5
-"""Correlations that keep less than this share of their information are solved for exactly by the preconditioner."""
-
 _MOST_ROUNDS = 12
 _PRIOR_ROUNDS = 6
-_COARSE_ROUNDS = (1, 3, 5, 7, 9)
 _DRAW_TOLERANCE = 3e-2
 _CONVERGED = 0.3  # change of a correlation in its smallest possible standard uncertainty
 
@@ -72,23 +65,21 @@ def iterate(
     """
     random = np.random.default_rng(seed)
     lengths = problem.series.vectors.lengths
-    coarse: CoarseSpace | None = None
     effective, rounds, settled = 0.0, 0, False
     for rounds in range(1, most + 1):
         if estimate_noise is not None and rounds in (2, 4, 6):
             state = estimate_noise(state)
         system = linearise(problem, state)
-        field = FieldPreconditioner(system, prior)
-        if coarse is None or rounds in _COARSE_ROUNDS:
-            coarse = find_coarse_space(system, prior, field, HIDDEN, before=coarse)
-        preconditioner = Preconditioner(system, prior, field, coarse)
+        preconditioner = Preconditioner(system, prior)
         state, change = step_from(system, state, prior, preconditioner)
         settled = settled or rounds > _PRIOR_ROUNDS
         if not settled:
             draw = draw_posterior(system, prior, preconditioner, random)
             size = prior.modes.sizes.astype(np.float64)
             effective = float(np.sum(np.maximum(size - prior.precisions * prior.modes.power(draw[0]), 0)))
-            precisions = update_precisions(prior, state.coefficients, draw[0])
+            precisions = update_precisions(
+                prior, state.coefficients, draw[0], preconditioner.field.information
+            )
             prior = update_order(prior, state.alphas, draw[1], lengths, spacing)
             moved = float(np.max(np.abs(np.log(precisions / prior.precisions))))
             prior = replace(prior, precisions=precisions)

@@ -208,8 +208,8 @@ def linearise(problem: Problem, state: State, fixed_field: bool = False) -> Line
     for block in voxels.blocks:
         root = np.sqrt(np.float32(problem.scale) * voxels.share(block))
         model = model_block(problem, state, block)
-        counted = (voxels.count[block] > 0) & (model.series >= 0)
-        order = np.maximum(model.series, 0)
+        counted = voxels.count[block] > 0
+        order = model.series
         expected = model.form_factor * order
         weight = _root_precision(voxels, state.noise, block, np.maximum(expected, _DARK * model.envelope))
         weight = np.where(counted, weight, np.float32(0))

@@ -12,10 +12,10 @@ from dsfunet.lattice.volume_fit.solver import Prior
 
 _FIRST_DISTANCE = 1.5  # at which prior and data weigh the same [Angstrom]
 _LEAST = 1e-3
-_CEILING = 1e7  # of the largest information, so that numbers stay finite
+_CEILING = 1e4  # of the largest information: such a mode is as good as fixed
 _LARGEST_STEP = 5.0  # of a logarithm
 _OVERSHOOT = 1.5  # MacKay's update alone approaches its fixed point from one side, slowly
-_FEWEST_SHARE = 0.02  # of the modes of a shell that count as determined
+_STIFF = 0.02  # of the modes of a shell: where fewer are determined, a random draw does not tell how many
 _TINY = 1e-30
 
 
@@ -34,17 +34,22 @@ def first_precisions(modes: ModePrior, system: LinearSystem) -> tuple[Array, flo
     return np.clip(typical * (modes.distances / _FIRST_DISTANCE) ** 6, 1e-2, ceiling), ceiling
 
 
-def update_precisions(prior: Prior, coefficients: Array, draw: Array) -> Array:
+def update_precisions(prior: Prior, coefficients: Array, draw: Array, information: Array) -> Array:
     """Return the precision of each shell with a larger evidence (MacKay's update), never falling with distance.
 
     Args:
         prior: the present prior.
         coefficients: the estimate of u.
         draw: a random deviation from it by the posterior.
+        information: local information of the data on u, one value for each spline.
     """
     modes = prior.modes
     size = modes.sizes.astype(np.float64)
-    determined = np.maximum(size - prior.precisions * modes.power(draw), _FEWEST_SHARE * size)
+    known = information.reshape(-1)
+    # The mean over the volume of the share that the data have in the posterior, as if the information changed slowly.
+    local = np.array([float(np.mean(known / (known + each))) for each in prior.precisions])
+    drawn = np.maximum(1 - prior.precisions * modes.power(draw) / size, _STIFF)
+    determined = size * np.where(local < _STIFF, local, drawn)
     wanted = determined / np.maximum(modes.power(coefficients - prior.level), _TINY)
     step = np.clip(_OVERSHOOT * np.log(wanted / prior.precisions), -_LARGEST_STEP, _LARGEST_STEP)
     found = np.clip(prior.precisions * np.exp(step), _LEAST, prior.ceiling)

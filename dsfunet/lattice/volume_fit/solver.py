@@ -1,12 +1,12 @@
-"""Conjugate gradients for the linearised problem, with a preconditioner for each of its difficulties.
+"""Conjugate gradients for the linearised problem.
 
-Two things make the problem stiff. The information on the form factor falls by orders of magnitude from the centre of a
-volume to its corners: the preconditioner inverts data and prior exactly in the modes of the splines for several levels
-of information, joined by smooth windows. And what repeats from zone to zone can be put into either factor: these few
-directions, one for each short lattice vector, are solved for once and inverted exactly (a coarse space).
+The information on the form factor falls by orders of magnitude from the centre of a volume to its corners: the
+preconditioner inverts data and prior exactly in the modes of the splines for several levels of information, joined by
+smooth windows. What repeats from zone to zone can be put into either factor: the norm of the preconditioner hardly sees
+these directions, one for each short lattice vector, so the solver must go on until far below one standard uncertainty.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +21,9 @@ _LEVEL_STEP = 4.0  # between the levels of information
 _LEVEL_SMOOTHING = 0.7  # of the windows [splines]
 _LEAST_INFORMATION = 1e-4  # of the median
 _REACH = 3.0  # of data beyond their edge [splines]: a smooth field goes on there
-_SETTLED = 2e-5  # squared deviation of each unknown that is left, in its variance
+_SETTLED = 2e-7  # squared deviation of each unknown that is left, in its variance
 _PATIENCE = 12  # correlations in turn that the form factor cannot hide
-_PATIENCE_OF_STEPS = 15
+_PATIENCE_OF_STEPS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +100,20 @@ def split_levels(logarithm: Array) -> Iterator[tuple[float, Array]]:
             yield float(np.exp(level)), window
 
 
+class Preconditioner:
+    """An approximate inverse of the whole linearised problem."""
+
+    def __init__(self, system: LinearSystem, prior: Prior) -> None:
+        self.field = FieldPreconditioner(system, prior)
+        self._diagonal = 2 * system.order_sum + 1 / prior.order_variances
+
+    def __call__(self, field: Array, order: Array) -> tuple[Array, Array]:
+        """Return the approximate solution for a right-hand side."""
+        return self.field(field), order / self._diagonal
+
+
 @dataclass(frozen=True, eq=False)
-class CoarseSpace:
+class HiddenDirections:
     """Directions in which a change of a correlation is made up for by the form factor.
 
     Attributes:
@@ -109,54 +121,17 @@ class CoarseSpace:
         changes: change of the form factor that best hides a unit change of each, shape (q, coefficients).
         order_columns: columns of the information of all correlations after that change, shape (k, q).
         information: information of these directions, without the prior of the correlations, shape (q, q).
-        inverse: its inverse with that prior, shape (q, q).
     """
 
     places: np.ndarray[tuple[int], np.dtype[np.intp]]
     changes: Array
     order_columns: Array
     information: Array
-    inverse: Array
 
 
-class Preconditioner:
-    """An approximate inverse of the whole linearised problem."""
-
-    def __init__(
-        self,
-        system: LinearSystem,
-        prior: Prior,
-        field: Callable[[Array], Array],
-        coarse: CoarseSpace | None = None,
-    ) -> None:
-        self._field, self._coarse = field, coarse
-        self._diagonal = 2 * system.order_sum + 1 / prior.order_variances
-
-    def __call__(self, field: Array, order: Array) -> tuple[Array, Array]:
-        """Return the approximate solution for a right-hand side."""
-        changes, alphas = self._field(field), order / self._diagonal
-        coarse_changes, coarse_alphas = self.correct(field, order)
-        return changes + coarse_changes, alphas + coarse_alphas
-
-    def correct(self, field: Array, order: Array) -> tuple[Array, Array]:
-        """Return the exact solution for a right-hand side within the coarse space."""
-        changes, alphas = np.zeros_like(field), np.zeros_like(order)
-        if self._coarse is not None and len(self._coarse.places):
-            pull = order[self._coarse.places] - self._coarse.changes @ field.reshape(-1)
-            along = self._coarse.inverse @ pull
-            changes = -(along @ self._coarse.changes).reshape(changes.shape)
-            alphas[self._coarse.places] = along
-        return changes, alphas
-
-
-def find_coarse_space(
-    system: LinearSystem,
-    prior: Prior,
-    field: FieldPreconditioner,
-    threshold: float,
-    tolerance: float = 1e-2,
-    before: CoarseSpace | None = None,
-) -> CoarseSpace:
+def find_hidden_directions(
+    system: LinearSystem, prior: Prior, field: FieldPreconditioner, threshold: float, tolerance: float
+) -> HiddenDirections:
     """Find the correlations that the form factor can hide, from the shortest vector on.
 
     Args:
@@ -164,11 +139,9 @@ def find_coarse_space(
         prior: the priors.
         field: the preconditioner of the form factor.
         threshold: share of its information that a correlation keeps if the form factor is free; those that keep less
-            belong to the space.
-        tolerance: relative accuracy of each direction.
-        before: an earlier space, whose directions are improved.
+            are returned.
+        tolerance: relative accuracy of each direction; that of its information is of second order in it.
     """
-    known = {} if before is None else dict(zip(before.places.tolist(), before.changes, strict=True))
     places, changes = [], []
     unit, missed = np.zeros(system.problem.series.count), 0
     alone = 2 * system.order_sum
@@ -176,18 +149,17 @@ def find_coarse_space(
         unit[:] = 0
         unit[place] = 1
         coupling = system.couple(unit)
-        first = field(coupling)
-        if 1 - float(np.vdot(coupling, first)) / alone < threshold:
+        change = solve_field(system, prior, field, coupling, tolerance)
+        if 1 - float(np.vdot(coupling, change)) / alone < threshold:
             places.append(place)
-            start = known[place].reshape(coupling.shape) if place in known else None
-            changes.append(solve_field(system, prior, field, coupling, tolerance, start).reshape(-1))
+            changes.append(change.reshape(-1))
             missed = 0
         else:
             missed += 1
             if missed >= _PATIENCE:
                 break
     count = len(places)
-    hidden = np.array(changes).reshape(count, unit.size and int(np.prod(system.problem.splines.shape)))
+    hidden = np.array(changes).reshape(count, int(np.prod(system.problem.splines.shape)))
     information, columns = np.zeros((count, count)), np.zeros((len(unit), count))
     for column, place in enumerate(places):
         unit[:] = 0
@@ -198,9 +170,7 @@ def find_coarse_space(
         columns[:, column] = order_part
         information[:, column] = order_part[places] - hidden @ field_part.reshape(-1)
     information = np.asarray((information + information.T) / 2, dtype=np.float64)
-    with_prior = information + np.diag(1 / prior.order_variances[places])
-    inverse = np.asarray(np.linalg.inv(with_prior), dtype=np.float64) if count else np.zeros((0, 0))
-    return CoarseSpace(np.array(places, dtype=np.intp), hidden, columns, information, inverse)
+    return HiddenDirections(np.array(places, dtype=np.intp), hidden, columns, information)
 
 
 def solve_field(
@@ -209,17 +179,15 @@ def solve_field(
     field: FieldPreconditioner,
     right: Array,
     tolerance: float,
-    start: Array | None = None,
-    most: int = 150,
+    most: int = 300,
 ) -> Array:
-    """Solve for the coefficients alone, with the correlations fixed, from nothing or from a first solution."""
+    """Solve for the coefficients alone, with the correlations fixed."""
 
     def product_of(values: Array) -> Array:
         return system.multiply_field(values) + prior.modes.apply(prior.precisions, values)
 
     limit = tolerance**2 * float(np.vdot(right, field(right)))
-    solution = np.zeros_like(right) if start is None else start.copy()
-    residual = right.copy() if start is None else right - product_of(start)
+    solution, residual = np.zeros_like(right), right.copy()
     direction = scaled = field(residual)
     energy = float(np.vdot(residual, scaled))
     for _ in range(most):
@@ -241,7 +209,7 @@ def solve(
     preconditioner: Preconditioner,
     right: tuple[Array, Array],
     tolerance: float = 1e-2,
-    most: int = 150,
+    most: int = 300,
 ) -> tuple[Array, Array]:
     """Solve the linearised problem with its priors by conjugate gradients.
 
@@ -277,8 +245,7 @@ def solve(
         direction, along = scaled[0] + energy / before * direction, scaled[1] + energy / before * along
         since_best = 0 if energy < 0.7 * best else since_best + 1
         best = min(best, energy)
-    coarse = preconditioner.correct(field, order)
-    return changes + coarse[0], alphas + coarse[1]
+    return changes, alphas
 
 
 def _dot(field: Array, order: Array, other_field: Array, other_order: Array) -> float:
