@@ -12,8 +12,8 @@ from dsfunet.lattice.volume_fit.voxels import Axes, Float32, Rows
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, centring_translations, denominator_of
 
-SHORTEST_PERIOD = 2.2
-"""Shortest period of a harmonic that voxels resolve, in voxels; two in theory."""
+SHORTEST_PERIOD = 2.0
+"""Shortest period of a harmonic, in voxels: shorter ones are the same as longer ones on a grid."""
 
 
 Complex64 = npt.NDArray[np.complex64]
@@ -167,6 +167,9 @@ class CosineSeries:
 
 
 def keep_resolved(vectors: LatticeVectors, axes: Axes) -> LatticeVectors:
-    """Return the vectors whose harmonics have a period of at least 2.2 voxels along each axis; others are aliases."""
+    """Return the vectors whose harmonics have a period of at least two voxels along each axis; others are aliases.
+
+    With those of exactly two voxels, the series has any values on a grid that repeats after whole voxels.
+    """
     steps = np.array([np.abs(np.diff(axis)).min() if len(axis) > 1 else 0.0 for axis in axes])
-    return vectors.select((np.abs(vectors.vectors) * steps <= 1 / SHORTEST_PERIOD).all(axis=1))
+    return vectors.select((np.abs(vectors.vectors) * steps <= (1 + 1e-6) / SHORTEST_PERIOD).all(axis=1))

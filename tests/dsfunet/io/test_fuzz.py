@@ -50,14 +50,14 @@ def factorizer(weights: Path) -> Factorizer:
 
 def refusal(call: Callable[[], object]) -> str | None:
     """The sentence with which a call refuses, None if it succeeds; any other error or a timeout fails the test."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         call()
         sentence = None
     except InputError as error:
         sentence = str(error)
         assert sentence and "\n" not in sentence
-    assert time.perf_counter() - start < _MOST_SECONDS
+    assert time.process_time() - start < _MOST_SECONDS
     return sentence
 
 
@@ -291,6 +291,6 @@ def test_long_names_do_not_take_for_ever() -> None:
         "." * 200,
         "[1 1 0] " * 50,
     ):
-        start = time.perf_counter()
+        start = time.process_time()
         refusal(lambda: parse_plane(text))  # noqa: B023
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
