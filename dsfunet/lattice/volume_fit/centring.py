@@ -14,9 +14,10 @@ from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
 
 _SUBSET = 250_000
-_VECTORS = 400
+_VECTORS = 1000
 _ROUNDS = 7
-_LARGEST_CHI_SQUARED = 1.6  # of a centring that explains a volume in a short fit
+_EXPLAINED = 1.6  # chi-squared of a centring that explains a volume in a short fit with few correlations
+_DECISIVE = 1.1  # chi-squared of the next best, in that of the best, where none explains it
 _CONVINCING = 20.0  # gain of the criterion that a larger set of lattice vectors must bring
 
 
@@ -50,7 +51,7 @@ def find_centring_of_volume(
         progress: called with what is being done.
 
     Raises:
-        InputError: no candidate can be fitted, or none explains the volume.
+        InputError: no candidate can be fitted, or none explains the volume better than others.
     """
     rows = voxels.choose_rows(_SUBSET, seed)
     chi: dict[Centring, float] = {}
@@ -76,7 +77,8 @@ def find_centring_of_volume(
     best = min(cost.values())
     first = next(iter(cost))
     chosen = first if cost[first] - best < _CONVINCING else min(cost, key=lambda each: cost[each])
-    if chi[chosen] > _LARGEST_CHI_SQUARED:
+    others = [value for each, value in chi.items() if each != chosen]
+    if chi[chosen] > _EXPLAINED and min(others, default=0.0) < _DECISIVE * chi[chosen]:
         raise InputError(
             f"centring: the volume does not tell it (best {chosen}, with chi-squared {chi[chosen]:.2g}); state it with"
             " --centring"
