@@ -12,6 +12,7 @@ from dsfunet.errors import InputError
 from dsfunet.files import check_writable
 from dsfunet.io import Volume, open_volume
 from dsfunet.io.volume_results import VolumeCorrelations, check_room, create_volume_result
+from dsfunet.lattice.joint_fit.threads import use_one_thread
 from dsfunet.lattice.volume_fit.averaging import (
     Grid,
     ReadBlock,
@@ -79,6 +80,7 @@ class VolumeFactorization:
     seconds: float
 
 
+@use_one_thread
 def factorize_volume(
     path: Path | str,
     output: Path | str,

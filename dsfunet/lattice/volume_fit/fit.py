@@ -40,7 +40,7 @@ _KNOTS = 0.31  # spacing of the knots of F [r.l.u.]: a molecule as long as the c
 _LONGEST = 14.0  # distance that the form factor may hold structure of [Angstrom], where the cell is longer
 _ENVELOPE_DISTANCE = 4.0  # distance that the splines of the envelope can follow [Angstrom]
 _MARGIN = 1.0  # of the splines around the voxels, in spacings of the knots
-_FULL_ROUNDS = 3
+_FULL_ROUNDS, _FULL_STEPS = 3, 100
 _FEWEST_ZONES = 1.0
 
 
@@ -317,13 +317,12 @@ def _noise_update(problem: Problem) -> Callable[[State], State]:
 def _refine_on_all(subset: Subset, scaled: Problem, solution: Solution, progress: Progress) -> Solution:
     """Return the solution after a few rounds on all voxels, with the preconditioner of the subset."""
     state, prior = solution.state, solution.prior
-    small = linearise(scaled, state)
-    preconditioner = Preconditioner(small, prior)
+    preconditioner = Preconditioner(linearise(scaled, state), prior)
     done = 0
     for done in range(_FULL_ROUNDS):
         progress("all voxels", done / _FULL_ROUNDS)
         system = linearise(subset.problem, state)
-        state, change = step_from(system, state, prior, preconditioner)
+        state, change = step_from(system, state, prior, preconditioner, _FULL_STEPS)
         if not subset.fixed_noise and done == 0:
             state = _noise_update(subset.problem)(state)
         if done and change < 0.3:

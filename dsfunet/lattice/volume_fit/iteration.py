@@ -9,6 +9,7 @@ from dsfunet._typing import Array
 from dsfunet.lattice.volume_fit.model import LinearSystem, Problem, State, linearise
 from dsfunet.lattice.volume_fit.priors import update_order, update_precisions
 from dsfunet.lattice.volume_fit.solver import (
+    MOST_STEPS,
     Preconditioner,
     Prior,
     solve,
@@ -91,14 +92,26 @@ def iterate(
 
 
 def step_from(
-    system: LinearSystem, state: State, prior: Prior, preconditioner: Preconditioner
+    system: LinearSystem,
+    state: State,
+    prior: Prior,
+    preconditioner: Preconditioner,
+    most: int = MOST_STEPS,
 ) -> tuple[State, float]:
-    """Return the next state, and the largest change of a correlation in its smallest standard uncertainty."""
+    """Return the next state, and the largest change of a correlation in its smallest standard uncertainty.
+
+    Args:
+        system: the linearised problem.
+        state: the present state.
+        prior: the priors.
+        preconditioner: an approximate inverse.
+        most: largest number of steps of the solver.
+    """
     right = (
         system.field_pull + prior.pull(state.coefficients),
         system.order_pull - state.alphas / prior.order_variances,
     )
-    changes, alphas = solve(system, prior, preconditioner, right)
+    changes, alphas = solve(system, prior, preconditioner, right, most=most)
     least = np.sqrt(1 / (2 * system.order_sum + 1 / prior.order_variances))
     moved = float(np.max(np.abs(alphas) / least, initial=0.0))
     return replace(state, coefficients=state.coefficients + changes, alphas=state.alphas + alphas), moved

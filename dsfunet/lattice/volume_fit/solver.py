@@ -24,6 +24,8 @@ _REACH = 3.0  # of data beyond their edge [splines]: a smooth field goes on ther
 _SETTLED = 2e-7  # squared deviation of each unknown that is left, in its variance
 _PATIENCE = 12  # correlations in turn that the form factor cannot hide
 _PATIENCE_OF_STEPS = 100
+MOST_STEPS = 300
+"""Largest number of steps of a solver."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +181,7 @@ def solve_field(
     field: FieldPreconditioner,
     right: Array,
     tolerance: float,
-    most: int = 300,
+    most: int = MOST_STEPS,
 ) -> Array:
     """Solve for the coefficients alone, with the correlations fixed."""
 
@@ -209,7 +211,7 @@ def solve(
     preconditioner: Preconditioner,
     right: tuple[Array, Array],
     tolerance: float = 1e-2,
-    most: int = 300,
+    most: int = MOST_STEPS,
 ) -> tuple[Array, Array]:
     """Solve the linearised problem with its priors by conjugate gradients.
 
