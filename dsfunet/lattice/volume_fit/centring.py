@@ -6,8 +6,9 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from dsfunet.lattice.centring_candidates import list_candidates
-from dsfunet.lattice.volume_fit.fit import Progress, prepare_subset
-from dsfunet.lattice.volume_fit.model import Noise
+from dsfunet.lattice.volume_fit.fit import Progress, Subset, prepare_subset
+from dsfunet.lattice.volume_fit.iteration import Solution
+from dsfunet.lattice.volume_fit.model import Noise, linearise
 from dsfunet.lattice.volume_fit.noise import estimate_noise
 from dsfunet.lattice.volume_fit.voxels import Voxels
 from dsfunet.physics import Cell
@@ -18,6 +19,10 @@ _VECTORS = 1000
 _ROUNDS = 7
 _EXPLAINED = 1.6  # chi-squared of a centring that explains a volume in a short fit with few correlations
 _DECISIVE = 1.1  # chi-squared of the next best, in that of the best, where none explains it
+_SHORTEST, _SEEN = (
+    10,
+    5.0,
+)  # vectors that a centring adds, and their root mean square in standard uncertainties
 _CONVINCING = 20.0  # gain of the criterion that a larger set of lattice vectors must bring
 
 
@@ -42,7 +47,8 @@ def find_centring_of_volume(
     """Find the centring with the smallest Bayesian information criterion among those that suit the cell.
 
     With a lattice that is too small, the form factor must follow the order from zone to zone, which costs thousands of
-    its modes, or leaves misfit; one that is too large brings correlations that are all 0.
+    its modes, or leaves misfit. One that is too large brings correlations that are all 0: a centring whose translations
+    join no correlated sites is no candidate.
 
     Args:
         voxels: the data.
@@ -68,6 +74,8 @@ def find_centring_of_volume(
             trouble = error
             continue
         solution = subset.solve(quiet, _ROUNDS)
+        if not _shows_centring(subset, solution):
+            continue
         chi[centring] = solution.chi_squared
         parameters = solution.effective + subset.problem.series.count
         independent = solution.used * small.independent
@@ -84,3 +92,14 @@ def find_centring_of_volume(
             " --centring"
         )
     return CentringEvidence(chosen, chi, {each: value - best for each, value in cost.items()})
+
+
+def _shows_centring(subset: Subset, solution: Solution) -> bool:
+    """Return whether the shortest vectors that a centring adds to the primitive lattice have correlations."""
+    vectors = subset.problem.series.vectors
+    added = np.flatnonzero((vectors.numerators % vectors.denominator).any(axis=1))[:_SHORTEST]
+    if not len(added):
+        return True
+    order_sum = linearise(subset.taken(), solution.state, fixed_field=True).order_sum
+    squares = solution.state.alphas[added] ** 2 * 2 * order_sum / max(solution.chi_squared, 1.0)
+    return float(np.sqrt(squares.mean())) > _SEEN

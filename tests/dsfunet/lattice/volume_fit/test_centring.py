@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
-from dsfunet.lattice.volume_fit.averaging import Grid, read_voxels
+from dsfunet.lattice.volume_fit.averaging import Grid, add_overlap, read_voxels
 from dsfunet.lattice.volume_fit.centring import find_centring_of_volume
 from dsfunet.physics import Cell
 from tests.virtual_volumes import measure_volume
 
 
 @pytest.mark.slow
-def test_a_volume_shows_its_centring() -> None:
-    volume = measure_volume("P alloy", 0, (2.0, 2.0, 2.0), (1 / 14, 1 / 14, 1 / 14))
-    voxels = read_voxels(Grid.of(volume.axes), lambda block: volume.counts[block])
-    assert find_centring_of_volume(voxels, Cell(4, 4, 4)).centring == "P"
+@pytest.mark.parametrize("name", ["P alloy", "I alloy", "F alloy"])
+def test_a_volume_shows_its_centring(name: str) -> None:
+    volume = measure_volume(name, 0, (2.0, 2.0, 2.0), (1 / 12, 1 / 12, 1 / 12))
+    grid = Grid.of(volume.axes)
+    voxels = add_overlap(read_voxels(grid, lambda block: volume.counts[block]), grid)
+    assert find_centring_of_volume(voxels, Cell(4, 4, 4)).centring == name[0]
 
 
 def test_a_volume_that_no_centring_explains_is_refused() -> None:
