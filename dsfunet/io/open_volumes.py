@@ -11,7 +11,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes, name_file_in_errors
-from dsfunet.io.cell_parameters import cells_agree, convert_cell
+from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, cells_agree, convert_cell
 from dsfunet.io.formats import array_files, disorder, images, mantid, matlab, nxdata, rspace3d, yell
 from dsfunet.io.formats.array_files import read_array_file
 from dsfunet.io.formats.arrays import ArrayFile, open_array
@@ -113,6 +113,8 @@ def complete_volume(volume: Volume, options: ReadOptions, cell: Cell | None = No
         InputError: the file has another cell.
     """
     own, trouble = convert_cell(volume.cell, volume.cell_trouble, options.cell_units)
+    if trouble == NO_CELL and cell is None and options.ub_matrix is not None:
+        own, trouble = cell_from_ub(options.ub_matrix, "--ub")
     if cell is not None:
         check_cell(own, cell)
         own, trouble = own or cell, ""

@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 
 from dsfunet.errors import InputError
-from dsfunet.io.formats.arrays import ArrayFile, Numbers, sort_arrays
+from dsfunet.io.formats.arrays import ArrayFile, Numbers
 from dsfunet.io.formats.damage import MOST_VALUES
+from dsfunet.io.formats.named_arrays import sort_arrays
 from dsfunet.io.hdf5 import find_dataset, get_shape, list_members, read_attribute_text, read_block
 
 SIGNATURE_HDF5 = b"MATLAB 7.3 MAT-f"

@@ -8,8 +8,9 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from dsfunet.files import NPY_SIGNATURE
-from dsfunet.io.formats.arrays import ArrayFile, Numbers, sort_arrays
+from dsfunet.io.formats.arrays import ArrayFile, Numbers
 from dsfunet.io.formats.damage import MOST_COMPRESSED, MOST_VALUES, convert_errors
+from dsfunet.io.formats.named_arrays import sort_arrays
 from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.planes.preprocessing import PIXELS
 

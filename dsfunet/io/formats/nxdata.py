@@ -14,7 +14,7 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors
 from dsfunet.io.axis_names import find_cartesian_axis, find_index_axis
-from dsfunet.io.cell_parameters import convert_cell
+from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, convert_cell
 from dsfunet.io.formats.nexus_sample import find_sample_cell, find_sample_space_group, find_sample_ub
 from dsfunet.io.formats.nxdata_axes import place_nxdata
 from dsfunet.io.formats.nxdata_names import find_signal_name
@@ -171,6 +171,9 @@ def _make_volume(
     ub = options.ub_matrix if options.ub is not None else find_sample_ub(file, path, group)
     place = place_nxdata(group, signal, _is_result(file), options, converted or given, ub)
     axes, notes = place.stored, list(place.notes)
+    if trouble == NO_CELL and ub is not None:
+        cell, trouble = cell_from_ub(ub, "the UB matrix")
+        notes.append("the unit cell comes from the UB matrix, taken to have no factor 2 pi")
     shape = get_shape(signal)
     weights, errors, mask = (
         next(
