@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dsfunet.io.gap_marks import describe_negative_marks
 from dsfunet.io.scales import recognise_scale
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import measured_pixels
@@ -30,7 +31,9 @@ def find_suspicious_values(measured: MeasuredPlane) -> list[str]:
     if float(values.max()) == float(values.min()):
         found.append(f"all measured pixels are {values.max():g}")
     negative = intensity[np.isfinite(intensity) & (intensity < 0)]
-    if negative.size:
+    marks = describe_negative_marks(intensity)
+    found += marks
+    if negative.size and not marks:
         found.append(f"negative pixels, down to {negative.min():.4g}, count as missing, not as zero")
     scale = recognise_scale(intensity)
     if scale is not None:

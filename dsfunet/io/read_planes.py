@@ -1,5 +1,6 @@
 """Reading one plane: the dispatch over the formats, the user's axes and cell, gaps and scales."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes, name_file_in_errors
 from dsfunet.io.formats.images import read_picture
-from dsfunet.io.gap_marks import clear_gaps_of_plane
+from dsfunet.io.gap_marks import clear_gaps_of_plane, describe_negative_marks
 from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import check_cell, is_hdf5, open_volume
 from dsfunet.io.read_options import ReadOptions
@@ -64,7 +65,7 @@ def read_plane(
     if picture is not None:
         if cell is not None and axes is None:
             _check_cell_of_plane(path, picture, cell)
-        return read_on_scale(clear_gaps_of_plane(picture), options.scale)
+        return _note_negative_marks(read_on_scale(clear_gaps_of_plane(picture), options.scale))
     if axes is not None:
         raise InputError(f"{path}: this file already defines its axes; remove the axis options")
     if is_hdf5(path, start) and is_result(path):
@@ -76,7 +77,12 @@ def read_plane(
     with open_volume(path, options, completed, name) as volume:
         measured = read_from_volume(volume, name)
         # Any other scale has been undone block by block.
-        return read_on_scale(measured, "auto") if options.scale == "auto" else measured
+        return _note_negative_marks(read_on_scale(measured, "auto") if options.scale == "auto" else measured)
+
+
+def _note_negative_marks(measured: MeasuredPlane) -> MeasuredPlane:
+    marks = describe_negative_marks(measured.intensity)
+    return replace(measured, notes=(*measured.notes, *marks)) if marks else measured
 
 
 def _read_result_on_spanned_plane(path: Path, name: AnyPlaneName | None) -> MeasuredPlane | None:

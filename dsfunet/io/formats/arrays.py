@@ -18,6 +18,7 @@ from dsfunet.io.directed_axes import (
     make_cartesian_axes,
     place_array,
 )
+from dsfunet.io.gap_marks import GapReader
 from dsfunet.io.grid_axes import GridAxis, describe_stored_order, make_grid_axis
 from dsfunet.io.oblique_volumes import Read
 from dsfunet.io.read_options import ReadOptions
@@ -105,12 +106,21 @@ def open_array(
         notes.append(f"array order in the file: {describe_stored_order(place.stored)}")
     axes, read = place.stored, _make_reader(place.stored, found.intensity)
     read_sigma = None if found.sigma is None else _make_reader(place.stored, found.sigma)
+    gaps = GapReader(read)
     if place.grid is not None:
         axes = place.grid.make_straight_axes()
-        read = place.grid.straighten_reader(axes, read)
+        read = place.grid.straighten_reader(axes, gaps)
         read_sigma = None if read_sigma is None else place.grid.straighten_reader(axes, read_sigma)
     return Volume(
-        found.layout, axes, read, own, trouble, read_sigma, (*notes, *place.notes), spanned=place.spanned
+        found.layout,
+        axes,
+        read,
+        own,
+        trouble,
+        read_sigma,
+        (*notes, *place.notes),
+        spanned=place.spanned,
+        remarks=gaps.describe,
     )
 
 

@@ -17,6 +17,7 @@ from dsfunet.io.axis_names import find_cartesian_axis, find_direction
 from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub, cells_agree
 from dsfunet.io.cell_units import CellQuestion
 from dsfunet.io.directed_axes import ArrayPlace, DirectedAxis, make_cartesian_axes, place_array
+from dsfunet.io.gap_marks import GapReader
 from dsfunet.io.grid_axes import GridAxis, describe_stored_order, make_grid_axis
 from dsfunet.io.hdf5 import (
     REAL,
@@ -82,15 +83,16 @@ def open_volume(file: h5py.File) -> Volume:
     def read_variance(box: Box) -> Array:
         squared = read_values("errors_squared", box)
         assert squared is not None
-        return np.where(np.isnan(read_signal(box)) | (squared < 0), np.nan, squared)
+        return np.where(np.isnan(gaps(box)) | (squared < 0), np.nan, squared)
 
     axes = stored
+    gaps = GapReader(read_signal)
     read: Read = read_signal
     read_variances: Read = read_variance
     if grid is not None:
         axes = grid.make_straight_axes()
         # Neighbouring voxels that share a bin share its error, so variances are averaged and do not shrink.
-        read = grid.straighten_reader(axes, read_signal)
+        read = grid.straighten_reader(axes, gaps)
         read_variances = grid.straighten_reader(axes, read_variance)
     (cell, trouble), more = _read_cell(workspace)
     return Volume(
@@ -103,6 +105,7 @@ def open_volume(file: h5py.File) -> Volume:
         (*place.notes, "the axes are bin edges, so voxel centres lie half-way between", *more),
         _list_details(workspace),
         spanned=place.spanned,
+        remarks=gaps.describe,
     )
 
 

@@ -18,6 +18,7 @@ from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, convert_cell
 from dsfunet.io.formats.nexus_sample import find_sample_cell, find_sample_space_group, find_sample_ub
 from dsfunet.io.formats.nxdata_axes import place_nxdata
 from dsfunet.io.formats.nxdata_names import find_signal_name
+from dsfunet.io.gap_marks import GapReader
 from dsfunet.io.hdf5 import (
     find_dataset,
     find_group,
@@ -204,10 +205,11 @@ def _make_volume(
     if weights is not None:
         notes.append("the signal is divided by its weights; voxels with zero weight are missing")
     read: Read = lambda box: read_weighted(signal, box)  # noqa: E731
+    gaps = GapReader(read)
     read_sigma: Read | None = None if errors is None else lambda box: read_weighted(errors, box)
     if place.grid is not None:
         axes = place.grid.make_straight_axes()
-        read = place.grid.straighten_reader(axes, read)
+        read = place.grid.straighten_reader(axes, gaps)
         # Neighbouring voxels that share a voxel of the file share its error, which interpolation does not shrink.
         read_sigma = None if read_sigma is None else place.grid.straighten_reader(axes, read_sigma)
     return Volume(
@@ -221,6 +223,7 @@ def _make_volume(
         _list_details(file, path, group),
         _read_space_group(file, path, group),
         spanned=place.spanned,
+        remarks=gaps.describe,
     )
 
 
