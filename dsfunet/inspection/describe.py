@@ -25,6 +25,7 @@ from dsfunet.io import (
 )
 from dsfunet.io.formats import crysalis
 from dsfunet.io.formats.images import describe_layout, read_pixels
+from dsfunet.io.fourth_axis import ANY
 from dsfunet.io.gap_marks import clear_gaps_of_plane
 from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import is_hdf5
@@ -100,6 +101,7 @@ def _inspect(path: Path, plane: str | None, options: ReadOptions, cell: Cell | N
     size = f"{path.stat().st_size / 1e6:.3g} MB"
     named = parse_plane(plane) if plane is not None and start.startswith(crysalis.SIGNATURE) else None
     options, cell = complete_options(path, options, cell)
+    options = options if options.at is not None else replace(options, at=ANY)
     picture = None if options.array_axes is not None else read_pixels(path, start, named)
     if picture is not None:
         if picture.grid is None and plane is not None:

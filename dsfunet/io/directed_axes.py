@@ -1,7 +1,7 @@
 """The place of an array whose dimensions run along any directions of reciprocal space: [H,0,0], [H,H,0], [0,0,L]."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -52,12 +52,14 @@ class ArrayPlace:
         spanned: the plane of an array that is one voxel thick, if it does not run along two of h, k, l; `stored` then
             counts along its two vectors, and its third axis means nothing.
         notes: sentences for the user about what was assumed.
+        choices: the values along each further axis, of which the user has chosen one, by its name.
     """
 
     stored: VolumeAxes
     grid: ObliqueGrid | None = None
     spanned: SpannedPlaneName | None = None
     notes: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def place_array(

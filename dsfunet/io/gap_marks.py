@@ -76,9 +76,9 @@ def _is_mark(value: float, count: int, others: Array) -> bool:
         return True
     if value in _OF_EIGHT_BITS:
         below = others[others > value - 1 - _NEIGHBOURS]
-        whole = bool((others == np.round(others)).all())
-        return whole and count > _SPIKE * np.unique(below, return_counts=True)[1].max(initial=1)
-    return 0 < others.max(initial=0.0) * _FAR_ABOVE < value
+        most = int(np.unique(below, return_counts=True)[1].max(initial=1))
+        return count > _SPIKE * most and bool((others == np.round(others)).all())
+    return 0 < float(others.max(initial=0.0)) * _FAR_ABOVE < value
 
 
 def describe_negative_marks(values: Array) -> tuple[str, ...]:

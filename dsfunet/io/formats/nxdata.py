@@ -224,6 +224,7 @@ def _make_volume(
         _read_space_group(file, path, group),
         spanned=place.spanned,
         remarks=gaps.describe,
+        choices=place.choices,
     )
 
 

@@ -21,6 +21,7 @@ from dsfunet.io import (
     write_result,
 )
 from dsfunet.io.axis_names import find_cartesian_axis, find_index_axis, parse_direction
+from dsfunet.io.fourth_axis import Coordinates
 from dsfunet.physics import Cell
 from tests.dsfunet.marked_volume import CELL, H, K, L, check, edges, volume
 
@@ -440,9 +441,11 @@ def test_one_value_of_a_fourth_axis_is_chosen(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"--at temperature=200: the file holds 15, 100, 300 K; choose one of these"
     ):
-        read_plane(tmp_path / "a.nxs", "hk0", options=ReadOptions(at=("temperature", 200.0)))
+        read_plane(tmp_path / "a.nxs", "hk0", options=ReadOptions(at=Coordinates("temperature", (200.0,))))
     for index, value in enumerate((15.0, 100.0, 300.0)):
-        plane = read_plane(tmp_path / "a.nxs", "hk1", options=ReadOptions(at=("temperature", value)))
+        plane = read_plane(
+            tmp_path / "a.nxs", "hk1", options=ReadOptions(at=Coordinates("temperature", (value,)))
+        )
         np.testing.assert_allclose(plane.intensity, volume()[:, :, 4] + 1000 * (index + 1))
         assert f"the data at temperature = {value:g} K are used" in plane.notes
 
