@@ -17,6 +17,7 @@ from dsfunet.io.scales import read_on_scale
 from dsfunet.io.side_files import complete_options
 from dsfunet.io.space_groups import centring_of_record
 from dsfunet.io.user_axes import UserAxes
+from dsfunet.io.volume_results import is_volume_result
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName, parse_plane
@@ -78,6 +79,35 @@ def read_plane(
         measured = read_from_volume(volume, name)
         # Any other scale has been undone block by block.
         return _note_negative_marks(read_on_scale(measured, "auto") if options.scale == "auto" else measured)
+
+
+def read_part(path: Path | str, part: str, plane: AnyPlaneName | None = None) -> MeasuredPlane:
+    """Read a plane of one of the arrays of a result of dsfunet, such as its form factor.
+
+    Args:
+        path: the result of a plane or of a volume.
+        part: `input`, `form_factor`, `short_range_order`, `product`, `residual` or another array of the result.
+        plane: the plane of a volume; of a result of one plane, that plane or None.
+
+    Raises:
+        InputError: the file is no result of dsfunet, or does not hold that array or plane.
+    """
+    path = Path(path)
+    if is_volume_result(path):
+        with open_volume(path, part=part) as volume:
+            return read_from_volume(volume, plane)
+    if not is_result(path):
+        raise InputError(f"{path}: --part {part} is for results of dsfunet; remove it")
+    result = read_result(path)
+    planes = result.planes()
+    if part not in planes:
+        raise InputError(f"{path}: the result has no part {part!r}; expected one of {', '.join(planes)}")
+    if plane is not None and (result.grid is None or str(plane) != str(result.grid.name)):
+        held = "a plane without axes" if result.grid is None else f"plane {result.grid.name}"
+        raise InputError(f"{path}: the file holds {held}, not {plane}; request that plane or none")
+    return MeasuredPlane(
+        planes[part].astype(np.float64), result.grid, centring=centring_of_record(result.process)
+    )
 
 
 def _note_negative_marks(measured: MeasuredPlane) -> MeasuredPlane:

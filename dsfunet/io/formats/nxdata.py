@@ -92,9 +92,15 @@ def open_part(file: h5py.File, name: str) -> Volume:
     path = f"entry/{name}"
     group = find_group(file, path)
     if group is None or find_signal_name(group) is None:
-        raise InputError(f"the result has no {name}; expected the group {path} with a signal")
+        held = ", ".join(each for each in list_members(file["entry"])[:50] if _has_signal(file, each))
+        raise InputError(f"the result has no {name}; expected one of {held}")
     with name_file_in_errors(path):
         return _make_volume(file, path, group, ReadOptions(), None)
+
+
+def _has_signal(file: h5py.File, name: str) -> bool:
+    group = _try_group(file, f"entry/{name}")
+    return group is not None and find_signal_name(group) is not None
 
 
 def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
