@@ -115,7 +115,10 @@ def _inspect(
     picture = None if options.array_axes is not None else read_pixels(path, start, named)
     if picture is not None:
         if picture.grid is None and plane is not None:
-            raise InputError(f"{path}: the file is a plane without axes; remove --plane {plane!r}")
+            raise InputError(
+                f"{path}: the file is a plane without axes; remove --plane {plane!r}, or give its axes with"
+                ' --array-axes, such as "h -6 6, k -6 6, l 0", and --cell'
+            )
         lines = [("file", f"{path}: {describe_layout(start)}, {size}")]
         return _inspect_plane(path, lines, picture, options)
     of_volume = is_hdf5(path, start) and is_volume_result(path)

@@ -13,6 +13,7 @@ _SPIKE = 30.0
 """Ratio of the brightest pixel to the 99th percentile above which it looks like a Bragg peak."""
 
 
+_OR = {"log": ", or log1p if 1 was added to the counts"}
 _SCALES = {
     "sqrt": "square roots",
     "log": "natural logarithms",
@@ -37,7 +38,9 @@ def find_suspicious_values(measured: MeasuredPlane) -> list[str]:
         found.append(f"negative pixels, down to {negative.min():.4g}, count as missing, not as zero")
     scale = recognise_scale(intensity)
     if scale is not None:
-        found.append(f"the values are {_SCALES[scale]} of whole counts; give --scale {scale}")
+        found.append(
+            f"the values are {_SCALES[scale]} of whole counts; give --scale {scale}{_OR.get(scale, '')}"
+        )
     zeros = float(np.mean(values == 0))
     if zeros > _MANY_ZEROS:
         found.append(

@@ -15,6 +15,7 @@ from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, cells_agree, conve
 from dsfunet.io.formats import array_files, disorder, images, mantid, matlab, nxdata, rspace3d, yell
 from dsfunet.io.formats.array_files import read_array_file
 from dsfunet.io.formats.arrays import ArrayFile, open_array
+from dsfunet.io.formats.other_formats import name_other_format, name_other_hdf5
 from dsfunet.io.fourth_axis import ANY
 from dsfunet.io.gap_marks import clear_gaps_of_volume
 from dsfunet.io.hdf5 import list_members, open_hdf5
@@ -25,6 +26,8 @@ from dsfunet.io.volume import Box, Volume
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AnyPlaneName, PlaneName
 from dsfunet.planes.scale_names import Scale
+
+_LONGEST_START = 512
 
 # The most specific reader comes first: an MDHisto workspace is NXdata too, and a Yell file may contain other datasets.
 _HDF5_READERS = (disorder, yell, rspace3d)
@@ -98,6 +101,10 @@ def _open_array_file(
             layout = images.describe_layout(start)
             found = ArrayFile(layout, pixels.intensity, sigma=pixels.sigma, notes=pixels.notes)
     if found is None:
+        with path.open("rb") as stream:
+            other = name_other_format(stream.read(_LONGEST_START))
+        if other is not None:
+            raise InputError(other)
         raise InputError(
             f"the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {images.EXPECTED},"
             f" {array_files.EXPECTED}"
@@ -150,6 +157,9 @@ def _undo_scale(volume: Volume, scale: Scale) -> Volume:
 
 
 def _recognise_volume(file: h5py.File, options: ReadOptions, cell: Cell | None) -> Volume:
+    other = name_other_hdf5(file)
+    if other is not None:
+        raise InputError(other)
     if matlab.recognises(file):
         return open_array(matlab.read_open_file(file), options, cell)
     if mantid.recognises(file):

@@ -18,7 +18,7 @@ from dsfunet.physics import Cell
 
 RIGHT = Cell(5.0, 6.5, 8.0)
 OBLIQUE = Cell(5.0, 6.5, 8.0, 84.0, 101.0, 112.0)
-H, K, L = np.linspace(-2, 2, 33), np.linspace(-2.5, 2.5, 41), np.linspace(-1, 1, 9)
+H, K, L = np.linspace(-2, 2, 17), np.linspace(-2.5, 2.5, 21), np.linspace(-1, 1, 9)
 
 
 def scattering(h: np.ndarray, k: np.ndarray, l: np.ndarray) -> np.ndarray:  # noqa: E741

@@ -283,6 +283,11 @@ def test_axes_in_other_units(tmp_path: Path) -> None:
             ("[H,0,0] (r.l.u.)", 0),
             ("[H 0 0]", 0),
             ("h_rlu", 0),
+            ("a*", 0),
+            ("b* (r.l.u.)", 1),
+            ("Q_[0,0,L]", 2),
+            ("hkl_k", 1),
+            ("ax_l", 2),
             ("H (rlu)", 0),
             ("[H00]", 0),
             ("(0k0)", 1),
@@ -490,3 +495,25 @@ def test_a_result_without_axes(tmp_path: Path) -> None:
     measured = read_plane(tmp_path / "r.nxs")
     assert measured.grid is None and any("without axes" in note for note in measured.notes)
     np.testing.assert_array_equal(measured.intensity, written.input)
+
+
+def test_the_ub_matrix_gives_the_cell_and_is_checked_against_it(tmp_path: Path) -> None:
+    """A file with a matrix alone has the cell of the matrix; one that includes 2 pi is told by the file's cell."""
+    matrix = Cell(*CELL).reciprocal.T / (2 * np.pi)
+    in_q(tmp_path / "q.nxs", matrix, np.full(3, 0.1), (21, 21, 21))
+    with h5py.File(tmp_path / "q.nxs", "a") as file:
+        sample = file["e/sample"]
+        del sample["unit_cell"]
+    plane = read_plane(tmp_path / "q.nxs", "hk0")
+    assert plane.grid is not None and any("the unit cell comes from the UB matrix" in n for n in plane.notes)
+    np.testing.assert_allclose(plane.grid.cell.parameters, CELL, rtol=1e-9)
+    with h5py.File(tmp_path / "q.nxs", "a") as file:
+        file["e/sample/unit_cell"] = np.array(CELL)
+        file["e/sample/ub_matrix"][...] = 2 * np.pi * matrix
+    again = read_plane(tmp_path / "q.nxs", "hk0")
+    np.testing.assert_allclose(again.intensity, plane.intensity, atol=1e-9)
+    assert any("includes the factor 2 pi, as the unit cell shows" in note for note in again.notes)
+    with h5py.File(tmp_path / "q.nxs", "a") as file:
+        file["e/sample/ub_matrix"][...] = 1.2 * matrix
+    with pytest.raises(InputError, match=r"the UB matrix gives the unit cell 5 .*, and the cell is 6 7 8 "):
+        read_plane(tmp_path / "q.nxs", "hk0")
