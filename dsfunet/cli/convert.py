@@ -24,7 +24,7 @@ def convert(
     array_axes: str | None = None,
     at: str | None = None,
     ub: str | None = None,
-    part: str | None = None,
+    of: str | None = None,
 ) -> None:
     """Write a volume, or a plane, of any readable file in the layout of Yell, as NXdata or as .npz.
 
@@ -46,7 +46,7 @@ def convert(
             -6 6, l 0 2"; for a plane also the fixed index [r.l.u.]
         at: for data with a fourth axis, the value along it, temperature=150
         ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom]
-        part: of a result, what to write: input, form_factor, short_range_order, product, residual or
+        of: of a result, what to write: input, form_factor, short_range_order, product, residual or
             sigma_form_factor; the input by default
     """
     from dsfunet.factorize.options import parse_options
@@ -74,13 +74,13 @@ def convert(
             "ub": ub,
         }
     )
-    if plane is None and _convert_volume(source, target, layout, request, part):
+    if plane is None and _convert_volume(source, target, layout, request, of):
         return
     name = None if request.planes is None else request.planes.list_planes()[0]
-    if part is None:
+    if of is None:
         measured = read_plane(source, name, request.axes, request.cell, request.reading)
     else:
-        measured = read_part(source, part, name)
+        measured = read_part(source, of, name)
     write_plane(target, measured, layout, source.name)
     where = measured.grid.describe() if measured.grid is not None else "a plane without axes"
     _report(source, where, measured.notes, target)

@@ -127,7 +127,7 @@ def _inspect(
     if of_volume and part is None and plane in VOLUMES:
         plane, part = None, plane
     if part is not None and not of_volume:
-        raise InputError(f"{path}: --part {part} is for results of dsfunet; remove it")
+        raise InputError(f"{path}: --of {part} is for results of dsfunet; remove it")
     name = None if plane is None else parse_plane(plane)
     with open_volume(path, options, cell, name, part=(part or "input") if of_volume else None) as volume:
         lines = [("file", f"{path}: {volume.layout}, {size}"), *describe_volume(volume)]

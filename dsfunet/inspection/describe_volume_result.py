@@ -21,7 +21,7 @@ def describe_volume_record(path: Path) -> Lines:
         process = {name: str(value) for name, value in result.process.items() if name != "volume"}
     alphas = correlations.alphas
     lines: Lines = [
-        ("holds", f"{', '.join(VOLUMES)}; show another with --part"),
+        ("holds", f"{', '.join(VOLUMES)}; show another with --of"),
         (
             "alphas",
             f"{len(alphas)} Warren-Cowley parameters of the crystal, up to {np.abs(alphas).max(initial=0.0):.3g}, for"

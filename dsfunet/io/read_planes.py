@@ -97,7 +97,7 @@ def read_part(path: Path | str, part: str, plane: AnyPlaneName | None = None) ->
         with open_volume(path, part=part) as volume:
             return read_from_volume(volume, plane)
     if not is_result(path):
-        raise InputError(f"{path}: --part {part} is for results of dsfunet; remove it")
+        raise InputError(f"{path}: --of {part} is for results of dsfunet; remove it")
     result = read_result(path)
     planes = result.planes()
     if part not in planes:

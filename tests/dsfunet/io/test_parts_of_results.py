@@ -52,9 +52,9 @@ def test_the_result_of_a_volume_is_described(tmp_path: Path, capsys: pytest.Capt
             f"{part('product')[:, :, 2].max():.6g}"
         )
     picture = tmp_path / "a.png"
-    assert main(["inspect", str(path), "--part", "form_factor", "--plane", "hk1", "--png", str(picture)]) == 0
+    assert main(["inspect", str(path), "--of", "form_factor", "--plane", "hk1", "--png", str(picture)]) == 0
     assert picture.stat().st_size > 1000
-    assert main(["inspect", str(path), "--part", "nothing"]) == 2
+    assert main(["inspect", str(path), "--of", "nothing"]) == 2
     assert "the result has no nothing; expected one of form_factor, input, " in capsys.readouterr().err
 
 
@@ -62,7 +62,7 @@ def test_the_result_of_a_volume_is_described(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize("name", [None, "short_range_order", "sigma_form_factor"])
 def test_parts_of_a_volume_are_converted(tmp_path: Path, suffix: str, name: str | None) -> None:
     path, target = of_volume(tmp_path / "a.nxs"), tmp_path / f"b{suffix}"
-    options = [] if name is None else ["--part", name]
+    options = [] if name is None else ["--of", name]
     assert main(["convert", str(path), str(target), *options]) == 0
     expected = part(name or "input")
     for plane, values in (("hk1", expected[:, :, 4]), ("h0l", expected[:, 8]), ("1kl", expected[6])):
@@ -78,13 +78,13 @@ def test_parts_of_a_plane_are_converted(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, target = of_plane(tmp_path / "a.nxs", name), tmp_path / "b.npz"
-    assert main(["convert", str(path), str(target), "--part", "form_factor"]) == 0
+    assert main(["convert", str(path), str(target), "--of", "form_factor"]) == 0
     found = read_plane(target)
     np.testing.assert_allclose(found.intensity, part("form_factor")[:, :, 4], rtol=1e-6)
     assert found.grid is not None and str(found.grid.name) == name
-    assert main(["convert", str(path), str(target), "--part", "nothing"]) == 2
+    assert main(["convert", str(path), str(target), "--of", "nothing"]) == 2
     assert "the result has no part 'nothing'; expected one of input, form_factor" in capsys.readouterr().err
-    assert main(["convert", str(path), str(target), "--part", "product", "--plane", "h1l"]) == 2
+    assert main(["convert", str(path), str(target), "--of", "product", "--plane", "h1l"]) == 2
     assert f"the file holds plane {name}, not h1l; request that plane or none" in capsys.readouterr().err
-    assert main(["convert", "examples/cresol_benzene.h5", str(target), "--part", "product"]) == 2
-    assert "--part product is for results of dsfunet" in capsys.readouterr().err
+    assert main(["convert", "examples/cresol_benzene.h5", str(target), "--of", "product"]) == 2
+    assert "--of product is for results of dsfunet" in capsys.readouterr().err
