@@ -33,9 +33,8 @@ def describe_volume(volume: Volume) -> Lines:
         ("sigma", "none in the file" if volume.read_sigma is None else "standard uncertainties in the file")
     )
     for name, values in volume.choices.items():
-        lines.append(
-            (f"axis {name}", f"{describe_values(values)}; choose one with --at {name}={values[0]:g}")
-        )
+        held = describe_values(values)
+        lines.append(("axis", f"{name}: {held}; choose one with --at {name}={values[0]:g}"))
     lines += [(name, text) for name, text in volume.details.items()]
     return lines
 

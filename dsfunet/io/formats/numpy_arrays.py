@@ -83,6 +83,7 @@ def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], most_values: int 
     if len(shape) < 2 or len(thick) not in (2, 3) or min(thick) < 2:
         raise InputError(
             f"the array has shape {shape}; expected {(PIXELS, PIXELS)}, or another plane or volume with axes"
+            + ("; a fourth axis is read from NXdata and Mantid alone" if len(thick) == 4 else "")
         )
     values = int(np.prod([int(count) for count in shape], dtype=object))
     if len(thick) == 2 and values > MOST_PIXELS:

@@ -69,7 +69,7 @@ def read_array(header: list[str], table: Array) -> ArrayFile:
     if left_out:
         intensity[intensity == 0] = np.nan
         notes.append(
-            f"{left_out} voxels have the intensity 0, which marks voxels without a value, and are missing"
+            f"voxels without a value: {left_out} have the intensity 0, which marks them, and are missing"
         )
     return ArrayFile(
         "text of RMCProfile", intensity, steps=(solution[0], steps), frame="direct", notes=tuple(notes)

@@ -75,7 +75,7 @@ def test_one_value_is_chosen(tmp_path: Path) -> None:
 
 def test_inspect_shows_the_first_and_lists_them_all(tmp_path: Path) -> None:
     lines = inspect(nxdata(tmp_path / "a.nxs")).lines
-    assert ("axis T", "15, 150, 300; choose one with --at T=15") in lines
+    assert ("axis", "T: 15, 150, 300; choose one with --at T=15") in lines
     assert ("note", "the data at T = 15 K are used") in lines
     lines = inspect(tmp_path / "a.nxs", options=ReadOptions(at=Coordinates("T", (300.0,)))).lines
     assert ("note", "the data at T = 300 K are used") in lines
