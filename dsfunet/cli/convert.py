@@ -24,6 +24,7 @@ def convert(
     array_axes: str | None = None,
     at: str | None = None,
     ub: str | None = None,
+    of: str | None = None,
 ) -> None:
     """Write a volume, or a plane, of any readable file in the layout of Yell, as NXdata or as .npz.
 
@@ -45,11 +46,13 @@ def convert(
             -6 6, l 0 2"; for a plane also the fixed index [r.l.u.]
         at: for data with a fourth axis, the value along it, temperature=150
         ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom]
+        of: of a result, what to write: input, form_factor, short_range_order, product, residual or
+            sigma_form_factor; the input by default
     """
     from dsfunet.factorize.options import parse_options
     from dsfunet.files import check_writable
     from dsfunet.io.exports import choose_format, write_plane
-    from dsfunet.io.read_planes import read_plane
+    from dsfunet.io.read_planes import read_part, read_plane
 
     source, target = Path(file), Path(output)
     check_writable(target)
@@ -71,27 +74,37 @@ def convert(
             "ub": ub,
         }
     )
-    if plane is None and _convert_volume(source, target, layout, request):
+    if plane is None and _convert_volume(source, target, layout, request, of):
         return
     name = None if request.planes is None else request.planes.list_planes()[0]
-    measured = read_plane(source, name, request.axes, request.cell, request.reading)
+    if of is None:
+        measured = read_plane(source, name, request.axes, request.cell, request.reading)
+    else:
+        measured = read_part(source, of, name)
     write_plane(target, measured, layout, source.name)
     where = measured.grid.describe() if measured.grid is not None else "a plane without axes"
     _report(source, where, measured.notes, target)
 
 
 def _convert_volume(
-    source: Path, target: Path, layout: Literal["yell", "nxdata", "npz"], request: Any
+    source: Path,
+    target: Path,
+    layout: Literal["yell", "nxdata", "npz"],
+    request: Any,
+    part: str | None,
 ) -> bool:
     """Convert a file whole, if it holds a volume; returns False for a plane."""
     from dsfunet.files import leading_bytes
     from dsfunet.io.exports import write_volume
     from dsfunet.io.formats.images import read_pixels
     from dsfunet.io.open_volumes import open_volume
+    from dsfunet.io.volume_results import is_volume_result
 
     if request.reading.array_axes is None and read_pixels(source, leading_bytes(source)) is not None:
         return False
-    with open_volume(source, request.reading, request.cell) as volume:
+    if part is not None and not is_volume_result(source):
+        return False
+    with open_volume(source, request.reading, request.cell, part=part) as volume:
         if volume.spanned is not None or min(volume.axes.counts) == 1:
             return False
         write_volume(target, volume, layout, source.name)

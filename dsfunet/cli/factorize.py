@@ -58,7 +58,8 @@ def factorize(
         paths = [Path(file) for file in files]
         return factorize_batch(paths, Path(out), request, None if summary is None else Path(summary), redo)
     planes = request.planes
-    if len(files) > 1 or (planes is not None and (planes.needs_volume or len(planes.list_planes()) > 1)):
+    several = planes is not None and (planes.needs_volume or len(planes.list_planes()) > 1)
+    if len(files) > 1 or several or (request.reading.at is not None and request.reading.at.are_several):
         raise InputError(f"--output {output}: the request covers several planes; use --out FOLDER instead")
     factorize_one(Path(files[0]), Path(str(output)), request)
     return 0
@@ -136,8 +137,8 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         "files",
         type=str,
         nargs="+",
-        help="volumes in HDF5 (Yell, Meerkat, DISCUS, RMCProfile, Mantid, rspace3d, NXdata), or planes: .npy, .npz,"
-        " grey TIFF or PNG, CrysAlisPro's .img",
+        help="volumes or planes: HDF5 (Yell, Meerkat, DISCUS, RMCProfile, Mantid, NXRefine, rspace3d, any NXdata),"
+        " .npy, .npz, MATLAB, text, CSV, nipl, VTK, CCP4 and XPLOR maps, TIFF, PNG, CBF, EDF, CrysAlisPro's .img",
     )
     parser.add_argument("-o", "--output", type=str, help="NeXus file to write (.nxs), for one plane")
     parser.add_argument(

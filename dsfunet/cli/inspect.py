@@ -18,6 +18,7 @@ def inspect(
     array_axes: str | None = None,
     at: str | None = None,
     ub: str | None = None,
+    of: str | None = None,
 ) -> None:
     """Describe a file: its layout, axes, cell, range of Q, missing pixels and suspicious values.
 
@@ -33,6 +34,8 @@ def inspect(
             -6 6, l 0 2"; for a plane also the fixed index [r.l.u.]
         at: for data with a fourth axis, the value along it, temperature=150
         ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom]
+        of: of a result, what to describe and draw: input, form_factor, short_range_order, product, residual or
+            sigma_form_factor; the input by default
     """
     from dsfunet.inspection.describe import inspect_file
     from dsfunet.io.cell_parameters import cell_from_text
@@ -44,6 +47,7 @@ def inspect(
         None if png is None else Path(png),
         parse_read_options(scale, cell_unit, array_axes, at, ub),
         None if cell is None else cell_from_text(cell),
+        of,
     )
 
 

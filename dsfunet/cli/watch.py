@@ -55,7 +55,8 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         "--pattern",
         type=str,
         default="*.h5,*.hdf5,*.nxs",
-        help="file name patterns as in a shell, separated by commas; results of dsfunet are skipped",
+        help='file name patterns as in a shell, separated by commas, such as "*.nxs,*.mat,*.vtk,*.tif": any format that'
+        " `dsfunet factorize` reads; results of dsfunet are skipped",
     )
     parser.add_argument(
         "--once",

@@ -120,7 +120,8 @@ class PlaneWorker:
             raise InputError(job.refusal)
         provenance = provenance or self._look_up(job)
         request = self._request
-        measured = read_plane(job.file, job.plane, request.axes, request.cell, request.reading)
+        reading = request.reading if job.at is None else replace(request.reading, at=job.at)
+        measured = read_plane(job.file, job.plane, request.axes, request.cell, reading)
         try:
             factorization = factorize_plane(
                 measured, request.settings, self._factorizer, job.file.name, job.requested or ""

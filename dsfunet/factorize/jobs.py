@@ -4,12 +4,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsfunet.errors import InputError
 from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.io import open_volume
+from dsfunet.io.fourth_axis import Coordinates
+from dsfunet.io.open_volumes import list_coordinates
 from dsfunet.planes.names import AnyPlaneName
 
 
@@ -24,6 +26,7 @@ class Job:
         picture: The PNG to draw, if any.
         refusal: Why the job cannot be done, if that is already known.
         requested: The plane as messages and records name it; None for the only one.
+        at: The value along a fourth axis of the data; None for what the request says.
     """
 
     file: Path
@@ -32,11 +35,12 @@ class Job:
     picture: Path | None = None
     refusal: str | None = None
     requested: str | None = None
+    at: Coordinates | None = None
 
     @property
     def name(self) -> str:
-        """File and plane, for messages."""
-        return f"{self.file}" + (f" {self.requested}" if self.requested is not None else "")
+        """File, plane and value along a fourth axis, for messages."""
+        return " ".join(map(str, filter(None, (self.file, self.requested, self.at))))
 
 
 def plan_jobs(files: Sequence[Path], folder: Path, request: FactorizeRequest) -> list[Job]:
@@ -59,10 +63,28 @@ def plan_jobs(files: Sequence[Path], folder: Path, request: FactorizeRequest) ->
 
 
 def plan_file(file: Path, beginning: str, folder: Path, request: FactorizeRequest) -> list[Job]:
-    """Plan the jobs of one file, whose results' names begin as given.
+    """Plan the jobs of one file, whose results' names begin as given: for each value along a fourth axis all planes.
 
-    When layers are requested and the file's layers cannot be read, the list holds one job with its refusal.
+    When layers, or all values along an axis, are requested and cannot be read, the list holds one job with its refusal.
     """
+    at = request.reading.at
+    if at is None or not at.are_several:
+        return _plan_planes(file, beginning, folder, request)
+    try:
+        values = at.values or list_coordinates(file, at.name, request.reading, request.cell)
+    except InputError as error:
+        refused = _output(folder / beginning, str(at))
+        return [Job(file, None, refused, None, refusal=str(error), requested=str(at))]
+    jobs = []
+    for each in (Coordinates(at.name, (value,)) for value in values):
+        one = replace(request, reading=replace(request.reading, at=each))
+        name = f"{beginning}_{_make_file_name(str(each).replace('=', ''))}"
+        jobs += [replace(job, at=each) for job in _plan_planes(file, name, folder, one)]
+    return jobs
+
+
+def _plan_planes(file: Path, beginning: str, folder: Path, request: FactorizeRequest) -> list[Job]:
+    """Plan the jobs of one file at one value along a fourth axis, if it has one."""
     selection = request.planes
     if selection is None:
         return [_make_job(file, None, folder / beginning, request.png)]

@@ -51,7 +51,8 @@ class FactorizeOptions:
         cell_unit: unit of the file's unit cell: angstrom, nm or pm, and degrees or radians, one or two words.
         array_axes: for an array without axes, the index along each dimension with its first and last value, "h -6 6, k
             -6 6, l 0 2"; for a plane also the fixed index, "h -6 6, k -6 6, l 1" [r.l.u.].
-        at: for data with a fourth axis, the value along it, temperature=150.
+        at: for data with a fourth axis, the value along it, temperature=150, or with --out several, temperature=all or
+            "temperature=100, 150".
         ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom].
         seed: seed of the rotations and flips, and of the noise that fills holes.
         batch_size: number of planes that go through the networks at once on a GPU.

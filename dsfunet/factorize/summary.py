@@ -182,6 +182,7 @@ class Summary:
                 {
                     "file": str(job.file),
                     "plane": job.requested,
+                    **({} if job.at is None else {"at": str(job.at)}),
                     "output": str(job.output),
                     **asdict(outcome),
                 }

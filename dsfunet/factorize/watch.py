@@ -30,7 +30,7 @@ class WatchSettings:
     """Which files are expected, and how long to wait for them.
 
     Attributes:
-        pattern: File name patterns as in a shell, separated by commas.
+        pattern: File name patterns as in a shell, separated by commas; files of any format that `read_plane` reads.
         once: Factorise the files that are there, including those that are still growing, then stop.
         interval: Time between two scans of the folder [s].
         settle: A file is complete when its size and modification time have not changed for this long [s].

@@ -11,6 +11,7 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes
 from dsfunet.inspection.describe_volume import Lines, describe_range, describe_volume
+from dsfunet.inspection.describe_volume_result import describe_volume_record
 from dsfunet.inspection.suspicious import find_suspicious_values
 from dsfunet.io import (
     MeasuredPlane,
@@ -25,6 +26,7 @@ from dsfunet.io import (
 )
 from dsfunet.io.formats import crysalis
 from dsfunet.io.formats.images import describe_layout, read_pixels
+from dsfunet.io.fourth_axis import ANY
 from dsfunet.io.gap_marks import clear_gaps_of_plane
 from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import is_hdf5
@@ -32,6 +34,7 @@ from dsfunet.io.results import is_result
 from dsfunet.io.scales import read_on_scale
 from dsfunet.io.side_files import complete_options
 from dsfunet.io.space_groups import centring_of_record
+from dsfunet.io.volume_results import VOLUMES, is_volume_result
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName
 from dsfunet.planes.preprocessing import PIXELS, measured_pixels
@@ -56,6 +59,7 @@ def inspect_file(
     png: Path | None = None,
     options: ReadOptions | None = None,
     cell: Cell | None = None,
+    part: str | None = None,
 ) -> None:
     """Print a description of a file and of one plane in it; with `png`, draw that plane.
 
@@ -66,6 +70,7 @@ def inspect_file(
         png: picture to write.
         options: what the user says about the file, such as the scale of its numbers.
         cell: unit cell, used when the file has no valid one.
+        part: of the result of a volume, the array to describe, such as form_factor; the measured one by default.
 
     Raises:
         InputError: the file is missing, damaged or of an unknown kind, does not hold the plane, or the picture cannot
@@ -75,7 +80,7 @@ def inspect_file(
         check_writable(png)
         if png.exists() and path.exists() and png.samefile(path):
             raise InputError(f"{png}: this is the inspected file; give another name for the picture")
-    found = inspect(path, plane, options, cell)
+    found = inspect(path, plane, options, cell, part)
     for label, text in found.lines:
         print(f"{label:<11}{text}")
     if png is not None:
@@ -84,7 +89,11 @@ def inspect_file(
 
 
 def inspect(
-    path: Path, plane: str | None = None, options: ReadOptions | None = None, cell: Cell | None = None
+    path: Path,
+    plane: str | None = None,
+    options: ReadOptions | None = None,
+    cell: Cell | None = None,
+    part: str | None = None,
 ) -> Inspection:
     """Describe a file as `inspect_file` prints it. Only one plane of a volume is read.
 
@@ -92,26 +101,39 @@ def inspect(
         InputError: the file is missing, damaged or of an unknown kind, or does not hold the plane.
     """
     with np.errstate(all="ignore"):  # numbers are printed as they are, however large
-        return _inspect(path, plane, options or ReadOptions(), cell)
+        return _inspect(path, plane, options or ReadOptions(), cell, part)
 
 
-def _inspect(path: Path, plane: str | None, options: ReadOptions, cell: Cell | None) -> Inspection:
+def _inspect(
+    path: Path, plane: str | None, options: ReadOptions, cell: Cell | None, part: str | None
+) -> Inspection:
     start = leading_bytes(path)
     size = f"{path.stat().st_size / 1e6:.3g} MB"
     named = parse_plane(plane) if plane is not None and start.startswith(crysalis.SIGNATURE) else None
     options, cell = complete_options(path, options, cell)
+    options = options if options.at is not None else replace(options, at=ANY)
     picture = None if options.array_axes is not None else read_pixels(path, start, named)
     if picture is not None:
         if picture.grid is None and plane is not None:
-            raise InputError(f"{path}: the file is a plane without axes; remove --plane {plane!r}")
+            raise InputError(
+                f"{path}: the file is a plane without axes; remove --plane {plane!r}, or give its axes with"
+                ' --array-axes, such as "h -6 6, k -6 6, l 0", and --cell'
+            )
         lines = [("file", f"{path}: {describe_layout(start)}, {size}")]
         return _inspect_plane(path, lines, picture, options)
-    if is_hdf5(path, start) and is_result(path):
-        return _inspect_result(path, read_result(path), plane, size)
+    of_volume = is_hdf5(path, start) and is_volume_result(path)
+    if is_hdf5(path, start) and is_result(path) and not of_volume:
+        return _inspect_result(path, read_result(path), plane if part is None else part, size)
+    if of_volume and part is None and plane in VOLUMES:
+        plane, part = None, plane
+    if part is not None and not of_volume:
+        raise InputError(f"{path}: --of {part} is for results of dsfunet; remove it")
     name = None if plane is None else parse_plane(plane)
-    with open_volume(path, options, cell, name) as volume:
+    with open_volume(path, options, cell, name, part=(part or "input") if of_volume else None) as volume:
         lines = [("file", f"{path}: {volume.layout}, {size}"), *describe_volume(volume)]
         measured, axes = _read_plane(volume, name)
+    if of_volume:
+        lines += describe_volume_record(path)
     return _inspect_plane(path, lines, measured, replace(options, scale="auto"), axes)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.io import PlaneName, Volume
 from dsfunet.io.cell_units import CellQuestion
+from dsfunet.io.fourth_axis import describe_values
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AXIS_LABELS
 
@@ -31,6 +32,9 @@ def describe_volume(volume: Volume) -> Lines:
     lines.append(
         ("sigma", "none in the file" if volume.read_sigma is None else "standard uncertainties in the file")
     )
+    for name, values in volume.choices.items():
+        held = describe_values(values)
+        lines.append(("axis", f"{name}: {held}; choose one with --at {name}={values[0]:g}"))
     lines += [(name, text) for name, text in volume.details.items()]
     return lines
 

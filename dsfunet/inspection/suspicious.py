@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dsfunet.io.gap_marks import describe_negative_marks
 from dsfunet.io.scales import recognise_scale
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.preprocessing import measured_pixels
@@ -12,6 +13,7 @@ _SPIKE = 30.0
 """Ratio of the brightest pixel to the 99th percentile above which it looks like a Bragg peak."""
 
 
+_OR = {"log": ", or log1p if 1 was added to the counts"}
 _SCALES = {
     "sqrt": "square roots",
     "log": "natural logarithms",
@@ -30,11 +32,15 @@ def find_suspicious_values(measured: MeasuredPlane) -> list[str]:
     if float(values.max()) == float(values.min()):
         found.append(f"all measured pixels are {values.max():g}")
     negative = intensity[np.isfinite(intensity) & (intensity < 0)]
-    if negative.size:
+    marks = describe_negative_marks(intensity)
+    found += marks
+    if negative.size and not marks:
         found.append(f"negative pixels, down to {negative.min():.4g}, count as missing, not as zero")
     scale = recognise_scale(intensity)
     if scale is not None:
-        found.append(f"the values are {_SCALES[scale]} of whole counts; give --scale {scale}")
+        found.append(
+            f"the values are {_SCALES[scale]} of whole counts; give --scale {scale}{_OR.get(scale, '')}"
+        )
     zeros = float(np.mean(values == 0))
     if zeros > _MANY_ZEROS:
         found.append(

@@ -21,10 +21,11 @@ _INVERSE_LENGTH = re.compile(
     r"|inv(?:erse)?[ _]?(?:a|å|angstroms?)|per[ _](?:a|å|angstroms?))\s*[)\]}]?$"
 )
 _LETTER = re.compile(
-    r"(?:(?:q|miller|index|axis|ref|scan|grid|rlu)[ _-]?)?([hkl])"
+    r"(?:(?:q|miller|index|axis|ax|hkl|coords?|bins?|along|ref|scan|grid|rlu)[ _-]?)?([hkl])"
     r"(?:[ _-]?(?:axis|ax|centers?|centres?|edges?|bins?|index|indices|ind|values?|vals?|grid|coords?|vec|arr|array"
     r"|range|rlu))?(?:\s*[(\[].*)?"
 )
+_RECIPROCAL = re.compile(r"(?:along[ _]?)?([abc])(?:\*|_?star)")
 _NUMBERED = re.compile(r"q_?([123])")
 _CARTESIAN = re.compile(
     r"(?:q|k)[ _-]?(?:sample|lab|crystal|cart)?[ _-]?([xyz])(?:[ _-]?(?:axis|bins?|edges?|centers?|centres?))?"
@@ -42,6 +43,9 @@ def find_index_axis(name: str) -> int | None:
     match = _LETTER.fullmatch(plain)
     if match:
         return AXIS_LABELS.index(match.group(1))
+    reciprocal = _RECIPROCAL.fullmatch(plain)
+    if reciprocal:
+        return "abc".index(reciprocal.group(1))
     numbered = _NUMBERED.fullmatch(plain)
     if numbered:
         return int(numbered.group(1)) - 1
@@ -66,7 +70,7 @@ def find_direction(name: str) -> Array | None:
 
 def parse_direction(name: str) -> Array | None:
     """Parse a name such as [H,0,0], [0,-2K,0], [H 0 0] or (hh0) as a direction h, k, l, shape (3,); None for others."""
-    plain = _clean(name)
+    plain = re.sub(r"^q[ _-]?(?=[\[(])", "", _clean(name))  # Q_[H,0,0]
     inner = re.match(r"[\[(]([^\[\]()]{1,100})[\])]", plain)
     text = (inner.group(1) if inner else plain).strip()
     words = [word.strip() for word in re.split(r"[,;]", text)] if re.search("[,;]", text) else text.split()

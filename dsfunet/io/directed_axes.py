@@ -1,17 +1,28 @@
 """The place of an array whose dimensions run along any directions of reciprocal space: [H,0,0], [H,H,0], [0,0,L]."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+from dsfunet.io.cell_parameters import cell_from_ub, cells_agree
 from dsfunet.io.grid_axes import GridAxis, make_volume_axes
 from dsfunet.io.oblique_volumes import ObliqueGrid
 from dsfunet.io.volume import VolumeAxes
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AXIS_LABELS, SpannedPlaneName
+
+CartesianFrame: TypeAlias = Literal["reciprocal", "direct"]
+"""How Cartesian components of Q lie to the crystal: a* along x and b* in the x-y plane (Busing and Levy, Acta Cryst.
+22, 457, 1967), or a along x and b in the x-y plane, as in RMCProfile, Scatty and Spinteract."""
+
+_FRAMES: dict[CartesianFrame, str] = {
+    "reciprocal": "a* along x and b* in the x-y plane",
+    "direct": "a along x and b in the x-y plane",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +52,14 @@ class ArrayPlace:
         spanned: the plane of an array that is one voxel thick, if it does not run along two of h, k, l; `stored` then
             counts along its two vectors, and its third axis means nothing.
         notes: sentences for the user about what was assumed.
+        choices: the values along each further axis, of which the user has chosen one, by its name.
     """
 
     stored: VolumeAxes
     grid: ObliqueGrid | None = None
     spanned: SpannedPlaneName | None = None
     notes: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def place_array(
@@ -140,7 +153,10 @@ def describe_direction(direction: Array) -> str:
 
 
 def make_cartesian_axes(
-    axes: Mapping[int, tuple[int, GridAxis, str]], cell: Cell | None, ub: Array | None
+    axes: Mapping[int, tuple[int, GridAxis, str]],
+    cell: Cell | None,
+    ub: Array | None,
+    frame: CartesianFrame = "reciprocal",
 ) -> tuple[dict[int, DirectedAxis], tuple[str, ...]]:
     """Make axes along h, k, l from axes along Qx, Qy, Qz, which include the factor 2 pi: Q = 2 pi UB (h, k, l).
 
@@ -148,29 +164,49 @@ def make_cartesian_axes(
         axes: for each dimension of an array the component of Q (0, 1, 2 for x, y, z), the axis in 1/Angstrom, and its
             name.
         cell: the unit cell; None if it is not known.
-        ub: columns a*, b*, c* without the factor 2 pi, shape (3, 3) [1/Angstrom]; None takes those of the cell with a*
-            along x and b* in the x-y plane (Busing and Levy, Acta Cryst. 22, 457, 1967).
+        ub: columns a*, b*, c* without the factor 2 pi, shape (3, 3) [1/Angstrom]; None takes those of the cell in
+            `frame`.
+        frame: how the axes lie to a crystal whose matrix is not known.
 
     Returns:
         the axes, and sentences for the user about what was assumed.
 
     Raises:
-        InputError: neither the cell nor the matrix is known.
+        InputError: neither the cell nor the matrix is known, or they contradict each other.
     """
     notes: tuple[str, ...] = ()
+    if ub is not None and cell is not None:
+        ub, notes = _check_against_cell(ub, cell)
     if ub is None:
         if cell is None:
             names = ", ".join(name for _, _, name in axes.values())
             raise InputError(
-                f"the axes are {names} in 1/Angstrom; give the orientation with --ub, or with --cell a cell whose a* is"
-                " along x and b* in the x-y plane"
+                f"the axes are {names} in 1/Angstrom; give the orientation with --ub, or with --cell a cell that lies"
+                f" with {_FRAMES[frame]}"
             )
         reciprocal = cell.reciprocal / (2 * np.pi)
-        ub = np.asarray(np.linalg.cholesky(reciprocal @ reciprocal.T).T, dtype=np.float64)
-        notes = ("the axes are components of Q in 1/Angstrom; a* along x and b* in the x-y plane is assumed",)
+        upper = np.linalg.cholesky(reciprocal @ reciprocal.T).T
+        ub = np.asarray(upper if frame == "reciprocal" else reciprocal.T, dtype=np.float64)
+        notes = (f"the axes are components of Q in 1/Angstrom; {_FRAMES[frame]} is assumed",)
     inverse: Array = np.asarray(np.linalg.inv(2 * np.pi * ub), dtype=np.float64)
     inverse[np.abs(inverse) < 1e-9 * np.abs(inverse).max()] = 0.0
     return {
         dimension: DirectedAxis(inverse[:, number], axis.first, axis.step, name)
         for dimension, (number, axis, name) in axes.items()
     }, (*notes, "Q of the axes includes the factor 2 pi")
+
+
+def _check_against_cell(ub: Array, cell: Cell) -> tuple[Array, tuple[str, ...]]:
+    """Return a UB matrix without the factor 2 pi, which it includes if only that agrees with the cell."""
+    own, trouble = cell_from_ub(ub, "the UB matrix")
+    if own is not None and cells_agree(own, cell):
+        return ub, ()
+    smaller = np.asarray(ub / (2 * np.pi))
+    without, _ = cell_from_ub(smaller, "the UB matrix")
+    if without is not None and cells_agree(without, cell):
+        return smaller, ("the UB matrix includes the factor 2 pi, as the unit cell shows",)
+    found = trouble if own is None else " ".join(f"{value:.5g}" for value in own.parameters)
+    stated = " ".join(f"{value:g}" for value in cell.parameters)
+    raise InputError(
+        f"the UB matrix gives the unit cell {found}, and the cell is {stated}; expected the same"
+    )

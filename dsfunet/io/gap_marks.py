@@ -1,11 +1,12 @@
 """Numbers that mark gaps, such as 65535 or 4294967295: the largest value of an integer type and its neighbour.
 
 Detectors of Dectris mark gaps between modules by the largest value of their unsigned integers and bad pixels by the
-value below it; other detectors saturate at it. Negative marks (-1, -2) need no care, because negative values are
-missing anyway.
+value below it; other detectors saturate at it. Programs mark gaps by a number far above all others, such as 1e20.
+Negative marks (-1, -2, -999) are only described, because negative values are missing anyway.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -28,8 +29,13 @@ _CERTAIN = (
 _LIKELY = (32767.0, 65534.0, 65535.0)
 """Values that mark gaps, or saturated pixels, if they are the largest ones and many pixels hold them."""
 
-_CANDIDATES = {*_CERTAIN, *_LIKELY}
+_OF_EIGHT_BITS = (127.0, 255.0)
+"""Values that mark gaps or saturated pixels of 8 bits, if far more pixels hold them than the values below."""
 
+_FAR_ABOVE = 1e3
+"""A value that many pixels hold marks gaps if it is so many times larger than all others."""
+
+_SPIKE, _NEIGHBOURS = 5, 4
 _MANY_PIXELS, _MANY = 10, 1e-4
 _MOST_MARKS = 4
 
@@ -42,21 +48,75 @@ def find_gap_marks(values: Array) -> dict[float, int]:
     """
     marks: dict[float, int] = {}
     highest = float(np.fmax.reduce(values, axis=None, initial=0.0))
-    if np.isfinite(highest) and highest not in _CANDIDATES:  # no copy of a large plane
-        return marks
+    count = int(np.count_nonzero(values == highest))
+    if np.isfinite(highest) and highest not in _CERTAIN and not _are_many(count, values):
+        return marks  # no copy of a large plane
     left = values[np.isfinite(values)]
     for _ in range(_MOST_MARKS):
         largest = float(left.max(initial=0.0))
         holds = left == largest
         count = int(np.count_nonzero(holds))
-        many = count >= max(_MANY_PIXELS, _MANY * values.size)
-        if not (largest in _CERTAIN or (largest in _LIKELY and many)):
+        others = left[~holds]
+        if not (largest in _CERTAIN or (_are_many(count, values) and _is_mark(largest, count, others))):
             break
         marks[largest] = count
-        left = left[~holds]
-    if marks.keys() <= set(_LIKELY) and not (left.size and left.min() < left.max()):
+        left = others
+    if not marks.keys() & set(_CERTAIN) and not (left.size and left.min() < left.max()):
         return {}  # of two values, such as those of a mask, neither marks a gap
     return marks
+
+
+def _are_many(count: int, values: Array) -> bool:
+    return count >= max(_MANY_PIXELS, _MANY * values.size)
+
+
+def _is_mark(value: float, count: int, others: Array) -> bool:
+    """Whether the largest value, which many pixels hold, marks gaps among the other values."""
+    if value in _LIKELY:
+        return True
+    if value in _OF_EIGHT_BITS:
+        below = others[others > value - 1 - _NEIGHBOURS]
+        most = int(np.unique(below, return_counts=True)[1].max(initial=1))
+        return count > _SPIKE * most and bool((others == np.round(others)).all())
+    return 0 < float(others.max(initial=0.0)) * _FAR_ABOVE < value
+
+
+def describe_negative_marks(values: Array) -> tuple[str, ...]:
+    """Describe the negative values that mark gaps: few different ones, each held by many pixels.
+
+    Args:
+        values: intensities, any shape.
+    """
+    negative = values[np.isfinite(values) & (values < 0)]
+    if not negative.size or not _are_many(int(np.count_nonzero(negative == negative.min())), values):
+        return ()
+    held, counts = np.unique(negative, return_counts=True)
+    if len(held) > _MOST_MARKS or not all(_are_many(int(count), values) for count in counts):
+        return ()
+    return describe_gap_marks({float(value): int(count) for value, count in zip(held, counts, strict=True)})
+
+
+class GapReader:
+    """Reads blocks of an array with NaN where a value marks a gap, before they are interpolated, and tells of it."""
+
+    def __init__(self, read: Callable[[Box], Array]) -> None:
+        self._read = read
+        self._marks: set[float] = set()
+
+    def __call__(self, box: Box) -> Array:
+        """Read a block."""
+        values = self._read(box)
+        marks = find_gap_marks(values)
+        self._marks |= set(marks)
+        return np.where(np.isin(values, list(marks)), np.nan, values) if marks else values
+
+    def describe(self) -> tuple[str, ...]:
+        """Describe the marks that were found so far, a sentence for each."""
+        # Blocks overlap, so that a number of voxels would count some of them twice.
+        return tuple(
+            f"voxels hold {_format(mark)}, which marks gaps or saturation, and count as missing"
+            for mark in sorted(self._marks)
+        )
 
 
 def clear_gaps(values: Array) -> Array:
@@ -104,4 +164,6 @@ def clear_gaps_of_volume(volume: Volume) -> Volume:
 
 
 def _format(mark: float) -> str:
-    return f"{mark:.0f}" if mark < 1e20 else f"{mark:g}"
+    if mark in (2.0**63, 2.0**64):  # the largest integers, which float64 rounds up
+        return str(int(mark) - 1)
+    return f"{mark:.0f}" if abs(mark) < 1e20 and mark == round(mark) else f"{mark:g}"

@@ -8,7 +8,6 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
-from dsfunet.io.gap_marks import clear_gaps
 from dsfunet.io.volume import Box, VolumeAxes
 
 Read = Callable[[Box], Array]
@@ -76,7 +75,7 @@ class ObliqueGrid:
 
         Args:
             axes: the grid along h, k, l, from `make_straight_axes`.
-            read: reader of boxes of the array.
+            read: reader of boxes of the array, such as a `GapReader`.
         """
         inverse = np.linalg.inv(self.matrix)
 
@@ -93,7 +92,7 @@ class ObliqueGrid:
             begins = [int(max(np.floor(p.min()), 0)) for p in places]
             ends = [int(min(np.ceil(p.max()), n - 1)) + 1 for p, n in zip(places, self.counts, strict=True)]
             x, y, z = (slice(begin, end) for begin, end in zip(begins, ends, strict=True))
-            values = clear_gaps(read((x, y, z)))
+            values = read((x, y, z))
             floors = [np.floor(p).astype(np.int64) for p in places]
             parts = [p - floor for p, floor in zip(places, floors, strict=True)]
             for corner in product(*((0, 1) if part.any() else (0,) for part in parts)):

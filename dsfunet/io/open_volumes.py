@@ -11,10 +11,12 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes, name_file_in_errors
-from dsfunet.io.cell_parameters import cells_agree, convert_cell
+from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, cells_agree, convert_cell
 from dsfunet.io.formats import array_files, disorder, images, mantid, matlab, nxdata, rspace3d, yell
 from dsfunet.io.formats.array_files import read_array_file
 from dsfunet.io.formats.arrays import ArrayFile, open_array
+from dsfunet.io.formats.other_formats import name_other_format, name_other_hdf5
+from dsfunet.io.fourth_axis import ANY
 from dsfunet.io.gap_marks import clear_gaps_of_volume
 from dsfunet.io.hdf5 import list_members, open_hdf5
 from dsfunet.io.read_options import ReadOptions
@@ -25,8 +27,10 @@ from dsfunet.physics import Cell
 from dsfunet.planes.names import AnyPlaneName, PlaneName
 from dsfunet.planes.scale_names import Scale
 
+_LONGEST_START = 512
+
 # The most specific reader comes first: an MDHisto workspace is NXdata too, and a Yell file may contain other datasets.
-_HDF5_READERS = (mantid, disorder, yell, rspace3d)
+_HDF5_READERS = (disorder, yell, rspace3d)
 
 
 def is_hdf5(path: Path, start: bytes) -> bool:
@@ -97,6 +101,10 @@ def _open_array_file(
             layout = images.describe_layout(start)
             found = ArrayFile(layout, pixels.intensity, sigma=pixels.sigma, notes=pixels.notes)
     if found is None:
+        with path.open("rb") as stream:
+            other = name_other_format(stream.read(_LONGEST_START))
+        if other is not None:
+            raise InputError(other)
         raise InputError(
             f"the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {images.EXPECTED},"
             f" {array_files.EXPECTED}"
@@ -113,6 +121,8 @@ def complete_volume(volume: Volume, options: ReadOptions, cell: Cell | None = No
         InputError: the file has another cell.
     """
     own, trouble = convert_cell(volume.cell, volume.cell_trouble, options.cell_units)
+    if trouble == NO_CELL and cell is None and options.ub_matrix is not None:
+        own, trouble = cell_from_ub(options.ub_matrix, "--ub")
     if cell is not None:
         check_cell(own, cell)
         own, trouble = own or cell, ""
@@ -147,8 +157,13 @@ def _undo_scale(volume: Volume, scale: Scale) -> Volume:
 
 
 def _recognise_volume(file: h5py.File, options: ReadOptions, cell: Cell | None) -> Volume:
+    other = name_other_hdf5(file)
+    if other is not None:
+        raise InputError(other)
     if matlab.recognises(file):
         return open_array(matlab.read_open_file(file), options, cell)
+    if mantid.recognises(file):
+        return mantid.open_volume(file, options)
     for reader in _HDF5_READERS:
         if reader.recognises(file):
             volume: Volume = reader.open_volume(file)
@@ -156,5 +171,27 @@ def _recognise_volume(file: h5py.File, options: ReadOptions, cell: Cell | None) 
     if nxdata.recognises(file):
         return nxdata.open_volume(file, options, cell)
     found = ", ".join(list_members(file)[:8]) or "nothing"
-    expected = ", or ".join(reader.EXPECTED for reader in (*_HDF5_READERS, nxdata))
+    expected = ", or ".join(reader.EXPECTED for reader in (mantid, *_HDF5_READERS, nxdata))
     raise InputError(f"the HDF5 file has {found} at its root; expected {expected}")
+
+
+def list_coordinates(
+    path: Path, name: str, options: ReadOptions, cell: Cell | None = None
+) -> tuple[float, ...]:
+    """List the values along a fourth axis of the data in a file, such as temperature.
+
+    Args:
+        path: the file.
+        name: the axis.
+        options: what the user says about the file.
+        cell: unit cell, used when the file has no valid one.
+
+    Raises:
+        InputError: the file cannot be opened, or has no such axis.
+    """
+    with open_volume(path, replace(options, at=ANY), cell) as volume:
+        for each, values in volume.choices.items():
+            if each.lower() == name.lower():
+                return values
+        found = ", ".join(volume.choices) or "no fourth axis"
+        raise InputError(f"--at {name}=all: the file has {found}; expected an axis {name}")

@@ -8,6 +8,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.cell_units import CellUnits, parse_cell_units
+from dsfunet.io.fourth_axis import Coordinates, parse_coordinates
 from dsfunet.io.grid_axes import GridAxis, make_volume_axes
 from dsfunet.io.volume import VolumeAxes
 from dsfunet.planes.names import AXIS_LABELS
@@ -61,7 +62,7 @@ class ReadOptions:
         scale: scale of its numbers, in terms of the intensity; "auto" recognises that of DSFU-Net.
         cell_units: units of the file's unit cell; None for Angstrom and degrees, if the cell is plausible in these.
         array_axes: axes of an array without axes.
-        at: coordinate along a fourth axis of the data, such as ("temperature", 150.0).
+        at: values along a fourth axis of the data, such as temperature.
         ub: UB matrix of axes Qx, Qy, Qz: columns a*, b*, c* without the factor 2 pi, nine numbers row by row
             [1/Angstrom]; None for a* along x and b* in the x-y plane.
     """
@@ -69,7 +70,7 @@ class ReadOptions:
     scale: Scale = "auto"
     cell_units: CellUnits = field(default_factory=CellUnits)
     array_axes: ArrayAxes | None = None
-    at: tuple[str, float] | None = None
+    at: Coordinates | None = None
     ub: tuple[float, ...] | None = None
 
     @property
@@ -94,7 +95,7 @@ def parse_read_options(
         scale=scale,
         cell_units=CellUnits() if cell_unit is None else parse_cell_units(cell_unit),
         array_axes=None if array_axes is None else parse_array_axes(array_axes),
-        at=None if at is None else parse_coordinate(at),
+        at=None if at is None else parse_coordinates(at),
         ub=None if ub is None else parse_ub(ub),
     )
 
@@ -123,21 +124,6 @@ def parse_array_axes(text: str) -> ArrayAxes:
     if len(set(numbers)) != len(numbers) or len(along) < 2:
         raise InputError(f"array axes {text!r}: {_AXES_GRAMMAR}")
     return ArrayAxes(text, tuple(along), tuple(fixed))
-
-
-def parse_coordinate(text: str) -> tuple[str, float]:
-    """Parse a coordinate along a fourth axis, such as "temperature=150".
-
-    Raises:
-        InputError: the text is anything else.
-    """
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise InputError(
-            f"--at {text!r}; expected the name of an axis and a number, temperature=150"
-        ) from None
 
 
 def parse_ub(text: str) -> tuple[float, ...]:

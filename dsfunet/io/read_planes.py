@@ -1,5 +1,6 @@
 """Reading one plane: the dispatch over the formats, the user's axes and cell, gaps and scales."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes, name_file_in_errors
 from dsfunet.io.formats.images import read_picture
-from dsfunet.io.gap_marks import clear_gaps_of_plane
+from dsfunet.io.gap_marks import clear_gaps_of_plane, describe_negative_marks
 from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import check_cell, is_hdf5, open_volume
 from dsfunet.io.read_options import ReadOptions
@@ -16,6 +17,7 @@ from dsfunet.io.scales import read_on_scale
 from dsfunet.io.side_files import complete_options
 from dsfunet.io.space_groups import centring_of_record
 from dsfunet.io.user_axes import UserAxes
+from dsfunet.io.volume_results import is_volume_result
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import MeasuredPlane
 from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName, parse_plane
@@ -64,7 +66,7 @@ def read_plane(
     if picture is not None:
         if cell is not None and axes is None:
             _check_cell_of_plane(path, picture, cell)
-        return read_on_scale(clear_gaps_of_plane(picture), options.scale)
+        return _note_negative_marks(read_on_scale(clear_gaps_of_plane(picture), options.scale))
     if axes is not None:
         raise InputError(f"{path}: this file already defines its axes; remove the axis options")
     if is_hdf5(path, start) and is_result(path):
@@ -76,7 +78,41 @@ def read_plane(
     with open_volume(path, options, completed, name) as volume:
         measured = read_from_volume(volume, name)
         # Any other scale has been undone block by block.
-        return read_on_scale(measured, "auto") if options.scale == "auto" else measured
+        return _note_negative_marks(read_on_scale(measured, "auto") if options.scale == "auto" else measured)
+
+
+def read_part(path: Path | str, part: str, plane: AnyPlaneName | None = None) -> MeasuredPlane:
+    """Read a plane of one of the arrays of a result of dsfunet, such as its form factor.
+
+    Args:
+        path: the result of a plane or of a volume.
+        part: `input`, `form_factor`, `short_range_order`, `product`, `residual` or another array of the result.
+        plane: the plane of a volume; of a result of one plane, that plane or None.
+
+    Raises:
+        InputError: the file is no result of dsfunet, or does not hold that array or plane.
+    """
+    path = Path(path)
+    if is_volume_result(path):
+        with open_volume(path, part=part) as volume:
+            return read_from_volume(volume, plane)
+    if not is_result(path):
+        raise InputError(f"{path}: --of {part} is for results of dsfunet; remove it")
+    result = read_result(path)
+    planes = result.planes()
+    if part not in planes:
+        raise InputError(f"{path}: the result has no part {part!r}; expected one of {', '.join(planes)}")
+    if plane is not None and (result.grid is None or str(plane) != str(result.grid.name)):
+        held = "a plane without axes" if result.grid is None else f"plane {result.grid.name}"
+        raise InputError(f"{path}: the file holds {held}, not {plane}; request that plane or none")
+    return MeasuredPlane(
+        planes[part].astype(np.float64), result.grid, centring=centring_of_record(result.process)
+    )
+
+
+def _note_negative_marks(measured: MeasuredPlane) -> MeasuredPlane:
+    marks = describe_negative_marks(measured.intensity)
+    return replace(measured, notes=(*measured.notes, *marks)) if marks else measured
 
 
 def _read_result_on_spanned_plane(path: Path, name: AnyPlaneName | None) -> MeasuredPlane | None:

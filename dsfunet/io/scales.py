@@ -20,6 +20,9 @@ _LEAST_MEDIAN = 0.02
 """Median of (s + 1) / 2 below which numbers from -1 to 1 are 2 x - 1. On the scale 2 sqrt(x) - 1, half of the plane
 would have less than 1/2500 of its largest intensity, as no diffuse scattering has."""
 
+_FEWEST_NEGATIVE = 0.1
+"""Smallest share of negative numbers among those above -1: on both scales, a negative number is a weak intensity."""
+
 _RANGE_TOLERANCE = 1e-6
 _FEWEST_VALUES = 200
 _LARGEST_COUNT = 1e5
@@ -116,6 +119,8 @@ def guess_scale(values: Array) -> Scale:
     ):
         return "linear"
     measured = known[known > -1 + _RANGE_TOLERANCE]
+    if np.mean(measured < 0) < _FEWEST_NEGATIVE:  # intensities from 0 to 1 whose gaps are -1
+        return "linear"
     return "centred" if np.median(measured + 1) / 2 < _LEAST_MEDIAN else "spread"
 
 

@@ -211,6 +211,7 @@ class Volume:
         spanned: the plane of a file that holds one plane spanned by two vectors; `axes` then count along these, and
             their third means nothing.
         remarks: function that returns sentences for the user about the blocks that were read so far.
+        choices: the values along each further axis, such as temperature, of which one was chosen, by its name.
     """
 
     layout: str
@@ -224,6 +225,7 @@ class Volume:
     space_group: str = ""
     spanned: SpannedPlaneName | None = None
     remarks: Callable[[], tuple[str, ...]] = tuple
+    choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def find_centring(self) -> FoundCentring:
         """Find the centring of the cell that the space group states, and sentences for the user."""

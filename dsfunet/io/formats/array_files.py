@@ -30,7 +30,7 @@ def read_array_file(path: Path, start: bytes) -> ArrayFile | None:
         with open_hdf5(path) as file:
             return matlab.read_open_file(file)
     if matlab.recognises_old(start):
-        return matlab.read_arrays(path)
+        return matlab.read_arrays(path, start)
     for reader in (maps, vtk_xml, vtk, detector_images, text_tables):
         if reader.recognises(start):
             found: ArrayFile = reader.read_array(path)
@@ -42,6 +42,6 @@ def name_array_file(start: bytes) -> str:
     """Return what a file that begins with these bytes is called, in a word or two."""
     if numpy_arrays.recognises(start):
         return ".npz" if start.startswith(numpy_arrays.NPZ_SIGNATURE) else ".npy"
-    if start.startswith((b"MATLAB 5", b"MATLAB 7")):
+    if start.startswith(b"MATLAB 7") or matlab.recognises_old(start):
         return "MATLAB"
     return "CBF" if start.startswith(b"###CBF") else "EDF" if start.startswith(b"{") else "text"

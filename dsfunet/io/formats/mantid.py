@@ -17,6 +17,8 @@ from dsfunet.io.axis_names import find_cartesian_axis, find_direction
 from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub, cells_agree
 from dsfunet.io.cell_units import CellQuestion
 from dsfunet.io.directed_axes import ArrayPlace, DirectedAxis, make_cartesian_axes, place_array
+from dsfunet.io.fourth_axis import ChosenValue, Coordinates, choose_value
+from dsfunet.io.gap_marks import GapReader
 from dsfunet.io.grid_axes import GridAxis, describe_stored_order, make_grid_axis
 from dsfunet.io.hdf5 import (
     REAL,
@@ -32,6 +34,7 @@ from dsfunet.io.hdf5 import (
     require_numbers,
 )
 from dsfunet.io.oblique_volumes import Read
+from dsfunet.io.read_options import ReadOptions
 from dsfunet.io.volume import Box, Volume, to_intensities
 
 EXPECTED = "a Mantid MDHistoWorkspace (data/signal with axes D0, D1, D2)"
@@ -46,8 +49,12 @@ def recognises(file: h5py.File) -> bool:
     return find_group(file, "MDHistoWorkspace") is not None
 
 
-def open_volume(file: h5py.File) -> Volume:
+def open_volume(file: h5py.File, options: ReadOptions | None = None) -> Volume:
     """Describe the volume in an open file.
+
+    Args:
+        file: the file.
+        options: what the user says about the file: a value along a fourth axis.
 
     Raises:
         InputError: the workspace is not binned along h, k and l, is incomplete, or contradicts itself.
@@ -58,7 +65,7 @@ def open_volume(file: h5py.File) -> Volume:
     if data is None:
         raise InputError(f"MDHistoWorkspace has no data; expected {EXPECTED}")
     signal = require_numbers(data, "signal", EXPECTED)
-    place = _make_place(workspace, data, signal)
+    place = _make_place(workspace, data, signal, None if options is None else options.at)
     stored, grid = place.stored, place.grid
     others = {name: find_dataset(data, name, REAL + "b") for name in ("mask", "num_events", "errors_squared")}
     for name, dataset in others.items():
@@ -82,15 +89,16 @@ def open_volume(file: h5py.File) -> Volume:
     def read_variance(box: Box) -> Array:
         squared = read_values("errors_squared", box)
         assert squared is not None
-        return np.where(np.isnan(read_signal(box)) | (squared < 0), np.nan, squared)
+        return np.where(np.isnan(gaps(box)) | (squared < 0), np.nan, squared)
 
     axes = stored
+    gaps = GapReader(read_signal)
     read: Read = read_signal
     read_variances: Read = read_variance
     if grid is not None:
         axes = grid.make_straight_axes()
         # Neighbouring voxels that share a bin share its error, so variances are averaged and do not shrink.
-        read = grid.straighten_reader(axes, read_signal)
+        read = grid.straighten_reader(axes, gaps)
         read_variances = grid.straighten_reader(axes, read_variance)
     (cell, trouble), more = _read_cell(workspace)
     return Volume(
@@ -103,10 +111,14 @@ def open_volume(file: h5py.File) -> Volume:
         (*place.notes, "the axes are bin edges, so voxel centres lie half-way between", *more),
         _list_details(workspace),
         spanned=place.spanned,
+        remarks=gaps.describe,
+        choices=place.choices,
     )
 
 
-def _make_place(workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset) -> ArrayPlace:
+def _make_place(
+    workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset, at: Coordinates | None
+) -> ArrayPlace:
     """Find the place of the array: along h, k and l, in other directions, or a plane spanned by two of these."""
     shape = get_shape(signal) or ()
     if len(shape) < 2:
@@ -115,11 +127,16 @@ def _make_place(workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset) -
         )
     names = _find_dimension_names(data, signal, len(shape))
     thick = [name for name, count in zip(names, shape, strict=True) if count > 1]
-    in_q = _check_frame(workspace, data, thick or names)
+    of_space = [name for name in thick if _is_of_space(data, name)]
+    if len(of_space) < 2:
+        of_space = thick
+    in_q = _check_frame(workspace, data, of_space or names)
     matrix = None if in_q else _read_w_matrix(workspace)
     notes: list[str] = []
     directed: dict[int, DirectedAxis] = {}
     cartesian: dict[int, tuple[int, GridAxis, str]] = {}
+    chosen: dict[int, ChosenValue] = {}
+    choices: dict[str, tuple[float, ...]] = {}
     for dimension, name in enumerate(names):
         dataset = require_numbers(data, name, EXPECTED)
         long_name = read_attribute_text(dataset, "long_name") or name
@@ -132,6 +149,17 @@ def _make_place(workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset) -
         ) -> GridAxis:
             return make_grid_axis(number, read_small(data[name], name), shape[dimension], label)
 
+        if shape[dimension] > 1 and name not in of_space:
+            value = choose_value(
+                long_name,
+                read_small(dataset, name),
+                shape[dimension],
+                read_attribute_text(dataset, "units"),
+                at,
+            )
+            chosen[dimension], choices[long_name] = value, value.values
+            notes.append(value.note)
+            continue
         component = find_cartesian_axis(long_name) if in_q else None
         if component is not None:
             cartesian[dimension] = component, read_axis(component), long_name
@@ -147,10 +175,20 @@ def _make_place(workspace: h5py.Group, data: h5py.Group, signal: h5py.Dataset) -
         (cell, _), _ = _read_cell(workspace)
         directed, more = make_cartesian_axes(cartesian, cell, _read_ub(workspace))
         notes += more
-    place = place_array(shape, directed)
+    left = tuple(1 if dimension in chosen else count for dimension, count in enumerate(shape))
+    place = place_array(left, directed)
+    indices = tuple((dimension, value.index) for dimension, value in chosen.items())
+    place = replace(place, stored=replace(place.stored, chosen=indices), choices=choices)
     if place.grid is None and place.spanned is None:
         notes.insert(0, f"array order in the file: {describe_stored_order(place.stored)}")
     return replace(place, notes=(*notes, *place.notes))
+
+
+def _is_of_space(data: h5py.Group, name: str) -> bool:
+    """Whether a dimension runs along a direction in h, k, l or a component of Q, by its name."""
+    dataset = find_dataset(data, name)
+    long_name = (read_attribute_text(dataset, "long_name") if dataset is not None else "") or name
+    return find_direction(long_name) is not None or find_cartesian_axis(long_name) is not None
 
 
 def _choose_direction(name: str, stated: Array | None) -> tuple[Array | None, list[str]]:

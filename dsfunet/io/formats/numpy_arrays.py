@@ -8,8 +8,9 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from dsfunet.files import NPY_SIGNATURE
-from dsfunet.io.formats.arrays import ArrayFile, Numbers, sort_arrays
+from dsfunet.io.formats.arrays import ArrayFile, Numbers
 from dsfunet.io.formats.damage import MOST_COMPRESSED, MOST_VALUES, convert_errors
+from dsfunet.io.formats.named_arrays import sort_arrays
 from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.planes.preprocessing import PIXELS
 
@@ -82,6 +83,7 @@ def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], most_values: int 
     if len(shape) < 2 or len(thick) not in (2, 3) or min(thick) < 2:
         raise InputError(
             f"the array has shape {shape}; expected {(PIXELS, PIXELS)}, or another plane or volume with axes"
+            + ("; a fourth axis is read from NXdata and Mantid alone" if len(thick) == 4 else "")
         )
     values = int(np.prod([int(count) for count in shape], dtype=object))
     if len(thick) == 2 and values > MOST_PIXELS:

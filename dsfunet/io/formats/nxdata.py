@@ -14,10 +14,11 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors
 from dsfunet.io.axis_names import find_cartesian_axis, find_index_axis
-from dsfunet.io.cell_parameters import convert_cell
+from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, convert_cell
 from dsfunet.io.formats.nexus_sample import find_sample_cell, find_sample_space_group, find_sample_ub
 from dsfunet.io.formats.nxdata_axes import place_nxdata
 from dsfunet.io.formats.nxdata_names import find_signal_name
+from dsfunet.io.gap_marks import GapReader
 from dsfunet.io.hdf5 import (
     find_dataset,
     find_group,
@@ -91,9 +92,15 @@ def open_part(file: h5py.File, name: str) -> Volume:
     path = f"entry/{name}"
     group = find_group(file, path)
     if group is None or find_signal_name(group) is None:
-        raise InputError(f"the result has no {name}; expected the group {path} with a signal")
+        held = ", ".join(each for each in list_members(file["entry"])[:50] if _has_signal(file, each))
+        raise InputError(f"the result has no {name}; expected one of {held}")
     with name_file_in_errors(path):
         return _make_volume(file, path, group, ReadOptions(), None)
+
+
+def _has_signal(file: h5py.File, name: str) -> bool:
+    group = _try_group(file, f"entry/{name}")
+    return group is not None and find_signal_name(group) is not None
 
 
 def _list_candidates(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
@@ -171,6 +178,9 @@ def _make_volume(
     ub = options.ub_matrix if options.ub is not None else find_sample_ub(file, path, group)
     place = place_nxdata(group, signal, _is_result(file), options, converted or given, ub)
     axes, notes = place.stored, list(place.notes)
+    if trouble == NO_CELL and ub is not None:
+        cell, trouble = cell_from_ub(ub, "the UB matrix")
+        notes.append("the unit cell comes from the UB matrix, taken to have no factor 2 pi")
     shape = get_shape(signal)
     weights, errors, mask = (
         next(
@@ -201,10 +211,11 @@ def _make_volume(
     if weights is not None:
         notes.append("the signal is divided by its weights; voxels with zero weight are missing")
     read: Read = lambda box: read_weighted(signal, box)  # noqa: E731
+    gaps = GapReader(read)
     read_sigma: Read | None = None if errors is None else lambda box: read_weighted(errors, box)
     if place.grid is not None:
         axes = place.grid.make_straight_axes()
-        read = place.grid.straighten_reader(axes, read)
+        read = place.grid.straighten_reader(axes, gaps)
         # Neighbouring voxels that share a voxel of the file share its error, which interpolation does not shrink.
         read_sigma = None if read_sigma is None else place.grid.straighten_reader(axes, read_sigma)
     return Volume(
@@ -218,6 +229,8 @@ def _make_volume(
         _list_details(file, path, group),
         _read_space_group(file, path, group),
         spanned=place.spanned,
+        remarks=gaps.describe,
+        choices=place.choices,
     )
 
 

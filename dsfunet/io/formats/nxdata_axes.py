@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 import h5py
-import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.axis_names import find_cartesian_axis, find_direction
 from dsfunet.io.directed_axes import ArrayPlace, DirectedAxis, make_cartesian_axes, place_array
 from dsfunet.io.formats.nxdata_names import find_axis_names
+from dsfunet.io.fourth_axis import ChosenValue, choose_value
 from dsfunet.io.grid_axes import GridAxis, describe_stored_order, make_grid_axis
 from dsfunet.io.hdf5 import find_dataset, get_shape, read_attribute_text, read_scalar, read_small
 from dsfunet.io.read_options import ReadOptions
@@ -17,16 +17,14 @@ from dsfunet.io.volume import VolumeAxes
 from dsfunet.physics import Cell
 from dsfunet.planes.names import AXIS_LABELS
 
-_MOST_VALUES_SHOWN = 12
-
 
 @dataclass
 class _FoundAxes:
-    """Axes of an array as they are found, by dimension: directions, components of Q, and indices chosen by the user."""
+    """Axes of an array as they are found, by dimension: directions, components of Q, and others with their names."""
 
     directed: dict[int, DirectedAxis]
     cartesian: dict[int, tuple[int, GridAxis, str]]
-    chosen: dict[int, int]
+    others: dict[int, tuple[str, h5py.Dataset]]
     edges: bool = False
 
 
@@ -59,7 +57,7 @@ def place_nxdata(
     for dimension, name in enumerate(names):
         dataset = find_dataset(group, name) if name else None
         if dataset is not None:
-            notes += _read_axis(found, dimension, name, dataset, shape[dimension], options)
+            _read_axis(found, dimension, name, dataset, shape[dimension])
     if found.cartesian:
         directed, more = make_cartesian_axes(found.cartesian, cell, ub)
         found.directed |= directed
@@ -69,9 +67,13 @@ def place_nxdata(
         for number, label in enumerate(AXIS_LABELS)
         if (value := _read_layer(group, label)) is not None
     }
-    left = tuple(1 if dimension in found.chosen else count for dimension, count in enumerate(shape))
+    chosen = _choose_values(found, shape, options)
+    notes += [value.note for value in chosen.values()]
+    left = tuple(1 if dimension in chosen else count for dimension, count in enumerate(shape))
     place = place_array(left, found.directed, layers)
-    place = replace(place, stored=replace(place.stored, chosen=tuple(found.chosen.items())))
+    indices = tuple((dimension, value.index) for dimension, value in chosen.items())
+    choices = {found.others[dimension][0]: value.values for dimension, value in chosen.items()}
+    place = replace(place, stored=replace(place.stored, chosen=indices), choices=choices)
     if found.edges:
         notes.append("the axes are bin edges, so voxel centres lie half-way between")
     if place.grid is None and place.spanned is None:
@@ -79,16 +81,16 @@ def place_nxdata(
     return replace(place, notes=(*notes, *place.notes))
 
 
-def _read_axis(
-    found: _FoundAxes, dimension: int, name: str, dataset: h5py.Dataset, count: int, options: ReadOptions
-) -> list[str]:
-    """Read the axis along a dimension into `found`, and return notes for the user."""
+def _read_axis(found: _FoundAxes, dimension: int, name: str, dataset: h5py.Dataset, count: int) -> None:
+    """Read the axis along a dimension into `found`."""
     long_name = read_attribute_text(dataset, "long_name")
     direction = find_direction(name)
     direction = find_direction(long_name) if direction is None else direction
     component = next((n for each in (name, long_name) if (n := find_cartesian_axis(each)) is not None), None)
     if direction is None and component is None:
-        return [] if count == 1 else _choose_value(found, dimension, name, dataset, count, options)
+        if count > 1:
+            found.others[dimension] = name, dataset
+        return
     units = read_attribute_text(dataset, "units").lower()
     in_angstrom = any(word in units for word in ("ang", "nm", "\N{LATIN SMALL LETTER A WITH RING ABOVE}"))
     if direction is not None and in_angstrom:
@@ -100,34 +102,27 @@ def _read_axis(
         found.directed[dimension] = DirectedAxis(direction, axis.first, axis.step, name)
     elif component is not None:
         found.cartesian[dimension] = component, axis, name
-    return []
 
 
-def _choose_value(
-    found: _FoundAxes, dimension: int, name: str, dataset: h5py.Dataset, count: int, options: ReadOptions
-) -> list[str]:
-    """Choose the index along an axis that is not one of reciprocal space, at the value that the user names."""
-    values = read_small(dataset, name).ravel()
-    if len(values) == count + 1:
-        values = 0.5 * (values[1:] + values[:-1])
-    if len(values) != count or not np.isfinite(values).all():
-        return []
-    units = read_attribute_text(dataset, "units")
-    held = ", ".join(f"{value:g}" for value in values[:_MOST_VALUES_SHOWN])
-    held += ", ..." if count > _MOST_VALUES_SHOWN else ""
-    wanted = options.at if options.at is not None and options.at[0].lower() == name.lower() else None
-    if wanted is None:
+def _choose_values(found: _FoundAxes, shape: tuple[int, ...], options: ReadOptions) -> dict[int, ChosenValue]:
+    """Choose a value along each axis that is not one of reciprocal space."""
+    of_space = sum(shape[dimension] > 1 for dimension in found.directed)
+    if found.others and of_space < 2:
+        names = ", ".join(name for name, _ in found.others.values())
         raise InputError(
-            f"the data have an axis {name} with {count} values, {held} {units}".rstrip()
-            + f"; choose one, such as --at {name}={values[0]:g}, and run once for each that you need"
+            f"the axes {names} are none of reciprocal space; expected names such as h, k, l, Qh, [H,H,0], Qx or"
+            " H (r.l.u.), in the file or as long_name"
         )
-    index = int(np.abs(values - wanted[1]).argmin())
-    if abs(values[index] - wanted[1]) > 0.5 * np.abs(np.diff(values)).min() + 1e-9:
-        raise InputError(
-            f"--at {name}={wanted[1]:g}: the file holds {held} {units}".rstrip() + "; choose one of these"
+    return {
+        dimension: choose_value(
+            name,
+            read_small(dataset, name),
+            shape[dimension],
+            read_attribute_text(dataset, "units"),
+            options.at,
         )
-    found.chosen[dimension] = index
-    return [f"the data at {name} = {values[index]:g} {units} are used".replace("  ", " ")]
+        for dimension, (name, dataset) in found.others.items()
+    }
 
 
 def _read_layer(group: h5py.Group, label: str) -> float | None:

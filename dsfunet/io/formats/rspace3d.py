@@ -12,6 +12,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import NO_CELL, FoundCell, cell_from_parameters, cell_from_ub
+from dsfunet.io.gap_marks import GapReader
 from dsfunet.io.grid_axes import GridAxis, make_grid_axis, make_volume_axes
 from dsfunet.io.hdf5 import (
     find_dataset,
@@ -61,6 +62,7 @@ def open_volume(file: h5py.File) -> Volume:
         return found
 
     axes = stored
+    gaps = GapReader(read_stored)
     read: Read = read_stored
     ub = _read_ub(file)
     cell, trouble = _read_cell(file, ub)
@@ -78,8 +80,17 @@ def open_volume(file: h5py.File) -> Volume:
         matrix[first, second] = ratio * matrix[second, second]
         grid = ObliqueGrid(origin, matrix, stored.counts)
         axes = grid.make_straight_axes()
-        read = grid.straighten_reader(axes, read_stored)
-    return Volume("rspace3d", axes, read, cell, trouble, notes=tuple(notes), details=_list_details(file))
+        read = grid.straighten_reader(axes, gaps)
+    return Volume(
+        "rspace3d",
+        axes,
+        read,
+        cell,
+        trouble,
+        notes=tuple(notes),
+        details=_list_details(file),
+        remarks=gaps.describe,
+    )
 
 
 def _find_shear(file: h5py.File, ub: Array | None) -> tuple[int, int, float] | None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.io.axis_names import find_cartesian_axis, find_direction, find_index_axis
+from dsfunet.io.formats import rmcprofile
 from dsfunet.io.formats.arrays import ArrayFile
 
 _COMMENT = re.compile(r"^\s*(?:[#%!]|//)+")
@@ -55,6 +56,10 @@ def read_array(path: Path) -> ArrayFile:
     first = next((n for n, line in enumerate(kept[:4]) if _is_numeric(_split(line))), 0)
     heads = [*comments, *kept[:first]]
     rows = [_split(line) for line in kept[first:]]
+    if rmcprofile.recognises(rows):
+        values = _convert([word for row in rows[1:] for word in row])
+        width = len(rows[1])
+        return rmcprofile.read_array(rows[0], values[: len(values) // width * width].reshape(-1, width))
     found = _read_nipl(rows)
     if found is not None:
         return found

@@ -48,7 +48,7 @@ class _Reader:
     def __init__(self, content: bytes) -> None:
         self._content, self._place = content, 0
         self._line()
-        self._line()  # the title
+        self._title = self._line()
         form = self._line().strip().upper()
         if form not in ("ASCII", "BINARY"):
             raise InputError(f"a VTK file whose third line is {form[:40]!r}; expected ASCII or BINARY")
@@ -119,6 +119,7 @@ class _Reader:
             found.get("SPACING", np.ones(3)),
             None if x is None or y is None or z is None else (x, y, z),
             found.get("POINTS"),
+            self._title,
         )
 
     def _read_data(self, count: int) -> npt.NDArray[np.generic]:

@@ -1,7 +1,9 @@
 """Grids of VTK, from legacy or XML files: the array [x, y, z], and where its points lie.
 
-Scatty and scripts write regular grids whose x, y, z are h, k, l. rmc-discord writes structured grids whose points are
-Cartesian, B (h, k, l) without 2 pi, with a* along x and b* in the x-y plane; they need a unit cell.
+The title of a legacy file tells its program. Scatty and Spinteract write components of Q with the factor 2 pi, with a
+along x and b in the x-y plane; 3DSCalculator, and Scatty for the Bragg peaks of a supercell, write h, k, l. Other
+regular grids are taken as h, k, l, unless the user gives a UB matrix or other axes. rmc-discord writes structured grids
+whose points are Cartesian, B (h, k, l) without 2 pi, with a* along x and b* in the x-y plane; they need a unit cell.
 """
 
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from dsfunet.io.formats.arrays import ArrayFile
 
 _XYZ = ("h", "k", "l")
 _NOTE = "x, y and z of the grid are taken as h, k and l"
+_OR_Q = "; if they are Qx, Qy and Qz in 1/Angstrom, give --ub, and if they are others, --array-axes"
+_IN_INDICES = ("(hkl grid)", "supercell bragg peaks")
+_IN_Q = ("diffuse scattering", "spinteract", "scatty")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +34,7 @@ class VtkGrid:
         spacing: distances of points along x, y, z; None likewise.
         coordinates: coordinates along x, y and z; None if the points are regular or free.
         points: all points, x fastest, shape (n, 3); None if they are not free.
+        title: the title of a legacy file.
     """
 
     layout: str
@@ -38,13 +44,15 @@ class VtkGrid:
     spacing: Array | None = None
     coordinates: tuple[Array, Array, Array] | None = None
     points: Array | None = None
+    title: str = ""
 
 
 def make_array_file(grid: VtkGrid) -> ArrayFile:
     """Make an array [x, y, z] with its axes.
 
     Raises:
-        InputError: there are not as many values as points or cells, or free points do not form a parallelepiped.
+        InputError: there are not as many values as points or cells, free points do not form a parallelepiped, or the
+            grid is one of Scatty or Spinteract that does not run along x, y, z.
     """
     points = int(np.prod([int(count) for count in grid.counts]))
     cells = tuple(max(count - 1, 1) for count in grid.counts)
@@ -68,12 +76,44 @@ def make_array_file(grid: VtkGrid) -> ArrayFile:
         lines = list(grid.coordinates)
     else:
         assert grid.origin is not None and grid.spacing is not None
+        title = grid.title.lower()
+        if any(word in title for word in _IN_Q) and not any(word in title for word in _IN_INDICES):
+            return _place_in_q(grid, grid.origin, grid.spacing, array)
         lines = [grid.origin[n] + grid.spacing[n] * np.arange(grid.counts[n]) for n in range(3)]
     if between:
         lines = [0.5 * (line[1:] + line[:-1]) if len(line) > 1 else line for line in lines]
     thick = {n: (_XYZ[n], line) for n, line in enumerate(lines) if len(line) > 1}
     layers = {n: float(line[0]) for n, line in enumerate(lines) if len(line) == 1}
-    return ArrayFile(grid.layout, array, thick, layers, notes=(_NOTE,))
+    known = any(word in grid.title.lower() for word in _IN_INDICES)
+    note = _NOTE if known else f"{_NOTE}{_OR_Q}"
+    return ArrayFile(grid.layout, array, thick, layers, guessed=not known, notes=(note,))
+
+
+def _place_in_q(grid: VtkGrid, origin: Array, spacing: Array, array: npt.NDArray[np.generic]) -> ArrayFile:
+    """Place a grid of Scatty or Spinteract, whose file has the corner in Q and the lengths of the steps alone."""
+    counts = np.array(array.shape)
+    thick = counts > 1
+    half = np.where(thick, spacing * (counts - 1) / 2, 0.0)
+    rounding = 1e-6 * counts + 1e-6 * np.abs(origin)  # the file has six decimals
+    if (np.abs(origin + half) <= rounding)[thick].all():
+        spacing = np.where(thick, -2 * origin / np.maximum(counts - 1, 1), spacing)
+    elif abs(np.linalg.norm(origin) - np.linalg.norm(half)) < 1e-4 * np.linalg.norm(half):
+        raise InputError(
+            "a VTK file of Scatty or Spinteract whose grid does not run along x, y and z, and the file does not say"
+            " where else; give the list of h, k, l and intensity that Scatty writes too (..._list.txt)"
+        )
+    notes = (
+        "a VTK file of Scatty or Spinteract, by its title: x, y and z are components of Q with the factor 2 pi, and its"
+        " grid is taken to run along them",
+    )
+    return ArrayFile(
+        f"{grid.layout} of Scatty or Spinteract",
+        array,
+        steps=(origin, np.diag(np.where(thick, spacing, 0.0))),
+        frame="direct",
+        guessed=True,
+        notes=notes,
+    )
 
 
 def _place_free_points(grid: VtkGrid, points: Array, array: npt.NDArray[np.generic]) -> ArrayFile:

@@ -17,6 +17,7 @@ FILTERS = {
     "zstd": (32015, hdf5plugin.Zstd()),
     "lz4": (32004, hdf5plugin.LZ4()),
     "blosc2": (32026, hdf5plugin.Blosc2()),
+    "bzip2": (307, hdf5plugin.BZip2()),
 }
 VALUES = 100 + 50 * np.cos(np.linspace(0, 40, 121))[:, None, None] * np.ones((1, 121, 1))
 
@@ -33,6 +34,14 @@ def write(path: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", FILTERS)
 def test_compressed_volumes_are_read(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(read_plane(write(tmp_path / "a.h5", name)).intensity, VALUES[:, :, 0])
+
+
+@pytest.mark.skipif(not h5py.h5z.filter_avail(h5py.h5z.FILTER_SZIP), reason="this HDF5 library has no szip")
+def test_szip_of_the_library_is_read(tmp_path: Path) -> None:
+    with h5py.File(write(tmp_path / "a.h5", "zstd"), "a") as file:
+        del file["data"]
+        file.create_dataset("data", data=VALUES, chunks=(64, 64, 1), compression="szip")
+    np.testing.assert_array_equal(read_plane(tmp_path / "a.h5").intensity, VALUES[:, :, 0])
 
 
 def test_without_the_plugins_each_filter_is_named(tmp_path: Path) -> None:
@@ -56,4 +65,4 @@ def test_without_the_plugins_each_filter_is_named(tmp_path: Path) -> None:
     for line, (name, (number, _)) in zip(lines, FILTERS.items(), strict=False):
         expected = f"data is compressed with filter {number} ({name}): pip install hdf5plugin"
         assert line == f"dsfunet: {tmp_path}/{name}.h5: {expected}"
-    assert "pip install hdf5plugin" in lines[-1] and "damaged" not in lines[-1] and len(lines) == 6
+    assert "pip install hdf5plugin" in lines[-1] and "damaged" not in lines[-1] and len(lines) == 7

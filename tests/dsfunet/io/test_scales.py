@@ -62,7 +62,13 @@ def test_the_scale_that_the_user_names_comes_first(tmp_path: Path) -> None:
 
 def test_other_planes_are_not_taken_for_those_of_dsfu_net(tmp_path: Path) -> None:
     for number, values in enumerate(
-        (scattering(), spread(scattering()) * 1.001, np.sqrt(scattering()) * 2 - 1.5, -spread(scattering()))
+        (
+            scattering(),
+            spread(scattering()) * 1.001,
+            np.sqrt(scattering()) * 2 - 1.5,
+            -spread(scattering()),
+            np.where(np.arange(256) % 5 < 3, -1.0, scattering()),  # intensities with gaps at -1
+        )
     ):
         np.save(tmp_path / f"{number}.npy", values)
         assert np.array_equal(read_plane(tmp_path / f"{number}.npy").intensity, values)

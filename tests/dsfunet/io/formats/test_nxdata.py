@@ -11,7 +11,6 @@ import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.io import (
-    MeasuredPlane,
     PlaneGrid,
     ReadOptions,
     Result,
@@ -20,7 +19,7 @@ from dsfunet.io import (
     read_plane,
     write_result,
 )
-from dsfunet.io.axis_names import find_cartesian_axis, find_index_axis, parse_direction
+from dsfunet.io.fourth_axis import Coordinates
 from dsfunet.physics import Cell
 from tests.dsfunet.marked_volume import CELL, H, K, L, check, edges, volume
 
@@ -273,160 +272,6 @@ def test_axes_in_other_units(tmp_path: Path) -> None:
         read_plane(tmp_path / "a.nxs", "hk0")
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        *(("h", 0), ("K", 1), ("Ql", 2), ("Q_h", 0), ("qk", 1), ("L (r.l.u.)", 2), ("H [rlu]", 0)),
-        *(("[H,0,0]", 0), ("[0,K,0]", 1), ("[ 0, 0, L ]", 2), ("[0,1K,0]", 1)),
-        *(
-            ("[H,0,0] (r.l.u.)", 0),
-            ("[H 0 0]", 0),
-            ("h_rlu", 0),
-            ("H (rlu)", 0),
-            ("[H00]", 0),
-            ("(0k0)", 1),
-            ("00L", 2),
-        ),
-        *(
-            ("$K$ (r.l.u.)", 1),
-            ("l, r.l.u.", 2),
-            ("Q_l in r.l.u.", 2),
-            ("h_axis", 0),
-            ("k centers", 1),
-            ("Q3", 2),
-        ),
-        *(
-            ("[0, k, 0] / rlu", 1),
-            ("h [2pi/a]", 0),
-            ("(0 0 l) (reciprocal lattice units)", 2),
-            ("[0;K;0]", 1),
-        ),
-        *(
-            ("hk0", None),
-            ("[H,K,0]", None),
-            ("height", None),
-            ("hkl", None),
-            ("x", None),
-            ("temperature", None),
-        ),
-        *(("Qx", None), ("hkl", None), ("", None), ("[H,H,0]", None), ("[0,-K,0]", None), ("phi", None)),
-    ],
-)
-def test_names_of_axes(name: str, number: int | None) -> None:
-    assert find_index_axis(name) == number
-
-
-@pytest.mark.parametrize(
-    ("name", "direction"),
-    [
-        ("[H,-H,0]", (1, -1, 0)),
-        ("[0,-2K,0]", (0, -2, 0)),
-        ("[-0.5L,L,0]", (-0.5, 1, 0)),
-        ("[H,H,0] (r.l.u.)", (1, 1, 0)),
-        ("[0.5H,0.5H,0]", (0.5, 0.5, 0)),
-        ("[hh0]", (1, 1, 0)),
-        ("(k -k 0)", (1, -1, 0)),
-        ("[h-h0]", (1, -1, 0)),
-        ("[2h00]", (2, 0, 0)),
-        ("[HHL]", None),
-        ("[0,0,0]", None),
-        ("[H,0]", None),
-        ("DeltaE", None),
-        ("[1,0,0]", None),
-    ],
-)
-def test_projections(name: str, direction: tuple[float, ...] | None) -> None:
-    found = parse_direction(name)
-    assert (found is None) == (direction is None)
-    if found is not None:
-        np.testing.assert_array_equal(found, direction)
-
-
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        *(
-            ("Qx", 0),
-            ("q_y", 1),
-            ("Q_sample_z", 2),
-            ("qx (1/A)", 0),
-            ("Qy (\N{LATIN CAPITAL LETTER A WITH RING ABOVE}^-1)", 1),
-        ),
-        *(("Q_z [1/angstrom]", 2), ("$Q_x$", 0), ("Qx_bins", 0), ("Qh", None), ("x", None), ("Q", None)),
-    ],
-)
-def test_names_of_components_of_q(name: str, number: int | None) -> None:
-    assert find_cartesian_axis(name) == number
-
-
-def turned_by(ub: np.ndarray | None) -> np.ndarray:
-    """The matrix, or that of the cell with a* along x and b* in the x-y plane."""
-    reciprocal = Cell(*CELL).reciprocal / (2 * np.pi)
-    return np.linalg.cholesky(reciprocal @ reciprocal.T).T if ub is None else ub
-
-
-def check_linear(plane: MeasuredPlane, ub: np.ndarray, reach: float) -> None:
-    """Values are 1000 + 100 h + 10 k + l wherever all components of Q are below `reach`."""
-    assert plane.grid is not None
-    hkl = plane.grid.hkl()
-    inside = (np.abs(2 * np.pi * hkl @ ub.T) < reach).all(axis=2)
-    assert inside.sum() > 100
-    np.testing.assert_allclose(plane.intensity[inside], (1000 + hkl @ [100, 10, 1])[inside], rtol=1e-6)
-
-
-def in_q(path: Path, ub: np.ndarray | None, q: np.ndarray, counts: tuple[int, int, int]) -> None:
-    """An NXdata over Qx, Qy, Qz with the values 1000 + 100 h + 10 k + l, the cell, and perhaps a UB matrix."""
-    axes = [q[n] * (np.arange(counts[n]) - counts[n] // 2) for n in range(3)]
-    turn = turned_by(ub)
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"))
-    h, k, l = np.einsum("ij,jxyz->ixyz", np.linalg.inv(2 * np.pi * turn), grid)  # noqa: E741
-    with h5py.File(path, "w") as file:
-        file.attrs["default"] = "e"
-        file.create_group("e").attrs["default"] = "d"
-        data = file.create_group("e/d")
-        data.attrs.update({"NX_class": "NXdata", "signal": "v", "axes": ["Qx", "Qy", "Qz"]})
-        data["v"] = 1000 + 100 * h + 10 * k + l
-        for name, values in zip(("Qx", "Qy", "Qz"), axes, strict=True):
-            data[name] = values
-            data[name].attrs["units"] = "1/angstrom"
-        sample = file.create_group("e/sample")
-        sample.attrs["NX_class"] = "NXsample"
-        if ub is not None:
-            sample["ub_matrix"] = ub
-        sample["unit_cell"] = np.array(CELL)
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_axes_along_components_of_q(tmp_path: Path, turned: bool) -> None:
-    """Monoclinic, so that l runs along no component; values linear in h, k, l are interpolated exactly."""
-    ub = None
-    if turned:
-        cosine, sine = np.cos(0.4), np.sin(0.4)
-        ub = (
-            np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-            @ Cell(*CELL).reciprocal.T
-            / (2 * np.pi)
-        )
-    in_q(tmp_path / "q.nxs", ub, np.full(3, 0.1), (41, 41, 41))
-    for name in ("hk0", "h1l", "hhl"):
-        plane = read_plane(tmp_path / "q.nxs", name)
-        assert plane.cell == Cell(*CELL)
-        check_linear(plane, turned_by(ub), 1.9)
-        assert any("assumed" in note for note in plane.notes) != turned
-
-
-def test_components_of_q_need_a_cell_or_a_matrix(tmp_path: Path) -> None:
-    in_q(tmp_path / "q.nxs", None, np.full(3, 0.1), (21, 21, 21))
-    with h5py.File(tmp_path / "q.nxs", "a") as file:
-        del file["e/sample/unit_cell"]
-    with pytest.raises(
-        InputError, match="the axes are Qx, Qy, Qz in 1/Angstrom; give the orientation with --ub, or"
-    ):
-        read_plane(tmp_path / "q.nxs", "hk0")
-    plane = read_plane(tmp_path / "q.nxs", "hk0", cell=Cell(*CELL))
-    check_linear(plane, turned_by(None), 0.9)
-
-
 def test_one_value_of_a_fourth_axis_is_chosen(tmp_path: Path) -> None:
     stack = np.stack([volume() + 1000, volume() + 2000, volume() + 3000])
     with simple(
@@ -440,9 +285,11 @@ def test_one_value_of_a_fourth_axis_is_chosen(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"--at temperature=200: the file holds 15, 100, 300 K; choose one of these"
     ):
-        read_plane(tmp_path / "a.nxs", "hk0", options=ReadOptions(at=("temperature", 200.0)))
+        read_plane(tmp_path / "a.nxs", "hk0", options=ReadOptions(at=Coordinates("temperature", (200.0,))))
     for index, value in enumerate((15.0, 100.0, 300.0)):
-        plane = read_plane(tmp_path / "a.nxs", "hk1", options=ReadOptions(at=("temperature", value)))
+        plane = read_plane(
+            tmp_path / "a.nxs", "hk1", options=ReadOptions(at=Coordinates("temperature", (value,)))
+        )
         np.testing.assert_allclose(plane.intensity, volume()[:, :, 4] + 1000 * (index + 1))
         assert f"the data at temperature = {value:g} K are used" in plane.notes
 

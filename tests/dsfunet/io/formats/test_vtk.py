@@ -35,7 +35,7 @@ def legacy(path: Path, binary: bool, kind: str = "float", field: bool = False, c
         else b"SCALARS intensity %s 1\nLOOKUP_TABLE default\n"
     )
     head = (
-        f"# vtk DataFile Version 2.0\nsingle-crystal diffuse scattering\n{'BINARY' if binary else 'ASCII'}\n"
+        f"# vtk DataFile Version 2.0\nintensity (HKL grid)\n{'BINARY' if binary else 'ASCII'}\n"
         f"DATASET STRUCTURED_POINTS\nDIMENSIONS {counts[0]} {counts[1]} {counts[2]}\n"
         f"ORIGIN {origin[0]} {origin[1]} {origin[2]}\nSPACING 0.5 0.5 0.5\n{'CELL' if cells else 'POINT'}_DATA 495\n"
     )
