@@ -172,6 +172,20 @@ def test_a_job_that_is_preempted_is_queued_again_and_goes_on(tiny_store: Path, t
     assert [float(row["batches_seen"]) for row in rows] == list(range(1, kept[1] + 1))
 
 
+@pytest.mark.parametrize("name", ["slurm", "slurm with torchrun"])
+def test_processes_are_started_in_a_container(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTAINER", "images/dsfunet.sif")
+    arguments, _, status = run_script(name, tmp_path)
+    assert status == 0 and arguments[0] == "fit"
+    launched = (tmp_path / "srun.txt").read_text().splitlines()
+    start = launched.index("apptainer")
+    inside = ["exec", "--nv", "--bind", str(tmp_path), "--pwd", str(tmp_path), "images/dsfunet.sif"]
+    assert launched[start + 1 : start + 8] == inside
+    assert launched[start + 8] == ("dsfunet" if name == "slurm" else "torchrun")
+
+
 def test_a_signal_of_slurm_is_passed_on_to_torchrun_and_the_job_queued_again(tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
