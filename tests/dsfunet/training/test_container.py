@@ -21,7 +21,7 @@ def test_files_that_are_copied_first_make_the_package(tmp_path: Path) -> None:
     built = False
     for step in steps:
         if step.startswith("RUN pip install"):
-            backend = "import hatchling.build; print(hatchling.build.build_editable('.'))"
+            backend = "import hatchling.build; print(hatchling.build.build_wheel('.'))"
             ended = subprocess.run(
                 [sys.executable, "-c", backend], cwd=tmp_path, capture_output=True, text=True, timeout=60
             )
@@ -38,7 +38,11 @@ def test_files_that_are_copied_first_make_the_package(tmp_path: Path) -> None:
                 else:
                     shutil.copy(ROOT / source, place)
     assert built
-    helped = [sys.executable, "-c", "import sys; from dsfunet.cli.main import main; sys.exit(main(['--help']))"]
+    helped = [
+        sys.executable,
+        "-c",
+        "import sys; from dsfunet.cli.main import main; sys.exit(main(['--help']))",
+    ]
     ended = subprocess.run(helped, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0 and "factorize" in ended.stdout
 
