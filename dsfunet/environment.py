@@ -28,10 +28,14 @@ def describe_machine(device: str | None = None) -> str:
 
 @functools.cache  # the running code is that of the start, whatever changes on disk later
 def describe_code() -> str:
-    """Return the version, such as "0.1.0", in a checkout with its commit: "0.1.0 at 1a2b3c4d with changes"."""
+    """Return the version, such as "0.1.0", in a checkout with its commit: "0.1.0 at 1a2b3c4d with changes".
+
+    In a container without a checkout, the commit is that of the variable `DSFUNET_COMMIT`.
+    """
     folder = Path(__file__).parents[1]
     if not (folder / ".git").exists():
-        return __version__
+        given = os.environ.get("DSFUNET_COMMIT")
+        return f"{__version__} at {given[:8]}" if given else __version__
     try:
         commit, changes = (
             subprocess.run(

@@ -144,6 +144,11 @@ def report_refusals(setting: str) -> Iterator[None]:
             " mlflow with pip install -e '.[tensorboard]' in the checkout"
         ) from error
     except (MisconfigurationException, ValueError, TypeError) as error:
+        if "MLFLOW_ALLOW_FILE_STORE" in str(error):
+            raise InputError(
+                "trainer.logger: MLflow does not write to folders any more unless it is told to; set the environment"
+                " variable MLFLOW_ALLOW_FILE_STORE to true, or tracking_uri to the address of a server"
+            ) from error
         # jsonargparse puts what a constructor says among all that it tried.
         said = re.findall(r"Problem with given class_path '([\w.]+)':\s*(.+)", str(error))
         if said:

@@ -1,6 +1,7 @@
 """Reading of the files that W&B writes offline, to check what its dashboard would show."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,21 @@ from wandb.proto import wandb_internal_pb2
 _BLOCK, _HEADER = 32768, 7
 
 
-def read_records(path: Path) -> Iterator[Any]:
-    """Yield the records of a .wandb file: LevelDB's log format, after a header of seven bytes."""
-    data = path.read_bytes()
+def read_records(path: Path) -> list[Any]:
+    """Read the records of a .wandb file, which W&B's own process may write a little later than the run ends."""
+    deadline = time.monotonic() + 20
+    while True:
+        records = list(_parse(path.read_bytes()))
+        ended = any(record.WhichOneof("record_type") == "exit" for record in records)
+        if ended or time.monotonic() > deadline:
+            return records
+        time.sleep(0.05)
+
+
+def _parse(data: bytes) -> Iterator[Any]:
+    """Yield whole records: LevelDB's log format, after a header of seven bytes."""
+    if len(data) < 7:
+        return
     assert data[:4] == b":W&B"
     position, parts = 7, b""
     while position + _HEADER <= len(data):
@@ -22,6 +35,8 @@ def read_records(path: Path) -> Iterator[Any]:
             continue
         length, kind = int.from_bytes(data[position + 4 : position + 6], "little"), data[position + 6]
         position += _HEADER
+        if position + length > len(data):  # still being written
+            return
         parts += data[position : position + length]
         position += length
         if kind in (1, 4):  # whole, or the last part

@@ -186,6 +186,21 @@ def test_mlflow_goes_on_with_one_run_and_gets_pictures(
         assert picture.size == (7 * 256, 2 * 256)
 
 
+def test_a_folder_that_mlflow_refuses_is_one_sentence(
+    tiny_store: Path,
+    tmp_path: Path,
+    mlflow_store: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    loggers = logger("MLFlowLogger", tracking_uri=mlflow_store)
+    assert main(["fit", "--config", str(write_config(tmp_path, tiny_store)), loggers]) == 2
+    [message] = [line for line in capsys.readouterr().err.splitlines() if "MLflow" in line]
+    assert "trainer.logger: MLflow does not write to folders any more unless it is told to; set" in message
+    assert len(message) < 250 and not (tmp_path / "run").exists()
+
+
 def test_the_monitor_measures_waiting_and_use(
     tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
