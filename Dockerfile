@@ -27,7 +27,7 @@ ENV DSFUNET_COMMIT=$COMMIT
 
 # Not root: files in mounted folders then belong to this user. `docker run --user "$(id -u)"` sets another one, which has
 # no name and no home of its own; torch's compiler and the trackers need both.
-RUN useradd --create-home trainer && chown trainer /training && chmod 777 /home/trainer
-ENV HOME=/home/trainer USER=trainer
+RUN useradd --create-home --home-dir /trainer trainer && chown trainer /training && chmod 777 /trainer
+ENV HOME=/trainer USER=trainer
 USER trainer
 CMD ["dsfunet", "--help"]
