@@ -82,7 +82,7 @@ class FoldedResidual:
         return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", vectors, self._metric, vectors)))
 
     def _power(self, offsets: Array) -> tuple[Array, Mask]:
-        """Return the power at d + r for offsets in units of the basis, each once, and which of these vectors are of use."""
+        """Return the power at d + r for different offsets in units of the basis, and which of these are of use."""
         vectors = (offsets[..., None, :] + self._cells) @ self._basis
         lengths = self._lengths(vectors)
         resolved = (np.abs(vectors) * np.abs(self._grid.steps) <= 1 / SHORTEST_PERIOD).all(axis=-1)

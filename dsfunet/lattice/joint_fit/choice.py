@@ -147,9 +147,15 @@ def propose_roughness(
     if previous is not None:
         step = _lengthen(step, before - np.log(previous))
     after = np.clip(before + step, *np.log(_ROUGHNESS))
-    middle, half = (after[0] + after[1]) / 2, (after[0] - after[1]) / 2
-    half = np.clip(half, -_MOST_RATIO / 2, _MOST_RATIO / 2)
-    after = np.array([middle + half, middle - half])
+    difference = after[0] - after[1]
+    if abs(difference) > _MOST_RATIO:  # at this bound only both together can change
+        bound = np.clip(difference, -_MOST_RATIO, _MOST_RATIO)
+        half = (bound - (before[0] - before[1])) / 2
+        middle = (slope.sum() - half * (information @ [1.0, -1.0]).sum()) / max(
+            float(information.sum()), 1e-9
+        )
+        middle = np.clip(middle, -_ROUGHNESS_STEP, _ROUGHNESS_STEP)
+        after = np.clip(before + middle + half * np.array([1.0, -1.0]), *np.log(_ROUGHNESS))
     first, second = np.exp(after)
     return (float(first), float(second)), 0.5 * float(slope @ (after - before))
 

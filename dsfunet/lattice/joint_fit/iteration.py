@@ -138,7 +138,9 @@ def iterate(
         roughness = prior.roughness
         if not settled:
             both = warm or rounds > _COARSE_ROUNDS
-            roughness, gain = propose_roughness(data.surface, reduced, prior, coefficients, covariance, both, previous)
+            roughness, gain = propose_roughness(
+                data.surface, reduced, prior, coefficients, covariance, both, previous
+            )
             settled = rounds >= _MOST_CHOICES or (both and gain < _SETTLED)
         state, change = _step(data, state, quadratic, prior, coefficients, posterior)
         if settled and change < _CONVERGED:

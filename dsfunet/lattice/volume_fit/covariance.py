@@ -86,7 +86,9 @@ def find_uncertainty(
     covariance = _CALIBRATION * inflation * _inverse(information + precisions)
     pull = -prior.pull(coefficients), np.zeros(vectors.count)
     shift, bias = solve(system, prior, preconditioner, pull)
-    variance = _FIELD_CALIBRATION * inflation * _field_variance(prior, preconditioner.field.information, centres)
+    variance = (
+        _FIELD_CALIBRATION * inflation * _field_variance(prior, preconditioner.field.information, centres)
+    )
     variance += _hidden_variance(hidden, covariance, centres, shift.shape)
     variance += multiply_along_axes(centres, shift) ** 2
     amplitudes, constant = pairs.variance_series(covariance)
