@@ -117,7 +117,8 @@ class FoldedResidual:
         highest = (self._off == ndimage.maximum_filter(self._off, 5, mode="wrap")) & (self._off >= STRENGTH)
         rows, columns = np.nonzero(highest)
         chosen: list[tuple[int, int]] = []
-        for place in np.argsort(-self._off[rows, columns], kind="stable"):
+        # Opposite offsets have the same power but for rounding: the first of them is taken.
+        for place in np.argsort(-np.round(self._off[rows, columns], 6), kind="stable"):
             here = int(rows[place]), int(columns[place])
             opposite = (-here[0] % _DIVISIONS, -here[1] % _DIVISIONS)
             if opposite not in chosen and len(chosen) < _MOST_VECTORS:
