@@ -36,6 +36,7 @@ _LEAST_GAIN = 50.0
 _LEAST_GAIN_PER_PIXEL = 0.003
 # Share of it that short series must gain before full ones are compared; they gain 0.4 of it, mostly more than 0.8.
 _PROMISING = 0.3
+_TRIAL_ROUNDS = 12  # of a fit with a short series: right centrings need fewer
 # A centring that leaves more than noise must remove this share of the misfit of the given cell. On virtual crystals
 # right ones remove 0.58 or more, with a twin, displacements or Bragg peaks; wrong ones 0.29 or less.
 _MOST_OF_MISFIT = 0.45
@@ -213,23 +214,26 @@ def _compare(
     options: FitOptions,
 ) -> _Comparison:
     fit = fit or fit_plane(intensity, mask, grid, reference, **options)
-    if not any(asks_for(fit, grid, each) for each in others):
+    others = [each for each in others if asks_for(fit, grid, each)]
+    if not others:
         return _Comparison(fit, {})
-    gains = _compare_short_series(intensity, mask, grid, reference, others, options)
+    short = _fit_short_series(intensity, mask, grid, fit, reference, others, options)
+    evidence = short[reference].log_evidence
+    gains = {each: short[each].log_evidence - evidence for each in others if each in short}
     best = max(gains, key=lambda each: gains[each], default=None)
     pixels = int(np.count_nonzero(mask))
     needed = max(_LEAST_GAIN, _LEAST_GAIN_PER_PIXEL * pixels)
     if best is None or gains[best] < _PROMISING * needed:
         return _Comparison(fit, gains, best)
     # Short series may mislead where order reaches far; full ones decide, with the noise of the one with more harmonics.
-    best_fit = fit_plane(intensity, mask, grid, best, **options)
+    best_fit = fit_plane(intensity, mask, grid, best, start=short[best], **options)
     noise = best_fit.noise
     fewer = _find_sublattice(grid, best, gains)
     if fewer is not None:
-        trial = fit_plane(intensity, mask, grid, fewer, noise=noise, **options)
+        trial = fit_plane(intensity, mask, grid, fewer, noise=noise, start=short[fewer], **options)
         if best_fit.log_evidence - trial.log_evidence < _LITTLE_MORE * gains[best]:
             best, best_fit = fewer, trial
-    fit = fit_plane(intensity, mask, grid, reference, noise=noise, **options)
+    fit = fit_plane(intensity, mask, grid, reference, noise=noise, start=fit, **options)
     gains[best] = best_fit.log_evidence - fit.log_evidence
     needed *= max(best_fit.chi_squared, 1.0)
     before, after = (FoldedResidual(each, intensity, mask, grid) for each in (fit, best_fit))
@@ -281,27 +285,48 @@ def _explains(best: JointFit, other: JointFit, left: float, intensity: Array, ma
     return before - chi_squared >= _MOST_OF_MISFIT * (before - 1)
 
 
-def _compare_short_series(
+def _fit_short_series(
     intensity: Array,
     mask: Mask,
     grid: PlaneGrid,
+    full: JointFit,
     reference: Centring,
     others: list[Centring],
     options: FitOptions,
-) -> dict[Centring, float]:
-    """Return the gains in log evidence of centrings, with series that reach equally far."""
+) -> dict[Centring, JointFit]:
+    """Return fits of centrings with the same noise, with series that reach equally far.
 
-    def fit(centring: Centring, noise: Variance | None) -> JointFit:
+    Args:
+        intensity: of the plane, shape (n, m).
+        mask: True where measured.
+        grid: where the pixels lie.
+        full: the fit of the reference with its full series.
+        reference: what the others are compared with.
+        others: other centrings; those with impossible phases are left out of the answer.
+        options: further arguments of the fits.
+    """
+
+    def fit(centring: Centring, noise: Variance | None, start: JointFit | None = None) -> JointFit:
         harmonics = list_short_series(grid, centring)
-        return fit_both_factors(intensity, mask, grid.rows, grid.columns, harmonics, noise=noise, **options)
+        return fit_both_factors(
+            intensity,
+            mask,
+            grid.rows,
+            grid.columns,
+            harmonics,
+            noise=noise,
+            start=start,
+            most_rounds=_TRIAL_ROUNDS,
+            **options,
+        )
 
-    first = fit(reference, None)
-    gains: dict[Centring, float] = {}
+    first = fit(reference, None, full)
+    found = {reference: first}
     for each in others:
-        found = fit(each, first.noise)
-        if not has_impossible_phases(found, grid):
-            gains[each] = found.log_evidence - first.log_evidence
-    return gains
+        trial = fit(each, first.noise)
+        if not has_impossible_phases(trial, grid):
+            found[each] = trial
+    return found
 
 
 def _describe(chosen: Centring, found: _Comparison, alike: tuple[Centring, ...], tested: bool) -> str:

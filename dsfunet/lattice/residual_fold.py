@@ -82,16 +82,16 @@ class FoldedResidual:
         return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", vectors, self._metric, vectors)))
 
     def _power(self, offsets: Array) -> tuple[Array, Mask]:
-        """Return the power at d + r for offsets in units of the basis, and which of these vectors are of use."""
+        """Return the power at d + r for different offsets in units of the basis, and which of these are of use."""
         vectors = (offsets[..., None, :] + self._cells) @ self._basis
         lengths = self._lengths(vectors)
         resolved = (np.abs(vectors) * np.abs(self._grid.steps) <= 1 / SHORTEST_PERIOD).all(axis=-1)
         used = (lengths > _SHORTEST * self._spacing) & (lengths <= _LONGEST * self._spacing) & resolved
         power = np.zeros(used.shape)
         if used.any():
-            different, place = np.unique(np.round(vectors[used], 6), axis=0, return_inverse=True)
-            waves = phases_of(different, self._grid.rows, self._grid.columns).transform(self._weighted)
-            power[used] = np.abs(waves[place.reshape(-1)]) ** 2
+            # Offsets that differ by no whole number give each vector once.
+            waves = phases_of(vectors[used], self._grid.rows, self._grid.columns).transform(self._weighted)
+            power[used] = np.abs(waves) ** 2
         return power, used
 
     def _fold(self, power: Array, used: Mask) -> Array:
@@ -117,7 +117,8 @@ class FoldedResidual:
         highest = (self._off == ndimage.maximum_filter(self._off, 5, mode="wrap")) & (self._off >= STRENGTH)
         rows, columns = np.nonzero(highest)
         chosen: list[tuple[int, int]] = []
-        for place in np.argsort(-self._off[rows, columns], kind="stable"):
+        # Opposite offsets have the same power but for rounding: the first of them is taken.
+        for place in np.argsort(-np.round(self._off[rows, columns], 6), kind="stable"):
             here = int(rows[place]), int(columns[place])
             opposite = (-here[0] % _DIVISIONS, -here[1] % _DIVISIONS)
             if opposite not in chosen and len(chosen) < _MOST_VECTORS:

@@ -7,10 +7,9 @@ Comput. 4, 415, 1992; Wood and Fasiolo, Biometrics 73, 1071, 2017). The expected
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import lapack
 
 from dsfunet._typing import Array
-from dsfunet.lattice.joint_fit.evidence import Prior, Reduced
+from dsfunet.lattice.joint_fit.evidence import OrderPosterior, Prior, Reduced, solve_order
 from dsfunet.lattice.joint_fit.spline import SplineSurface
 
 STIFF = 1e6
@@ -24,22 +23,23 @@ _ORDER_STEP = 1.5  # most that a logarithm changes in one step
 # F may always follow what its envelope follows: that was fitted to the same data, and is not exact.
 _ROUGHNESS = (1e-3, 0.05 * STIFF)
 _ROUGHNESS_STEP = 3.0
+_LONG_STEP, _SAME_DIRECTION = 0.3, 0.9
 _MOST_RATIO = 9.2  # largest difference between the logarithms of smoothness along the two axes
 
 
 @dataclass(frozen=True, eq=False)
 class _Slope:
-    """Evidence at some values of the logarithms of the prior, its slope and the expected information."""
+    """Posterior at some values of the logarithms of the prior, the slope of its evidence and the information."""
 
-    value: float
+    posterior: OrderPosterior
     slope: Array
     information: Array
 
 
 def choose_order_prior(
     reduced: Reduced, prior: Prior, lengths: Array, cosines: int, spacing: float
-) -> tuple[Prior, float]:
-    """Return the prior of the parameters with the largest evidence, near a first one, and that evidence.
+) -> tuple[Prior, OrderPosterior]:
+    """Return the prior of the parameters with the largest evidence, near a first one, and their posterior.
 
     Args:
         reduced: the quadratic, with the coefficients integrated out.
@@ -67,32 +67,23 @@ def choose_order_prior(
         for share in (1.0, 0.5, 0.25, 0.06):
             trial = place + share * (target - place)
             there = _slope_of_order(reduced, with_values(trial), lengths, cosines)
-            if there.value > here.value:
+            if there.posterior.log_evidence > here.posterior.log_evidence:
                 break
         else:
             break
         place, here = trial, there
-    return with_values(place), here.value
+    return with_values(place), here.posterior
 
 
 def _slope_of_order(reduced: Reduced, prior: Prior, lengths: Array, cosines: int) -> _Slope:
-    variances = prior.variances(lengths, cosines)
-    root = np.sqrt(variances)
-    matrix = root[:, None] * reduced.order * root[None, :]
-    matrix[np.diag_indices_from(matrix)] += 1
-    factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=1)
-    if failed:
-        raise np.linalg.LinAlgError("the posterior precision of the harmonics is not positive definite")
-    inverse, _ = lapack.dpotri(factor, lower=0)
-    inverse = np.triu(inverse) + np.triu(inverse, 1).T
-    pull = root * reduced.order_pull
-    mean = inverse @ pull
-    value = reduced.log_evidence + 0.5 * float(pull @ mean) - float(np.log(np.diagonal(factor)).sum())
+    posterior = solve_order(reduced, prior.variances(lengths, cosines))
+    spread = np.diagonal(posterior.scaled)
     is_cosine = np.arange(len(lengths)) < cosines
     rates = np.stack([is_cosine.astype(np.float64), lengths / prior.decay, (~is_cosine).astype(np.float64)])
-    slope = 0.5 * rates @ (mean**2 + np.diagonal(inverse) - 1)
-    inverse[np.diag_indices_from(inverse)] -= 1
-    return _Slope(value, slope, 0.5 * rates @ inverse**2 @ rates.T)
+    slope = 0.5 * rates @ (posterior.scaled_mean**2 + spread - 1)
+    squared = posterior.scaled**2
+    squared[np.diag_indices_from(squared)] = (spread - 1) ** 2
+    return _Slope(posterior, slope, 0.5 * rates @ squared @ rates.T)
 
 
 def _scoring_step(slope: Array, information: Array, most: float) -> Array:
@@ -103,7 +94,13 @@ def _scoring_step(slope: Array, information: Array, most: float) -> Array:
 
 
 def propose_roughness(
-    surface: SplineSurface, reduced: Reduced, prior: Prior, coefficients: Array, covariance: Array, both: bool
+    surface: SplineSurface,
+    reduced: Reduced,
+    prior: Prior,
+    coefficients: Array,
+    covariance: Array,
+    both: bool,
+    previous: tuple[float, float] | None = None,
 ) -> tuple[tuple[float, float], float]:
     """Return smoothness along both axes with a larger evidence, and the gain in the logarithm that is expected.
 
@@ -116,6 +113,8 @@ def propose_roughness(
         coefficients: posterior mean of the coefficients, padded.
         covariance: posterior covariance of the parameters of S.
         both: whether smoothness may change differently along the two axes.
+        previous: smoothness before the last step. The information is too large where few coefficients are settled, and
+            the steps too short: one in the same direction as the last, and about as long, is doubled.
     """
     strengths = np.array(prior.roughness)
     spectra = [strengths[0] * surface.roughness_spectra[0][:, None] + np.zeros(surface.shape)]
@@ -145,12 +144,29 @@ def propose_roughness(
             _scoring_step(slope.sum(keepdims=True), information.sum(keepdims=True), _ROUGHNESS_STEP), 2
         )
     before = np.log(strengths)
+    if previous is not None:
+        step = _lengthen(step, before - np.log(previous))
     after = np.clip(before + step, *np.log(_ROUGHNESS))
-    middle, half = (after[0] + after[1]) / 2, (after[0] - after[1]) / 2
-    half = np.clip(half, -_MOST_RATIO / 2, _MOST_RATIO / 2)
-    after = np.array([middle + half, middle - half])
+    difference = after[0] - after[1]
+    if abs(difference) > _MOST_RATIO:  # at this bound only both together can change
+        bound = np.clip(difference, -_MOST_RATIO, _MOST_RATIO)
+        half = (bound - (before[0] - before[1])) / 2
+        middle = (slope.sum() - half * (information @ [1.0, -1.0]).sum()) / max(
+            float(information.sum()), 1e-9
+        )
+        middle = np.clip(middle, -_ROUGHNESS_STEP, _ROUGHNESS_STEP)
+        after = np.clip(before + middle + half * np.array([1.0, -1.0]), *np.log(_ROUGHNESS))
     first, second = np.exp(after)
     return (float(first), float(second)), 0.5 * float(slope @ (after - before))
+
+
+def _lengthen(step: Array, last: Array) -> Array:
+    """Return twice a long step that goes on in the direction of the last one, within the limit of a step."""
+    lengths = float(np.linalg.norm(step)), float(np.linalg.norm(last))
+    onward = float(step @ last) > _SAME_DIRECTION * lengths[0] * lengths[1]
+    if lengths[0] < _LONG_STEP or lengths[0] < 0.5 * lengths[1] or not onward:
+        return step
+    return np.asarray(step * min(2.0, max(_ROUGHNESS_STEP / float(np.abs(step).max()), 1.0)))
 
 
 def _matching_weight(precisions: Array, parameters: float) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import linalg
+from scipy.linalg import lapack
 
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.block_tridiagonal import BlockTridiagonal
@@ -158,13 +158,45 @@ def integrate_field(
     )
 
 
-def solve(reduced: Reduced, variances: Array) -> tuple[Array, Array, Array]:
-    """Return the posterior mean of coefficients (padded) and parameters, and the covariance of the parameters."""
+@dataclass(frozen=True, eq=False)
+class OrderPosterior:
+    """The parameters of I_SRO for one prior, with the coefficients integrated out.
+
+    Attributes:
+        parameters: posterior mean.
+        covariance: posterior covariance.
+        log_evidence: logarithm of the evidence.
+        scaled: covariance in units of the prior: that of each parameter over the root of its prior variance.
+        scaled_mean: mean in these units.
+    """
+
+    parameters: Array
+    covariance: Array
+    log_evidence: float
+    scaled: Array
+    scaled_mean: Array
+
+
+def solve_order(reduced: Reduced, variances: Array) -> OrderPosterior:
+    """Return the posterior of the parameters for their prior variances.
+
+    Raises:
+        numpy.linalg.LinAlgError: the posterior precision is not positive definite.
+    """
     root = np.sqrt(variances)
     matrix = root[:, None] * reduced.order * root[None, :]
     matrix[np.diag_indices_from(matrix)] += 1
-    factor = linalg.cho_factor(matrix, lower=True, check_finite=False)
-    covariance = root[:, None] * linalg.cho_solve(factor, np.diag(root), check_finite=False)
-    covariance = (covariance + covariance.T) / 2
-    parameters = covariance @ reduced.order_pull
-    return reduced.modes[:, -1] - reduced.modes[:, :-1] @ parameters, parameters, covariance
+    factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=1)
+    if failed:
+        raise np.linalg.LinAlgError("the posterior precision of the harmonics is not positive definite")
+    inverse, _ = lapack.dpotri(factor, lower=0)
+    inverse = np.triu(inverse) + np.triu(inverse, 1).T
+    pull = root * reduced.order_pull
+    mean = inverse @ pull
+    value = reduced.log_evidence + 0.5 * float(pull @ mean) - float(np.log(np.diagonal(factor)).sum())
+    return OrderPosterior(root * mean, root[:, None] * inverse * root, value, inverse, mean)
+
+
+def solve_coefficients(reduced: Reduced, parameters: Array) -> Array:
+    """Return the posterior mean of the coefficients for some parameters, padded."""
+    return np.asarray(reduced.modes[:, -1] - reduced.modes[:, :-1] @ parameters)

@@ -7,7 +7,7 @@ import numpy as np
 from dsfunet._typing import Array, Mask
 from dsfunet.lattice.joint_fit.blur import remove_blur
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
-from dsfunet.lattice.joint_fit.iteration import Solution, first_prior, iterate
+from dsfunet.lattice.joint_fit.iteration import MOST_ROUNDS, Solution, first_prior, iterate
 from dsfunet.lattice.joint_fit.model import follow_blur, model_of
 from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.result import JointFit
@@ -33,6 +33,8 @@ def fit_both_factors(
     prior_weight: Array | None = None,
     noise: Variance | None = None,
     blur: Blur | None = None,
+    start: JointFit | None = None,
+    most_rounds: int = MOST_ROUNDS,
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
@@ -57,6 +59,8 @@ def fit_both_factors(
         noise: model of the noise, such as that of another fit to the same pixels, whose evidence is to be compared;
             None takes `sigma` or estimates it.
         blur: Gaussian resolution of the plane; None for sharp pixels.
+        start: another fit of the same plane and lattice, with the same `knots`, to start from, which saves time.
+        most_rounds: number of iterations after which to stop anyway.
 
     Raises:
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
@@ -89,25 +93,37 @@ def fit_both_factors(
         noise,
         blur,
     )
-    return report(solve_from_nothing(given, harmonics, may_extend=False))
+    if start is not None:
+        return report(solve_from(given, start.solution, harmonics, False, most_rounds))
+    return report(solve_from_nothing(given, harmonics, False, most_rounds))
 
 
-def solve_from_nothing(given: FitInput, harmonics: Harmonics, may_extend: bool) -> Solution:
+def solve_from_nothing(
+    given: FitInput, harmonics: Harmonics, may_extend: bool, most_rounds: int = MOST_ROUNDS
+) -> Solution:
     """Fit with some harmonics; see `iterate` for `may_extend`."""
     data, state = prepare(given, harmonics)
-    return iterate(data, state, first_prior(data), given.given_noise is None, may_extend)
+    return iterate(data, state, first_prior(data), given.given_noise is None, may_extend, most_rounds)
 
 
-def solve_with_more(given: FitInput, previous: Solution, harmonics: Harmonics, may_extend: bool) -> Solution:
-    """Fit with more harmonics than a previous fit had, from where it ended."""
+def solve_from(
+    given: FitInput,
+    previous: Solution,
+    harmonics: Harmonics,
+    may_extend: bool,
+    most_rounds: int = MOST_ROUNDS,
+) -> Solution:
+    """Fit with more or fewer harmonics of the same lattice, or other noise, from where a previous fit ended."""
     before = previous.data.series.harmonics
     series = HarmonicSeries(harmonics, given.rows, given.columns, given.blur)
     coefficients = np.zeros(harmonics.count, np.complex128)
-    coefficients[harmonics.places_of(before)] = previous.data.series.coefficients(previous.state.parameters)
+    here, there = harmonics.shared_with(before)
+    coefficients[here] = previous.data.series.coefficients(previous.state.parameters)[there]
     parameters = np.concatenate([coefficients.real, coefficients.imag[harmonics.with_sine]])
     data = replace(previous.data, series=series)
-    state = replace(previous.state, parameters=parameters)
-    return iterate(data, state, previous.prior, given.given_noise is None, may_extend)
+    noise = previous.state.variance if given.given_noise is None else given.given_noise
+    state = replace(previous.state, parameters=parameters, variance=noise)
+    return iterate(data, state, previous.prior, given.given_noise is None, may_extend, most_rounds)
 
 
 def report(solution: Solution) -> JointFit:

@@ -12,6 +12,8 @@ from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, centring_translations, check_centring
 from dsfunet.planes.names import AnyPlaneName
 
+Places = np.ndarray[tuple[int], np.dtype[np.intp]]
+
 _DECIMALS = 6
 _LARGEST_DENOMINATOR = 24
 _MOST_VECTORS = 2_000_000
@@ -45,7 +47,7 @@ class Harmonics:
         return len(self.indices)
 
     @cached_property
-    def with_sine(self) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    def with_sine(self) -> Places:
         """Places of the harmonics with an imaginary part, shape (number of these,)."""
         return np.flatnonzero(~self.is_real)
 
@@ -59,10 +61,13 @@ class Harmonics:
             self.indices[keep], self.vectors[keep], self.lengths[keep], self.is_real[keep], self.spacing
         )
 
-    def places_of(self, others: "Harmonics") -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-        """Return the places of other harmonics, all of which are among these."""
+    def shared_with(self, others: "Harmonics") -> tuple[Places, Places]:
+        """Return the places of the harmonics that others have too, among these and among the others."""
         numbers = {tuple(index): place for place, index in enumerate(np.round(self.indices, 5) + 0.0)}
-        return np.array([numbers[tuple(index)] for index in np.round(others.indices, 5) + 0.0], np.intp)
+        known = [numbers.get(tuple(index), -1) for index in np.round(others.indices, 5) + 0.0]
+        here = np.array(known, np.intp)
+        there = np.flatnonzero(here >= 0)
+        return here[there], there
 
     def find(self, vector: tuple[float, float, float], plane: AnyPlaneName) -> tuple[int, int]:
         """Return the place of the harmonic that a lattice vector belongs to, and 1, or -1 if it is that of -p.

@@ -6,22 +6,33 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.choice import STIFF, choose_order_prior, propose_roughness
-from dsfunet.lattice.joint_fit.evidence import FieldPrior, Prior, Quadratic, Reduced, integrate_field, solve
+from dsfunet.lattice.joint_fit.evidence import (
+    FieldPrior,
+    OrderPosterior,
+    Prior,
+    Quadratic,
+    Reduced,
+    integrate_field,
+    solve_coefficients,
+    solve_order,
+)
 from dsfunet.lattice.joint_fit.model import FitData, FitState, follow_blur, likelihood, linearise, model_of
 from dsfunet.lattice.joint_fit.noise import Variance, estimate_variance
 
 CONVINCING = 3.0
 """Gain in log evidence of the outer harmonics that calls for longer ones."""
 
+MOST_ROUNDS = 30
+"""Most iterations of a fit; most converge in 3 to 15."""
+
 COARSENING = 3
 """How many times the spacing of the knots of F is that of its envelope."""
 
 _DECISIVE = 20.0  # gain that calls for longer ones before the iterations have converged
-_MOST_ITERATIONS = 30
 _LARGEST_STEP = 2.0  # of log F in one round
 _STIFF_ROUNDS, _COARSE_ROUNDS, _MOST_CHOICES = 3, 2, 12
 _NOISE_ROUNDS = (1, 3, 6)
-_CONVERGED = 0.02  # change of a parameter in its standard uncertainties
+_CONVERGED = 0.05  # change of a parameter in its standard uncertainties
 _SETTLED = 0.1  # expected gain of the log evidence by another choice of smoothness
 _LARGEST_RATIO = 1e3
 _INNER = 0.75  # share of the longest length beyond which harmonics are tested
@@ -69,7 +80,9 @@ def fit_envelope(data: FitData, state: FitState) -> FitState:
     for _ in range(_STIFF_ROUNDS):
         quadratic = linearise(data, state)
         reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-        state, _ = _step(data, state, quadratic, prior, *solve(reduced, _prior_variances(data, prior)))
+        posterior = solve_order(reduced, _prior_variances(data, prior))
+        coefficients = solve_coefficients(reduced, posterior.parameters)
+        state, _ = _step(data, state, quadratic, prior, coefficients, posterior)
     envelope = model_of(data, state).form_factor
     envelope = np.minimum(envelope, envelope[data.mask].max())  # an extrapolation may grow without bound
     return replace(state, envelope=envelope)
@@ -90,7 +103,14 @@ def first_prior(data: FitData) -> Prior:
     return Prior((_FIRST_ROUGHNESS, _FIRST_ROUGHNESS), 0.05, 0.05, 2 * data.series.harmonics.spacing)
 
 
-def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool, may_extend: bool) -> Solution:
+def iterate(
+    data: FitData,
+    state: FitState,
+    prior: Prior,
+    estimate_noise: bool,
+    may_extend: bool,
+    most_rounds: int = MOST_ROUNDS,
+) -> Solution:
     """Iterate from a state with an envelope to convergence.
 
     The evidence of each linearised problem chooses smoothness and range (penalised quasi-likelihood; Breslow and
@@ -102,29 +122,34 @@ def iterate(data: FitData, state: FitState, prior: Prior, estimate_noise: bool, 
         prior: where the choice of priors starts.
         estimate_noise: whether to estimate the noise.
         may_extend: whether to stop as soon as the outer harmonics are certainly needed, because longer ones follow.
+        most_rounds: number of iterations after which to stop anyway.
     """
-    rounds, settled = 0, False
+    rounds, settled, previous = 0, False, None
     warm = bool(state.parameters.any()) and prior.roughness[0] != prior.roughness[1]
-    for rounds in range(1, _MOST_ITERATIONS + 1):
+    for rounds in range(1, most_rounds + 1):
         if estimate_noise and rounds in _NOISE_ROUNDS:
             state = replace(state, variance=_noise_of(data, state))
         data = follow_blur(data, state)
         quadratic = linearise(data, state)
         reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-        prior, evidence = _choose_order(data, reduced, prior)
-        coefficients, parameters, covariance = solve(reduced, _prior_variances(data, prior))
+        prior, posterior = _choose_order(data, reduced, prior)
+        evidence, covariance = posterior.log_evidence, posterior.covariance
+        coefficients = solve_coefficients(reduced, posterior.parameters)
         roughness = prior.roughness
         if not settled:
             both = warm or rounds > _COARSE_ROUNDS
-            roughness, gain = propose_roughness(data.surface, reduced, prior, coefficients, covariance, both)
+            roughness, gain = propose_roughness(
+                data.surface, reduced, prior, coefficients, covariance, both, previous
+            )
             settled = rounds >= _MOST_CHOICES or (both and gain < _SETTLED)
-        state, change = _step(data, state, quadratic, prior, coefficients, parameters, covariance)
+        state, change = _step(data, state, quadratic, prior, coefficients, posterior)
         if settled and change < _CONVERGED:
             break
         longer_follow = may_extend and rounds > _COARSE_ROUNDS
         if longer_follow and evidence - _inner_evidence(data, reduced, prior) > _DECISIVE:
             break
-        prior = replace(prior, roughness=prior.roughness if settled else roughness)
+        if not settled:
+            previous, prior = prior.roughness, replace(prior, roughness=roughness)
     outer = evidence - _inner_evidence(data, reduced, prior)
     return Solution(data, state, prior, reduced, covariance, evidence, outer, rounds)
 
@@ -133,7 +158,7 @@ def _prior_variances(data: FitData, prior: Prior) -> Array:
     return prior.variances(data.series.lengths, data.series.harmonics.count)
 
 
-def _choose_order(data: FitData, reduced: Reduced, prior: Prior) -> tuple[Prior, float]:
+def _choose_order(data: FitData, reduced: Reduced, prior: Prior) -> tuple[Prior, OrderPosterior]:
     harmonics = data.series.harmonics
     return choose_order_prior(reduced, prior, data.series.lengths, harmonics.count, harmonics.spacing)
 
@@ -146,7 +171,7 @@ def _inner_evidence(data: FitData, reduced: Reduced, prior: Prior) -> float:
         return reduced.log_evidence
     part = replace(reduced, order=reduced.order[np.ix_(inner, inner)], order_pull=reduced.order_pull[inner])
     spacing, kept = data.series.harmonics.spacing, int(np.count_nonzero(inner < cosines))
-    return choose_order_prior(part, prior, lengths[inner], kept, spacing)[1]
+    return choose_order_prior(part, prior, lengths[inner], kept, spacing)[1].log_evidence
 
 
 def _noise_of(data: FitData, state: FitState) -> Variance:
@@ -181,15 +206,14 @@ def _step(
     quadratic: Quadratic,
     prior: Prior,
     coefficients: Array,
-    parameters: Array,
-    covariance: Array,
+    posterior: OrderPosterior,
 ) -> tuple[FitState, float]:
     """Return the next state, and the largest change of a parameter in units of its standard uncertainty.
 
     A coefficient of log F changes by at most 2, and the step is halved while it lowers the penalised likelihood.
     """
     change = data.surface.unpad(coefficients) - state.coefficients
-    order_change = parameters - state.parameters
+    order_change = posterior.parameters - state.parameters
     if state.envelope is None:
         change = np.clip(change, -_LARGEST_STEP, _LARGEST_STEP)
     share = 1.0
@@ -204,6 +228,6 @@ def _step(
         if value >= before - 1e-6 * abs(before):
             break
         share /= 2
-    deviations = np.sqrt(np.maximum(np.diagonal(covariance), 1e-30))
+    deviations = np.sqrt(np.maximum(np.diagonal(posterior.covariance), 1e-30))
     moved = float(np.max(np.abs(order_change) / deviations, initial=0.0))
     return trial, max(moved, float(np.abs(change).max()) if share < 1 else 0.0)

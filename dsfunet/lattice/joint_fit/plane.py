@@ -6,9 +6,9 @@ import numpy as np
 
 from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
-from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, report, solve_from_nothing, solve_with_more
+from dsfunet.lattice.joint_fit.fit import DEFAULT_KNOTS, report, solve_from, solve_from_nothing
 from dsfunet.lattice.joint_fit.harmonics import Harmonics, list_harmonics
-from dsfunet.lattice.joint_fit.iteration import CONVINCING
+from dsfunet.lattice.joint_fit.iteration import CONVINCING, Solution
 from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.resolution import Resolution, check_resolution
 from dsfunet.lattice.joint_fit.result import JointFit
@@ -44,6 +44,7 @@ def fit_plane(
     most_harmonics: int = HARMONICS[-1],
     noise: Variance | None = None,
     resolution: Resolution | None = None,
+    start: JointFit | None = None,
 ) -> JointFit:
     """Fit both factors of a plane with as many harmonics as the data settle; see `fit_both_factors`.
 
@@ -61,6 +62,8 @@ def fit_plane(
         noise: model of the noise; None takes `sigma` or estimates it.
         resolution: of the instrument, and thickness of the layer; None for sharp pixels of a sharp layer. Both factors
             are then those of the crystal, and what the detector sees of them is `JointFit.intensity`.
+        start: another fit of the same plane and centring, with the same `knots`, to start from, which saves time. At
+            least as many harmonics as it has are fitted.
 
     Raises:
         InputError: the pixels are coarser than half a zone or the plane shows less than two zones in which I_SRO
@@ -104,13 +107,19 @@ def fit_plane(
         noise,
         None if resolution is None else resolution.blur(grid),
     )
-    fit = fit_settled_harmonics(given, list_up_to, spacing, most_harmonics)
+    fit = fit_settled_harmonics(
+        given, list_up_to, spacing, most_harmonics, None if start is None else start.solution
+    )
     return fit if resolution is None else widen_errors(fit, grid, centring, resolution)
 
 
 @use_one_thread
 def fit_settled_harmonics(
-    given: FitInput, list_up_to: Callable[[float], Harmonics], spacing: float, most_harmonics: int
+    given: FitInput,
+    list_up_to: Callable[[float], Harmonics],
+    spacing: float,
+    most_harmonics: int,
+    start: Solution | None = None,
 ) -> JointFit:
     """Fit with more and more harmonics as long as the longest of them are seen.
 
@@ -119,17 +128,21 @@ def fit_settled_harmonics(
         list_up_to: lists the harmonics up to a length.
         spacing: their spacing, in the unit of that length.
         most_harmonics: largest number of harmonics, about.
+        start: another fit to start from, with as many harmonics at least; None starts from nothing with the fewest.
     """
     counts = [count for count in HARMONICS if count < most_harmonics]
     counts.append(min(most_harmonics, HARMONICS[-1]))
-    solution, harmonics = None, list_up_to(spacing * _radius(counts[0]))
+    solution, harmonics = start, list_up_to(spacing * _radius(counts[0]))
+    while start is not None and len(counts) > 1 and harmonics.count < start.data.series.harmonics.count:
+        counts = counts[1:]
+        harmonics = list_up_to(spacing * _radius(counts[0]))
     for count in [*counts[1:], None]:
         longer = None if count is None else list_up_to(spacing * _radius(count))
         more = longer is not None and longer.count > harmonics.count
         if solution is None:
             solution = solve_from_nothing(given, harmonics, more)
         else:
-            solution = solve_with_more(given, solution, harmonics, more)
+            solution = solve_from(given, solution, harmonics, more)
         if longer is None or not more or solution.outer_evidence < CONVINCING:
             break
         harmonics = longer

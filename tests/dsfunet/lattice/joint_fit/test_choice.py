@@ -8,7 +8,7 @@ import pytest
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit import Prior, list_harmonics
 from dsfunet.lattice.joint_fit.choice import choose_order_prior, propose_roughness
-from dsfunet.lattice.joint_fit.evidence import FieldPrior, Reduced, integrate_field, solve
+from dsfunet.lattice.joint_fit.evidence import FieldPrior, Reduced, integrate_field, solve_coefficients
 from dsfunet.lattice.joint_fit.model import FitData, FitState, linearise
 from dsfunet.lattice.joint_fit.noise import Variance
 from dsfunet.lattice.joint_fit.series import HarmonicSeries
@@ -53,8 +53,9 @@ def test_steps_end_at_the_largest_evidence(offset: float, with_field: bool) -> N
     prior, gain = Prior((30.0, 2.0), 0.3, 0.3, 3.0), np.inf
     for _ in range(60):
         reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
-        prior, evidence = choose_order_prior(reduced, prior, lengths, cosines, spacing)
-        coefficients, _, covariance = solve(reduced, prior.variances(lengths, cosines))
+        prior, posterior = choose_order_prior(reduced, prior, lengths, cosines, spacing)
+        coefficients, covariance = solve_coefficients(reduced, posterior.parameters), posterior.covariance
+        evidence = posterior.log_evidence
         roughness, gain = propose_roughness(data.surface, reduced, prior, coefficients, covariance, True)
         if gain < 1e-5:
             break
