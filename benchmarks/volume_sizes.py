@@ -119,7 +119,7 @@ def page(rows: Sequence[Row]) -> list[str]:
 def main(args: Sequence[str] | None = None) -> int:
     """Factorise the cubes, and write and print the page."""
     parser = Parser(prog="python -m benchmarks.volume_sizes", description=__doc__)
-    parser.add_argument("--counts", type=list[int], default=[129, 257], help="voxels along each axis")
+    parser.add_argument("--counts", type=list[int], default=[129, 257, 501], help="voxels along each axis")
     options = parser.parse_args(args)
     if min(options.counts, default=0) < 41:
         raise InputError("--counts: expected 41 or more voxels along each axis")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dsfunet._typing import Array
-from dsfunet.lattice.volume_fit.model import LinearSystem, Problem, State, linearise
+from dsfunet.lattice.volume_fit.model import LinearSystem, Problem, State, linearise, sum_misfit
 from dsfunet.lattice.volume_fit.priors import update_order, update_precisions
 from dsfunet.lattice.volume_fit.solver import (
     MOST_STEPS,
@@ -18,6 +18,7 @@ from dsfunet.lattice.volume_fit.solver import (
 _MOST_ROUNDS = 12
 _PRIOR_ROUNDS = 6
 _DRAW_TOLERANCE = 3e-2
+_LEAST_SHARE = 1 / 64  # of a step: both factors at once can overshoot far from the solution
 _CONVERGED = 0.3  # change of a correlation in its smallest possible standard uncertainty
 
 
@@ -114,7 +115,20 @@ def step_from(
     changes, alphas = solve(system, prior, preconditioner, right, most=most)
     least = np.sqrt(1 / (2 * system.order_sum + 1 / prior.order_variances))
     moved = float(np.max(np.abs(alphas) / least, initial=0.0))
-    return replace(state, coefficients=state.coefficients + changes, alphas=state.alphas + alphas), moved
+
+    def cost(candidate: State) -> float:
+        squares = sum_misfit(system.problem, candidate, state)
+        order = float(np.sum(candidate.alphas**2 / prior.order_variances))
+        return squares + prior.penalty(candidate.coefficients) + order
+
+    before, share = cost(state), 1.0
+    while True:
+        found = replace(
+            state, coefficients=state.coefficients + share * changes, alphas=state.alphas + share * alphas
+        )
+        if share <= _LEAST_SHARE or cost(found) <= before:
+            return found, moved
+        share /= 2
 
 
 def draw_posterior(

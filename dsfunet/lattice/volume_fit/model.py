@@ -237,6 +237,28 @@ def linearise(problem: Problem, state: State, fixed_field: bool = False) -> Line
     )
 
 
+def sum_misfit(problem: Problem, state: State, reference: State) -> float:
+    """Return the weighted sum of squared residuals at a state, with the variances of a reference state.
+
+    Args:
+        problem: what is fitted.
+        state: where the residuals are taken.
+        reference: the estimate that the variances belong to.
+    """
+    voxels, total = problem.voxels, 0.0
+    for block in voxels.blocks:
+        before = model_block(problem, reference, block)
+        expected = np.maximum(before.form_factor * before.series, _DARK * before.envelope)
+        weight = np.where(
+            voxels.count[block] > 0, _root_precision(voxels, reference.noise, block, expected), np.float32(0)
+        )
+        model = model_block(problem, state, block)
+        residual = weight * (voxels.intensity[block] - model.form_factor * model.series)
+        residual *= np.sqrt(np.float32(problem.scale) * voxels.share(block))
+        total += float(np.einsum("ijk,ijk->", residual, residual, dtype=np.float64))
+    return total
+
+
 def _root_precision(voxels: Voxels, noise: Noise, block: slice, expected: Float32) -> Float32:
     """Return the square roots of the inverse variances of the means in a block."""
     if voxels.precision is not None:

@@ -50,6 +50,11 @@ class Prior:
         """Return the gradient of the log prior density with respect to the coefficients."""
         return -self.modes.apply(self.precisions, coefficients - self.level)
 
+    def penalty(self, coefficients: Array) -> float:
+        """Return twice the negative log prior density of the coefficients, up to a constant."""
+        away = coefficients - self.level
+        return float(np.vdot(away, self.modes.apply(self.precisions, away)))
+
 
 class FieldPreconditioner:
     """An approximate inverse of the information and prior of the form factor."""
