@@ -5,7 +5,8 @@ volumes, each with its own configurations and noise: complete with 2,000 counts 
 missing (a cone, a shadow, the beam stop, Bragg positions) and 200 counts. Each is fitted without any structure, network
 or symmetry but Friedel's law. The correlations of the eight shortest shells are compared with counted pairs, both
 factors with the truth. The constants of the fit were set on seeds 0 to 4; the page is of seeds from 100 on, but the
-steps of the fit were shortened after seed 100 of the ring had failed without that. Writes benchmarks/volumes.md and prints it.
+steps of the fit were shortened after seed 100 of the ring had failed without that. Writes benchmarks/volumes.md and
+prints it.
 
 Time is that of reading, averaging and fitting on one core, without the search for the centring.
 """
