@@ -17,9 +17,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.pages import write_page
 from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
-from dsfunet.files import replacing
 from dsfunet.lattice.centring_candidates import list_signature
 from dsfunet.lattice.centring_choice import choose_centring
 from dsfunet.lattice.other_sites import find_other_sites
@@ -213,9 +213,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"{len(left) - options.most} planes are left")
         return 0
     lines = page(rows)
-    with replacing(OUT) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_page(OUT, lines)
     return 0
 
 

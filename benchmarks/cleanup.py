@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from jsonargparse.typing import PositiveInt
 
+from benchmarks.pages import write_page
 from dsfunet import Factorizer
 from dsfunet.cleanup import CleanUp, clean, look_for_bragg
 from dsfunet.command_parser import Parser
 from dsfunet.data.sample import scattering_plane
 from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
-from dsfunet.files import replacing
 from dsfunet.io import MeasuredPlane, parse_plane_name
 from dsfunet.physics import Cell, Plane
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -207,9 +207,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     planes = simulate_planes(options.planes)
     lines = table(*score(planes, Factorizer.from_pretrained()), options.planes)
-    with replacing(OUT) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_page(OUT, lines)
     return 0
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.crystals_page import VECTORS, Row, page, tables
+from benchmarks.pages import write_page
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
 from dsfunet.command_parser import Parser
 from dsfunet.errors import InputError
@@ -29,7 +30,6 @@ from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice
 from dsfunet.factorize.pipeline import Factorization, factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
-from dsfunet.files import replacing
 from dsfunet.io import read_plane
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
@@ -244,9 +244,7 @@ def main(args: Sequence[str] | None = None) -> int:
     own = [*_reported(own_crystals(factorizer))]
     shared = [*_reported(shared_crystals(Path(options.shared), factorizer))] if options.shared else []
     lines = page(own, shared)
-    with replacing(OUT) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_page(OUT, lines)
     return 0
 
 

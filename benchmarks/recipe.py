@@ -23,10 +23,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI
 from torch import Tensor, nn
 
+from benchmarks.pages import write_page
 from dsfunet.command_parser import Parser
 from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.environment import describe_machine
-from dsfunet.files import replacing, write_json
+from dsfunet.files import write_json
 from dsfunet.planes.preprocessing import COMPONENTS
 from dsfunet.training.module import DSFUNet
 from dsfunet.training.schedule import CosineSchedule
@@ -271,9 +272,7 @@ def main(args: Sequence[str] | None = None) -> int:
             write_json(path, {**score(module, planes), "samples": batches * planes.batch_size})
         results[variant.name] = json.loads(path.read_text(encoding="utf-8"))
     lines = table(results, options.minutes)
-    with replacing(OUT) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_page(OUT, lines)
     return 0
 
 

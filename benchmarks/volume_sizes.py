@@ -19,11 +19,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from benchmarks.pages import write_page
 from dsfunet.command_parser import Parser
 from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
 from dsfunet.factorize.volume import VolumeSettings, factorize_volume
-from dsfunet.files import replacing
 from tests.virtual_volumes import measure_volume
 
 OUT = Path(__file__).parent / "volume_sizes.md"
@@ -127,10 +127,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for count in options.counts:
         rows.append(measure(count))
         print(f"{count}: {rows[-1].seconds:.0f} s", file=sys.stderr)
-    lines = page(rows)
-    with replacing(OUT) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_page(OUT, page(rows))
     return 0
 
 

@@ -21,11 +21,11 @@ from typing import cast
 
 import numpy as np
 
+from benchmarks.pages import write_page
 from dsfunet._typing import Array
 from dsfunet.command_parser import Parser
 from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
-from dsfunet.files import replacing
 from dsfunet.lattice.joint_fit.threads import use_one_thread
 from dsfunet.lattice.volume_fit.averaging import Grid, add_overlap, read_voxels
 from dsfunet.lattice.volume_fit.centring import find_centring_of_volume
@@ -218,10 +218,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if options.dry_run:
         print("\n".join(tables(rows)))
         return 0
-    lines = page(rows, seeds)
-    with replacing(OUT) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_page(OUT, page(rows, seeds))
     return 0
 
 

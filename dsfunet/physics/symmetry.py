@@ -304,3 +304,24 @@ def _compare_metrics(cell: Cell, rotations: Integers) -> tuple[Array, bool]:
     lengths = np.sqrt(np.diag(symmetric))
     difference = np.abs(metric - symmetric) / np.outer(lengths, lengths)
     return symmetric, bool(difference.max() < _METRIC_TOLERANCE)
+
+
+def rotate_voxels(rotation: Integers, steps: Array, odd: Integers, tolerance: float) -> Integers | None:
+    """Return an operation on rows of voxel indices from the origin, or None if it does not map voxels onto voxels.
+
+    Args:
+        rotation: matrix R that takes a row of indices hkl to hkl R, shape (3, 3).
+        steps: of the voxels along each axis, shape (3,) [r.l.u.].
+        odd: 1 for axes whose origin lies between two voxels, 0 for those with a voxel there, shape (3,).
+        tolerance: largest deviation of the elements from whole numbers.
+    """
+    exact = steps[:, None] * rotation / steps[None, :]
+    whole: Integers = np.rint(exact).astype(np.int64)
+    # Twice the index of a voxel from the origin is even along axes with a voxel there, and odd along others.
+    if (
+        np.abs(exact - whole).max() > tolerance
+        or ((odd @ whole) % 2 != odd).any()
+        or (whole[odd == 0] @ odd % 2).any()
+    ):
+        return None
+    return whole

@@ -11,7 +11,7 @@ from dsfunet.errors import InputError
 from dsfunet.io import Volume
 from dsfunet.io.volume import Box
 from dsfunet.physics import Cell
-from dsfunet.physics.symmetry import laue_rotations, symmetric_metric
+from dsfunet.physics.symmetry import laue_rotations, rotate_voxels, symmetric_metric
 from dsfunet.planes.names import AXIS_LABELS
 
 _WHOLE = 1e-3
@@ -115,14 +115,9 @@ def _on_grid(
     Raises:
         InputError: it does not map voxels onto voxels.
     """
-    exact = steps[:, None] * rotation / steps[None, :]
-    whole: Integers = np.rint(exact).astype(np.int64)
     odd = np.array([axis.doubled_limit % 2 for axis in axes])
-    if (
-        np.abs(exact - whole).max() > _WHOLE
-        or ((odd @ whole) % 2 != odd).any()
-        or (whole[odd == 0] @ odd % 2).any()
-    ):
+    whole = rotate_voxels(rotation, steps, odd, _WHOLE)
+    if whole is None:
         found = ", ".join(f"{label} {step:g}" for label, step in zip(AXIS_LABELS, steps, strict=True))
         raise InputError(
             f"--laue {laue}: its operations do not map the voxels onto each other (steps {found}); expected equal"

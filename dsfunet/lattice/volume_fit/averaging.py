@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dsfunet._typing import Array, Integers
 from dsfunet.errors import InputError
 from dsfunet.lattice.volume_fit.voxels import Axes, Float32, Voxels, step_of
+from dsfunet.physics.symmetry import rotate_voxels
 
 ReadBlock = Callable[[slice], Array]
 """Reads layers of constant h, NaN where nothing was measured, shape (layers, m, o)."""
@@ -19,6 +20,7 @@ LAYERS = 16
 """Layers that are read, evaluated and written at a time."""
 
 _SAME_PLACE = 1e-2  # of a step
+_SAME_STEP = 1e-6  # largest relative difference of steps along axes that an operation exchanges
 _OVERLAP = 1.0  # what of the other half is fitted as well [r.l.u.]
 
 
@@ -172,14 +174,8 @@ def average_equivalents(voxels: Voxels, grid: Grid, rotations: Integers) -> Voxe
         if key in seen:
             continue  # Friedel mates are averaged already
         seen.add(key)
-        scaled = rotation * steps[:, None] / steps[None, :]
-        whole = np.round(scaled).astype(np.int64)
-        # Twice the index of a voxel from the origin is even along axes with a voxel there, and odd along others.
-        if (
-            np.abs(scaled - whole).max() > 1e-6
-            or ((odd @ whole) % 2 != odd).any()
-            or (whole[odd == 0] @ odd % 2).any()
-        ):
+        whole = rotate_voxels(rotation, steps, odd, _SAME_STEP)
+        if whole is None:
             raise InputError(
                 "--laue: an operation of this class takes voxels between others of the grid; expected equal steps, and"
                 " 0 on a voxel, along axes that it exchanges, or no --laue"

@@ -19,10 +19,8 @@ _VECTORS = 1000
 _ROUNDS = 7
 _EXPLAINED = 1.6  # chi-squared of a centring that explains a volume in a short fit with few correlations
 _DECISIVE = 1.1  # chi-squared of the next best, in that of the best, where none explains it
-_SHORTEST, _SEEN = (
-    10,
-    5.0,
-)  # vectors that a centring adds, and their root mean square in standard uncertainties
+_SHORTEST = 10  # vectors that a centring adds to the primitive lattice
+_SEEN = 5.0  # least root mean square of their correlations, in standard uncertainties
 _CONVINCING = 20.0  # gain of the criterion that a larger set of lattice vectors must bring
 
 
