@@ -30,7 +30,8 @@ from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice
 from dsfunet.factorize.pipeline import Factorization, factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
-from dsfunet.io import read_plane
+from dsfunet.io import ReadOptions, read_plane
+from dsfunet.io.cell_units import parse_cell_units
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
@@ -181,7 +182,9 @@ def shared_crystals(folder: Path, factorizer: Factorizer, only: Sequence[str] = 
     for stem, truth in truths.items():
         if not (folder / f"{stem}.h5").is_file() or (only and stem not in only):
             continue
-        measured = read_plane(folder / f"{stem}.h5")
+        # Cells with half the conventional edges are below 2 Angstrom, which is asked about otherwise.
+        options = ReadOptions(cell_units=parse_cell_units("angstrom"))
+        measured = read_plane(folder / f"{stem}.h5", options=options)
         grid = measured.grid
         if grid is None or not isinstance(grid.name, PlaneName):
             continue
