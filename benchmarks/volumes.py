@@ -48,6 +48,8 @@ _GRIDS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]
 }
 """Largest index and step along each axis [r.l.u.]."""
 
+_SLOW = ("molecule", "ring", "cluster")
+
 _CASES = {"complete, 2,000 counts": (2000.0, False), "30 % missing, 200 counts": (200.0, True)}
 
 
@@ -134,11 +136,8 @@ def _fit(job: tuple[str, str, int, bool]) -> Row:
     return fit_one(*job)
 
 
-def fit_all(
-    kinds: Sequence[str], seeds: Sequence[int], look_for_centring: bool, processes: int
-) -> Iterator[Row]:
-    """Fit the volumes of all kinds, cases and seeds, and report each one, because a run takes long."""
-    jobs = [(kind, case, seed, look_for_centring) for seed in seeds for kind in kinds for case in _CASES]
+def fit_all(jobs: Sequence[tuple[str, str, int, bool]], processes: int) -> Iterator[Row]:
+    """Fit volumes by kind, case, seed and whether to look for the centring; report each, because a run takes long."""
     with get_context("spawn").Pool(processes) as pool:
         for row in pool.imap(_fit, jobs):
             pulls = row.errors / row.sigmas
@@ -181,7 +180,7 @@ def tables(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def page(rows: Sequence[Row], seeds: Sequence[int]) -> list[str]:
+def page(rows: Sequence[Row], first_seed: int) -> list[str]:
     """Format the page."""
     return [
         "# Whole volumes",
@@ -190,7 +189,7 @@ def page(rows: Sequence[Row], seeds: Sequence[int]) -> list[str]:
         "",
         f"Machine: {describe_machine('cpu')}.",
         "",
-        f"Seeds {seeds[0]} to {seeds[-1]} of configurations and noise. Pulls and errors are of each correlation of the"
+        f"Seeds of configurations and noise count from {first_seed}. Pulls and errors are of each correlation of the"
         f" {_SHELLS} shortest shells on its own, without any Laue class; shares within standard uncertainties are of"
         " measured voxels.",
         "",
@@ -201,24 +200,35 @@ def page(rows: Sequence[Row], seeds: Sequence[int]) -> list[str]:
 def main(args: Sequence[str] | None = None) -> int:
     """Fit the volumes, and write and print the page."""
     parser = Parser(prog="python -m benchmarks.volumes", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20, help="volumes of each kind")
+    parser.add_argument("--seeds", type=int, default=20, help="volumes of each kind of alloy in each case")
+    parser.add_argument(
+        "--slow-seeds", type=int, default=20, help="volumes of each kind of molecule in each case"
+    )
+    parser.add_argument(
+        "--centring-seeds", type=int, default=20, help="volumes of these whose centring is looked for"
+    )
     parser.add_argument("--first-seed", type=int, default=_FIRST_SEED, help="seed of the first of them")
     parser.add_argument("--kinds", type=list[str], default=[*_GRIDS], help="kinds of crystals")
     parser.add_argument("--processes", type=int, default=1, help="volumes that are fitted at a time")
-    parser.add_argument("--skip-centring", action="store_true", help="do not look for the centring")
     parser.add_argument("--dry-run", action="store_true", help="print the table and write no page")
     options = parser.parse_args(args)
     for kind in options.kinds:
         if kind not in _GRIDS:
             raise InputError(f"--kinds: there is no {kind!r}; expected some of {', '.join(_GRIDS)}")
-    if options.seeds < 1 or options.processes < 1:
-        raise InputError("--seeds, --processes: expected 1 or more")
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    rows = [*fit_all(options.kinds, seeds, not options.skip_centring, options.processes)]
+    if min(options.seeds, options.slow_seeds, options.processes) < 1:
+        raise InputError("--seeds, --slow-seeds, --processes: expected 1 or more")
+    jobs = [
+        (kind, case, options.first_seed + place, place < options.centring_seeds)
+        for place in range(max(options.seeds, options.slow_seeds))
+        for kind in options.kinds
+        for case in _CASES
+        if place < (options.slow_seeds if kind in _SLOW else options.seeds)
+    ]
+    rows = [*fit_all(jobs, options.processes)]
     if options.dry_run:
         print("\n".join(tables(rows)))
         return 0
-    write_page(OUT, page(rows, seeds))
+    write_page(OUT, page(rows, options.first_seed))
     return 0
 
 

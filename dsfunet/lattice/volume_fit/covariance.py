@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from dsfunet._typing import Array, Integers
-from dsfunet.lattice.volume_fit.model import LinearSystem
+from dsfunet.lattice.volume_fit.model import LinearSystem, State
 from dsfunet.lattice.volume_fit.series import CosineSeries, LatticeVectors, keep_half
 from dsfunet.lattice.volume_fit.solver import (
     HiddenDirections,
@@ -17,18 +17,24 @@ from dsfunet.lattice.volume_fit.solver import (
     split_levels,
 )
 from dsfunet.lattice.volume_fit.splines import multiply_along_axes
+from dsfunet.lattice.volume_fit.unseen import find_unseen_directions
 
 MOST_VECTORS = 1500
-"""The covariance is found for so many of the shortest vectors, with the others as they are."""
+"""The covariance is kept for so many of the shortest vectors."""
+
+_MOST_JOINT = 6000
+"""So many of the shortest vectors may vary with them, and longer ones stay as they are.
+
+Where all zones have the same hole, as at Bragg positions, long vectors trade with short ones.
+"""
 
 UNTOUCHED = 0.85
 """Correlations that keep more than this share of their information if the form factor is free are treated as alone."""
 
-_CALIBRATION = 1.5
+_CALIBRATION = 1.3
 """Factor of the variances of correlations with which pulls on virtual crystals have a root mean square of about 1.
 
-Correlations too long for the series, and what the envelope leaves, are in no covariance. Set on seeds 0 and 1 of the
-first four kinds of `benchmarks.volumes`.
+What the envelope leaves is in no covariance. Set on seeds 0 and 1 of the kinds of `benchmarks.volumes`.
 """
 
 _FIELD_CALIBRATION = 2.0
@@ -40,7 +46,7 @@ class Uncertainty:
     """Uncertainties at a solution.
 
     Attributes:
-        covariance: of the first k correlations, at most 1500, shape (k, k).
+        covariance: of the first k correlations, at most 1500, whatever the others are, shape (k, k).
         bias: first-order change of each correlation by the prior of the form factor, shape (k,).
         field_variance: variance of u at the centres of the splines, with the square of its own change by the prior.
         order_terms: cosine terms of the variance of S: the vectors.
@@ -59,7 +65,7 @@ class Uncertainty:
 def find_uncertainty(
     system: LinearSystem,
     prior: Prior,
-    coefficients: Array,
+    state: State,
     centres: tuple[Array, Array, Array],
     inflation: float,
 ) -> Uncertainty:
@@ -68,37 +74,43 @@ def find_uncertainty(
     Args:
         system: the problem linearised there.
         prior: the priors.
-        coefficients: the estimate of u.
+        state: the estimate.
         centres: values of the splines at their centres, along each axis, shape (splines, splines) each.
         inflation: factor of all variances, 1 or more.
     """
     preconditioner = Preconditioner(system, prior)
     hidden = find_hidden_directions(system, prior, preconditioner.field, UNTOUCHED, 2e-2)
     vectors = system.problem.series.vectors
-    kept = min(vectors.count, MOST_VECTORS)
+    kept = min(vectors.count, _MOST_JOINT)
     pairs = _Pairs(vectors.select(np.arange(vectors.count) < kept))
-    alone = _order_information(system, pairs)
-    information = alone.copy()
+    information = _order_information(system, pairs)
     information[:, hidden.places] = hidden.order_columns[:kept]
     information[hidden.places, :] = hidden.order_columns[:kept].T
     information[np.ix_(hidden.places, hidden.places)] = hidden.information
-    precisions = np.diag(1 / prior.order_variances[:kept])
-    covariance = _CALIBRATION * inflation * _inverse(information + precisions)
-    pull = -prior.pull(coefficients), np.zeros(vectors.count)
+    information[np.diag_indices(kept)] += 1 / prior.order_variances[:kept]
+    covariance = inflation * _inverse(information)
+    pull = -prior.pull(state.coefficients), np.zeros(vectors.count)
     shift, bias = solve(system, prior, preconditioner, pull)
+    unseen = find_unseen_directions(
+        pairs.vectors, state.alphas[:kept], pairs.terms, pairs.variance_series(covariance)
+    )
+    covariance += unseen.T @ unseen
     variance = (
         _FIELD_CALIBRATION * inflation * _field_variance(prior, preconditioner.field.information, centres)
     )
     variance += _hidden_variance(hidden, covariance, centres, shift.shape)
     variance += multiply_along_axes(centres, shift) ** 2
     amplitudes, constant = pairs.variance_series(covariance)
-    return Uncertainty(covariance, bias[:kept], variance, pairs.terms, amplitudes, constant)
+    shown = min(kept, MOST_VECTORS)
+    covariance = _CALIBRATION * covariance[:shown, :shown]
+    return Uncertainty(covariance, bias[:shown], variance, pairs.terms, amplitudes, constant)
 
 
 class _Pairs:
     """Sums and differences of all pairs of lattice vectors, as places in a list of half-vectors."""
 
     def __init__(self, vectors: LatticeVectors) -> None:
+        self.vectors = vectors
         self._numerators = vectors.numerators
         self.count = vectors.count
         reach = 2 * np.abs(vectors.numerators).max(axis=0)
@@ -150,9 +162,12 @@ def _order_information(system: LinearSystem, pairs: _Pairs) -> Array:
 
 
 def _inverse(information: Array) -> Array:
-    factor = linalg.cho_factor(information, lower=True, check_finite=False)
-    inverse: Array = linalg.cho_solve(factor, np.eye(len(information)), check_finite=False)
-    return (inverse + inverse.T) / 2
+    """Return the inverse of a positive definite matrix."""
+    factor, _ = linalg.cho_factor(information, lower=True, check_finite=False)
+    inverse, failed = linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    assert not failed, "a Cholesky factor has no zero on its diagonal"
+    lower = np.tril(inverse)
+    return np.asarray(lower + np.tril(inverse, -1).T)
 
 
 def _field_variance(prior: Prior, information: Array, centres: tuple[Array, Array, Array]) -> Array:

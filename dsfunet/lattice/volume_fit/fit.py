@@ -28,7 +28,7 @@ from dsfunet.lattice.volume_fit.voxels import Float32, Rows, Voxels
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, centring_translations
 
-VECTORS = (1000, 3500)
+VECTORS = (1000, 3500, 12_000)
 """About how many pairs of lattice vectors a fit takes: more where the longest of them are seen."""
 
 _INNER, _FEWEST_OUTER = 0.75, 50
@@ -61,7 +61,8 @@ def fit_volume(
     I = F S, with F a smooth envelope times a spline field u, and S = 1 + 2 sum of alpha_r cos 2 pi r . q over the
     lattice vectors r. The prior variance of u depends on the distance in real space that its waves belong to; it and
     the range of the order are found by the evidence, on a random subset of a large volume. Uncertainties are those of
-    Laplace's approximation for all voxels, multiplied by the root of chi-squared where that exceeds 1.
+    Laplace's approximation for all voxels, multiplied by the root of chi-squared; where the uncertainties of the
+    intensities are given, only if that exceeds 1.
 
     Args:
         voxels: the data; Friedel mates may have been averaged.
@@ -90,10 +91,8 @@ def fit_volume(
         solution = _refine_on_all(subset, scaled, solution, progress)
     progress("uncertainties", 0.0)
     system = linearise(scaled, solution.state)
-    inflation = max(solution.chi_squared, 1.0)
-    uncertainty = find_uncertainty(
-        system, solution.prior, solution.state.coefficients, subset.grid.centres, inflation
-    )
+    inflation = max(solution.chi_squared, 1.0) if subset.fixed_noise else solution.chi_squared
+    uncertainty = find_uncertainty(system, solution.prior, solution.state, subset.grid.centres, inflation)
     return VolumeFit(subset.problem, cell, centring, solution, uncertainty, subset.grid.linear)
 
 

@@ -1,0 +1,79 @@
+"""Short-range order where no zone was measured, as at Bragg positions that were removed everywhere."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from dsfunet._typing import Array, Integers
+from dsfunet.lattice.volume_fit.series import LatticeVectors
+
+_UNSEEN = 4.0  # variance of S in such a hole, at least, in the median of the variance
+_RELATIVE = (
+    0.1  # standard uncertainty of the mean of S over a hole, in that mean; set on seed 0 of four kinds
+)
+
+
+def find_unseen_directions(
+    vectors: LatticeVectors,
+    alphas: Array,
+    terms: LatticeVectors,
+    variance: tuple[Array, float],
+) -> Array:
+    """Find how the correlations change with S in the holes that all zones have, one standard uncertainty each.
+
+    The prior takes the order in a hole for as smooth as it is elsewhere. Holes are mostly at Bragg positions, where
+    order has its sharp maxima, so the mean of S over each is taken for uncertain by a tenth of itself besides.
+
+    Args:
+        vectors: of the correlations, k of them.
+        alphas: the correlations, shape (k,).
+        terms: vectors of the series of the variance of S.
+        variance: amplitudes of the terms, and the constant term.
+
+    Returns:
+        changes of the correlations, shape (holes, k).
+    """
+    reach = np.abs(terms.numerators).max(axis=0)
+    shape = tuple(int(2 * each + 1) for each in reach)
+    order = _sum_series(vectors.numerators, alphas, 1.0, shape)
+    left = _sum_series(terms.numerators, variance[0], variance[1], shape)
+    holes = _label_periodic(left > _UNSEEN * float(np.median(left)))
+    found = []
+    for number in range(1, int(holes.max(initial=0)) + 1):
+        hole = (holes == number) & (order > 0)
+        if hole.any():
+            waves = np.fft.fftn(np.where(hole, _RELATIVE * order, 0.0)).real / hole.size
+            found.append(waves[tuple(vectors.numerators.T)])
+    return np.array(found).reshape(len(found), vectors.count)
+
+
+def _sum_series(numerators: Integers, amplitudes: Array, constant: float, shape: tuple[int, ...]) -> Array:
+    """Return constant + 2 sum of amplitudes times cosines on a grid that spans the repeat of all of them."""
+    table = np.zeros(shape)
+    table[tuple(numerators.T)] = amplitudes
+    table[tuple(-numerators.T)] = amplitudes
+    table[0, 0, 0] = constant
+    return np.asarray(np.fft.fftn(table).real)
+
+
+def _label_periodic(mask: npt.NDArray[np.bool_]) -> Integers:
+    """Return numbers from 1 on of the connected parts of a periodic mask; a part and its Friedel mate are one."""
+    labels, count = ndimage.label(mask)
+    parents = np.arange(count + 1)
+
+    def root(number: int) -> int:
+        while parents[number] != number:
+            number = int(parents[number])
+        return number
+
+    mates = np.roll(labels[::-1, ::-1, ::-1], 1, axis=(0, 1, 2))
+    pairs = [(labels, mates)]
+    for axis in range(mask.ndim):
+        pairs.append((labels.take(0, axis), labels.take(-1, axis)))
+    for first, second in pairs:
+        both = (first > 0) & (second > 0)
+        for one, other in np.unique(np.stack([first[both], second[both]], axis=1), axis=0).tolist():
+            parents[root(one)] = root(other)
+    roots = np.array([root(number) for number in range(count + 1)])
+    _, numbers = np.unique(roots, return_inverse=True)
+    return np.asarray(numbers[labels])
