@@ -96,9 +96,11 @@ class VolumeFit:
         order = self._variance_terms.evaluate(
             self.uncertainty.order_amplitudes, block, self.uncertainty.order_constant
         )
+        # Where the form factor stands far above its envelope, the envelope does not tell how large it can be.
+        scale = np.maximum(model.envelope, model.form_factor)
         return FactorBlock(
             np.maximum(model.form_factor, 0),
             np.maximum(model.series, 0),
-            model.envelope * np.sqrt(np.maximum(spread, 0)),
+            scale * np.sqrt(np.maximum(spread, 0)),
             np.sqrt(np.maximum(order, 0)),
         )
