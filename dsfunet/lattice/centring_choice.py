@@ -317,6 +317,7 @@ def _fit_short_series(
             noise=noise,
             start=start,
             most_rounds=_TRIAL_ROUNDS,
+            roughly=True,
             **options,
         )
 

@@ -35,6 +35,7 @@ def fit_both_factors(
     blur: Blur | None = None,
     start: JointFit | None = None,
     most_rounds: int = MOST_ROUNDS,
+    roughly: bool = False,
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
@@ -61,6 +62,7 @@ def fit_both_factors(
         blur: Gaussian resolution of the plane; None for sharp pixels.
         start: another fit of the same plane and lattice, with the same `knots`, to start from, which saves time.
         most_rounds: number of iterations after which to stop anyway.
+        roughly: whether to stop as soon as the evidence is right to about 1, for a fit that is only compared.
 
     Raises:
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
@@ -94,16 +96,21 @@ def fit_both_factors(
         blur,
     )
     if start is not None:
-        return report(solve_from(given, start.solution, harmonics, False, most_rounds))
-    return report(solve_from_nothing(given, harmonics, False, most_rounds))
+        return report(solve_from(given, start.solution, harmonics, False, most_rounds, roughly))
+    return report(solve_from_nothing(given, harmonics, False, most_rounds, roughly))
 
 
 def solve_from_nothing(
-    given: FitInput, harmonics: Harmonics, may_extend: bool, most_rounds: int = MOST_ROUNDS
+    given: FitInput,
+    harmonics: Harmonics,
+    may_extend: bool,
+    most_rounds: int = MOST_ROUNDS,
+    roughly: bool = False,
 ) -> Solution:
-    """Fit with some harmonics; see `iterate` for `may_extend`."""
+    """Fit with some harmonics; see `iterate` for `may_extend` and `roughly`."""
     data, state = prepare(given, harmonics)
-    return iterate(data, state, first_prior(data), given.given_noise is None, may_extend, most_rounds)
+    estimates = given.given_noise is None
+    return iterate(data, state, first_prior(data), estimates, may_extend, most_rounds, roughly=roughly)
 
 
 def solve_from(
@@ -112,6 +119,7 @@ def solve_from(
     harmonics: Harmonics,
     may_extend: bool,
     most_rounds: int = MOST_ROUNDS,
+    roughly: bool = False,
 ) -> Solution:
     """Fit with more or fewer harmonics of the same lattice, or other noise, from where a previous fit ended."""
     before = previous.data.series.harmonics
@@ -123,9 +131,8 @@ def solve_from(
     data = replace(previous.data, series=series)
     noise = previous.state.variance if given.given_noise is None else given.given_noise
     state = replace(previous.state, parameters=parameters, variance=noise)
-    return iterate(
-        data, state, previous.prior, given.given_noise is None, may_extend, most_rounds, warm=True
-    )
+    estimates = given.given_noise is None
+    return iterate(data, state, previous.prior, estimates, may_extend, most_rounds, True, roughly)
 
 
 def report(solution: Solution) -> JointFit:
