@@ -13,7 +13,7 @@ from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_fit import LatticeFit, combine_with_networks
 from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice
 from dsfunet.factorize.network_answer import answer_by_networks
-from dsfunet.factorize.notes import describe_joint_fit
+from dsfunet.factorize.notes import describe_joint_fit, noise_notes
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.factorize.uncertainty import describe_joint_uncertainty
 from dsfunet.lattice.joint_fit.evaluation import evaluate_order
@@ -107,7 +107,11 @@ def answer_on_lattice(
             "noise_from": "file" if fit.noise.given is not None else "plane",
         },
         uncertainty=describe_joint_uncertainty(settings.passes) if accepted else alone.uncertainty,
-        notes=(*model.notes, *([sites.note] if sites.note else [])),
+        notes=(
+            *model.notes,
+            *([sites.note] if sites.note else []),
+            *(noise_notes(fit, intensity, plane.mask) if accepted else []),
+        ),
     )
 
 

@@ -142,9 +142,7 @@ def iterate(
         coefficients = solve_coefficients(reduced, posterior.parameters)
         if not settled:
             both = warm or rounds > _COARSE_ROUNDS
-            step = propose_roughness(
-                data.surface, reduced, prior, coefficients, covariance, both, previous
-            )
+            step = propose_roughness(data.surface, reduced, prior, coefficients, covariance, both, previous)
             settled = rounds >= _MOST_CHOICES or (both and step.gain < tolerance * _SETTLED)
         state, change = _step(data, state, quadratic, prior, coefficients, posterior)
         if settled and change < tolerance * _CONVERGED:
