@@ -3,7 +3,8 @@
 The crystals of `tests.virtual_crystals` (explicit sites, Monte Carlo with pair energies, counted pairs) are measured as
 single planes: complete, with 29 % missing and with few counts. Each goes through `factorize_plane`, which is told
 neither structure nor centring. The values are those of its joint fit, compared with the truth, beside those that
-`refine` gives with the form factor of the networks. All seeds are fixed. Writes benchmarks/crystals.md and prints it.
+`refine` gives with the form factor of the networks. Then joint fits alone of twenty crystals of each kind (`--seeds`)
+show whether errors are as large as stated. All seeds are fixed. Writes benchmarks/crystals.md and prints it.
 With --shared, the same for a folder of planes in Yell's layout with a truth.json: a dictionary by the stem of the
 file's name, with the correlations of the layer by vector under "layer" (or "layer0", in halves of the cell's edges, for
 layers with index 0).
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.crystal_seeds import AXES, CASES, fit_seeds, measure_plane
 from benchmarks.crystals_page import VECTORS, Row, page, tables
 from benchmarks.pages import write_page
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
@@ -32,22 +34,14 @@ from dsfunet.factorize.pipeline import Factorization, factorize_plane
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.io import ReadOptions, read_plane
 from dsfunet.io.cell_units import parse_cell_units
-from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import PlaneName
 from dsfunet.planes.preprocessing import measured_pixels
 from dsfunet.planes.result import Result
-from tests.virtual_crystals import CRYSTALS, PLANE_CRYSTALS, Plane, correlate, measure
+from tests.virtual_crystals import PLANE_CRYSTALS, Plane, correlate
 
 OUT = Path(__file__).parent / "crystals.md"
-_REACH = {"molecule": 7.0}
-_AXES = {"molecule": (0, 2)}
-_CASES: dict[str, dict[str, float | bool]] = {
-    "complete": {},
-    "29 % missing": {"missing": True},
-    "20 counts": {"brightest": 20.0},
-}
 # Planes whose cell has half the conventional edges, so that a vector "1 0" of truth.json, in halves of the conventional
 # edges, is 1 0 of their own cell. The correlations are the same, and every projected lattice vector joins sites.
 _HALF_EDGE = "cu3auhalf"
@@ -84,16 +78,10 @@ def factorize(measured: MeasuredPlane, factorizer: Factorizer) -> Outcome:
 def own_crystals(factorizer: Factorizer) -> Iterator[Row]:
     """Factorise the planes of our own crystals."""
     for name in PLANE_CRYSTALS:
-        crystal = CRYSTALS[name]
-        axes = _AXES.get(name, (0, 1))
-        a, b, c, beta = crystal.cell
-        for case, options in _CASES.items():
-            plane = measure(name, axes=axes, reach=_REACH.get(name, 4.2), step=1 / 24, **options)  # type: ignore[arg-type]
-            grid = PlaneGrid(
-                Cell(a, b, c, 90, beta, 90), PlaneName(axes, plane.offset), plane.rows, plane.columns
-            )
-            counts = np.where(plane.mask, plane.counts, np.nan).astype(np.float64)
-            outcome = factorize(MeasuredPlane(counts, grid), factorizer)
+        axes = AXES.get(name, (0, 1))
+        for case in CASES:
+            plane, measured, grid = measure_plane(name, case)
+            outcome = factorize(measured, factorizer)
             fit = outcome.model.fit
             truths: dict[tuple[float, float, float], float] = {}
             for index in fit.harmonics.indices[:VECTORS]:
@@ -235,6 +223,9 @@ def main(args: Sequence[str] | None = None) -> int:
         default=[],
         help="names of planes in that folder; prints them and writes no page",
     )
+    parser.add_argument(
+        "--seeds", type=int, default=20, help="crystals of each kind whose errors are averaged"
+    )
     options = parser.parse_args(args)
     if options.only and not options.shared:
         raise InputError("--only: it names planes of a folder; expected --shared FOLDER as well")
@@ -246,7 +237,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     own = [*_reported(own_crystals(factorizer))]
     shared = [*_reported(shared_crystals(Path(options.shared), factorizer))] if options.shared else []
-    lines = page(own, shared)
+    lines = page(own, shared, fit_seeds(options.seeds) if options.seeds > 0 else [])
     write_page(OUT, lines)
     return 0
 

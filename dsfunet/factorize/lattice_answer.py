@@ -1,17 +1,19 @@
 """The answer of the data on their lattice: a joint fit of both factors, with the networks where data are missing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import torch
 
-from dsfunet._typing import Float32
+from dsfunet._typing import Array, Float32
 from dsfunet.factorize.answers import Answer, CleanPlane, name_sigmas
 from dsfunet.factorize.components import Components
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_fit import LatticeFit, combine_with_networks
-from dsfunet.factorize.lattice_model import fit_lattice
+from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice
 from dsfunet.factorize.network_answer import answer_by_networks
-from dsfunet.factorize.notes import describe_joint_fit
+from dsfunet.factorize.notes import describe_joint_fit, noise_notes
 from dsfunet.factorize.settings import FactorizeSettings
 from dsfunet.factorize.uncertainty import describe_joint_uncertainty
 from dsfunet.lattice.joint_fit.evaluation import evaluate_order
@@ -49,9 +51,8 @@ def answer_on_lattice(
         InputError: As `fit_lattice`.
     """
     intensity = np.where(plane.mask, plane.measured.intensity, 0.0)
-    model = fit_lattice(intensity, plane.mask, grid, plane.measured, settings)
+    model, alone = _fit_while_networks_run(intensity, plane, grid, settings, factorizer)
     fit = model.fit
-    alone = factorizer(plane.shown, passes=max(settings.passes, 1), seed=settings.seed)
     seen = evaluate_order(fit, grid, square)
     order = (seen / max(float(seen.max()), 1e-30)).astype(np.float32)
     predicted = _predict_form_factor(plane, order, lattice, settings, factorizer)
@@ -106,8 +107,41 @@ def answer_on_lattice(
             "noise_from": "file" if fit.noise.given is not None else "plane",
         },
         uncertainty=describe_joint_uncertainty(settings.passes) if accepted else alone.uncertainty,
-        notes=(*model.notes, *([sites.note] if sites.note else [])),
+        notes=(
+            *model.notes,
+            *([sites.note] if sites.note else []),
+            *(noise_notes(fit, intensity, plane.mask) if accepted else []),
+        ),
     )
+
+
+def _fit_while_networks_run(
+    intensity: Array, plane: CleanPlane, grid: PlaneGrid, settings: FactorizeSettings, factorizer: Factorizer
+) -> tuple[LatticeModel, Components]:
+    """Return the joint fit and the answer of the networks alone; both at the same time if there are threads for it.
+
+    The fit computes on one thread, and neither needs the other.
+
+    Raises:
+        InputError: As `fit_lattice`.
+    """
+    threads = torch.get_num_threads()
+
+    def run_networks() -> Components:
+        torch.set_num_threads(max(threads - 1, 1))
+        try:
+            return factorizer(plane.shown, passes=max(settings.passes, 1), seed=settings.seed)
+        finally:
+            torch.set_num_threads(threads)
+
+    def fit() -> LatticeModel:
+        return fit_lattice(intensity, plane.mask, grid, plane.measured, settings)
+
+    if threads == 1:
+        return fit(), run_networks()
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(run_networks)
+        return fit(), running.result()
 
 
 def _predict_form_factor(

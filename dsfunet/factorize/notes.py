@@ -10,6 +10,8 @@ from dsfunet._typing import Float32
 from dsfunet.cleanup import CleanUp, look_for_bragg
 from dsfunet.factorize.components import Components
 from dsfunet.factorize.lattice_fit import LatticeFit
+from dsfunet.lattice.joint_fit import JointFit
+from dsfunet.lattice.joint_fit.noise import noise_above_counts
 from dsfunet.lattice.search import FoundLattice
 from dsfunet.physics.lattice_plane import LatticePlane
 from dsfunet.planes.measured import MeasuredPlane
@@ -18,6 +20,8 @@ from dsfunet.verdict.judge import Verdict
 _MOST_MISSING_IN_TRAINING = 0.55
 _SUSPICIOUS_ZEROS = 0.05
 _FEW_COUNTS = 12
+# On virtual crystals that obey the assumptions, the noise is 0.94 to 1.04 times that of counts.
+_MORE_THAN_COUNTS = 1.1
 
 
 def missing_notes(missing: float) -> list[str]:
@@ -39,6 +43,23 @@ def zero_notes(intensity: Float32, mask: npt.NDArray[np.bool_]) -> list[str]:
     return [
         f"{100 * zeros:.0f} % of the pixels are exactly 0 and count as measured; if they are gaps, set them to NaN or"
         " use --mask-value 0"
+    ]
+
+
+def noise_notes(fit: JointFit, intensity: npt.NDArray[np.float64], mask: npt.NDArray[np.bool_]) -> list[str]:
+    """A warning when the noise that a joint fit finds in whole numbers is larger than counts have.
+
+    An estimate of the noise takes up what the model leaves from pixel to pixel, and chi-squared is 1 nevertheless.
+    """
+    if fit.noise.given is not None:
+        return []
+    ratio = noise_above_counts(fit.variance, fit.intensity, intensity, mask)
+    if ratio < _MORE_THAN_COUNTS:
+        return []
+    return [
+        f"the variance of the noise is {ratio:.2f} times that of counts; unless these whole numbers are no counts, the"
+        " joint fit leaves something of the plane that the estimate of the noise takes up, such as several sites in a"
+        " cell"
     ]
 
 

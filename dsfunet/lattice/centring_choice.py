@@ -307,16 +307,16 @@ def _fit_short_series(
     """
 
     def fit(centring: Centring, noise: Variance | None, start: JointFit | None = None) -> JointFit:
-        harmonics = list_short_series(grid, centring)
         return fit_both_factors(
             intensity,
             mask,
             grid.rows,
             grid.columns,
-            harmonics,
+            list_short_series(grid, centring),
             noise=noise,
             start=start,
             most_rounds=_TRIAL_ROUNDS,
+            roughly=True,
             **options,
         )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import crystals
+from benchmarks.crystal_seeds import SeedRow, _join, list_table
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.lattice.joint_fit import fit_plane
@@ -44,6 +45,19 @@ def test_the_page_has_a_line_for_every_plane() -> None:
     assert text.count("| example, complete | 1 0: -0.2000 / -0.") == 2
     assert "| 70 %, 95 % | 68 %, 94 % |" in text and "## A shared set of crystals" in text
     assert "## A shared" not in "\n".join(crystals.page([row], []))
+
+
+def test_errors_of_many_crystals_are_joined() -> None:
+    covered = np.array([0.7, 0.95, 0.68, 0.94])
+    rows = [
+        SeedRow("one", 1, right, np.array([0.003, -0.001]), np.array([0.001, 0.001]), covered)
+        for right in (1, 0)
+    ]
+    joined = _join("all", rows)
+    assert (joined.planes, joined.right) == (2, 1)
+    assert joined.rms_pull == pytest.approx(np.sqrt(5))
+    assert list_table([joined])[2] == ("| all | 2 | 1 | 2.24 | 0.0022 | 0.0030 | 70 %, 95 % | 68 %, 94 % |")
+    assert "## Many crystals" in "\n".join(crystals.page([], [], [joined]))
 
 
 def test_a_folder_without_truth_is_an_error(tmp_path: Path) -> None:

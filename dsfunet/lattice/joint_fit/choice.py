@@ -24,6 +24,8 @@ _ORDER_STEP = 1.5  # most that a logarithm changes in one step
 _ROUGHNESS = (1e-3, 0.05 * STIFF)
 _ROUGHNESS_STEP = 3.0
 _LONG_STEP, _SAME_DIRECTION = 0.3, 0.9
+_SECANT_FROM = 1.0  # longest step that is near enough to the largest evidence to be extrapolated
+_MOST_EXTRAPOLATED = 4.0
 _MOST_RATIO = 9.2  # largest difference between the logarithms of smoothness along the two axes
 
 
@@ -93,6 +95,23 @@ def _scoring_step(slope: Array, information: Array, most: float) -> Array:
     return np.asarray(step / max(float(np.abs(step).max()) / most, 1.0))
 
 
+@dataclass(frozen=True, eq=False)
+class RoughnessStep:
+    """A step of smoothness along both axes towards a larger evidence.
+
+    Attributes:
+        roughness: smoothness after the step.
+        gain: in the logarithm of the evidence, as expected.
+        before: logarithms of smoothness before it, shape (2,).
+        scored: step of Fisher scoring, before it was extrapolated or cut, shape (2,).
+    """
+
+    roughness: tuple[float, float]
+    gain: float
+    before: Array
+    scored: Array
+
+
 def propose_roughness(
     surface: SplineSurface,
     reduced: Reduced,
@@ -100,9 +119,9 @@ def propose_roughness(
     coefficients: Array,
     covariance: Array,
     both: bool,
-    previous: tuple[float, float] | None = None,
-) -> tuple[tuple[float, float], float]:
-    """Return smoothness along both axes with a larger evidence, and the gain in the logarithm that is expected.
+    previous: RoughnessStep | None = None,
+) -> RoughnessStep:
+    """Return smoothness along both axes with a larger evidence.
 
     The information is that of splines with the same number of effective parameters on evenly weighted pixels.
 
@@ -113,8 +132,8 @@ def propose_roughness(
         coefficients: posterior mean of the coefficients, padded.
         covariance: posterior covariance of the parameters of S.
         both: whether smoothness may change differently along the two axes.
-        previous: smoothness before the last step. The information is too large where few coefficients are settled, and
-            the steps too short: one in the same direction as the last, and about as long, is doubled.
+        previous: the last step. The information is only about right, so that steps are too short or too long: long ones
+            in the same direction are doubled, short ones extrapolated (secant).
     """
     strengths = np.array(prior.roughness)
     spectra = [strengths[0] * surface.roughness_spectra[0][:, None] + np.zeros(surface.shape)]
@@ -145,8 +164,10 @@ def propose_roughness(
         )
     before = np.log(strengths)
     if previous is not None:
-        step = _lengthen(step, before - np.log(previous))
-    after = np.clip(before + step, *np.log(_ROUGHNESS))
+        longer = _extrapolate(step, before, previous) if both else _lengthen(step, before - previous.before)
+    else:
+        longer = step
+    after = np.clip(before + longer, *np.log(_ROUGHNESS))
     difference = after[0] - after[1]
     if abs(difference) > _MOST_RATIO:  # at this bound only both together can change
         bound = np.clip(difference, -_MOST_RATIO, _MOST_RATIO)
@@ -157,7 +178,26 @@ def propose_roughness(
         middle = np.clip(middle, -_ROUGHNESS_STEP, _ROUGHNESS_STEP)
         after = np.clip(before + middle + half * np.array([1.0, -1.0]), *np.log(_ROUGHNESS))
     first, second = np.exp(after)
-    return (float(first), float(second)), 0.5 * float(slope @ (after - before))
+    return RoughnessStep(
+        (float(first), float(second)), 0.5 * float(slope @ (after - before)), before, np.asarray(step)
+    )
+
+
+def _extrapolate(step: Array, before: Array, previous: RoughnessStep) -> Array:
+    """Return a short step to where the last two steps of scoring say that the next one is 0 (Anderson's mixing).
+
+    Long steps are treated as of `_lengthen`: far from the largest evidence nothing is linear.
+    """
+    taken, change = before - previous.before, step - previous.scored
+    longest = max(float(np.abs(step).max()), float(np.abs(taken).max()))
+    curvature = float(change @ change)
+    if longest > _SECANT_FROM or curvature <= 1e-12:
+        return _lengthen(step, taken)
+    mixed = step - float(step @ change) / curvature * (taken + change)
+    length = float(np.linalg.norm(mixed))
+    if float(mixed @ step) <= 0:
+        return step
+    return np.asarray(mixed * min(1.0, _MOST_EXTRAPOLATED * float(np.linalg.norm(step)) / max(length, 1e-12)))
 
 
 def _lengthen(step: Array, last: Array) -> Array:

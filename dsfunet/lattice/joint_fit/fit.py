@@ -35,6 +35,7 @@ def fit_both_factors(
     blur: Blur | None = None,
     start: JointFit | None = None,
     most_rounds: int = MOST_ROUNDS,
+    roughly: bool = False,
 ) -> JointFit:
     """Fit form factor and short-range order jointly to one plane on a known lattice, without any network.
 
@@ -61,6 +62,7 @@ def fit_both_factors(
         blur: Gaussian resolution of the plane; None for sharp pixels.
         start: another fit of the same plane and lattice, with the same `knots`, to start from, which saves time.
         most_rounds: number of iterations after which to stop anyway.
+        roughly: whether to stop as soon as the evidence is right to about 1, for a fit that is only compared.
 
     Raises:
         InputError: shapes differ, fewer than 100 pixels were measured, a measured intensity is not finite, or all
@@ -94,16 +96,21 @@ def fit_both_factors(
         blur,
     )
     if start is not None:
-        return report(solve_from(given, start.solution, harmonics, False, most_rounds))
-    return report(solve_from_nothing(given, harmonics, False, most_rounds))
+        return report(solve_from(given, start.solution, harmonics, False, most_rounds, roughly))
+    return report(solve_from_nothing(given, harmonics, False, most_rounds, roughly))
 
 
 def solve_from_nothing(
-    given: FitInput, harmonics: Harmonics, may_extend: bool, most_rounds: int = MOST_ROUNDS
+    given: FitInput,
+    harmonics: Harmonics,
+    may_extend: bool,
+    most_rounds: int = MOST_ROUNDS,
+    roughly: bool = False,
 ) -> Solution:
-    """Fit with some harmonics; see `iterate` for `may_extend`."""
+    """Fit with some harmonics; see `iterate` for `may_extend` and `roughly`."""
     data, state = prepare(given, harmonics)
-    return iterate(data, state, first_prior(data), given.given_noise is None, may_extend, most_rounds)
+    estimates = given.given_noise is None
+    return iterate(data, state, first_prior(data), estimates, may_extend, most_rounds, roughly=roughly)
 
 
 def solve_from(
@@ -112,6 +119,7 @@ def solve_from(
     harmonics: Harmonics,
     may_extend: bool,
     most_rounds: int = MOST_ROUNDS,
+    roughly: bool = False,
 ) -> Solution:
     """Fit with more or fewer harmonics of the same lattice, or other noise, from where a previous fit ended."""
     before = previous.data.series.harmonics
@@ -123,30 +131,21 @@ def solve_from(
     data = replace(previous.data, series=series)
     noise = previous.state.variance if given.given_noise is None else given.given_noise
     state = replace(previous.state, parameters=parameters, variance=noise)
-    return iterate(data, state, previous.prior, given.given_noise is None, may_extend, most_rounds)
+    estimates = given.given_noise is None
+    return iterate(data, state, previous.prior, estimates, may_extend, most_rounds, True, roughly)
 
 
 def report(solution: Solution) -> JointFit:
-    """Return factors and uncertainties at a solution."""
+    """Return both factors at a solution."""
     state, data = solution.state, follow_blur(solution.data, solution.state)
     model = model_of(data, state)
     misfit = (data.intensity - model.intensity)[model.used]
     chi_squared = float(np.mean(misfit**2 / model.variance[model.used]))
     inflation = max(chi_squared, 1.0)
-    # The coefficients that go with the parameters have the covariance A^-1 + (A^-1 C) covariance (A^-1 C)'.
-    root = np.linalg.cholesky(solution.covariance + 1e-12 * np.diag(np.diagonal(solution.covariance)))
-    modes = data.surface.unpad(solution.reduced.modes[:, :-1] @ root)
-    bands = data.surface.covariance_bands(solution.reduced.factor, modes)
-    spline_variance = np.maximum(data.surface.variances(bands), 0)
-    # Where nothing was measured, the estimate itself is smoothed across the gap, and tells half of it at most.
-    spline_variance += (np.where(data.mask, 1.0, 2.0) * data.surface.evaluate(_bias(solution))) ** 2
-    order_variance = data.series.variances(solution.covariance)
     return JointFit(
         form_factor=np.maximum(remove_blur(model.form_factor, data.series), 0.0),
         short_range_order=np.maximum(data.series.evaluate_sharp(state.parameters), 0.0),
         intensity=np.maximum(model.intensity, 0.0),
-        form_factor_sigma=model.slope * np.sqrt(inflation * spline_variance),
-        short_range_order_sigma=np.sqrt(inflation * order_variance),
         harmonics=data.series.harmonics,
         parameters=state.parameters,
         covariance=inflation * solution.covariance,
@@ -159,17 +158,3 @@ def report(solution: Solution) -> JointFit:
         iterations=solution.iterations,
         solution=solution,
     )
-
-
-def _bias(solution: Solution) -> Array:
-    """Return the change of the coefficients with the logarithm of both smoothnesses, shape (n, m).
-
-    That is the bias of the estimate as the estimate itself tells it.
-    """
-    surface, reduced, coefficients = solution.data.surface, solution.reduced, solution.state.coefficients
-    first, second = solution.prior.roughness
-    rough = first * surface.rows.roughness @ coefficients + second * coefficients @ surface.columns.roughness
-    padded = surface.pad(rough)
-    slopes = reduced.modes[:, :-1]
-    found: Array = reduced.factor.solve(padded) + slopes @ (solution.covariance @ (slopes.T @ padded))
-    return surface.unpad(found[:, None])[:, :, 0]

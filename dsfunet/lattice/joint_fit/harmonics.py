@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -108,6 +108,12 @@ def list_harmonics(cell: Cell, plane: AnyPlaneName, centring: Centring, radius: 
         [[0.0, 0.5], [0.5, 0.0], [0.5, -0.5], [0.5, 0.5]]
     """
     check_centring(centring)
+    return _list_harmonics(cell, plane, centring, float(radius))
+
+
+@lru_cache(maxsize=128)
+def _list_harmonics(cell: Cell, plane: AnyPlaneName, centring: Centring, radius: float) -> Harmonics:
+    """Do the work of `list_harmonics`; the fits of a plane, and those of the layers of a volume, ask for the same."""
     across = _direction_across(plane)
     period = float(np.linalg.norm(across @ cell.direct))
     vectors = list_lattice_vectors(cell, centring, np.hypot(radius, 1.01 * period))

@@ -34,6 +34,7 @@ _STIFF_ROUNDS, _COARSE_ROUNDS, _MOST_CHOICES = 3, 2, 12
 _NOISE_ROUNDS = (1, 3, 6)
 _CONVERGED = 0.05  # change of a parameter in its standard uncertainties
 _SETTLED = 0.1  # expected gain of the log evidence by another choice of smoothness
+_ROUGHLY = 10.0  # times both, for a fit that is only compared with others
 _LARGEST_RATIO = 1e3
 _INNER = 0.75  # share of the longest length beyond which harmonics are tested
 _FIRST_ROUGHNESS = 1e3
@@ -110,6 +111,8 @@ def iterate(
     estimate_noise: bool,
     may_extend: bool,
     most_rounds: int = MOST_ROUNDS,
+    warm: bool = False,
+    roughly: bool = False,
 ) -> Solution:
     """Iterate from a state with an envelope to convergence.
 
@@ -123,9 +126,11 @@ def iterate(
         estimate_noise: whether to estimate the noise.
         may_extend: whether to stop as soon as the outer harmonics are certainly needed, because longer ones follow.
         most_rounds: number of iterations after which to stop anyway.
+        warm: whether state and prior are those of another fit to the same pixels.
+        roughly: whether the log evidence need be right to about 1 only.
     """
-    rounds, settled, previous = 0, False, None
-    warm = bool(state.parameters.any()) and prior.roughness[0] != prior.roughness[1]
+    tolerance = _ROUGHLY if roughly else 1.0
+    rounds, settled, previous, step = 0, False, None, None
     for rounds in range(1, most_rounds + 1):
         if estimate_noise and rounds in _NOISE_ROUNDS:
             state = replace(state, variance=_noise_of(data, state))
@@ -135,21 +140,19 @@ def iterate(
         prior, posterior = _choose_order(data, reduced, prior)
         evidence, covariance = posterior.log_evidence, posterior.covariance
         coefficients = solve_coefficients(reduced, posterior.parameters)
-        roughness = prior.roughness
         if not settled:
             both = warm or rounds > _COARSE_ROUNDS
-            roughness, gain = propose_roughness(
-                data.surface, reduced, prior, coefficients, covariance, both, previous
-            )
-            settled = rounds >= _MOST_CHOICES or (both and gain < _SETTLED)
+            step = propose_roughness(data.surface, reduced, prior, coefficients, covariance, both, previous)
+            settled = rounds >= _MOST_CHOICES or (both and step.gain < tolerance * _SETTLED)
         state, change = _step(data, state, quadratic, prior, coefficients, posterior)
-        if settled and change < _CONVERGED:
+        if settled and change < tolerance * _CONVERGED:
             break
         longer_follow = may_extend and rounds > _COARSE_ROUNDS
-        if longer_follow and evidence - _inner_evidence(data, reduced, prior) > _DECISIVE:
+        stop = longer_follow and evidence - _inner_evidence(data, reduced, prior) > _DECISIVE
+        if not settled and step is not None:
+            previous, prior = step, replace(prior, roughness=step.roughness)
+        if stop:
             break
-        if not settled:
-            previous, prior = prior.roughness, replace(prior, roughness=roughness)
     outer = evidence - _inner_evidence(data, reduced, prior)
     return Solution(data, state, prior, reduced, covariance, evidence, outer, rounds)
 

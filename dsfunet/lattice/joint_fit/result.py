@@ -1,10 +1,12 @@
 """What a joint fit found: both factors, the harmonics, their uncertainties, and how well they explain the plane."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from dsfunet._typing import Array
+from dsfunet.lattice.joint_fit.errors import spline_variances
 from dsfunet.lattice.joint_fit.evidence import Prior
 from dsfunet.lattice.joint_fit.harmonics import Harmonics
 from dsfunet.lattice.joint_fit.iteration import Solution
@@ -19,8 +21,6 @@ class JointFit:
         form_factor: F of the crystal, 0 or more, in the unit of the intensity, shape (n, m).
         short_range_order: S of the crystal, clipped at 0, with a mean of 1 over its repeat, shape (n, m).
         intensity: what the detector should see of both, 0 or more, shape (n, m): F times S, blurred by the resolution.
-        form_factor_sigma: standard uncertainty of F, shape (n, m).
-        short_range_order_sigma: standard uncertainty of S, shape (n, m).
         harmonics: the harmonics of S.
         parameters: the real parts of all c_p, then the imaginary parts of those that are not known to be real.
         covariance: covariance of the parameters.
@@ -39,8 +39,6 @@ class JointFit:
     form_factor: Array
     short_range_order: Array
     intensity: Array
-    form_factor_sigma: Array
-    short_range_order_sigma: Array
     harmonics: Harmonics
     parameters: Array
     covariance: Array
@@ -66,3 +64,14 @@ class JointFit:
     def alpha_sigmas(self) -> Array:
         """Their standard uncertainties, shape (k,)."""
         return np.sqrt(np.maximum(np.diagonal(self.covariance)[: self.harmonics.count], 0))
+
+    @cached_property
+    def form_factor_sigma(self) -> Array:
+        """Standard uncertainty of F, shape (n, m)."""
+        envelope, variances = spline_variances(self.solution)
+        return np.asarray(envelope * np.sqrt(max(self.chi_squared, 1.0) * variances))
+
+    @cached_property
+    def short_range_order_sigma(self) -> Array:
+        """Standard uncertainty of S, shape (n, m)."""
+        return np.asarray(np.sqrt(self.solution.data.series.variances(self.covariance)))

@@ -1,7 +1,7 @@
 """Sums of in-plane harmonics on a grid of pixels, by separable transforms; no matrix over all pixels is built."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -81,8 +81,8 @@ class HarmonicSeries:
     @cached_property
     def _differences(self) -> tuple[Phases, Places, Places]:
         """Phases of all p - p' and p + p', and the places of these, shapes (k, k)."""
-        different, (minus, plus) = combine_indices(self.harmonics.indices)
-        return phases_of(different, self.rows, self.columns), minus, plus
+        place = (self.harmonics.indices, self.rows, self.columns)
+        return _differences_of(*(np.asarray(each, np.float64).tobytes() for each in place))
 
     def evaluate(self, parameters: Array) -> Array:
         """Return I_SRO as the detector sees it at all pixels, shape (n, m); it may be negative."""
@@ -145,3 +145,10 @@ class HarmonicSeries:
         values = self._phases.cross(surface, weights, self.harmonics.with_sine)
         values *= 2 * self._dampings
         return values
+
+
+@lru_cache(maxsize=6)
+def _differences_of(indices: bytes, rows: bytes, columns: bytes) -> tuple[Phases, Places, Places]:
+    """Return phases of all p - p' and p + p', and their places; the fits of a plane ask for the same many times."""
+    different, (minus, plus) = combine_indices(np.frombuffer(indices).reshape(-1, 2))
+    return phases_of(different, np.frombuffer(rows), np.frombuffer(columns)), minus, plus

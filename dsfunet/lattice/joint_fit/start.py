@@ -1,7 +1,7 @@
 """What a joint fit starts from: checked data, splines, and a first form factor with its noise."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -106,7 +106,7 @@ def prepare(given: FitInput, harmonics: Harmonics) -> tuple[FitData, FitState]:
 
 def _data_of(given: FitInput, harmonics: Harmonics, coarsening: float) -> FitData:
     first, second = (coarsening * spacing for spacing in given.knots_along_axes)
-    surface = SplineSurface(SplineAxis.cover(given.rows, first), SplineAxis.cover(given.columns, second))
+    surface = _surface_on(_bytes_of(given.rows), _bytes_of(given.columns), first, second)
     return FitData(
         given.intensity,
         given.mask,
@@ -116,6 +116,17 @@ def _data_of(given: FitInput, harmonics: Harmonics, coarsening: float) -> FitDat
         given.prior_form_factor,
         given.prior_weight,
     )
+
+
+def _bytes_of(coordinates: Array) -> bytes:
+    return np.asarray(coordinates, np.float64).tobytes()
+
+
+@lru_cache(maxsize=8)
+def _surface_on(rows: bytes, columns: bytes, first: float, second: float) -> SplineSurface:
+    """Return splines on pixels; all fits of a plane, and of the layers of a volume, have the same."""
+    along_rows, along_columns = np.frombuffer(rows), np.frombuffer(columns)
+    return SplineSurface(SplineAxis.cover(along_rows, first), SplineAxis.cover(along_columns, second))
 
 
 def _smoothed(given: FitInput, pixels: tuple[float, float]) -> Array:

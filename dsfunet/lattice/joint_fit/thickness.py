@@ -46,12 +46,7 @@ def widen_errors(fit: JointFit, grid: PlaneGrid, centring: Centring, resolution:
         extra += expect_changes(fit.harmonics, fit.parameters, fit.prior, grid, centring, resolution)
     if not extra.any():
         return fit
-    order_variance = series.variances(extra)
-    return replace(
-        fit,
-        covariance=fit.covariance + extra,
-        short_range_order_sigma=np.hypot(fit.short_range_order_sigma, np.sqrt(order_variance)),
-    )
+    return replace(fit, covariance=fit.covariance + extra)
 
 
 def expect_changes(

@@ -1,10 +1,10 @@
 """One thread for linear algebra: a joint fit makes many small calls, for which several threads mostly wait."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,7 +15,13 @@ def use_one_thread(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-        with threadpool_limits(1, user_api="blas"):
+        with _controller().limit(limits=1, user_api="blas"):
             return function(*args, **kwargs)
 
     return limited
+
+
+@lru_cache(maxsize=1)
+def _controller() -> ThreadpoolController:
+    """The libraries for linear algebra; looking for them takes 5 ms, and NumPy and SciPy have loaded theirs by now."""
+    return ThreadpoolController()

@@ -50,17 +50,17 @@ def test_steps_end_at_the_largest_evidence(offset: float, with_field: bool) -> N
     data, state = make_fit(offset, with_field)
     quadratic, harmonics = linearise(data, state), data.series.harmonics
     lengths, cosines, spacing = data.series.lengths, harmonics.count, harmonics.spacing
-    prior, gain = Prior((30.0, 2.0), 0.3, 0.3, 3.0), np.inf
+    prior, step = Prior((30.0, 2.0), 0.3, 0.3, 3.0), None
     for _ in range(60):
         reduced = integrate_field(data.surface, quadratic, data.field_prior, prior.roughness)
         prior, posterior = choose_order_prior(reduced, prior, lengths, cosines, spacing)
         coefficients, covariance = solve_coefficients(reduced, posterior.parameters), posterior.covariance
         evidence = posterior.log_evidence
-        roughness, gain = propose_roughness(data.surface, reduced, prior, coefficients, covariance, True)
-        if gain < 1e-5:
+        step = propose_roughness(data.surface, reduced, prior, coefficients, covariance, True, step)
+        if step.gain < 1e-5:
             break
-        prior = replace(prior, roughness=roughness)
-    assert gain < 1e-5
+        prior = replace(prior, roughness=step.roughness)
+    assert step is not None and step.gain < 1e-5
     assert evidence == pytest.approx(evidence_of(reduced, prior.variances(lengths, cosines)), abs=1e-4)
     first, second = prior.roughness
     for ratios in ((1.3, 1.0), (1.0, 1.3)):
