@@ -8,7 +8,9 @@ from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
 
 
-def refine(files: list[str], output: str | None = None, **options: Any) -> None:
+def refine(
+    files: list[str], output: str | None = None, despite_verdict: bool = False, **options: Any
+) -> None:
     """Refine Warren-Cowley parameters, with uncertainties, from the short-range order of results.
 
     Writes PREFIX.refine.json, .csv, .cif and .png, and prints the report. Several results, of different planes of one
@@ -18,10 +20,11 @@ def refine(files: list[str], output: str | None = None, **options: Any) -> None:
     Args:
         files: results of `dsfunet factorize` (.nxs), either planes with unit cell and axes or one whole volume
         output: PREFIX; by default the name of the first file without its suffix, with .joint for several files
+        despite_verdict: refine planes whose verdict is "not explained" too
         options: of `RefinementSettings.from_options`
 
     Raises:
-        InputError: a file, an option or the output cannot be used.
+        InputError: a file, an option or the output cannot be used, or a plane is not explained.
     """
     from dsfunet.io.volume_results import is_volume_result
 
@@ -30,7 +33,7 @@ def refine(files: list[str], output: str | None = None, **options: Any) -> None:
     if volumes:
         _refine_volume(paths, volumes[0], output, options)
     else:
-        _refine_planes(paths, output, options)
+        _refine_planes(paths, output, despite_verdict, options)
 
 
 def _refine_volume(paths: Sequence[Path], volume: Path, output: str | None, options: dict[str, Any]) -> None:
@@ -45,12 +48,20 @@ def _refine_volume(paths: Sequence[Path], volume: Path, output: str | None, opti
     _print(refinement.report(), targets)
 
 
-def _refine_planes(paths: Sequence[Path], output: str | None, options: dict[str, Any]) -> None:
+def _refine_planes(
+    paths: Sequence[Path], output: str | None, despite_verdict: bool, options: dict[str, Any]
+) -> None:
     from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
     from dsfunet.analysis.refinement.run import grid_of
+    from dsfunet.analysis.verdicts import check_explained, read_verdict
     from dsfunet.io import read_result
 
     results = [read_result(path) for path in paths]
+    if not despite_verdict:
+        answer = options.get("answer")
+        check_explained(
+            [read_verdict(result, str(path), answer) for result, path in zip(results, paths, strict=True)]
+        )
     targets = _targets(paths, None if output is None else Path(output))
     measured_cell = grid_of(results[0], str(paths[0])).cell
     settings = RefinementSettings.from_options(measured_cell=measured_cell, **options)
@@ -106,6 +117,12 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
         metavar="PREFIX",
         help="write PREFIX.refine.json, .csv, .cif and .png; by default the name of the first file without its suffix,"
         " with .joint for several files",
+    )
+    parser.add_argument(
+        "--despite_verdict",
+        type=bool,
+        default=False,
+        help="refine planes that `dsfunet factorize` calls not explained too; the numbers then carry a warning",
     )
     parser.add_method_arguments(RefinementSettings, "from_options", as_group=False, skip={"measured_cell"})
     commands.add_subcommand("refine", parser, help=COMMANDS["refine"])
