@@ -50,9 +50,9 @@ def settle_settings(
             do not fit what was decided, the planes do not determine what was asked for, or `form_factor` "data" was
             given for several results.
     """
-    check_determined(settings, results)
     if settings.form_factor == "data" and len(results) > 1:
         raise InputError(f"--form-factor data: found {len(results)} results; refine each layer by itself")
+    check_determined(settings, results)
     records = [_read_record(result, name) for result, name in zip(results, names, strict=True)]
     uses_data = settings.form_factor == "data" or (
         settings.form_factor is None and _can_use_data(settings, results[0], records)
