@@ -38,9 +38,8 @@ def refine(
     Raises:
         InputError: a file, an option or the output cannot be used, or a plane is not explained.
     """
-    from dsfunet.io.volume_results import is_volume_result
-
     from dsfunet.analysis.exports import check_exports
+    from dsfunet.io.volume_results import is_volume_result
 
     exports = export or []
     wanted = _Wanted(

@@ -1,7 +1,7 @@
 """A macro for DISCUS that makes a crystal with the refined alphas by Monte Carlo, and the unit cell that it reads.
 
 The commands are those of the level mmc in the help of DISCUS 6: one neighbourhood of vectors for each orbit, and a
-target for its chemical correlation, which is (P_AA - c^2) / (c (1 - c)) for a share c of A: the Warren-Cowley parameter.
+target for its chemical correlation. That is (P_AA - c^2) / (c (1 - c)) for a share c of A, the Warren-Cowley parameter.
 Sites of the cell are numbered in the order of the cell file.
 """
 

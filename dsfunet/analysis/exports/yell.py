@@ -1,6 +1,6 @@
 """A model file for Yell, the program that refines models of disorder against diffuse scattering or its 3D-dPDF.
 
-The layout follows the reference manual of Yell 1.0: a preamble with cell, grid and Laue symmetry, the unit cell with one
+The layout follows the reference manual of Yell 1.0: a preamble with cell, grid and Laue symmetry, the unit cell with a
 Variant of the two species, and one group of correlations for each orbit. SubstitutionalCorrelation takes the joint
 probability of A at both ends, c c + c (1 - c) alpha for a share c of A. Yell applies the Laue symmetry but does not
 count equivalent pairs: Multiplicity is their number.
