@@ -123,7 +123,7 @@ def page(outcomes: dict[str, list[Outcome]]) -> list[str]:
         "# Pulls of refined correlations",
         "",
         f"`python -m benchmarks.pulls`: {seeds} crystals of each kind, made by a second forward model that shares no"
-        " code with the product: explicit sites ordered by Monte Carlo with pair energies, explicit atoms, Poisson counts"
+        " code with the product: sites ordered by Monte Carlo with pair energies, explicit atoms, Poisson counts"
         f" with 2,000 in the brightest pixel. One plane of each, default options, the {_SHELLS} nearest shells; seeds"
         " are fixed. The truth is counted from pairs of sites; correlations have tails. *rms pull*: root mean square of"
         " (found - true) / s.u., which should be 1; *within 2*: share of values within two standard uncertainties,"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
@@ -17,7 +17,7 @@ def refine(
     files: list[str],
     output: str | None = None,
     despite_verdict: bool = False,
-    export: list["Export"] | None = None,
+    export: list[str] | None = None,
     species: str | None = None,
     **options: Any,
 ) -> None:
@@ -38,10 +38,10 @@ def refine(
     Raises:
         InputError: a file, an option or the output cannot be used, or a plane is not explained.
     """
-    from dsfunet.analysis.exports import check_exports
+    from dsfunet.analysis.exports import check_exports, parse_exports
     from dsfunet.io.volume_results import is_volume_result
 
-    exports = export or []
+    exports = parse_exports(export or [])
     wanted = _Wanted(
         paths := [Path(file) for file in files],
         None if output is None else Path(output),
@@ -207,9 +207,9 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     )
     parser.add_argument(
         "--export",
-        type=list[Literal["yell", "discus", "latex"]],
+        type=str,
         nargs="+",
-        default=None,
+        metavar="FORMAT",
         help="also write the values for other programs: a model of Yell (.yell.txt), a macro of DISCUS with its unit"
         " cell (.mac, .cell) or a table for LaTeX (.tex)",
     )

@@ -27,6 +27,21 @@ _WRITERS: dict[str, Callable[[ExportedCorrelations], str]] = {
 }
 
 
+def parse_exports(names: Sequence[str]) -> list[Export]:
+    """Return the formats with these names, each once.
+
+    Raises:
+        InputError: there is no format of this name.
+    """
+    found: list[Export] = []
+    for name in names:
+        export = next((each for each in EXPORTS if each == name), None)
+        if export is None:
+            raise InputError(f"--export is {name!r}; expected one or more of {', '.join(EXPORTS)}")
+        found += [] if export in found else [export]
+    return found
+
+
 def check_exports(exports: Sequence[Export], with_species: bool, concentration: float | None) -> None:
     """Check that what the formats need is known, before minutes are spent on a refinement.
 

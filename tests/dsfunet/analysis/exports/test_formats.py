@@ -6,7 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from dsfunet.analysis.exports import ExportedCorrelations, Site, check_exports, make_exports
+from dsfunet.analysis.exports import (
+    ExportedCorrelations,
+    Site,
+    check_exports,
+    make_exports,
+    parse_exports,
+)
 from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.models.molecules import VACANCY, LabelledMolecule
 from dsfunet.analysis.refinement.fit import Refinement
@@ -169,6 +175,12 @@ def test_what_is_missing_is_said(with_species: bool, share: float | None, messag
     with pytest.raises(InputError, match=message):
         check_exports(["latex", "yell"], with_species, share)
     check_exports(["latex"], with_species, share)
+
+
+def test_formats_by_name() -> None:
+    assert parse_exports(["latex", "yell", "latex"]) == ["latex", "yell"]
+    with pytest.raises(InputError, match="--export is 'word'; expected one or more of yell, discus, latex"):
+        parse_exports(["yell", "word"])
 
 
 def test_correlations_of_a_layer_are_no_pairs() -> None:
