@@ -12,8 +12,8 @@ Level = Literal["explained", "doubtful", "not explained"]
 """Whether the components of a result explain its plane."""
 
 _WARNINGS = {
-    "doubtful": "the numbers below may be wrong by more than their standard uncertainties",
-    "not explained": "do not trust the numbers below",
+    "doubtful": "these numbers may be wrong by more than their standard uncertainties",
+    "not explained": "do not trust these numbers",
 }
 
 

@@ -1,12 +1,14 @@
 r"""A table of refined correlations for LaTeX, with the rules of booktabs."""
 
+from fractions import Fraction
+
 from dsfunet.analysis.exports.content import ExportedCorrelations
 from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.refinement.reports import AT_BOUND, list_rows
 from dsfunet.physics.centring import Component
 from dsfunet.physics.symmetry import Orbit
 
-_INDICES = "ijk"
+_INDICES = "uvw"
 
 
 def write_latex(correlations: ExportedCorrelations) -> str:
@@ -14,7 +16,7 @@ def write_latex(correlations: ExportedCorrelations) -> str:
     cell = ", ".join(f"{value:g}" for value in correlations.cell.parameters)
     axis = correlations.summed_axis
     if axis is None:
-        symbol, what = r"\alpha_{ijk}", "Warren--Cowley parameters"
+        symbol, what = r"\alpha_{uvw}", "Warren--Cowley parameters"
     else:
         pair = _INDICES.replace(_INDICES[axis], "")
         symbol, what = rf"\alpha^{{\mathrm{{layer}}}}_{{{pair}}}", "Correlations of the layer"
@@ -53,13 +55,13 @@ def _vector(orbit: Orbit) -> str:
 def _component(value: Component) -> str:
     if value == int(value):
         return rf"\bar{{{-int(value)}}}" if value < 0 else str(int(value))
-    size = abs(value)
+    size = abs(Fraction(value))
     fraction = rf"\tfrac{{{size.numerator}}}{{{size.denominator}}}"
     return f"-{fraction}" if value < 0 else fraction
 
 
 def _definition(axis: int) -> str:
-    letters = ["i", "j", "k"]
+    letters = list(_INDICES)
     letters[axis] = "n"
     origin = "".join("n" if number == axis else "0" for number in range(3))
     pair, phase = _INDICES.replace(_INDICES[axis], ""), rf"\mathrm{{e}}^{{2\pi\mathrm{{i}}{'hkl'[axis]}n}}"

@@ -106,7 +106,7 @@ def notes_on_layers(grids: Sequence[PlaneGrid], settings: RefinementSettings) ->
 
 def layer_formula(axis: int) -> str:
     """Return the definition of the correlation of a layer as text, with the axis a, b or c as 0, 1 or 2."""
-    letters = ["i", "j", "k"]
+    letters = ["u", "v", "w"]
     letters[axis] = "n"
     origin = ["n" if number == axis else "0" for number in range(3)]
     phase = f"exp(2 pi i {'hkl'[axis]} n)"

@@ -156,10 +156,10 @@ def test_stand_ins_for_what_discus_has_no_single_atoms_for() -> None:
 def test_tables_for_latex() -> None:
     table = make_exports(of_crystal(), ["latex"])["tex"]
     assert r"$\tfrac{1}{2}\;\tfrac{1}{2}\;0$ & 12 & 2.652 & $-0.110(2)$ \\" in table
-    assert r"$\alpha_{ijk}$ \\" in table and r"a\_b.nxs" in table and r"$m\bar{3}m$" in table
+    assert r"$\alpha_{uvw}$ \\" in table and r"a\_b.nxs" in table and r"$m\bar{3}m$" in table
     layer = make_exports(of_layer(), ["latex"])["tex"]
     assert r"$\tfrac{1}{2}\;0$ & 4 & 1.875" in layer
-    assert r"\alpha^{\mathrm{layer}}_{ij} = \sum_n \alpha_{ijn}" in layer and r"\alpha_{ijk}$ \\" not in layer
+    assert r"\alpha^{\mathrm{layer}}_{uv} = \sum_n \alpha_{uvn}" in layer and r"\alpha_{uvw}$ \\" not in layer
     assert Fraction(1, 2) == of_layer().fit.orbits[0].representative[0]
 
 

@@ -138,7 +138,7 @@ def test_files_and_report_name_vectors_with_fractions(
     vectors = [["1/2", 0, "1/2"], ["1/2", "1/2", 0], [1, 0, 0]]
     projections = [["1/2", 0, "all"], ["1/2", "1/2", "all"], [1, 0, "all"]]
     values = found["layer_correlations"]
-    assert "alphas" not in found and found["formula"].startswith("sum_n alpha(i j n) exp(2 pi i l n) / sum_n")
+    assert "alphas" not in found and found["formula"].startswith("sum_n alpha(u v n) exp(2 pi i l n) / sum_n")
     assert [each["vector"] for each in values] == vectors
     assert [each["projection"] for each in values] == projections
     for each in values:

@@ -84,7 +84,7 @@ def test_one_plane_is_refined_from_its_data_unless_something_else_is_asked(
     printed = capsys.readouterr().out
     assert "layer correlation" in printed and "alpha\n" not in printed
     assert (
-        "the values are correlations of the layer, not alphas of the crystal: sum_n alpha(i j n)" in printed
+        "the values are correlations of the layer, not alphas of the crystal: sum_n alpha(u v n)" in printed
     )
     assert "verdict    The result records no verdict" in printed and "\nreach " in printed
     assert "centring I, as the measured file states it; --centring chooses another" in printed

