@@ -97,9 +97,10 @@ def refine_until_settled(
 ) -> SettledRefinement:
     """Refine orbits together with more and more longer ones, until their values change no more.
 
-    Stops when all values change by less than a quarter of their standard uncertainties, when half of the bins of a
-    zone would be needed for the parameters, or when the planes determine no further orbits. The last change, beyond
-    that expected by chance, is the drift.
+    Stops when all values change by less than a quarter of their standard uncertainties, when longer orbits no longer
+    make the standard uncertainties smaller, because what is missing of the plane cannot tell them apart, when half of
+    the bins of a zone would be needed for the parameters, or when the planes determine no further orbits. The larger of
+    the last change and the one that was not accepted is the drift.
 
     Args:
         refine: refines any orbits.
@@ -120,11 +121,12 @@ def refine_until_settled(
         if any(plane.degrees_of_freedom < len(orbits) + len(extra) for plane in found.planes):
             break
         grown = _select(found, len(orbits))
-        change = grown.alphas - current.alphas
-        chance = np.maximum(grown.uncertainties**2 - current.uncertainties**2, 0)
-        drift = np.sqrt(np.maximum(change**2 - chance, 0))
-        current, whole = grown, found
-        if np.all(np.abs(change) < _SETTLED * grown.uncertainties):
+        change = np.abs(grown.alphas - current.alphas)
+        if _mean_uncertainty(grown) > _mean_uncertainty(current):
+            drift = np.maximum(drift, change)
+            break
+        drift, current, whole = change, grown, found
+        if np.all(change < _SETTLED * grown.uncertainties):
             break
     order = np.argsort([orbit.length_angstrom for orbit in whole.orbits], kind="stable")
     fitted = [whole.orbits[place] for place in order]
@@ -132,6 +134,12 @@ def refine_until_settled(
     return SettledRefinement(
         _with_drift(current, drift), drift, len(fitted), fitted[-1].length_angstrom, reach
     )
+
+
+def _mean_uncertainty(refinement: Refinement) -> float:
+    """Return the root mean square of the standard uncertainties; 0 where all alphas are at a bound."""
+    known = refinement.uncertainties[np.isfinite(refinement.uncertainties)]
+    return float(np.sqrt(np.mean(known**2))) if known.size else 0.0
 
 
 def _grow(
