@@ -7,8 +7,9 @@ atoms, as counts. The truth is counted from pairs of sites.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import permutations
 from typing import Any
 
 import gemmi
@@ -271,6 +272,27 @@ def correlate(name: str, seed: int = 0, count: int = 6, sweeps: int = 40) -> Cor
     return Correlations(crystal, alphas * taper, taper, occupations)
 
 
+def average_equivalents(found: Correlations, cubic: bool) -> Correlations:
+    """Return the correlations of a large crystal, in which all configurations that symmetry makes equal occur.
+
+    Args:
+        found: correlations of a few configurations.
+        cubic: whether all permutations and signs of the axes are equivalent; otherwise the sign of b is.
+    """
+    alphas = found.alphas
+    for axis in range(3) if cubic else (1,):
+        alphas = (alphas + np.roll(np.flip(alphas, axis), 1, axis)) / 2
+    if cubic:
+        alphas = np.mean([np.transpose(alphas, order) for order in permutations(range(3))], axis=0)
+    return replace(found, alphas=alphas)
+
+
+def layer_table(found: Correlations, axes: tuple[int, int]) -> Array:
+    """Return the correlations of the layer of index 0 by in-plane vector in half cells, periodic, 1 for 0 0."""
+    table: Array = np.moveaxis(found.alphas, (*axes, 3 - sum(axes)), (0, 1, 2)).sum(axis=2)
+    return table / table[0, 0]
+
+
 def reciprocal_vectors(cell: tuple[float, float, float, float]) -> Array:
     """Return a*, b*, c* without 2 pi as rows [1/Angstrom], with a along x and b along y."""
     a, b, c, beta = cell
@@ -331,6 +353,7 @@ def measure(
     crystal_seed: int = 0,
     resolution: tuple[float, float] = (0.0, 0.0),
     thickness: float = 0.0,
+    correlations: Correlations | None = None,
 ) -> Plane:
     """Count photons on a plane of a crystal; the step need not divide a reciprocal unit.
 
@@ -346,8 +369,9 @@ def measure(
         crystal_seed: seed of the configurations.
         resolution: standard deviations along both axes [r.l.u.] of the Gaussian that blurs the plane.
         thickness: full width along the third axis [r.l.u.] over which the layer is averaged.
+        correlations: of the crystal; None takes those of `crystal_seed`.
     """
-    found = correlate(name, crystal_seed)
+    found = correlate(name, crystal_seed) if correlations is None else correlations
     n = round(reach / step)
     rows = columns = np.arange(-n, n + 1) * step
     form_factor, order = _factors(found, axes, offset, rows, columns)

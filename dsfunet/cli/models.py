@@ -128,6 +128,8 @@ def _targets(prefix: Path, endings: Mapping[str, str]) -> dict[str, Path]:
 
 
 def _lines_on_input(observed: "ObservedFile", pairs: Sequence["ModelPair"]) -> list[str]:
+    from dsfunet.analysis.verdicts import describe_verdicts
+
     observation = observed.observation
     sigma = "weighted by its sigma"
     if observation.sigma is None:
@@ -135,6 +137,7 @@ def _lines_on_input(observed: "ObservedFile", pairs: Sequence["ModelPair"]) -> l
     lines = [
         f"read       {observed.path}: {observation.used.sum()} pixels in {observation.block_count} blocks; {sigma}"
     ]
+    lines += [] if observed.verdict is None else describe_verdicts([observed.verdict])
     of = "the networks alone" if observed.answer == "networks" else "the data on their lattice"
     lines.append(f"answer     form factor of {of}")
     lines += [

@@ -86,7 +86,7 @@ class LayerHarmonics:
             raise InputError(f"--shells is {number}; expected 1 to {MAX_SHELLS}")
         reach = float(np.sqrt(np.diag(self._metric).min()))
         while True:
-            orbits = self._orbits_within(reach)
+            orbits = self.orbits_within(reach)
             lengths = np.array([orbit.length_angstrom for orbit in orbits])
             shell = np.cumsum(np.diff(lengths, prepend=0.0) > SAME_LENGTH * reach)
             if shell.size and shell[-1] >= number:
@@ -148,8 +148,8 @@ class LayerHarmonics:
             )
         return numerators
 
-    def _orbits_within(self, reach_angstrom: float) -> list[Orbit]:
-        """Return all parameters up to a length [Angstrom], by length."""
+    def orbits_within(self, reach_angstrom: float) -> list[Orbit]:
+        """Return all parameters that symmetry does not forbid up to a length [Angstrom], by length."""
         limit = reach_angstrom * (1 + SAME_LENGTH)
         most = np.floor(limit * np.sqrt(np.diag(np.linalg.inv(self._metric)))).astype(int)
         ranges = [np.arange(-each, each + 1) for each in most]

@@ -111,6 +111,8 @@ def read_wanted(path: Path | str, assume_two_dimensional: bool = False) -> Wante
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"the file is not JSON; expected {_EXPECTED}") from error
+        if isinstance(content, dict) and "layer_correlations" in content:
+            content["alphas"] = content["layer_correlations"]
         if not isinstance(content, dict) or not isinstance(content.get("alphas"), list):
             raise InputError(f"the file has no list of alphas; expected {_EXPECTED}")
         return _make_wanted(content, assume_two_dimensional)

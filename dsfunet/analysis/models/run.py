@@ -22,6 +22,7 @@ from dsfunet.analysis.models.reports import (
     write_csv,
 )
 from dsfunet.analysis.models.scan import Scan, Species, Turn, rotation_turn, torsion_turn
+from dsfunet.analysis.verdicts import RecordedVerdict, read_verdict
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.io import read_result
@@ -39,12 +40,14 @@ class ObservedFile:
         result: that the file holds, with the answer that is used.
         observation: the form factor of the result, with its weights.
         answer: by the data on their lattice or by the networks alone.
+        verdict: of `dsfunet factorize` on this answer; None if the result was not read from a file.
     """
 
     path: Path
     result: Result
     observation: Observation
     answer: Answer
+    verdict: RecordedVerdict | None = None
 
     @classmethod
     def read(cls, path: Path | str, answer: Answer | None = None) -> "ObservedFile":
@@ -58,9 +61,11 @@ class ObservedFile:
             InputError: the file is not a result, does not hold this answer, has no unit cell and axes, or its form
                 factor cannot be used.
         """
-        result = select_answer(read_result(path), answer, str(path))
+        whole = read_result(path)
+        result = select_answer(whole, answer, str(path))
+        verdict = read_verdict(whole, str(path), answer)
         try:
-            return cls(Path(path), result, Observation.of(result), list_answers(result)[0])
+            return cls(Path(path), result, Observation.of(result), list_answers(result)[0], verdict)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -118,7 +123,9 @@ def write_comparison(comparison: Comparison, observed: ObservedFile, targets: Ma
     header = _header(observed, comparison.resamples, comparison.seed)
     _write_json(targets["json"], {**header, "models": records})
     write_csv(targets["csv"], records)
-    save_png(draw_fit(observed.result, best, observed.observation, best.name), targets["png"])
+    save_png(
+        draw_fit(observed.result, best, observed.observation, _title(best.name, observed)), targets["png"]
+    )
 
 
 def write_scan(
@@ -148,10 +155,18 @@ def write_scan(
         },
     )
     write_csv(targets["csv"], scan_records(scan))
-    save_png(draw_scan(scan, motion.label, pair.name), targets["png"])
+    save_png(draw_scan(scan, motion.label, _title(pair.name, observed)), targets["png"])
     best = float(scan.angles_deg[scan.fits.index(scan.best)])
     title = f"{pair.name} at {best:g}°".replace(" -", " \N{MINUS SIGN}")
-    save_png(draw_fit(observed.result, scan.best, observed.observation, title), targets["planes"])
+    save_png(
+        draw_fit(observed.result, scan.best, observed.observation, _title(title, observed)), targets["planes"]
+    )
+
+
+def _title(title: str, observed: ObservedFile) -> str:
+    """Return a title that carries the verdict of a plane that is not explained."""
+    verdict = observed.verdict
+    return title if verdict is None or verdict.warning is None else f"{verdict.level}: {title}"
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -166,6 +181,7 @@ def _header(observed: ObservedFile, resamples: int, seed: int) -> dict[str, Any]
         "version": __version__,
         "source": observed.path.name,
         "answer": observed.answer,
+        "verdict": None if observed.verdict is None else observed.verdict.as_record(),
         "source_sha256": hashlib.sha256(observed.path.read_bytes()).hexdigest(),
         "pixels": int(observation.used.sum()),
         "blocks": observation.block_count,

@@ -67,8 +67,7 @@ def choose_orbits(
             f"--layer true: found {len(grids)} planes, {', '.join(names)}; expected one, because each layer has"
             " correlations of its own"
         )
-    layer = grids[0].name.layer
-    harmonics = LayerHarmonics(rotations, metric, layer.fixed_axis, layer.offset, centring)
+    harmonics = layer_harmonics(grids[0], settings)
     return (
         harmonics.nearest_shells(shells)
         if settings.vectors is None
@@ -76,25 +75,42 @@ def choose_orbits(
     )
 
 
+def layer_harmonics(grid: PlaneGrid, settings: RefinementSettings) -> LayerHarmonics:
+    """Return the harmonics of the layer of a plane; the settings say its Laue class and centring.
+
+    Raises:
+        InputError: the cell does not obey the Laue class.
+    """
+    rotations = laue_rotations(settings.laue, settings.unique_axis)
+    metric = symmetric_metric(grid.cell, settings.laue, settings.unique_axis)
+    layer = grid.name.layer
+    return LayerHarmonics(rotations, metric, layer.fixed_axis, layer.offset, settings.centring or "P")
+
+
 def notes_on_layers(grids: Sequence[PlaneGrid], settings: RefinementSettings) -> list[str]:
-    """Return sentences about what planes of one orientation settle: sums of correlations along the third axis."""
+    """Return sentences about what planes of one orientation settle: correlations of a layer."""
     axis = fixed_axis(grids, settings)
     if axis is None:
         return []
     along = AXES[axis]
     if settings.layer:
-        index = "hkl"[axis]
         return [
-            f"the values are correlations of the layer: sums of alpha exp(2 pi i {index} n) over all lattice vectors"
-            f" with the same two components in the plane and any n along {along}, divided by the same sum for 0 0"
+            f"the values are correlations of the layer, not alphas of the crystal: {layer_formula(axis)}, n over all"
+            " lattice vectors with these components"
         ]
-    if settings.centring == "P":
-        return []
     return [
-        f"values from layers of one orientation are correlations of the layer, sums along {along}; this fit leaves out"
-        f" all vectors with a component along {along}, which in a centred lattice have harmonics of their own in the"
-        " plane. Use --layer true for one plane, or --out-of-plane true for several"
+        f"the values are alphas only if correlations along {along} vanish, as --no-order-along-axis states; otherwise"
+        " they are correlations of the layer"
     ]
+
+
+def layer_formula(axis: int) -> str:
+    """Return the definition of the correlation of a layer as text, with the axis a, b or c as 0, 1 or 2."""
+    letters = ["u", "v", "w"]
+    letters[axis] = "n"
+    origin = ["n" if number == axis else "0" for number in range(3)]
+    phase = f"exp(2 pi i {'hkl'[axis]} n)"
+    return f"sum_n alpha({' '.join(letters)}) {phase} / sum_n alpha({' '.join(origin)}) {phase}"
 
 
 def check_one_crystal(names: Sequence[str], grids: Sequence[PlaneGrid]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dsfunet.analysis.answers import LatticeRecord, list_answers, read_lattice_record
+from dsfunet.analysis.refinement.determined import check_determined
 from dsfunet.analysis.refinement.settings import FormFactorFrom, RefinementSettings
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.resolution import Resolution, with_thickness
@@ -46,20 +47,30 @@ def settle_settings(
 
     Raises:
         InputError: the results record different centrings, the recorded one does not obey the Laue class, the vectors
-            do not fit what was decided, or `form_factor` "data" was given for several results.
+            do not fit what was decided, the planes do not determine what was asked for, or `form_factor` "data" was
+            given for several results.
     """
     if settings.form_factor == "data" and len(results) > 1:
         raise InputError(f"--form-factor data: found {len(results)} results; refine each layer by itself")
+    check_determined(settings, results)
     records = [_read_record(result, name) for result, name in zip(results, names, strict=True)]
     uses_data = settings.form_factor == "data" or (
         settings.form_factor is None and _can_use_data(settings, results[0], records)
     )
-    layer = uses_data if settings.layer is None else settings.layer
+    layer = settings.layer
+    if layer is None:
+        layer = len(results) == 1 and not (settings.out_of_plane or settings.no_order_along_axis)
     centring, source, note = _choose_centring(settings, records, names)
     form_factor: FormFactorFrom = "data" if uses_data else "result"
     chosen = replace(settings, resolution=_choose_resolution(settings, records[0])) if uses_data else settings
     try:
-        settled = replace(chosen, centring=centring, layer=layer, form_factor=form_factor)
+        settled = replace(
+            chosen,
+            centring=centring,
+            layer=layer,
+            out_of_plane=not (layer or settings.no_order_along_axis),
+            form_factor=form_factor,
+        )
     except InputError as error:
         if source != "result":
             raise
@@ -80,7 +91,6 @@ def _can_use_data(
     """Return whether form factor and correlations are to be fitted to the measured plane without being asked for."""
     excluded = (
         len(records) > 1
-        or settings.layer is False
         or settings.out_of_plane
         or settings.bounds
         or settings.model is not None

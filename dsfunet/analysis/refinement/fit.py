@@ -59,6 +59,7 @@ class FittedPlane:
         pixel_chi_squared: sum w (o - c)^2 for weights 1/sigma^2; None for other weights.
         r_factor: sum |o - c| / sum |o| over the pixels that counted.
         weighted_r_factor: wR2, sqrt(sum w (o - c)^2 / sum w o^2).
+        noise_r_factor: R that the noise of the plane alone would give; None if it is not known.
     """
 
     scale: float
@@ -71,6 +72,7 @@ class FittedPlane:
     pixel_chi_squared: float | None
     r_factor: float
     weighted_r_factor: float
+    noise_r_factor: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

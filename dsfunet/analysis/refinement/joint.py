@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dsfunet._typing import Array, Mask
+from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.equivalents import (
     DISAGREEMENT,
@@ -17,6 +18,9 @@ from dsfunet.analysis.refinement.equivalents import (
     note_disagreement,
 )
 from dsfunet.analysis.refinement.fit import FittedPlane, Refinement
+from dsfunet.analysis.refinement.misfit import r_factor_of_noise
+from dsfunet.analysis.refinement.reach import SIGNIFICANT
+from dsfunet.analysis.refinement.vectors import lattice_vectors_of
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit, fit_plane
 from dsfunet.lattice.joint_fit.resolution import Resolution
@@ -64,7 +68,7 @@ def select_settled(
     """
     kept, left_out = [], []
     for orbit in orbits:
-        if all(_find(joint, vector) is not None for vector in _project(orbit, name)):
+        if has_harmonics(joint, orbit, name):
             kept.append(orbit)
         else:
             left_out.append(orbit.name)
@@ -73,6 +77,11 @@ def select_settled(
             f"{_settled(joint)}, which no vector of the nearest shells has; expected a plane with more or finer pixels"
         )
     return kept, left_out
+
+
+def has_harmonics(joint: JointFit, orbit: Orbit, name: AnyPlaneName) -> bool:
+    """Return whether all in-plane harmonics of an orbit are in a joint fit; `name` is that of the plane."""
+    return all(_find(joint, vector) is not None for vector in _project(orbit, name))
 
 
 def note_left_out(joint: JointFit, names: Sequence[str]) -> str:
@@ -115,6 +124,7 @@ def refine_layer(
         pixel_chi_squared=None,
         r_factor=float(np.abs(residuals).sum() / np.abs(measured).sum()),
         weighted_r_factor=float(np.sqrt(weights @ residuals**2 / (weights @ measured**2))),
+        noise_r_factor=r_factor_of_noise(result.input.astype(np.float64), joint.variance, used),
     )
     notes = [
         f"form factor and {joint.harmonics.count} harmonics of I_SRO are fitted jointly to the measured plane, without"
@@ -165,6 +175,39 @@ def combine_harmonics(
                     design[sine_row[place], column] = np.imag(coefficient)
     combined = combine_equivalents(joint.parameters, joint.covariance, design)
     return combined.values, combined.enlarged, combined.reduced
+
+
+def check_no_order_along_axis(
+    joint: JointFit, orbits: Sequence[Orbit], grid: PlaneGrid, centring: Centring
+) -> None:
+    """Check that the plane shows no order that only vectors out of the layer can have.
+
+    Args:
+        joint: of the layer.
+        orbits: of its in-plane harmonics.
+        grid: of the plane.
+        centring: lattice type of the sites.
+
+    Raises:
+        InputError: it shows such order.
+    """
+    axis = grid.name.layer.fixed_axis
+    outside = [
+        orbit
+        for orbit in orbits
+        if has_harmonics(joint, orbit, grid.name) and lattice_vectors_of(orbit, centring)[0][axis] != 0
+    ]
+    if not outside:
+        return
+    values, covariance, _ = combine_harmonics(joint, outside, grid.name)
+    sigma = np.sqrt(np.diag(covariance))
+    place = int(np.argmax(np.abs(values) / sigma))
+    if abs(values[place]) > SIGNIFICANT * sigma[place]:
+        found = with_uncertainty(float(values[place]), float(sigma[place]))
+        raise InputError(
+            f"--no-order-along-axis true: {outside[place].name}, which only vectors out of the layer can have, is"
+            f" {found}; the plane contradicts the statement, so omit it"
+        )
 
 
 def _find(joint: JointFit, vector: Array) -> tuple[int, int] | None:

@@ -7,20 +7,26 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from dsfunet.analysis.refinement.cif import as_cif
+from dsfunet.analysis.refinement.crystal import layer_formula
 from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.refinement.picture import draw_refinement
+from dsfunet.analysis.refinement.reach import describe_reach, reach_record
 from dsfunet.analysis.refinement.reports import (
-    as_cif,
     as_csv,
     as_record,
     as_table,
+    list_name,
     plane_lines,
     quality_line,
+    quantity_of,
 )
 from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.analysis.refinement.truncation import SettledRefinement
 from dsfunet.analysis.refinement.vectors import lattice_vectors_of
 from dsfunet.analysis.refinement.zones import FoldedMap
+from dsfunet.analysis.verdicts import RecordedVerdict, describe_verdicts
 from dsfunet.files import replacing, write_json
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, Vector
@@ -72,6 +78,8 @@ class AlphaRefinement:
         debye_waller_b_angstrom2: B of the model's form factor, given or refined [Angstrom^2]; None without a model.
         notes: sentences that qualify the values and their uncertainties.
         centring_from: "option" for the settings, "result" for its record, or "assumed".
+        verdicts: of `dsfunet factorize` on the results, one for each.
+        settled: the same fit, with the drift by truncation and how far order reaches.
 
     Examples:
         >>> from dsfunet import FactorizeSettings, RefinementSettings, factorize_plane, read_plane, refine_alphas
@@ -79,9 +87,9 @@ class AlphaRefinement:
         >>> result = factorize_plane(plane, FactorizeSettings(passes=0)).result
         >>> refinement = refine_alphas(result, RefinementSettings(laue="6/m", shells=2))
         >>> for alpha in refinement.alphas:
-        ...     print(alpha.vector, f"{alpha.value:.2f}")
-        (1, 0, 0) -0.20
-        (2, 1, 0) 0.10
+        ...     print(alpha.name, f"{alpha.value:.2f}")
+        1 0 (all l) -0.20
+        2 1 (all l) 0.10
     """
 
     settings: RefinementSettings
@@ -93,6 +101,13 @@ class AlphaRefinement:
     debye_waller_b_angstrom2: float | None
     notes: tuple[str, ...]
     centring_from: str = "option"
+    verdicts: tuple[RecordedVerdict, ...] = ()
+    settled: SettledRefinement | None = None
+
+    @property
+    def quantity(self) -> str:
+        """What was refined: "alpha", or "layer correlation" where the planes determine no alphas of the crystal."""
+        return quantity_of(self.fit)
 
     @property
     def alphas(self) -> tuple[Alpha, ...]:
@@ -116,6 +131,7 @@ class AlphaRefinement:
             f"read       {name}: {plane.grid.describe()}"
             for name, plane in zip(self.names, self.data, strict=True)
         ]
+        lines += describe_verdicts(self.verdicts)
         lines += [f"           note: {note}" for note in self.notes]
         for plane, fitted in zip(self.data, self.fit.planes, strict=True):
             with_floor = self.settings.fit_to == "short-range-order"
@@ -127,14 +143,18 @@ class AlphaRefinement:
             lines.append(
                 f"I_FF       of {model.name} ({formulas}), B = {self.debye_waller_b_angstrom2:.3g} Å² ({how})"
             )
-        return "\n".join([*lines, as_table(self.fit), quality_line(self.fit)])
+        lines += [as_table(self.fit), quality_line(self.fit)]
+        if self.settled is not None:
+            lines.append(describe_reach(self.settled.reach, self.settled.fitted, self.quantity))
+        lines += [f"WARNING    {each.name}: {each.warning}" for each in self.verdicts if each.warning]
+        return "\n".join(lines)
 
     def __str__(self) -> str:
         return self.report()
 
     def as_record(self) -> dict[str, Any]:
         """Return everything as the content of a JSON file, with None where there is no finite number."""
-        return as_record(
+        content = as_record(
             self.fit,
             self.folded,
             self.cell,
@@ -143,6 +163,15 @@ class AlphaRefinement:
             self.notes,
             self._centring,
         )
+        content["verdicts"] = [verdict.as_record() for verdict in self.verdicts]
+        content["formula"] = self._formula()
+        if self.settled is not None:
+            content["reach"] = reach_record(self.settled.reach)
+            content["longest_fitted_angstrom"] = self.settled.longest_angstrom
+            drifts = self.settled.drift.tolist()
+            for entry, drift in zip(content[list_name(self.fit)], drifts, strict=True):
+                entry["truncation_drift"] = drift
+        return content
 
     def as_csv(self) -> str:
         """Return the alphas as CSV, one line for each orbit."""
@@ -150,7 +179,16 @@ class AlphaRefinement:
 
     def as_cif(self) -> str:
         """Return the alphas, the settings and the quality of the fit as CIF."""
-        return as_cif(self.fit, self.cell, self._settings_record(), self._sources())
+        settings = self._settings_record()
+        if self.settled is not None:
+            reach = self.settled.reach
+            settings["sro_correlation_length"] = reach.length_text
+        for number, verdict in enumerate(self.verdicts, 1):
+            suffix = "" if len(self.verdicts) == 1 else f"_{number}"
+            settings[f"verdict{suffix}"] = verdict.sentence
+            settings[f"warning{suffix}"] = verdict.warning
+        settings["sro_formula"] = self._formula()
+        return as_cif(self.fit, self.cell, settings, self._sources())
 
     def write(self, targets: Mapping[str, Path]) -> None:
         """Write files; `targets` are their paths by kind, "json", "csv", "cif" or "png".
@@ -162,8 +200,13 @@ class AlphaRefinement:
             targets,
             {"csv": self.as_csv, "cif": self.as_cif},
             self.as_record,
-            lambda: draw_refinement(self.folded, self.fit, self.data),
+            lambda: draw_refinement(self.folded, self.fit, self.data, self.verdicts),
         )
+
+    def _formula(self) -> str | None:
+        """Return the definition of a layer's correlation; None for alphas."""
+        axis = self.fit.orbits[0].summed_axis
+        return None if axis is None else layer_formula(axis)
 
     @property
     def _centring(self) -> Centring:
@@ -184,6 +227,7 @@ class AlphaRefinement:
             "laue_class": settings.laue,
             "unique_axis": settings.unique_axis,
             "out_of_plane": settings.out_of_plane,
+            "no_order_along_axis": settings.no_order_along_axis,
             "exclude_below": settings.exclude_below,
             "fit_to": settings.fit_to,
             "errors_from": settings.errors_from,

@@ -1,6 +1,7 @@
 """The picture of a refinement: observed and calculated planes folded into one Brillouin zone, and the residual."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,20 @@ from dsfunet._typing import Array
 from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.refinement.zones import FoldedMap
+from dsfunet.analysis.verdicts import RecordedVerdict
 from dsfunet.planes.measured import PlaneGrid
 from dsfunet.planes.names import SpannedPlaneName
 from dsfunet.plotting.result import Frame, colour_ticks, intensity_scale, residual_scale
 
 _PANEL_WIDTH_INCH = 3.6
+_TITLE_WIDTH = 140
 
 
 def draw_refinement(
-    folded: Sequence[FoldedMap], refinement: Refinement, planes: Sequence[PlaneData]
+    folded: Sequence[FoldedMap],
+    refinement: Refinement,
+    planes: Sequence[PlaneData],
+    verdicts: Sequence[RecordedVerdict] = (),
 ) -> Figure:
     """Draw four panels for each plane: folded observed and calculated values, their difference, and the residual.
 
@@ -28,6 +34,7 @@ def draw_refinement(
         folded: each plane folded into one zone.
         refinement: of the planes.
         planes: the data; all panels are in their units.
+        verdicts: on the results, which stand below the title.
 
     Returns:
         A figure without a window, which changes no global state of matplotlib.
@@ -51,7 +58,7 @@ def draw_refinement(
         )
     heights = [_aspect(row[0][2]) * 0.86 * _PANEL_WIDTH_INCH + 1.2 for row in rows]
     figure = Figure(
-        figsize=(_PANEL_WIDTH_INCH * len(rows[0]), sum(heights) + 0.6),
+        figsize=(_PANEL_WIDTH_INCH * len(rows[0]), sum(heights) + 0.6 + 0.4 * len(verdicts)),
         layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.02),
     )
     FigureCanvasAgg(figure)
@@ -68,9 +75,9 @@ def draw_refinement(
             bar.formatter.set_powerlimits((-2, 4))  # type: ignore[attr-defined]
     names = ", ".join(str(plane.grid.name) for plane in planes)
     factors = ", ".join(f"{100 * fitted.r_factor:.1f} %" for fitted in refinement.planes)
-    figure.suptitle(
-        f"Short-range order in {names}: {len(refinement.orbits)} parameters, R = {factors}", fontsize=13
-    )
+    title = f"Short-range order in {names}: {len(refinement.orbits)} parameters, R = {factors}"
+    sentences = [line for each in verdicts for line in wrap(each.sentence, _TITLE_WIDTH)]
+    figure.suptitle("\n".join([title, *sentences]), fontsize=13 if not sentences else 11)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Reports of a refinement: text for the screen, and the contents of JSON, CSV and CIF files."""
+"""Reports of a refinement: text for the screen, and the contents of JSON and CSV files."""
 
 import csv
 import math
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-import gemmi
 import numpy as np
 
 from dsfunet.analysis.formatting import with_uncertainty
@@ -23,24 +22,15 @@ AT_BOUND = {-1: "at lower bound", 0: "", 1: "at upper bound"}
 
 Record = Mapping[str, object]
 
-_CSV_COLUMNS = (
-    "i",
-    "j",
-    "k",
-    "equivalents",
-    "length_angstrom",
-    "alpha",
-    "alpha_standard_uncertainty",
-    "at_bound",
-)
+_CSV_COLUMNS = ("i", "j", "k", "equivalents", "length_angstrom")
 
 
 def as_table(refinement: Refinement) -> str:
-    """Return the alphas with their uncertainties as text, one line for each orbit."""
+    """Return the values with their uncertainties as text, one line for each orbit."""
     names = [_table_name(orbit) for orbit in refinement.orbits]
     width = max(9, *map(len, names))
     lines = [f"{'vector':>{width}}  {'equivalents':>11}  {'length/Å':>8}  {quantity_of(refinement)}"]
-    for name, (orbit, alpha, sigma, bound) in zip(names, _rows(refinement), strict=True):
+    for name, (orbit, alpha, sigma, bound) in zip(names, list_rows(refinement), strict=True):
         value = with_uncertainty(alpha, sigma) + (f"  {AT_BOUND[bound]}" if bound else "")
         lines.append(f"{name:>{width}}  {len(orbit.vectors):>11}  {orbit.length_angstrom:8.3f}  {value:>9}")
     return "\n".join(lines)
@@ -49,6 +39,11 @@ def as_table(refinement: Refinement) -> str:
 def quantity_of(refinement: Refinement) -> str:
     """Return what was refined: "alpha", the Warren-Cowley parameters of lattice vectors, or "layer correlation"."""
     return "layer correlation" if refinement.orbits[0].summed_axis is not None else "alpha"
+
+
+def list_name(refinement: Refinement) -> str:
+    """Return the name of the list of values in files: "alphas" or "layer_correlations"."""
+    return "alphas" if quantity_of(refinement) == "alpha" else "layer_correlations"
 
 
 def plane_lines(
@@ -104,7 +99,7 @@ def as_record(
     planes = [
         {
             "scale": {"value": plane.scale, "standard_uncertainty": sigma},
-            "quality": _quality(plane),
+            "quality": quality_of_plane(plane),
             "folded": {
                 **({} if each.repeat.is_cell else {"repeat": each.repeat.vectors.tolist()}),
                 "centres": each.centres.tolist(),
@@ -124,7 +119,7 @@ def as_record(
         "cell": dict(zip(("a", "b", "c", "alpha", "beta", "gamma"), cell.parameters, strict=True)),
         "quantity": quantity_of(refinement),
         "parameters": [*_scale_names(sources), *(orbit.name for orbit in refinement.orbits)],
-        "alphas": [
+        list_name(refinement): [
             {
                 **_vectors(orbit, centring),
                 "length_angstrom": orbit.length_angstrom,
@@ -132,28 +127,29 @@ def as_record(
                 "standard_uncertainty": sigma,
                 "at_bound": AT_BOUND[bound] or None,
             }
-            for orbit, alpha, sigma, bound in _rows(refinement)
+            for orbit, alpha, sigma, bound in list_rows(refinement)
         ],
         "correlations": refinement.correlations.tolist(),
     }
     if one:
         content |= planes[0]
     elif planes:
-        content["quality"] = _joint_quality(refinement)
+        content["quality"] = quality_of_all(refinement)
         content["planes"] = [{**source, **plane} for source, plane in zip(sources, planes, strict=True)]
     finite: dict[str, Any] = finite_content(content)
     return finite
 
 
 def as_csv(refinement: Refinement) -> str:
-    """Return the alphas as CSV, one line for each orbit."""
+    """Return the values as CSV, one line for each orbit."""
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    for orbit, alpha, sigma, bound in _rows(refinement):
+    name = quantity_of(refinement).replace(" ", "_")
+    writer.writerow([*_CSV_COLUMNS, name, f"{name}_standard_uncertainty", "at_bound"])
+    for orbit, alpha, sigma, bound in list_rows(refinement):
         writer.writerow(
             [
-                *_entries(orbit, orbit.representative),
+                *list_components(orbit, orbit.representative),
                 len(orbit.vectors),
                 f"{orbit.length_angstrom:.6g}",
                 f"{alpha:.8g}",
@@ -164,60 +160,7 @@ def as_csv(refinement: Refinement) -> str:
     return stream.getvalue()
 
 
-def as_cif(refinement: Refinement, cell: Cell, settings: Record, sources: Sequence[Record]) -> str:
-    """Return everything but maps and correlations as CIF: standard names for the cell, _dsfunet_... for the rest.
-
-    Arguments are those of `as_record`.
-    """
-    document = gemmi.cif.Document()
-    block = document.add_new_block("short_range_order")
-    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    for name, value in zip(names, cell.parameters, strict=True):
-        block.set_pair(f"_cell_{name}", f"{value:g}")
-    for name, setting in {**(sources[0] if len(sources) == 1 else {}), **settings}.items():
-        # Without quotes a dot is CIF's word for "not applicable".
-        text = "." if setting is None else gemmi.cif.quote(str(setting))
-        block.set_pair(f"_dsfunet_{name}", text)
-    block.set_pair("_dsfunet_sro_quantity", gemmi.cif.quote(quantity_of(refinement)))
-    if sources:
-        _add_planes(block, refinement, sources)
-    loop = block.init_loop(
-        "_dsfunet_sro_",
-        ["vector_i", "vector_j", "vector_k", "multiplicity", "vector_length", "alpha", "at_bound"],
-    )
-    for orbit, alpha, sigma, bound in _rows(refinement):
-        loop.add_row(
-            [
-                *map(str, _entries(orbit, orbit.representative)),
-                str(len(orbit.vectors)),
-                f"{orbit.length_angstrom:.5g}",
-                with_uncertainty(alpha, sigma),
-                gemmi.cif.quote(AT_BOUND[bound]) if bound else ".",
-            ]
-        )
-    return document.as_string()
-
-
-def _add_planes(block: gemmi.cif.Block, refinement: Refinement, sources: Sequence[Record]) -> None:
-    """Add scales and quality of the fit to a CIF block, as a loop if there are several planes."""
-    scales = [
-        with_uncertainty(plane.scale, sigma)
-        for plane, sigma in zip(refinement.planes, refinement.scale_uncertainties.tolist(), strict=True)
-    ]
-    one = len(sources) == 1
-    if one:
-        block.set_pair("_dsfunet_sro_scale", scales[0])
-    for name, number in (_quality(refinement.planes[0]) if one else _joint_quality(refinement)).items():
-        block.set_pair(f"_dsfunet_sro_{name}", _cif_number(number))
-    if one:
-        return
-    table = block.init_loop("_dsfunet_plane_", [*sources[0], "scale", *_quality(refinement.planes[0])])
-    for source, scale, plane in zip(sources, scales, refinement.planes, strict=True):
-        recorded = [gemmi.cif.quote(str(value)) for value in source.values()]
-        table.add_row([*recorded, scale, *map(_cif_number, _quality(plane).values())])
-
-
-def _rows(refinement: Refinement) -> Iterator[tuple[Orbit, float, float, int]]:
+def list_rows(refinement: Refinement) -> Iterator[tuple[Orbit, float, float, int]]:
     """Yield orbit, alpha, standard uncertainty and sign of the bound of each parameter."""
     yield from zip(
         refinement.orbits,
@@ -244,7 +187,7 @@ def _vectors(orbit: Orbit, centring: Centring) -> dict[str, object]:
         "equivalents": [_written(each) for each in equivalents],
     }
     if orbit.summed_axis is not None:
-        content["projection"] = _entries(orbit, orbit.representative)
+        content["projection"] = list_components(orbit, orbit.representative)
         content["part"] = "sine" if orbit.is_sine else "cosine"
     return content
 
@@ -253,7 +196,7 @@ def _written(vector: Vector) -> list[int | str]:
     return [each if isinstance(each, int) else str(each) for each in vector]
 
 
-def _entries(orbit: Orbit, vector: Vector) -> list[int | str]:
+def list_components(orbit: Orbit, vector: Vector) -> list[int | str]:
     """Return the components for a file: integers, fractions as text, and "all" along the axis of summation."""
     written = _written(vector)
     if orbit.summed_axis is not None:
@@ -265,12 +208,14 @@ def _scale_names(sources: Sequence[Record]) -> list[str]:
     return ["scale"] if len(sources) == 1 else [f"scale {source['plane']}" for source in sources]
 
 
-def _quality(plane: FittedPlane) -> dict[str, float | None]:
+def quality_of_plane(plane: FittedPlane) -> dict[str, float | None]:
+    """Return the quality of the fit of one plane for files."""
     return {
         "chi_squared": plane.chi_squared,
         "degrees_of_freedom": plane.degrees_of_freedom,
         "pixel_chi_squared": plane.pixel_chi_squared,
         "r_factor": plane.r_factor,
+        "noise_r_factor": plane.noise_r_factor,
         "weighted_r_factor": plane.weighted_r_factor,
         "pixels": plane.pixels,
         "zones": plane.zones,
@@ -278,7 +223,8 @@ def _quality(plane: FittedPlane) -> dict[str, float | None]:
     }
 
 
-def _joint_quality(refinement: Refinement) -> dict[str, float | None]:
+def quality_of_all(refinement: Refinement) -> dict[str, float | None]:
+    """Return the quality of the fit of all planes together for files."""
     return {
         "chi_squared": refinement.chi_squared,
         "degrees_of_freedom": refinement.degrees_of_freedom,
@@ -287,17 +233,14 @@ def _joint_quality(refinement: Refinement) -> dict[str, float | None]:
 
 
 def _r_factors(fitted: FittedPlane) -> str:
-    return f"R = {100 * fitted.r_factor:.2f} %, wR2 = {100 * fitted.weighted_r_factor:.2f} %"
+    noise = "" if fitted.noise_r_factor is None else f" (noise alone {100 * fitted.noise_r_factor:.2f} %)"
+    return f"R = {100 * fitted.r_factor:.2f} %{noise}, wR2 = {100 * fitted.weighted_r_factor:.2f} %"
 
 
 def _chi_squared(fitted: FittedPlane | Refinement) -> str:
     reduced = fitted.chi_squared / max(1, fitted.degrees_of_freedom)
     degrees = f"{fitted.degrees_of_freedom:.4g} degrees of freedom"
     return f"chi-squared {fitted.chi_squared:.4g} for {degrees} ({reduced:.3g})"
-
-
-def _cif_number(number: float | None) -> str:
-    return "." if number is None or not math.isfinite(number) else f"{number:.6g}"
 
 
 def finite_content(content: Any) -> Any:

@@ -11,16 +11,26 @@ from dsfunet.analysis.refinement.crystal import (
     cell_to_use,
     check_one_crystal,
     choose_orbits,
+    layer_harmonics,
     notes_on_layers,
 )
 from dsfunet.analysis.refinement.data import PlaneData, prepare_data
 from dsfunet.analysis.refinement.defaults import settle_settings
 from dsfunet.analysis.refinement.fit import Refinement, refine
-from dsfunet.analysis.refinement.joint import fit_result, note_left_out, refine_layer, select_settled
+from dsfunet.analysis.refinement.joint import (
+    check_no_order_along_axis,
+    fit_result,
+    note_left_out,
+    refine_layer,
+    select_settled,
+)
 from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
+from dsfunet.analysis.refinement.misfit import Source, note_misfit, with_noise
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
 from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.analysis.refinement.truncation import SettledRefinement, refine_until_settled, settle_layer
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
+from dsfunet.analysis.verdicts import read_verdict
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit
 from dsfunet.lattice.joint_fit.resolution import note_unknown_resolution
@@ -104,6 +114,9 @@ def refine_alphas(
     rotations = laue_rotations(settings.laue, settings.unique_axis)
     orbits = choose_orbits(names, grids, settings)
     zones = [zones_of(grid, rotations, centring) for grid in grids]
+    verdicts = [
+        read_verdict(result, name, settings.answer) for result, name in zip(results, names, strict=True)
+    ]
     results = [
         select_answer(result, settings.answer, name) for result, name in zip(results, names, strict=True)
     ]
@@ -112,7 +125,7 @@ def refine_alphas(
         planes = zip(results, grids, zones, names, strict=True)
         return [_plane_data(*plane, settings, b_angstrom2, known) for plane in planes]
 
-    def refine_planes(planes: Sequence[PlaneData]) -> Refinement:
+    def refine_planes(planes: Sequence[PlaneData], orbits: Sequence[Orbit] = orbits) -> Refinement:
         try:
             return refine(
                 planes, orbits, errors_from=settings.errors_from, alpha_bounds=settings.alpha_bounds()
@@ -125,7 +138,7 @@ def refine_alphas(
         try:
             joint = fit_result(results[0], grids[0], centring, settings.resolution)
             planes = prepare(0.0, joint.form_factor)
-            fit, of_fit = _refine_layer(joint, orbits, results[0], planes[0], settings)
+            settled_fit, of_fit = _refine_layer(joint, orbits, results[0], planes[0], settings)
             of_fit.append(_note_resolution(grids[0], settings))
         except InputError as error:
             raise InputError(f"{names[0]}: {error}") from error
@@ -133,8 +146,16 @@ def refine_alphas(
         if settings.model is not None and b_angstrom2 is None:
             b_angstrom2 = refine_debye_waller(prepare, refine_planes)
         planes = prepare(b_angstrom2 or 0.0)
-        fit = refine_planes(planes)
-        of_fit = _notes_on_uncertainties(fit, settings)
+        settled_fit = refine_until_settled(
+            lambda longer: refine_planes(planes, longer),
+            orbits,
+            lambda shells: choose_orbits(names, grids, replace(settings, vectors=None, shells=shells)),
+            sum(int(plane.used.sum()) for plane in planes),
+        )
+        settled_fit = replace(settled_fit, fit=with_noise(settled_fit.fit, planes, settings))
+        of_fit = _notes_on_uncertainties(settled_fit.fit, settings)
+    fit = settled_fit.fit
+    of_fit += [settled_fit.describe(), *_notes_on_misfit(fit, planes, settings)]
     folded = tuple(
         fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations, centring)
         for plane, fitted in zip(planes, fit.planes, strict=True)
@@ -153,6 +174,8 @@ def refine_alphas(
         b_angstrom2,
         tuple(notes),
         settled.centring_from,
+        tuple(verdicts),
+        settled_fit,
     )
 
 
@@ -202,13 +225,31 @@ def _plane_data(
 
 def _refine_layer(
     joint: JointFit, orbits: Sequence[Orbit], result: Result, plane: PlaneData, settings: RefinementSettings
-) -> tuple[Refinement, list[str]]:
+) -> tuple[SettledRefinement, list[str]]:
     """Return the correlations of a layer from a joint fit, and notes; of shells, those that the data settle."""
-    if settings.vectors is not None:
-        return refine_layer(joint, orbits, result, plane)
-    kept, left_out = select_settled(joint, orbits, plane.grid.name)
-    fit, notes = refine_layer(joint, kept, result, plane)
-    return fit, [*notes, note_left_out(joint, left_out)] if left_out else notes
+    name, left_out = plane.grid.name, list[str]()
+    if settings.vectors is None:
+        orbits, left_out = select_settled(joint, orbits, name)
+    fit, notes = refine_layer(joint, orbits, result, plane)
+    every = layer_harmonics(plane.grid, settings).orbits_within(float(joint.harmonics.lengths.max()))
+    settled = settle_layer(joint, fit, every, name)
+    if left_out:
+        notes.append(note_left_out(joint, left_out))
+    if settings.no_order_along_axis:
+        check_no_order_along_axis(joint, every, plane.grid, settings.centring or "P")
+    return settled, notes
+
+
+def _notes_on_misfit(fit: Refinement, planes: Sequence[PlaneData], settings: RefinementSettings) -> list[str]:
+    """Return sentences about planes of which the fit leaves more than noise."""
+    source: Source = "result" if settings.form_factor != "data" else "data"
+    if settings.model is not None:
+        source = "model"
+    notes = [
+        note_misfit(fitted.r_factor, fitted.noise_r_factor, source, str(plane.grid.name))
+        for fitted, plane in zip(fit.planes, planes, strict=True)
+    ]
+    return [note for note in notes if note is not None]
 
 
 def _note_resolution(grid: PlaneGrid, settings: RefinementSettings) -> str:

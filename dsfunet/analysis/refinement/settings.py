@@ -31,8 +31,10 @@ class RefinementSettings:
         vectors: lattice vectors (i, j, k) to refine instead, one of each orbit, indices from -50 to 50; integers or, in
             a centred lattice, `fractions.Fraction`. With `layer` also their two components in the layer.
         unique_axis: "a", "b" or "c"; None for b in 2/m and c in tetragonal, trigonal and hexagonal classes.
-        out_of_plane: whether to refine vectors with a component along the third axis of a single plane as well. If
-            not, such correlations are assumed to be zero. Planes of different orientations always include them.
+        out_of_plane: whether to refine vectors with a component along the third axis of planes of one orientation as
+            well. Planes of different orientations always include them.
+        no_order_along_axis: whether correlations of sites of different layers are known to vanish. Values from layers
+            of one orientation are then alphas of vectors in the layer; without this they are correlations of a layer.
         exclude_below: fraction in [0, 1). Pixels whose form factor is below this fraction of the largest are
             excluded (with `fit_to` "short-range-order": pixels whose intensity is).
         fit_to: "measured" fits the measured intensity with the form factor of the result; "short-range-order" fits
@@ -48,8 +50,8 @@ class RefinementSettings:
         centring: lattice type of the sites, in the conventional cell; R is the obverse setting on hexagonal axes. None
             takes what the result records, else P.
         layer: whether to refine the correlations of the layer, each the sum over all lattice vectors with the same
-            two components in a single plane (`dsfunet.physics.layer_orbits`). None does so where the form factor is
-            "data".
+            two components in a single plane (`dsfunet.physics.layer_orbits`). None does so for a single plane, unless
+            `out_of_plane` or `no_order_along_axis` say otherwise.
         form_factor: "result" divides by the form factor of the result; "data" fits form factor and correlations jointly
             to the measured plane, without the networks, for the layer of a single plane. None takes "data" for a
             single result that used a lattice, unless another setting excludes that: `layer` False, `out_of_plane`,
@@ -75,6 +77,7 @@ class RefinementSettings:
     vectors: tuple[tuple[Component, ...], ...] | None = None
     unique_axis: UniqueAxis | None = None
     out_of_plane: bool = False
+    no_order_along_axis: bool = False
     exclude_below: float = 0.05
     fit_to: FitTo = "measured"
     floor: float | None = None
@@ -114,7 +117,7 @@ class RefinementSettings:
 
     def _check_layer(self) -> None:
         if self.form_factor == "data":
-            if self.layer is False:
+            if self.layer is False and not self.no_order_along_axis:
                 raise InputError(
                     "--form-factor data: it gives the correlations of one layer; omit --layer false"
                 )
@@ -134,10 +137,11 @@ class RefinementSettings:
             )
         if self.thickness_rlu is not None and not 0 <= self.thickness_rlu < np.inf:
             raise InputError(f"--thickness is {self.thickness_rlu:g}; expected 0 or more [r.l.u.]")
+        self._check_alphas()
         layer = "--layer true" if self.layer else "--form-factor data"
         if (self.layer or self.form_factor == "data") and self.out_of_plane:
             raise InputError(f"{layer} and --out-of-plane true: found both; use one of them")
-        if (self.layer or self.form_factor == "data") and self.bounds:
+        if (self.layer or self.form_factor == "data") and self.bounds and not self.no_order_along_axis:
             raise InputError(
                 f"{layer} and --bounds true: found both; correlations of a layer are sums without bounds, so use one of"
                 " them"
@@ -146,6 +150,17 @@ class RefinementSettings:
             raise InputError(
                 f"--answer {self.answer} and --model: found both; the model replaces the form factor of the result, so"
                 " use one of them"
+            )
+
+    def _check_alphas(self) -> None:
+        if self.no_order_along_axis and (self.layer or self.out_of_plane):
+            other = "--layer true" if self.layer else "--out-of-plane true"
+            raise InputError(f"--no-order-along-axis true and {other}: found both; use one of them")
+        if self.layer is False and not (self.out_of_plane or self.no_order_along_axis):
+            raise InputError(
+                "--layer false: a layer does not determine alphas of its vectors; add --no-order-along-axis true if"
+                " correlations along the third axis vanish, or --out-of-plane true if symmetry ties vectors in and out"
+                " of the plane"
             )
 
     def _check_floor(self) -> None:
@@ -198,6 +213,7 @@ class RefinementSettings:
         vectors: str | None = None,
         unique_axis: UniqueAxis | None = None,
         out_of_plane: bool = False,
+        no_order_along_axis: bool = False,
         exclude_below: float = 0.05,
         fit_to: FitTo = "measured",
         floor: float | None = None,
@@ -226,8 +242,10 @@ class RefinementSettings:
             vectors: lattice vectors to refine instead, one of each orbit, such as "1 0 0, 1 1 0"; with centring also
                 fractions, such as "1/2 1/2 0"; with layer two components, such as "1/2 0"
             unique_axis: by default b for 2/m and c for tetragonal, trigonal and hexagonal classes
-            out_of_plane: also refine vectors with a component along the third axis of the plane; otherwise such
-                correlations are assumed to be zero; always on for planes of different orientations
+            out_of_plane: also refine vectors with a component along the third axis of the plane, which the Laue class
+                must tie to vectors in it; always on for planes of different orientations
+            no_order_along_axis: sites of different layers are known to be uncorrelated, so that the values of a layer
+                are alphas of its vectors; several layers of one orientation then share them
             exclude_below: exclude pixels whose form factor (for short-range-order: whose intensity) is below this
                 fraction of the largest
             fit_to: measured fits the measured intensity, using the form factor of the result; short-range-order fits
@@ -244,7 +262,7 @@ class RefinementSettings:
             centring: lattice type of the sites in the conventional cell (R: obverse, on hexagonal axes); by default
                 what the result records, else P
             layer: refine the correlations of a single layer, each the sum over all lattice vectors with the same two
-                components in the plane; by default for form-factor data
+                components in the plane; by default for a single plane
             form_factor: result divides by the form factor of the result; data fits form factor and correlations of the
                 layer jointly to a single measured plane, without the networks; by default data for one result that
                 used a lattice, unless other options exclude it
@@ -271,6 +289,7 @@ class RefinementSettings:
             vectors=None if vectors is None else parse_vectors(vectors, layer is not False),
             unique_axis=unique_axis,
             out_of_plane=out_of_plane,
+            no_order_along_axis=no_order_along_axis,
             exclude_below=exclude_below,
             fit_to=fit_to,
             floor=floor,

@@ -9,14 +9,12 @@ from scipy.stats import chi2
 
 from dsfunet._typing import Array, Integers
 from dsfunet.analysis.refinement.equivalents import CombinedValues
+from dsfunet.analysis.refinement.reach import SIGNIFICANT
 from dsfunet.analysis.volume_refinement.orbits import FittedVectors
 from dsfunet.errors import InputError
 from dsfunet.io.volume_results import VolumeCorrelations
 from dsfunet.physics.centring import check_closure
 from dsfunet.physics.symmetry import LAUE_CLASSES, Orbit, UniqueAxis, laue_rotations, symmetric_metric
-
-SIGNIFICANT = 4.0
-"""Size of a correlation, in standard uncertainties, from which it counts as order: one of 16,000 by chance."""
 
 _LEVEL = 1e-3
 """Probability of rejecting a class that holds, of each of the two tests."""

@@ -7,13 +7,14 @@ from typing import Any
 
 from dsfunet._typing import Array
 from dsfunet.analysis.formatting import with_uncertainty
+from dsfunet.analysis.refinement.cif import as_cif
 from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.refinement.outcome import Alpha, list_alphas, write_files
-from dsfunet.analysis.refinement.reports import as_cif, as_csv, as_record, as_table
+from dsfunet.analysis.refinement.reach import Reach, describe_reach, reach_record
+from dsfunet.analysis.refinement.reports import as_csv, as_record, as_table
 from dsfunet.analysis.volume_refinement.checks import SumRule
-from dsfunet.analysis.volume_refinement.laue import SIGNIFICANT, LaueTest
+from dsfunet.analysis.volume_refinement.laue import LaueTest
 from dsfunet.analysis.volume_refinement.picture import draw_volume_refinement
-from dsfunet.analysis.volume_refinement.reach import Reach
 from dsfunet.analysis.volume_refinement.settings import VolumeRefinementSettings
 from dsfunet.io.volume_results import VolumeCorrelations
 from dsfunet.physics.centring import Centring
@@ -109,19 +110,7 @@ class VolumeRefinement:
             f"quality    {agreement}",
             f"sum rule   lowest I_SRO of all vectors {lowest} at {place}, highest {sum_rule.highest:.3g}; {mean}",
         ]
-        if not reach.significant:
-            return [*lines, f"reach      no correlation exceeds {SIGNIFICANT:g} s.u."]
-        length = (
-            "the data do not settle a correlation length"
-            if reach.correlation_length_angstrom is None or reach.standard_uncertainty is None
-            else "their root mean square falls as exp(-r/xi) with xi ="
-            f" {with_uncertainty(reach.correlation_length_angstrom, reach.standard_uncertainty)} Å"
-        )
-        return [
-            *lines,
-            f"reach      {reach.significant} of {len(self.all_orbits)} correlations exceed {SIGNIFICANT:g} s.u., the"
-            f" farthest {reach.farthest} at {reach.farthest_angstrom:.1f} Å; {length}",
-        ]
+        return [*lines, describe_reach(reach, len(self.all_orbits))]
 
     def as_record(self) -> dict[str, Any]:
         """Return everything as the content of a JSON file, with None where there is no finite number."""
@@ -137,7 +126,7 @@ class VolumeRefinement:
                 "degrees_of_freedom": self.degrees_of_freedom,
             },
             "sum_rule": asdict(self.sum_rule),
-            "reach": asdict(self.reach),
+            "reach": reach_record(self.reach),
             "laue_tests": [{**asdict(test), "reduced_chi_squared": test.reduced} for test in self.laue_tests],
             "all_alphas": [
                 {
@@ -163,7 +152,7 @@ class VolumeRefinement:
             "sro_degrees_of_freedom": self.degrees_of_freedom,
             "sro_lowest": with_uncertainty(self.sum_rule.lowest, self.sum_rule.standard_uncertainty),
             "sro_mean": None if self.sum_rule.file_mean is None else f"{self.sum_rule.file_mean:.5f}",
-            "sro_correlation_length": self._correlation_length(),
+            "sro_correlation_length": self.reach.length_text,
         }
         return as_cif(self.fit, self.correlations.cell, {**self._settings_record(), **checks}, ())
 
@@ -182,10 +171,6 @@ class VolumeRefinement:
                 self.fit, self.all_orbits, self.all_alphas, self.correlations.cell, self.reach, title
             ),
         )
-
-    def _correlation_length(self) -> str | None:
-        length, sigma = self.reach.correlation_length_angstrom, self.reach.standard_uncertainty
-        return None if length is None or sigma is None else with_uncertainty(length, sigma)
 
     def _settings_record(self) -> dict[str, object]:
         record = self.correlations.record

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dsfunet._typing import Array
 from dsfunet.analysis.refinement.fit import Refinement, orbit_series
-from dsfunet.analysis.volume_refinement.reach import Reach
+from dsfunet.analysis.refinement.reach import Reach
 from dsfunet.physics import Cell
 from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.measured import PlaneGrid

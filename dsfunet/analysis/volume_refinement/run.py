@@ -9,11 +9,11 @@ from dsfunet._typing import Array, Integers
 from dsfunet.analysis.refinement.crystal import DEFAULT_SHELLS, cell_to_use
 from dsfunet.analysis.refinement.equivalents import DISAGREEMENT, note_disagreement
 from dsfunet.analysis.refinement.fit import Refinement
+from dsfunet.analysis.refinement.reach import SIGNIFICANT, find_reach
 from dsfunet.analysis.volume_refinement.checks import SumRule, check_sum_rule, mean_over_zones
-from dsfunet.analysis.volume_refinement.laue import SIGNIFICANT, LaueTest, describe_evidence, find_laue_class
+from dsfunet.analysis.volume_refinement.laue import LaueTest, describe_evidence, find_laue_class
 from dsfunet.analysis.volume_refinement.orbits import FittedVectors
 from dsfunet.analysis.volume_refinement.outcome import VolumeRefinement
-from dsfunet.analysis.volume_refinement.reach import find_reach
 from dsfunet.analysis.volume_refinement.settings import VolumeRefinementSettings
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors

@@ -103,16 +103,18 @@ def test_a_primitive_cell_misses_what_lies_between() -> None:
     assert whole.zones == 81 and 41 <= twice.zones <= 50
 
 
-def test_without_layer_the_report_says_what_is_left_out() -> None:
+def test_on_the_statement_of_no_order_along_c_values_are_alphas() -> None:
     result = result_of(alloy_of("F"), "hk0", noise=0.01)
-    refinement = refine_alphas(result, RefinementSettings(laue="m-3m", shells=3, centring="F"))
+    settings = RefinementSettings(laue="m-3m", shells=3, centring="F", no_order_along_axis=True)
+    refinement = refine_alphas(result, settings)
+    assert refinement.quantity == "alpha"
     assert [alpha.vector for alpha in refinement.alphas] == [
         (Fraction(1, 2), Fraction(1, 2), 0),
         (1, 0, 0),
         (1, 1, 0),
     ]
     (note,) = [note for note in refinement.notes if "correlations of the layer" in note]
-    assert "Use --layer true" in note and "sums along c" in note
+    assert note.startswith("the values are alphas only if correlations along c vanish")
     assert " 1/2  1/2    0" in refinement.report()
 
 
@@ -126,7 +128,7 @@ def test_files_and_report_name_vectors_with_fractions(
 ) -> None:
     path = tmp_path / "a.nxs"
     write_result(path, result_of(alloy_of("F"), "hk0", noise=0.01))
-    found = run(path, "--centring", "F", "--vectors", "1/2 1/2 0, 1 0 0")
+    found = run(path, "--centring", "F", "--vectors", "1/2 1/2 0, 1 0 0", "--no-order-along-axis", "true")
     assert [each["vector"] for each in found["alphas"]] == [["1/2", "1/2", 0], [1, 0, 0]]
     assert ["-1/2", "1/2", 0] in found["alphas"][0]["equivalents"]
     assert found["parameters"] == ["scale", "1/2 1/2 0", "1 0 0"] and found["settings"]["centring"] == "F"
@@ -135,26 +137,32 @@ def test_files_and_report_name_vectors_with_fractions(
     # The vector with the smallest component out of the layer stands for all with this projection.
     vectors = [["1/2", 0, "1/2"], ["1/2", "1/2", 0], [1, 0, 0]]
     projections = [["1/2", 0, "all"], ["1/2", "1/2", "all"], [1, 0, "all"]]
-    assert [each["vector"] for each in found["alphas"]] == vectors
-    assert [each["projection"] for each in found["alphas"]] == projections
-    for each in found["alphas"]:
+    values = found["layer_correlations"]
+    assert "alphas" not in found and found["formula"].startswith("sum_n alpha(u v n) exp(2 pi i l n) / sum_n")
+    assert [each["vector"] for each in values] == vectors
+    assert [each["projection"] for each in values] == projections
+    for each in values:
         assert each["vector"] in each["equivalents"] and each["standard_uncertainty"] > 0
         assert all(is_lattice_vector([Fraction(x) for x in vector], "F") for vector in each["equivalents"])
     assert found["quantity"] == "layer correlation" and found["settings"]["centring_from"] == "option"
     assert found["settings"]["layer"] is True and found["folded"]["repeat"] == [[2, 0, 0], [0, 2, 0]]
     assert len(found["folded"]["centres"]) == len(found["folded"]["observed"]) == 17
     truth = alloy_of("F").layer_correlation((1, 0), 0)
-    assert found["alphas"][0]["value"] == pytest.approx(truth, abs=0.01)
+    assert values[0]["value"] == pytest.approx(truth, abs=0.01)
     rows = list(csv.DictReader((tmp_path / "a.refine.csv").read_text(encoding="utf-8").splitlines()))
     assert [(row["i"], row["j"], row["k"]) for row in rows][:2] == [
         ("1/2", "0", "all"),
         ("1/2", "1/2", "all"),
     ]
     block = gemmi.cif.read(str(tmp_path / "a.refine.cif")).sole_block()
-    assert list(block.find_values("_dsfunet_sro_vector_i")) == ["1/2", "1/2", "1"]
+    assert list(block.find_values("_dsfunet_layer_correlation_vector_i")) == ["1/2", "1/2", "1"]
+    assert block.find_value("_space_group_centring_type") == "F"
     assert block.find_value("_dsfunet_centring") == "F"
     printed = capsys.readouterr().out
-    assert "1/2 0 (all l)" in printed and "the values are correlations of the layer" in printed
+    assert (
+        "1/2 0 (all l)" in printed
+        and "the values are correlations of the layer, not alphas of the crystal" in printed
+    )
     assert (tmp_path / "a.refine.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
@@ -179,12 +187,15 @@ def test_pictures_of_oblique_zones(tmp_path: Path) -> None:
             "vector 1/2 1/2 0: expected three integers in a primitive lattice; give another",
         ),
         (
-            ["--centring", "F", "--vectors", "1/2 0 0"],
+            ["--centring", "F", "--vectors", "1/2 0 0", "--no-order-along-axis", "true"],
             "vector 1/2 0 0: it does not connect two points of a lattice with centring F",
         ),
-        (["--centring", "I", "--vectors", "1/2 1/2 1/2"], "have a component along c, out of the plane"),
         (
-            ["--centring", "F", "--vectors", "1/2 0"],
+            ["--centring", "I", "--vectors", "1/2 1/2 1/2", "--no-order-along-axis", "true"],
+            "have a component along c, out of the plane",
+        ),
+        (
+            ["--centring", "F", "--vectors", "1/2 0", "--no-order-along-axis", "true"],
             "vector 1/2 0: expected three integers or fractions such as 1/2; two components are for --layer true",
         ),
         (["--centring", "F", "--vectors", "1/2 x 0"], "found '1/2 x 0'; expected three integers"),
@@ -228,7 +239,7 @@ def test_settings_take_numbers_and_fractions() -> None:
     with pytest.raises(
         InputError, match=r"vector 1 0: expected three integers; two components are for --layer"
     ):
-        RefinementSettings(laue="m-3m", vectors=((1, 0),), centring="P", layer=False)
+        RefinementSettings(laue="m-3m", vectors=((1, 0),), centring="P", layer=False, out_of_plane=True)
     with pytest.raises(
         InputError, match=r"vector 0\.3 0 0: expected three integers or fractions such as 1/2"
     ):

@@ -35,15 +35,15 @@ def settle(*results: Result, **settings: Any) -> SettledSettings:
         ({"layer": True}, "data", True),
         ({"vectors": ((1, 0),)}, "data", True),
         ({"answer": "lattice"}, "data", True),
-        ({"form_factor": "result"}, "result", False),
+        ({"form_factor": "result"}, "result", True),
+        ({"no_order_along_axis": True}, "data", False),
         ({"form_factor": "result", "layer": True}, "result", True),
-        ({"layer": False}, "result", False),
-        ({"out_of_plane": True}, "result", False),
-        ({"bounds": True, "concentration": 0.5}, "result", False),
-        ({"fit_to": "short-range-order"}, "result", False),
-        ({"errors_from": "pixels"}, "result", False),
-        ({"answer": "networks"}, "result", False),
-        ({"model": ModelPair("same", amide(), amide())}, "result", False),
+        ({"out_of_plane": True, "laue": "m-3m"}, "result", False),
+        ({"bounds": True, "concentration": 0.5, "no_order_along_axis": True}, "result", False),
+        ({"fit_to": "short-range-order"}, "result", True),
+        ({"errors_from": "pixels"}, "result", True),
+        ({"answer": "networks"}, "result", True),
+        ({"model": ModelPair("same", amide(), amide())}, "result", True),
     ],
 )
 def test_one_plane_on_its_lattice(asked: dict[str, Any], form_factor: str, layer: bool) -> None:
@@ -52,10 +52,26 @@ def test_one_plane_on_its_lattice(asked: dict[str, Any], form_factor: str, layer
         assert (found.form_factor, found.layer) == (form_factor, layer)
     # Results of the networks alone, those of older versions, and several: as before, unless data are asked for.
     other = recorded("networks"), make_result()
-    for results in [[each] for each in other] + [[recorded(), recorded()]]:
+    for result in other:
         if "answer" not in asked and asked.get("form_factor") != "data" and "vectors" not in asked:
-            found = settle(*results, **asked).settings
-            assert (found.form_factor, found.layer) == ("result", asked.get("layer", False))
+            found = settle(result, **asked).settings
+            assert (found.form_factor, found.layer) == ("result", layer)
+
+
+def test_layers_on_scales_of_their_own_determine_no_alphas() -> None:
+    two = recorded(), recorded()
+    with pytest.raises(InputError, match=r"^found 2 layers of one orientation, each on a scale of its own"):
+        settle(*two)
+    with pytest.raises(InputError, match=r"^--out-of-plane true: Laue class 6/m maps c onto itself"):
+        settle(*two, out_of_plane=True)
+    assert settle(*two, out_of_plane=True, laue="m-3m").settings.layer is False
+    assert settle(*two, no_order_along_axis=True).settings.layer is False
+    with pytest.raises(
+        InputError, match=r"^--bounds true: the bounds are those of alphas, and one layer gives"
+    ):
+        settle(recorded(), bounds=True, concentration=0.5)
+    with pytest.raises(InputError, match=r"^--layer false: a layer does not determine alphas of its vectors"):
+        settle(recorded(), layer=False)
 
 
 def test_the_answer_on_the_lattice_that_was_not_chosen() -> None:
@@ -118,7 +134,7 @@ def test_options_of_the_resolution() -> None:
 
 def test_what_cannot_be_settled() -> None:
     with pytest.raises(InputError, match=r"^0\.nxs and 1\.nxs: found centrings P and H; expected the same"):
-        settle(recorded(), recorded(centring="H"))
+        settle(recorded(), recorded(centring="H"), no_order_along_axis=True)
     with pytest.raises(
         InputError, match=r"^centring F of the result: Laue class 6/m: its operations do not keep lattice"
     ):

@@ -83,13 +83,16 @@ def test_one_plane_is_refined_from_its_data_unless_something_else_is_asked(
     assert main(["refine", str(tmp_path / "a.nxs"), "--laue", "m-3m", "--shells", "3"]) == 0
     printed = capsys.readouterr().out
     assert "layer correlation" in printed and "alpha\n" not in printed
-    assert "the values are correlations of the layer: sums of alpha exp(2 pi i l n) over all" in printed
+    assert (
+        "the values are correlations of the layer, not alphas of the crystal: sum_n alpha(u v n)" in printed
+    )
+    assert "verdict    The result records no verdict" in printed and "\nreach " in printed
     assert "centring I, as the measured file states it; --centring chooses another" in printed
     found = json.loads((tmp_path / "a.refine.json").read_text(encoding="utf-8"))
     used = {name: found["settings"][name] for name in ("centring", "centring_from", "layer", "form_factor")}
     assert used == {"centring": "I", "centring_from": "result", "layer": True, "form_factor": "data"}
-    assert [each["vector"] for each in found["alphas"]][:2] == [["1/2", "1/2", "1/2"], [1, 0, 0]]
-    for each in found["alphas"]:
+    assert [each["vector"] for each in found["layer_correlations"]][:2] == [["1/2", "1/2", "1/2"], [1, 0, 0]]
+    for each in found["layer_correlations"]:
         equivalents = [[Fraction(x) for x in vector] for vector in each["equivalents"]]
         truths = count_in_layer("I alloy", equivalents)
         assert each["value"] == pytest.approx(np.mean(truths), abs=0.004)
@@ -171,7 +174,7 @@ def test_a_plane_that_is_no_product_on_this_lattice_is_reported() -> None:
 
 def test_contradictory_settings_and_too_many_results() -> None:
     with pytest.raises(InputError, match="--form-factor data: it gives the correlations of one layer; omit"):
-        RefinementSettings(laue="m-3m", form_factor="data", layer=False)
+        RefinementSettings(laue="m-3m", form_factor="data", layer=False, out_of_plane=True)
     with pytest.raises(InputError, match="--form-factor data: it fits the measured plane without a model"):
         RefinementSettings(laue="m-3m", form_factor="data", layer=True, fit_to="short-range-order")
     with pytest.raises(

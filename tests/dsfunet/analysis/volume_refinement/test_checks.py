@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dsfunet.analysis.refinement.reach import find_reach
 from dsfunet.analysis.volume_refinement import VolumeCorrelations, VolumeRefinementSettings, refine_volume
 from dsfunet.analysis.volume_refinement.checks import mean_over_zones
-from dsfunet.analysis.volume_refinement.reach import find_reach
 from dsfunet.physics import Cell
 from dsfunet.physics.symmetry import Orbit
 from tests.dsfunet.analysis.volume_refinement.noisy import cubic_operations, symmetric_truth

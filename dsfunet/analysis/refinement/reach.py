@@ -1,14 +1,17 @@
 """How far order reaches: the distance of the last significant correlation, and a correlation length."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.optimize import minimize
 
 from dsfunet._typing import Array
-from dsfunet.analysis.volume_refinement.laue import SIGNIFICANT
+from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.physics.symmetry import Orbit
+
+SIGNIFICANT = 4.0
+"""Size of a correlation, in standard uncertainties, from which it counts as order: one of 16,000 by chance."""
 
 _FEWEST_ORBITS = 4
 _LARGEST_RELATIVE_ERROR = 0.5
@@ -32,6 +35,34 @@ class Reach:
     significant: int
     correlation_length_angstrom: float | None = None
     standard_uncertainty: float | None = None
+
+    @property
+    def length_text(self) -> str | None:
+        """The correlation length [Angstrom] with its standard uncertainty, as 7.8(3); None if it is not settled."""
+        if self.correlation_length_angstrom is None or self.standard_uncertainty is None:
+            return None
+        return with_uncertainty(self.correlation_length_angstrom, self.standard_uncertainty)
+
+
+def describe_reach(reach: Reach, count: int, quantity: str = "alpha") -> str:
+    """Return the line of a report about how far order reaches; `count` is the number of orbits that were fitted."""
+    if not reach.significant:
+        return f"reach      none of {count} correlations exceeds {SIGNIFICANT:g} s.u."
+    length = (
+        "the data do not settle a correlation length"
+        if reach.length_text is None
+        else f"their root mean square, whatever the signs, falls as exp(-r/xi) with xi = {reach.length_text} Å"
+    )
+    of_layer = "" if quantity == "alpha" else " of the layer"
+    return (
+        f"reach      {reach.significant} of {count} correlations{of_layer} exceed {SIGNIFICANT:g} s.u., the farthest"
+        f" {reach.farthest} at {reach.farthest_angstrom:.1f} Å; {length}"
+    )
+
+
+def reach_record(reach: Reach) -> dict[str, object]:
+    """Return how far order reaches for a JSON file."""
+    return {**asdict(reach), "method": "maximum likelihood of a root mean square that falls as exp(-r/xi)"}
 
 
 def find_reach(orbits: Sequence[Orbit], alphas: Array, uncertainties: Array) -> Reach:
