@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dsfunet.data.dataset import start_worker
+from dsfunet.data.loaders import PlaneLoader
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
@@ -171,7 +172,7 @@ def predict_planes(
     if out.exists():
         raise InputError(f"{out}: exists already; give the name of a new folder")
     partial = out.with_name(f".{out.name}.part")
-    loader = DataLoader(
+    loader = PlaneLoader(
         planes,
         batch_size=batch_size,
         num_workers=workers,
