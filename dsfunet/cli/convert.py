@@ -74,10 +74,13 @@ def _convert_volume(
     """Convert a file whole, if it holds a volume; returns False for a plane."""
     from dsfunet.files import leading_bytes
     from dsfunet.io.exports import write_volume
+    from dsfunet.io.formats import simulated_stores
     from dsfunet.io.formats.images import read_pixels
     from dsfunet.io.open_volumes import open_volume
     from dsfunet.io.volume_results import is_volume_result
 
+    if simulated_stores.recognises(source):
+        return False
     if request.reading.array_axes is None and read_pixels(source, leading_bytes(source)) is not None:
         return False
     if part is not None and not is_volume_result(source):

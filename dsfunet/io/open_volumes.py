@@ -12,7 +12,17 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes, name_file_in_errors
 from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, cells_agree, convert_cell
-from dsfunet.io.formats import array_files, disorder, images, mantid, matlab, nxdata, rspace3d, yell
+from dsfunet.io.formats import (
+    array_files,
+    disorder,
+    images,
+    mantid,
+    matlab,
+    nxdata,
+    rspace3d,
+    simulated_stores,
+    yell,
+)
 from dsfunet.io.formats.array_files import read_array_file
 from dsfunet.io.formats.arrays import ArrayFile
 from dsfunet.io.formats.further_axes import open_array_at_value
@@ -190,9 +200,15 @@ def list_coordinates(
     Raises:
         InputError: the file cannot be opened, or has no such axis.
     """
-    with open_volume(path, replace(options, at=ANY), cell) as volume:
-        for each, values in volume.choices.items():
-            if each.lower() == name.lower():
-                return values
-        found = ", ".join(volume.choices) or "no fourth axis"
+    if simulated_stores.recognises(path):
+        axis = simulated_stores.AXIS
+        choices = {axis: tuple(map(float, range(simulated_stores.count_planes(path))))}
+    else:
+        with open_volume(path, replace(options, at=ANY), cell) as volume:
+            choices = dict(volume.choices)
+    for each, values in choices.items():
+        if each.lower() == name.lower():
+            return values
+    found = ", ".join(choices) or "no fourth axis"
+    with name_file_in_errors(path):
         raise InputError(f"--at {name}=all: the file has {found}; expected an axis {name}")
