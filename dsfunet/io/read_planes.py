@@ -1,5 +1,6 @@
 """Reading one plane: the dispatch over the formats, the user's axes and cell, gaps and scales."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from dsfunet.io.user_axes import UserAxes
 from dsfunet.io.volume import CheckGrid, accept_any_grid
 from dsfunet.io.volume_results import is_volume_result
 from dsfunet.physics import Cell
-from dsfunet.planes.measured import MeasuredPlane
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName, parse_plane
 
 
@@ -90,6 +91,40 @@ def read_plane(
         measured = read_from_volume(volume, name, check)
         # Any other scale has been undone block by block.
         return _note_negative_marks(read_on_scale(measured, "auto") if options.scale == "auto" else measured)
+
+
+class _PlaceKnownError(Exception):
+    """Ends reading where the place of the plane is known and accepted."""
+
+
+def check_place(
+    path: Path,
+    plane: AnyPlaneName | None,
+    cell: Cell | None,
+    options: ReadOptions,
+    check: CheckGrid,
+) -> None:
+    """Check the place of a plane of an HDF5 volume without reading its pixels; do nothing for other files.
+
+    Args:
+        path: as for `read_plane`.
+        plane: as for `read_plane`.
+        cell: as for `read_plane`.
+        options: as for `read_plane`.
+        check: function that may refuse the place.
+
+    Raises:
+        InputError: as `read_plane` before it reads pixels.
+    """
+
+    def stop(grid: PlaneGrid) -> None:
+        check(grid)
+        raise _PlaceKnownError
+
+    if simulated_stores.recognises(path) or not is_hdf5(path, leading_bytes(path)) or is_result(path):
+        return
+    with suppress(_PlaceKnownError):
+        read_plane(path, plane, None, cell, options, stop)
 
 
 def read_part(path: Path | str, part: str, plane: AnyPlaneName | None = None) -> MeasuredPlane:

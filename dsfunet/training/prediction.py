@@ -9,6 +9,7 @@ import lightning.pytorch as lightning
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -167,10 +168,13 @@ def predict_planes(
         progress: show a progress bar.
 
     Raises:
-        InputError: the folder exists, a plane has no contrast, or a plane of a store is damaged.
+        InputError: the folder exists, there are not so many devices, a plane has no contrast, or a plane of a store is
+            damaged.
     """
     if out.exists():
         raise InputError(f"{out}: exists already; give the name of a new folder")
+    if accelerator == "gpu" and not torch.accelerator.is_available():
+        raise InputError("--accelerator gpu: torch finds no GPU on this machine; use --accelerator cpu")
     partial = out.with_name(f".{out.name}.part")
     loader = PlaneLoader(
         planes,
@@ -179,16 +183,19 @@ def predict_planes(
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=start_worker,
     )
-    trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        precision=precision,  # type: ignore[arg-type]
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        callbacks=[_WriteRows(partial, len(planes))],
-    )
+    try:
+        trainer = lightning.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            callbacks=[_WriteRows(partial, len(planes))],
+        )
+    except MisconfigurationException as error:
+        raise InputError(f"--devices {devices}: {' '.join(str(error).split()).rstrip('.')}") from error
     if trainer.is_global_zero and partial.exists():
         shutil.rmtree(partial)  # of a run that was killed
     trainer.predict(_Split(generators), loader, return_predictions=False)
