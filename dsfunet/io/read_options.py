@@ -132,7 +132,9 @@ def parse_array_axes(text: str) -> ArrayAxes:
     Raises:
         InputError: the text is anything else, or an index occurs twice or not at all.
     """
-    along, fixed, further = [], [], []
+    along: list[tuple[int, float, float]] = []
+    fixed: list[tuple[int, float]] = []
+    further: list[tuple[int, str, tuple[float, ...]]] = []
     for item in (part.split() for part in re.split(r"[,;]", text.replace("\N{MINUS SIGN}", "-"))):
         name = item[0] if item else ""
         number = AXIS_LABELS.index(name.lower()) if name.lower() in AXIS_LABELS else -1

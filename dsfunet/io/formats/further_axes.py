@@ -55,7 +55,7 @@ def _choose_values(
 
 def _take(found: ArrayFile, dimension: int, index: int, note: str) -> ArrayFile:
     """Return the array at one index of a dimension, without that dimension and without reading the rest of it."""
-    at = (*(slice(None) for _ in range(dimension)), index)
+    at: tuple[slice | int, ...] = (*(slice(None) for _ in range(dimension)), index)
     return replace(
         found,
         intensity=found.intensity[at],
