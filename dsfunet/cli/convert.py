@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from dsfunet.cli.reading import ReadingOptions
+from dsfunet.cli.reading import PictureOptions, ReadingOptions
 from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
 
@@ -13,52 +13,39 @@ def convert(
     file: str,
     output: str,
     format: Literal["yell", "nxdata", "npz"] | None = None,
-    q_max_inv_angstrom: float | None = None,
-    first_range: str | None = None,
-    second_range: str | None = None,
-    orientation: Literal["array", "picture"] = "array",
+    of: str | None = None,
     **options: Any,
 ) -> None:
     """Write a volume, or a plane, of any readable file in the layout of Yell, as NXdata or as .npz.
 
     Args:
-        file: any file that `dsfunet factorize` reads
-        output: file to write: .h5 (Yell), .nxs (NXdata) or .npz
-        format: layout of the file to write, by default that of its ending
-        q_max_inv_angstrom: for a square picture with Cartesian pixels, half its side [1/Angstrom]
-        first_range: for a picture, its first and last pixel centre along the plane's first axis, "-5 5" [r.l.u.]
-        second_range: likewise along the second axis; give both or neither
-        orientation: of a picture: array if its rows run along the first axis, picture if the first axis points right
-            and the second up
-        options: fields of `ReadingOptions`
+        file: Any file that `dsfunet factorize` reads.
+        output: File to write.
+        format: Layout of the file to write, by default that of its ending.
+        of: Of a result, the part to write, such as form_factor; the input by default.
+        options: Other fields of `ReadingOptions`, and those of `PictureOptions`.
 
     Raises:
-        InputError: an option, the file or the output cannot be used.
+        InputError: An option, the file or the output cannot be used.
     """
     from dsfunet.factorize.options import parse_options
     from dsfunet.files import check_writable
     from dsfunet.io.exports import choose_format, write_plane
     from dsfunet.io.read_planes import read_part, read_plane
 
-    source, target, part = Path(file), Path(output), options.pop("of", None)
+    source, target = Path(file), Path(output)
     check_writable(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"{target}: this is the file to convert; give another name for the result")
     layout = format or choose_format(target)
-    of_picture = {
-        "q_max_inv_angstrom": q_max_inv_angstrom,
-        "first_range": first_range,
-        "second_range": second_range,
-        "orientation": orientation,
-    }
-    request = parse_options({**options, **of_picture})
-    if request.planes is None and _convert_volume(source, target, layout, request, part):
+    request = parse_options(options)
+    if request.planes is None and _convert_volume(source, target, layout, request, of):
         return
     name = None if request.planes is None else request.planes.list_planes()[0]
-    if part is None:
+    if of is None:
         measured = read_plane(source, name, request.axes, request.cell, request.reading)
     else:
-        measured = read_part(source, part, name)
+        measured = read_part(source, of, name)
     write_plane(target, measured, layout, source.name)
     where = measured.grid.describe() if measured.grid is not None else "a plane without axes"
     _report(source, where, measured.notes, target)
@@ -115,7 +102,13 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     parser = Parser(description=first_line(convert))
     parser.add_argument("file", type=str, help="any file that `dsfunet factorize` reads")
     parser.add_argument("output", type=str, help="file to write: .h5 (Yell), .nxs (NXdata) or .npz")
+    layouts = Literal["yell", "nxdata", "npz"] | None
+    parser.add_argument(
+        "--format",
+        type=layouts,
+        help="yell, nxdata or npz; by default the layout of the ending of the output",
+    )
     parser.add_class_arguments(ReadingOptions)
-    parser.add_function_arguments(convert, skip={"file", "output", "options"})
+    parser.add_class_arguments(PictureOptions)
     commands.add_subcommand("convert", parser, help=COMMANDS["convert"])
     return {"convert": convert}

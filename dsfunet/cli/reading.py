@@ -1,7 +1,7 @@
-"""What `dsfunet inspect` and `convert` can be told about a file: its options, and their one parser."""
+"""What `dsfunet inspect` and `convert` can be told about a file, as options of the command line."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dsfunet.planes.scale_names import Scale
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What a file does not say, and which part of a result is meant; the fields are options of the command line.
+    """What a file does not say, and which part of a result is meant.
 
     Attributes:
         plane: plane of a volume, such as hk1 or hhl; inspect shows one near the centre by default, or one of the planes
@@ -49,3 +49,21 @@ class ReadingOptions:
 
         options = parse_read_options(self.scale, self.cell_unit, self.array_axes, self.at, self.ub)
         return options, None if self.cell is None else cell_from_text(self.cell)
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """Where the pixels of a picture lie.
+
+    Attributes:
+        q_max_inv_angstrom: for a square picture with Cartesian pixels, half its side [1/Angstrom]
+        first_range: for a picture, its first and last pixel centre along the plane's first axis, "-5 5" [r.l.u.]
+        second_range: likewise along the second axis; give both or neither
+        orientation: of a picture: array if its rows run along the first axis, picture if the first axis points right
+            and the second up
+    """
+
+    q_max_inv_angstrom: float | None = None
+    first_range: str | None = None
+    second_range: str | None = None
+    orientation: Literal["array", "picture"] = "array"
