@@ -52,6 +52,8 @@ def read_plane_of_store(path: Path, at: Coordinates | None) -> MeasuredPlane:
     with name_file_in_errors(path):
         group = _open_store(path)
         count = _count_planes(group)
+        if at is None or at.name.lower() not in ("", AXIS):
+            raise InputError(f"a store of {count} simulated planes; choose one, such as --at {AXIS}=0")
         number = choose_value(AXIS, np.arange(float(count)), count, "", at).index
         try:
             intensity = _read_scattering(group, number)
