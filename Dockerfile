@@ -27,7 +27,8 @@ ENV DSFUNET_COMMIT=$COMMIT
 
 # Not root: files in mounted folders then belong to this user. `docker run --user "$(id -u)"` sets another one, which has
 # no name and no home of its own; torch's compiler and the trackers need both.
-RUN useradd --create-home --home-dir /trainer trainer && chown trainer /training && chmod 777 /trainer
+RUN useradd --uid 1000 --create-home --home-dir /trainer trainer && chown trainer /training && chmod 777 /trainer
 ENV HOME=/trainer USER=trainer
-USER trainer
+# The number of trainer: some clusters refuse images whose user is a name, which may be root's.
+USER 1000
 CMD ["dsfunet", "--help"]

@@ -183,10 +183,15 @@ class ReadableHelp(DefaultHelpFormatter):
         return str(super()._format_usage(usage, actions, *args, **kwargs)).replace("_", "-")
 
 
-def normalise_arguments(arguments: list[str]) -> list[str]:
-    """Rewrite arguments as the parser takes them: -1kl joined to its option, underscores for dashes, no "--no-"."""
+def normalise_arguments(arguments: list[str], join: bool = True) -> list[str]:
+    """Rewrite arguments as the parser takes them: underscores for dashes, no "--no-", and -1kl joined to its option.
+
+    Args:
+        arguments: the command line.
+        join: join values that begin with a minus sign to the option before them.
+    """
     positive = [_SWITCHED_OFF.get(argument, argument) for argument in arguments]
-    return _replace_dashes(_join_minus_values(positive))
+    return _replace_dashes(_join_minus_values(positive) if join else positive)
 
 
 def _join_minus_values(arguments: list[str]) -> list[str]:

@@ -71,10 +71,10 @@ def factorize_one(file: Path, output: Path, request: "FactorizeRequest") -> "Fac
     Raises:
         InputError: The file, the plane, the weights or the output cannot be used.
     """
-    from dsfunet.factorize.batch import PlaneWorker
     from dsfunet.factorize.jobs import Job, check_targets
-    from dsfunet.factorize.loading import load_factorizer
+    from dsfunet.factorize.trained_range import check_extent
     from dsfunet.files import check_writable
+    from dsfunet.io.read_planes import check_place
 
     plane = None if request.planes is None else request.planes.list_planes()[0]
     check_writable(output)
@@ -83,6 +83,11 @@ def factorize_one(file: Path, output: Path, request: "FactorizeRequest") -> "Fac
         check_writable(picture)
     job = Job(file, plane, output, picture, requested=None if plane is None else str(plane))
     check_targets([job], [file])
+    # Before torch is imported and the weights are loaded, which takes seconds.
+    check_place(file, plane, request.cell, request.reading, check_extent)
+    from dsfunet.factorize.batch import PlaneWorker
+    from dsfunet.factorize.loading import load_factorizer
+
     factorizer = load_factorizer(request.weights, request.device)
     factorization = PlaneWorker(factorizer, request).factorize(job)
     print_report(file, factorization, str(factorizer.device))

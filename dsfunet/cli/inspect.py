@@ -4,51 +4,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dsfunet.cli.reading import ReadingOptions
 from dsfunet.command_parser import Parser, first_line
-from dsfunet.planes.scale_names import Scale
 
 
-def inspect(
-    file: str,
-    plane: str | None = None,
-    png: str | None = None,
-    cell: str | None = None,
-    scale: Scale = "auto",
-    cell_unit: str | None = None,
-    array_axes: str | None = None,
-    at: str | None = None,
-    ub: str | None = None,
-    of: str | None = None,
-) -> None:
+def inspect(file: str, png: str | None = None, **options: Any) -> None:
     """Describe a file: its layout, axes, cell, range of Q, missing pixels and suspicious values.
 
     Args:
-        file: any file that `dsfunet factorize` reads or writes
-        plane: plane of a volume, by default one near the centre; of a result, one of its planes, such as form_factor
-        png: file for a picture of that plane (.png)
-        cell: "a b c alpha beta gamma" [Angstrom, degrees], used when the file has no valid unit cell
-        scale: scale of the numbers in the file, in terms of the intensity x: linear, spread (2 sqrt(x) - 1, as DSFU-Net
-            writes them), centred (2 x - 1), sqrt, log, log10 or log1p; auto recognises the files of DSFU-Net
-        cell_unit: unit of the file's unit cell: angstrom, nm or pm, and degrees or radians, one or two words
-        array_axes: for an array without axes, the index along each dimension with its first and last value, "h -6 6, k
-            -6 6, l 0 2"; for a plane also the fixed index [r.l.u.]
-        at: for data with a fourth axis, the value along it, temperature=150
-        ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom]
-        of: of a result, what to describe and draw: input, form_factor, short_range_order, product, residual or
-            sigma_form_factor; the input by default
+        file: Any file that `dsfunet factorize` reads or writes.
+        png: File for a picture of the plane (.png).
+        options: Fields of `ReadingOptions`.
+
+    Raises:
+        InputError: An option cannot be understood, or as `dsfunet.inspection.describe.inspect_file`.
     """
     from dsfunet.inspection.describe import inspect_file
-    from dsfunet.io.cell_parameters import cell_from_text
-    from dsfunet.io.read_options import parse_read_options
 
-    inspect_file(
-        Path(file),
-        plane,
-        None if png is None else Path(png),
-        parse_read_options(scale, cell_unit, array_axes, at, ub),
-        None if cell is None else cell_from_text(cell),
-        of,
-    )
+    given = ReadingOptions(**options)
+    reading, cell = given.parse()
+    inspect_file(Path(file), given.plane, None if png is None else Path(png), reading, cell, given.of)
 
 
 COMMANDS = {"inspect": first_line(inspect)}
@@ -59,6 +34,7 @@ def add_parsers(commands: Any) -> dict[str, Callable[..., int | None]]:
     """Add this command to the subcommands of a parser; returns its function by name."""
     parser = Parser(description=first_line(inspect))
     parser.add_argument("file", type=str, help="any file that `dsfunet factorize` reads or writes")
-    parser.add_function_arguments(inspect, skip={"file"})
+    parser.add_argument("--png", type=str | None, default=None, help="file for a picture of the plane (.png)")
+    parser.add_class_arguments(ReadingOptions)
     commands.add_subcommand("inspect", parser, help=COMMANDS["inspect"])
     return {"inspect": inspect}

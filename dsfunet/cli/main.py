@@ -23,8 +23,8 @@ from dsfunet.errors import DivergedError, InputError
 
 _INTERRUPTED = 130
 _ONE_BLAS_THREAD = ("factorize", "watch", "refine")
-# `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
-_TAKES_DASHES = ("factorize", "watch", "inspect", "convert", "refine", "configuration", "pdf")
+_TAKES_SEVERAL_NUMBERS = ("scan",)
+"""Commands with an option such as --range -1 1 5, whose first number must not be joined to the option."""
 _MODULES = (factorize, watch, inspect, convert, export, predict, refine, configuration, pdf, models)
 """Modules of the commands: COMMANDS names them, and `add_parsers` adds them and returns the functions that run them."""
 
@@ -85,7 +85,7 @@ def _parse_and_run(arguments: list[str]) -> int:
             commands.add_subcommand(name, Parser(), help=text)
     for name, text in train.COMMANDS.items():
         commands.add_subcommand(name, Parser(), help=text)
-    if arguments and arguments[0] in _TAKES_DASHES:
-        arguments = normalise_arguments(arguments)
+    if arguments:
+        arguments = normalise_arguments(arguments, join=arguments[0] not in _TAKES_SEVERAL_NUMBERS)
     namespace = parser.parse_args(arguments)
     return functions[namespace.command](**namespace[namespace.command].as_dict()) or 0

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from dsfunet.data.dataset import PlaneDataset, SampleSource, start_worker
 from dsfunet.data.expansion import BatchMaker, PackedPlanes, keep_batch
 from dsfunet.data.gpu_resident import ResidentPlanes
+from dsfunet.data.loaders import PlaneLoader
 from dsfunet.data.sampling import EachOnceSampler, EpochSampler, ResumableLoader
 from dsfunet.data.store import Store, join_store, open_store
 from dsfunet.errors import InputError
@@ -204,7 +205,7 @@ class PlaneDataModule(lightning.LightningDataModule):
         """Return the loader of validation batches, in order; several processes divide the planes, each plane once."""
         rank, count = self._rank(), self.validation_count
         ranks = rank["num_replicas"]
-        return DataLoader(
+        return PlaneLoader(
             self.validation_planes,
             batch_size=self.batch_size,
             sampler=EachOnceSampler(count, **rank) if ranks > 1 else None,

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DistributedSampler
 
+from dsfunet.data.loaders import PlaneLoader
 from dsfunet.errors import InputError
 
 
@@ -112,7 +113,7 @@ class EachOnceSampler(DistributedSampler[int]):
         return len(self.indices)
 
 
-class ResumableLoader(DataLoader[dict[str, Tensor]]):
+class ResumableLoader(PlaneLoader[dict[str, Tensor]]):
     """A loader for an `EpochSampler` that starts with the first batch on which this epoch has not trained yet.
 
     `batches_done` returns the number of batches already trained in this epoch; it is called when the first batch of

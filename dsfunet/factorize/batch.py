@@ -23,6 +23,7 @@ from dsfunet.factorize.pipeline import Factorization, factorize_plane
 from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.factorize.shared_factorizer import SharedFactorizer
 from dsfunet.factorize.summary import Outcome, Provenance, Summary, find_finished
+from dsfunet.factorize.trained_range import check_extent
 from dsfunet.io import read_plane, write_result
 
 INTERRUPTED = 130
@@ -121,7 +122,7 @@ class PlaneWorker:
         provenance = provenance or self._look_up(job)
         request = self._request
         reading = request.reading if job.at is None else replace(request.reading, at=job.at)
-        measured = read_plane(job.file, job.plane, request.axes, request.cell, reading)
+        measured = read_plane(job.file, job.plane, request.axes, request.cell, reading, check_extent)
         try:
             factorization = factorize_plane(
                 measured, request.settings, self._factorizer, job.file.name, job.requested or ""

@@ -44,9 +44,24 @@ def check_range(measured: MeasuredPlane) -> None:
         raise InputError(
             f"the plane has {mask.sum()} measured pixels; expected {FEWEST_PIXELS} or more, such as 32 x 32"
         )
-    if measured.grid is None:
-        return
-    widths = _widths(measured.grid, mask)
+    if measured.grid is not None:
+        _check_widths(measured.grid, mask)
+
+
+def check_extent(grid: PlaneGrid) -> None:
+    """Refuse a plane by its place alone, before its pixels are read: interpolating large planes takes long.
+
+    Raises:
+        InputError: As `check_range`, even if every pixel was measured.
+    """
+    count = grid.shape[0] * grid.shape[1]
+    if count < FEWEST_PIXELS:
+        raise InputError(f"the plane has {count} pixels; expected {FEWEST_PIXELS} or more, such as 32 x 32")
+    _check_widths(grid, np.broadcast_to(True, grid.shape))
+
+
+def _check_widths(grid: PlaneGrid, mask: Mask) -> None:
+    widths = _widths(grid, mask)
     if widths.max() / 2 < SMALLEST_REACH:
         raise InputError(
             f"the measured part of the plane is {widths[0]:.3g} x {widths[1]:.3g} 1/Angstrom wide; expected"

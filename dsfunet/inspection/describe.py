@@ -24,7 +24,7 @@ from dsfunet.io import (
     parse_plane,
     read_result,
 )
-from dsfunet.io.formats import crysalis
+from dsfunet.io.formats import crysalis, simulated_stores
 from dsfunet.io.formats.images import describe_layout, read_pixels
 from dsfunet.io.fourth_axis import ANY
 from dsfunet.io.gap_marks import clear_gaps_of_plane
@@ -107,6 +107,8 @@ def inspect(
 def _inspect(
     path: Path, plane: str | None, options: ReadOptions, cell: Cell | None, part: str | None
 ) -> Inspection:
+    if simulated_stores.recognises(path):
+        return _inspect_store(path, replace(options, at=options.at or ANY))
     start = leading_bytes(path)
     size = f"{path.stat().st_size / 1e6:.3g} MB"
     named = parse_plane(plane) if plane is not None and start.startswith(crysalis.SIGNATURE) else None
@@ -135,6 +137,17 @@ def _inspect(
     if of_volume:
         lines += describe_volume_record(path)
     return _inspect_plane(path, lines, measured, replace(options, scale="auto"), axes)
+
+
+def _inspect_store(path: Path, options: ReadOptions) -> Inspection:
+    """Describe a store of simulated planes, and one of them."""
+    measured = simulated_stores.read_plane_of_store(path, options.at)
+    last = simulated_stores.count_planes(path) - 1
+    lines = [
+        ("file", f"{path}: store of simulated planes (Zarr v3)"),
+        ("axis", f"plane: 0 to {last}; choose one with --at plane={last}"),
+    ]
+    return _inspect_plane(path, lines, measured, replace(options, scale="linear"))
 
 
 def _inspect_plane(

@@ -6,7 +6,15 @@ import numpy as np
 
 from dsfunet._typing import Array, Integers
 from dsfunet.errors import InputError
-from dsfunet.io.volume import MOST_PIXELS, Box, Volume, VolumeAxes, to_intensities
+from dsfunet.io.volume import (
+    MOST_PIXELS,
+    Box,
+    CheckGrid,
+    Volume,
+    VolumeAxes,
+    accept_any_grid,
+    to_intensities,
+)
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import AnyPlaneName, PlaneName, SpannedPlaneName
 from dsfunet.planes.preprocessing import measured_pixels
@@ -20,25 +28,28 @@ _STRIP_PIXELS = 2**18
 _ROUNDING = 1e-6
 
 
-def read_from_volume(volume: Volume, name: AnyPlaneName | None = None) -> MeasuredPlane:
+def read_from_volume(
+    volume: Volume, name: AnyPlaneName | None = None, check: CheckGrid = accept_any_grid
+) -> MeasuredPlane:
     """Read a plane of a volume, whatever kind either is of.
 
     Args:
         volume: the open volume.
         name: the plane; None for the only one of a file.
+        check: function that is called with the place of the plane before its pixels are read, and may refuse it.
 
     Raises:
         InputError: as `Volume.read_plane` and `read_oblique_plane`; or the file holds another plane alone.
     """
     if volume.spanned is not None:
-        return _read_spanned_plane(volume, volume.spanned, name)
+        return _read_spanned_plane(volume, volume.spanned, name, check)
     if isinstance(name, SpannedPlaneName):
-        return read_oblique_plane(volume, name)
-    return volume.read_plane(name)
+        return read_oblique_plane(volume, name, check=check)
+    return volume.read_plane(name, check)
 
 
 def _read_spanned_plane(
-    volume: Volume, spanned: SpannedPlaneName, name: AnyPlaneName | None
+    volume: Volume, spanned: SpannedPlaneName, name: AnyPlaneName | None, check: CheckGrid
 ) -> MeasuredPlane:
     """Read the plane of a file that holds one plane spanned by two vectors, on the file's own grid."""
     if name is not None and not _are_one_plane(spanned, name):
@@ -46,6 +57,7 @@ def _read_spanned_plane(
     if volume.cell is None:
         raise volume.make_cell_error()
     grid = PlaneGrid(volume.cell, spanned, volume.axes.coordinates(0), volume.axes.coordinates(1))
+    check(grid)
     intensity, sigma = volume.read_layers(PlaneName((0, 1), 0.0), {0: 1.0})
     centring, remarks = volume.find_centring()
     notes = (*volume.notes, *volume.remarks(), *remarks)
@@ -61,7 +73,10 @@ def _are_one_plane(first: AnyPlaneName, second: AnyPlaneName) -> bool:
 
 
 def read_oblique_plane(
-    volume: Volume, name: SpannedPlaneName, most_voxels: int = MOST_VOXELS
+    volume: Volume,
+    name: SpannedPlaneName,
+    most_voxels: int = MOST_VOXELS,
+    check: CheckGrid = accept_any_grid,
 ) -> MeasuredPlane:
     """Read a plane spanned by two vectors from a volume, on a grid as fine as the voxels.
 
@@ -74,6 +89,7 @@ def read_oblique_plane(
         volume: the open volume.
         name: the plane.
         most_voxels: largest number of voxels to read at a time; boxes two voxels thick may have more.
+        check: as for `read_from_volume`.
 
     Raises:
         InputError: the volume has no cell, the plane does not pass through it, or the plane has too many pixels.
@@ -87,6 +103,7 @@ def read_oblique_plane(
         raise InputError(
             f"plane {name}: the plane has {len(rows)} x {len(columns)} pixels; expected at most {MOST_PIXELS:,}"
         )
+    check(grid)
     shape = grid.shape
     intensity = np.full(shape, np.nan)
     sigma = None if volume.read_sigma is None else np.full(shape, np.nan)

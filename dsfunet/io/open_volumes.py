@@ -12,9 +12,20 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import HDF5_SIGNATURE, leading_bytes, name_file_in_errors
 from dsfunet.io.cell_parameters import NO_CELL, cell_from_ub, cells_agree, convert_cell
-from dsfunet.io.formats import array_files, disorder, images, mantid, matlab, nxdata, rspace3d, yell
+from dsfunet.io.formats import (
+    array_files,
+    disorder,
+    images,
+    mantid,
+    matlab,
+    nxdata,
+    rspace3d,
+    simulated_stores,
+    yell,
+)
 from dsfunet.io.formats.array_files import read_array_file
-from dsfunet.io.formats.arrays import ArrayFile, open_array
+from dsfunet.io.formats.arrays import ArrayFile
+from dsfunet.io.formats.further_axes import open_array_at_value
 from dsfunet.io.formats.other_formats import name_other_format, name_other_hdf5
 from dsfunet.io.fourth_axis import ANY
 from dsfunet.io.gap_marks import clear_gaps_of_volume
@@ -109,7 +120,7 @@ def _open_array_file(
             f"the file begins with {start[:8]!r}; expected a .npy plane, an HDF5 volume, {images.EXPECTED},"
             f" {array_files.EXPECTED}"
         )
-    return open_array(found, options, cell, plane if isinstance(plane, PlaneName) else None)
+    return open_array_at_value(found, options, cell, plane if isinstance(plane, PlaneName) else None)
 
 
 def complete_volume(volume: Volume, options: ReadOptions, cell: Cell | None = None) -> Volume:
@@ -161,7 +172,7 @@ def _recognise_volume(file: h5py.File, options: ReadOptions, cell: Cell | None) 
     if other is not None:
         raise InputError(other)
     if matlab.recognises(file):
-        return open_array(matlab.read_open_file(file), options, cell)
+        return open_array_at_value(matlab.read_open_file(file), options, cell)
     if mantid.recognises(file):
         return mantid.open_volume(file, options)
     for reader in _HDF5_READERS:
@@ -189,9 +200,15 @@ def list_coordinates(
     Raises:
         InputError: the file cannot be opened, or has no such axis.
     """
-    with open_volume(path, replace(options, at=ANY), cell) as volume:
-        for each, values in volume.choices.items():
-            if each.lower() == name.lower():
-                return values
-        found = ", ".join(volume.choices) or "no fourth axis"
+    if simulated_stores.recognises(path):
+        axis = simulated_stores.AXIS
+        choices = {axis: tuple(map(float, range(simulated_stores.count_planes(path))))}
+    else:
+        with open_volume(path, replace(options, at=ANY), cell) as volume:
+            choices = dict(volume.choices)
+    for each, values in choices.items():
+        if each.lower() == name.lower():
+            return values
+    found = ", ".join(choices) or "no fourth axis"
+    with name_file_in_errors(path):
         raise InputError(f"--at {name}=all: the file has {found}; expected an axis {name}")

@@ -7,6 +7,7 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+from dsfunet.io.axis_names import find_direction
 from dsfunet.io.cell_units import CellUnits, parse_cell_units
 from dsfunet.io.fourth_axis import Coordinates, parse_coordinates
 from dsfunet.io.grid_axes import GridAxis, make_volume_axes
@@ -16,24 +17,52 @@ from dsfunet.planes.scale_names import Scale
 
 _AXES_GRAMMAR = (
     "expected the index along each dimension of the array with its first and last value, such as"
-    ' "h -6 6, k -7.5 7.5, l 0 2", and for a plane also the index that is fixed, "h -6 6, k -6 6, l 1"'
+    ' "h -6 6, k -7.5 7.5, l 0 2", for a plane also the index that is fixed, "h -6 6, k -6 6, l 1", and the name and'
+    ' values of a fourth axis, "temperature 100 300, h -6 6, k -6 6, l 0 2"'
 )
+_MOST_VALUES = 10_000
 
 
 @dataclass(frozen=True)
 class ArrayAxes:
-    """The axes of an array without axes: h, k or l along each of its dimensions, and the index that is fixed.
+    """The axes of an array without axes: h, k, l or another along each dimension, and the index that is fixed.
 
     Attributes:
         text: the axes as the user wrote them.
         along: the number of the index (0, 1, 2 for h, k, l) and the coordinates of the first and the last voxel centre
             [r.l.u.], for each dimension of the array that is more than one voxel thick.
         fixed: coordinates of the indices along which the array has no dimension, by number [r.l.u.].
+        further: axes that are none of reciprocal space, such as temperature: the place of each among the dimensions
+            that are more than one voxel thick, its name, and its first and last value or all of them.
     """
 
     text: str
     along: tuple[tuple[int, float, float], ...]
     fixed: tuple[tuple[int, float], ...] = ()
+    further: tuple[tuple[int, str, tuple[float, ...]], ...] = ()
+
+    def place_further(self, shape: tuple[int, ...]) -> dict[int, tuple[str, Array]]:
+        """Return name and values of each further axis of an array of some shape, by its dimension.
+
+        Raises:
+            InputError: the array has another number of dimensions.
+        """
+        thick = [dimension for dimension, count in enumerate(shape) if count > 1]
+        if len(thick) != len(self.along) + len(self.further):
+            raise self._make_error(shape)
+        return {
+            thick[place]: (
+                name,
+                np.linspace(*values, shape[thick[place]]) if len(values) == 2 else np.array(values),
+            )
+            for place, name, values in self.further
+        }
+
+    def _make_error(self, shape: tuple[int, ...]) -> InputError:
+        return InputError(
+            f"the array has shape {shape}, and the axes {self.text!r} are for {len(self.along) + len(self.further)}"
+            f" dimensions; {_AXES_GRAMMAR}"
+        )
 
     def make_volume_axes(self, shape: tuple[int, ...]) -> VolumeAxes:
         """Make the axes of an array of some shape.
@@ -43,10 +72,7 @@ class ArrayAxes:
         """
         thick = [dimension for dimension, count in enumerate(shape) if count > 1]
         if len(thick) != len(self.along):
-            raise InputError(
-                f"the array has shape {shape}, and the axes {self.text!r} are for {len(self.along)} dimensions;"
-                f" {_AXES_GRAMMAR}"
-            )
+            raise self._make_error(shape)
         along = {
             dimension: GridAxis(number, first, (last - first) / (shape[dimension] - 1))
             for dimension, (number, first, last) in zip(thick, self.along, strict=True)
@@ -101,20 +127,29 @@ def parse_read_options(
 
 
 def parse_array_axes(text: str) -> ArrayAxes:
-    """Parse axes of an array, such as "h -6 6, k -7.5 7.5, l 1".
+    """Parse axes of an array, such as "h -6 6, k -7.5 7.5, l 1" or "temperature 100 300, h -6 6, k -6 6, l 0 2".
 
     Raises:
         InputError: the text is anything else, or an index occurs twice or not at all.
     """
-    along, fixed = [], []
-    for item in (part.split() for part in re.split(r"[,;]", text.lower().replace("\N{MINUS SIGN}", "-"))):
+    along: list[tuple[int, float, float]] = []
+    fixed: list[tuple[int, float]] = []
+    further: list[tuple[int, str, tuple[float, ...]]] = []
+    for item in (part.split() for part in re.split(r"[,;]", text.replace("\N{MINUS SIGN}", "-"))):
+        name = item[0] if item else ""
+        number = AXIS_LABELS.index(name.lower()) if name.lower() in AXIS_LABELS else -1
         try:
-            number, values = AXIS_LABELS.index(item[0]), [float(word) for word in item[1:]]
-        except (ValueError, IndexError):
-            number, values = -1, []
-        if not np.isfinite(values).all() or len(values) not in (1, 2):
+            values = [float(word) for word in item[1:]]
+        except ValueError:
+            values = []
+        most = 2 if number >= 0 else _MOST_VALUES
+        if not np.isfinite(values).all() or not (1 if number >= 0 else 2) <= len(values) <= most:
             raise InputError(f"array axes {text!r}: {' '.join(item)!r} is not an axis; {_AXES_GRAMMAR}")
-        if len(values) == 1:
+        if number < 0:
+            if not re.fullmatch(r"[^\W\d]\w*", name) or find_direction(name) is not None:
+                raise InputError(f"array axes {text!r}: {name!r} is not an axis; {_AXES_GRAMMAR}")
+            further.append((len(along) + len(further), name, tuple(values)))
+        elif len(values) == 1:
             fixed.append((number, values[0]))
         elif values[0] == values[1]:
             raise InputError(f"array axes {text!r}: {' '.join(item)!r} has no width; {_AXES_GRAMMAR}")
@@ -123,7 +158,7 @@ def parse_array_axes(text: str) -> ArrayAxes:
     numbers = [number for number, *_ in along] + [number for number, _ in fixed]
     if len(set(numbers)) != len(numbers) or len(along) < 2:
         raise InputError(f"array axes {text!r}: {_AXES_GRAMMAR}")
-    return ArrayAxes(text, tuple(along), tuple(fixed))
+    return ArrayAxes(text, tuple(along), tuple(fixed), tuple(further))
 
 
 def parse_ub(text: str) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Reading one plane: the dispatch over the formats, the user's axes and cell, gaps and scales."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes, name_file_in_errors
+from dsfunet.io.formats import simulated_stores
 from dsfunet.io.formats.images import read_picture
 from dsfunet.io.gap_marks import clear_gaps_of_plane, describe_negative_marks
 from dsfunet.io.oblique_planes import read_from_volume
@@ -17,9 +19,10 @@ from dsfunet.io.scales import read_on_scale
 from dsfunet.io.side_files import complete_options
 from dsfunet.io.space_groups import centring_of_record
 from dsfunet.io.user_axes import UserAxes
+from dsfunet.io.volume import CheckGrid, accept_any_grid
 from dsfunet.io.volume_results import is_volume_result
 from dsfunet.physics import Cell
-from dsfunet.planes.measured import MeasuredPlane
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import AnyPlaneName, SpannedPlaneName, parse_plane
 
 
@@ -29,19 +32,22 @@ def read_plane(
     axes: UserAxes | None = None,
     cell: Cell | None = None,
     options: ReadOptions | None = None,
+    check: CheckGrid = accept_any_grid,
 ) -> MeasuredPlane:
     """Read the plane in a user's file, or one plane of a volume.
 
     Args:
         path: a volume or plane in HDF5 (Yell, Meerkat, DISCUS, RMCProfile, Mantid, rspace3d, NXdata, MATLAB 7.3), a
             result of dsfunet, .npy, .npz, MATLAB, text, nipl, VTK, CCP4, XPLOR, TIFF, PNG, CBF, EDF, or an unwarped
-            .img of CrysAlisPro.
+            .img of CrysAlisPro; or the folder of a store that `python -m simulate` wrote.
         plane: the plane to read, as text that `parse_plane` takes ("hk1", "h k 0.5", "hhl") or parsed; required for
             volumes with more than one layer.
         axes: where the pixels lie, for a file without axes, such as .npy or a picture. Without them the plane must be
             256 x 256.
         cell: unit cell, used when a volume has no valid one.
         options: what else the user says about the file, such as the scale of its numbers.
+        check: function that is called with the place of a plane of a volume before its pixels are read, and may refuse
+            it.
 
     Returns:
         the plane with its axes and unit cell where the file or the arguments give them.
@@ -60,6 +66,12 @@ def read_plane(
     """
     path = Path(path)
     name = parse_plane(plane) if isinstance(plane, str) else plane
+    if simulated_stores.recognises(path):
+        if name is not None or axes is not None or cell is not None:
+            raise InputError(
+                f"{path}: a store of simulated planes has axes and cells; choose one with --at plane=0"
+            )
+        return simulated_stores.read_plane_of_store(path, None if options is None else options.at)
     start = leading_bytes(path)
     options, completed = complete_options(path, options or ReadOptions(), cell)
     picture = None if options.array_axes is not None else read_picture(path, start, name, axes, cell)
@@ -76,9 +88,43 @@ def read_plane(
                 _check_cell_of_plane(path, measured, cell)
             return measured
     with open_volume(path, options, completed, name) as volume:
-        measured = read_from_volume(volume, name)
+        measured = read_from_volume(volume, name, check)
         # Any other scale has been undone block by block.
         return _note_negative_marks(read_on_scale(measured, "auto") if options.scale == "auto" else measured)
+
+
+class _PlaceKnownError(Exception):
+    """Ends reading where the place of the plane is known and accepted."""
+
+
+def check_place(
+    path: Path,
+    plane: AnyPlaneName | None,
+    cell: Cell | None,
+    options: ReadOptions,
+    check: CheckGrid,
+) -> None:
+    """Check the place of a plane of an HDF5 volume without reading its pixels; do nothing for other files.
+
+    Args:
+        path: as for `read_plane`.
+        plane: as for `read_plane`.
+        cell: as for `read_plane`.
+        options: as for `read_plane`.
+        check: function that may refuse the place.
+
+    Raises:
+        InputError: as `read_plane` before it reads pixels.
+    """
+
+    def stop(grid: PlaneGrid) -> None:
+        check(grid)
+        raise _PlaceKnownError
+
+    if simulated_stores.recognises(path) or not is_hdf5(path, leading_bytes(path)) or is_result(path):
+        return
+    with suppress(_PlaceKnownError):
+        read_plane(path, plane, None, cell, options, stop)
 
 
 def read_part(path: Path | str, part: str, plane: AnyPlaneName | None = None) -> MeasuredPlane:

@@ -21,6 +21,9 @@ from dsfunet.planes.preprocessing import PIXELS, measured_pixels
 Box = tuple[slice, slice, slice]
 """A block of voxels, as slices along h, k and l with steps of 1."""
 
+CheckGrid = Callable[[PlaneGrid], None]
+"""A function that refuses a plane by its place alone, before its pixels are read."""
+
 _FARTHEST_LAYER = 0.05
 """Largest distance of a layer from the requested plane [r.l.u.]; layers closer than twice that are interpolated."""
 
@@ -38,6 +41,10 @@ _MOST_READ = 200_000_000
 
 _FARTHEST_INDEX = 1e6
 """Largest h, k or l; larger numbers are not Miller indices and would overflow later."""
+
+
+def accept_any_grid(grid: PlaneGrid) -> None:
+    """Refuse no plane; a `CheckGrid`."""
 
 
 @dataclass(frozen=True)
@@ -237,10 +244,14 @@ class Volume:
             return InputError(self.cell_trouble)
         return InputError(f'{self.cell_trouble}; give one with --cell "a b c alpha beta gamma"')
 
-    def read_plane(self, name: PlaneName | None = None) -> MeasuredPlane:
+    def read_plane(self, name: PlaneName | None = None, check: CheckGrid = accept_any_grid) -> MeasuredPlane:
         """Read one plane, or the only plane of a single layer, and nothing else of the volume.
 
         A plane between two layers that are at most 0.1 r.l.u. apart is interpolated linearly between them.
+
+        Args:
+            name: the plane; None for the only one.
+            check: function that is called with the place of the plane before its pixels are read, and may refuse it.
 
         Raises:
             InputError: no name is given and there are several planes, there is no such plane, or the volume has no cell
@@ -265,6 +276,7 @@ class Volume:
         grid = None
         if self.cell is not None:
             grid = PlaneGrid(self.cell, name, self.axes.coordinates(first), self.axes.coordinates(second))
+            check(grid)
         elif shape == (PIXELS, PIXELS):
             notes.append(f"{self.cell_trouble}: the plane is used without axes, pixel by pixel")
         else:

@@ -9,11 +9,13 @@ import lightning.pytorch as lightning
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dsfunet.data.dataset import start_worker
+from dsfunet.data.loaders import PlaneLoader
 from dsfunet.data.store import Store, open_store
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
@@ -166,28 +168,34 @@ def predict_planes(
         progress: show a progress bar.
 
     Raises:
-        InputError: the folder exists, a plane has no contrast, or a plane of a store is damaged.
+        InputError: the folder exists, there are not so many devices, a plane has no contrast, or a plane of a store is
+            damaged.
     """
     if out.exists():
         raise InputError(f"{out}: exists already; give the name of a new folder")
+    if accelerator == "gpu" and not torch.accelerator.is_available():
+        raise InputError("--accelerator gpu: torch finds no GPU on this machine; use --accelerator cpu")
     partial = out.with_name(f".{out.name}.part")
-    loader = DataLoader(
+    loader = PlaneLoader(
         planes,
         batch_size=batch_size,
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=start_worker,
     )
-    trainer = lightning.Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        precision=precision,  # type: ignore[arg-type]
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        callbacks=[_WriteRows(partial, len(planes))],
-    )
+    try:
+        trainer = lightning.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            precision=precision,  # type: ignore[arg-type]
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            callbacks=[_WriteRows(partial, len(planes))],
+        )
+    except MisconfigurationException as error:
+        raise InputError(f"--devices {devices}: {' '.join(str(error).split()).rstrip('.')}") from error
     if trainer.is_global_zero and partial.exists():
         shutil.rmtree(partial)  # of a run that was killed
     trainer.predict(_Split(generators), loader, return_predictions=False)

@@ -14,6 +14,7 @@ from dsfunet.planes.names import parse_plane
 from tests.dsfunet.crysalis_files import packed, unpacked, write_layer
 from tests.dsfunet.io.formats.test_arrays import save
 from tests.dsfunet.io.formats.test_maps import ccp4, xplor
+from tests.dsfunet.io.formats.test_neighbours import OBLIQUE, RIGHT, rmcprofile, scatty_in_q
 from tests.dsfunet.io.formats.test_nxdata import result, simple
 from tests.dsfunet.io.formats.test_text_tables import nipl, write_list
 from tests.dsfunet.io.formats.test_vtk import legacy
@@ -105,7 +106,17 @@ ARRAYS: dict[str, Write] = {
     "ccp4": lambda path: ccp4(path, np.abs(volume())),
     "xplor": lambda path: xplor(path, volume() + 500),
 }
-EVERY: dict[str, Write] = {**HDF5, **PICTURES, **ARRAYS}
+IN_Q: dict[str, tuple[Write, Cell]] = {
+    "scatty in Q": (scatty_in_q, RIGHT),
+    "text of rmcprofile": (lambda path: rmcprofile(path, OBLIQUE, "{} 2"), OBLIQUE),
+}
+"""Layouts whose axes are components of Q, with the cell that the user must give."""
+EVERY: dict[str, Write] = {**HDF5, **PICTURES, **ARRAYS, **{name: write for name, (write, _) in IN_Q.items()}}
+
+
+def cell_for(layout: str) -> Cell | None:
+    """The cell that a user gives for a layout; None where the file has it, or needs none."""
+    return IN_Q[layout][1] if layout in IN_Q else None
 
 
 def mangle_bytes(content: bytes, random: Random) -> bytes:

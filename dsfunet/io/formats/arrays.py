@@ -36,8 +36,9 @@ class ArrayFile:
 
     Attributes:
         layout: kind of file, in words.
-        intensity: two or three dimensions, or more that are one voxel thick.
+        intensity: two or three dimensions, those of `further`, and any that are one voxel thick.
         axes: name and values of the axis along each dimension that has one, as voxel centres or bin edges.
+        further: name and values of axes that are none of reciprocal space, such as temperature, likewise.
         layers: coordinates of indices along which the array has no dimension, by number [r.l.u.].
         ranges: first and last coordinate along both dimensions of a plane whose file does not name its axes.
         steps: for an array whose dimensions run along any Cartesian directions, Q of its first voxel and the step of Q
@@ -60,6 +61,7 @@ class ArrayFile:
     cell: FoundCell = (None, NO_CELL)
     sigma: Numbers | None = None
     notes: tuple[str, ...] = ()
+    further: Mapping[int, tuple[str, Array]] = field(default_factory=dict)
 
     @property
     def has_axes(self) -> bool:
@@ -145,8 +147,9 @@ def _take_as_q(found: ArrayFile) -> ArrayFile:
 
 
 def _suggest_axes(shape: tuple[int, ...]) -> str:
-    thick = [count for count in shape if count > 1]
-    return '"h -6 6, k -6 6, l 0 2"' if len(thick) > 2 else '"h -6 6, k -6 6, l 0"'
+    thick = sum(count > 1 for count in shape)
+    volume = "h -6 6, k -6 6, l 0 2"
+    return {2: '"h -6 6, k -6 6, l 0"', 4: f'"temperature 100 300, {volume}"'}.get(thick, f'"{volume}"')
 
 
 def _place_by_ranges(

@@ -1,6 +1,7 @@
 """Arrays with names, as .npz and MATLAB files hold them: which is the intensity, and which are its axes and cell."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -45,7 +46,8 @@ def sort_arrays(arrays: Mapping[str, Numbers], layout: str) -> ArrayFile:
     """Find the intensity among the arrays of a file, its axes, its uncertainties and the cell.
 
     Axes are vectors, or grids of the shape of the intensity, with names such as h, Qk or "[0,0,L]"; a single number of
-    such a name is the index of a plane. Without names, axes of the right lengths are not guessed.
+    such a name is the index of a plane. Without names, axes of the right lengths are not guessed. A vector of another
+    name is the axis of the dimension that they leave, such as temperature, if there is one and its length fits.
 
     Raises:
         InputError: there is no intensity, or more than one array may be it.
@@ -71,27 +73,39 @@ def sort_arrays(arrays: Mapping[str, Numbers], layout: str) -> ArrayFile:
         )
     intensity = plain[chosen[0]]
     sigma = next((plain[name] for name in sigmas if plain[name].shape == intensity.shape), None)
-    axes, layers = _match_axes(named, intensity.shape)
+    others = {
+        name: array.ravel().astype(np.float64)
+        for name, array in plain.items()
+        if np.squeeze(array).ndim == 1 and name not in named and name not in cells
+    }
+    axes, layers, further = _match_axes(named, others, intensity.shape)
     cell = cell_from_parameters(plain[cells[0]].ravel(), cells[0]) if cells else _read_six_numbers(plain)
     if len(axes) < 2:
-        axes, named = {}, {name: array for name, array in named.items() if array.size == 1}
-    used = {chosen[0], *named, *cells, *sigmas}
+        axes, further, named = {}, {}, {name: array for name, array in named.items() if array.size == 1}
+    used = {chosen[0], *named, *cells, *sigmas, *(name for name, _ in further.values())}
     ignored = [
         name for name in arrays if name not in used and name not in _CELL_NAMES and not name.startswith("__")
     ]
     notes = (f"the file also holds {', '.join(ignored)}, which is ignored",) if ignored else ()
-    return ArrayFile(layout, intensity, axes, layers, cell=cell, sigma=sigma, notes=notes)
+    return ArrayFile(layout, intensity, axes, layers, cell=cell, sigma=sigma, notes=notes, further=further)
 
 
 def _is_axis(name: str) -> bool:
     return find_direction(name) is not None or find_cartesian_axis(name) is not None
 
 
+_Axes: TypeAlias = dict[int, tuple[str, Array]]
+
+
 def _match_axes(
-    named: Mapping[str, Numbers], shape: tuple[int, ...]
-) -> tuple[dict[int, tuple[str, Array]], dict[int, float]]:
-    """Match arrays named like axes to the dimensions of the intensity, and single numbers to layers."""
-    axes: dict[int, tuple[str, Array]] = {}
+    named: Mapping[str, Numbers], others: Mapping[str, Array], shape: tuple[int, ...]
+) -> tuple[_Axes, dict[int, float], _Axes]:
+    """Match arrays named like axes to the dimensions of the intensity, and single numbers to layers.
+
+    Returns:
+        the axes, the layers, and the axis of a dimension that is none of reciprocal space, from `others`.
+    """
+    axes: _Axes = {}
     layers: dict[int, float] = {}
     vectors: list[tuple[str, Array]] = []
     for name, array in named.items():
@@ -110,14 +124,32 @@ def _match_axes(
     # In the order h, k, l, and x, y, z, along the dimensions; in the reverse order if only that fits the lengths.
     vectors.sort(key=lambda pair: _order_of_axis(pair[0]))
     free = [dimension for dimension, count in enumerate(shape) if count > 1 and dimension not in axes]
+    if len(vectors) == len(free):
+        return axes | (_match_in_order(vectors, free, shape) or {}), layers, {}
+    found = [
+        (matched, {dimension: (name, values)})
+        for name, values in others.items()
+        for dimension in free
+        if len(values) in (shape[dimension], shape[dimension] + 1)
+        and (matched := _match_in_order(vectors, [each for each in free if each != dimension], shape))
+        is not None
+    ]
+    if len(found) == 1:
+        return axes | found[0][0], layers, found[0][1]
+    return axes, layers, {}
+
+
+def _match_in_order(
+    vectors: list[tuple[str, Array]], free: list[int], shape: tuple[int, ...]
+) -> _Axes | None:
+    """Match vectors to dimensions in their order, or in the reverse order; None if the lengths fit neither."""
     for order in (free, free[::-1]):
         if len(vectors) == len(order) and all(
             len(values) in (shape[dimension], shape[dimension] + 1)
             for (_, values), dimension in zip(vectors, order, strict=True)
         ):
-            axes |= dict(zip(order, vectors, strict=True))
-            break
-    return axes, layers
+            return dict(zip(order, vectors, strict=True))
+    return None
 
 
 def _order_of_axis(name: str) -> tuple[int, ...]:

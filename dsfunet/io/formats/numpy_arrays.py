@@ -28,7 +28,7 @@ def read_arrays(path: Path, start: bytes) -> ArrayFile:
     """Read the array of a .npy file, which stays on disk, or the arrays of a .npz file.
 
     Raises:
-        InputError: the file is damaged, or does not hold real numbers of two or three dimensions.
+        InputError: the file is damaged, or does not hold real numbers of two to four dimensions.
     """
     if start.startswith(NPZ_SIGNATURE):
         return _read_npz(path)
@@ -80,10 +80,9 @@ def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], most_values: int 
     if dtype.kind not in "iuf":
         raise InputError(f"the numbers have type {dtype}; expected real intensities")
     thick = [count for count in shape if count != 1]
-    if len(shape) < 2 or len(thick) not in (2, 3) or min(thick) < 2:
+    if len(shape) < 2 or len(thick) not in (2, 3, 4) or min(thick) < 2:
         raise InputError(
             f"the array has shape {shape}; expected {(PIXELS, PIXELS)}, or another plane or volume with axes"
-            + ("; a fourth axis is read from NXdata and Mantid alone" if len(thick) == 4 else "")
         )
     values = int(np.prod([int(count) for count in shape], dtype=object))
     if len(thick) == 2 and values > MOST_PIXELS:

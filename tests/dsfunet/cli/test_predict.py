@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dsfunet import Factorizer
 from dsfunet.cli.main import main
@@ -18,7 +19,7 @@ from dsfunet.networks.weights import load_release
 pytestmark = [pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers")]
 
 ROOT = Path(__file__).parents[3]
-QUIET = ["--accelerator", "cpu", "--workers", "0", "--progress", "false", "--batch_size", "3"]
+QUIET = ["--accelerator", "cpu", "--workers", "0", "--progress", "false", "--batch-size", "3"]
 
 
 def read(folder: Path) -> list[np.ndarray]:
@@ -85,7 +86,7 @@ def test_two_processes_divide_the_planes(split: Path, tiny_store: Path, tmp_path
 
 
 def test_wrong_planes_are_one_sentence_and_leave_nothing(
-    split: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    split: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.save(tmp_path / "small.npy", np.ones((64, 64)))
     flat = np.random.default_rng(0).random((2, 256, 256))
@@ -93,6 +94,7 @@ def test_wrong_planes_are_one_sentence_and_leave_nothing(
     np.save(tmp_path / "flat.npy", flat)
     (tmp_path / "text.npy").write_text("planes")
     out = ["--out", str(tmp_path / "out"), *QUIET]
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     for arguments, sentence in (
         (
             [str(tmp_path / "small.npy"), *out],
@@ -108,6 +110,7 @@ def test_wrong_planes_are_one_sentence_and_leave_nothing(
             [str(tmp_path / "flat.npy"), "--out", str(split), *QUIET],
             "exists already; give the name of a new folder",
         ),
+        ([str(tmp_path / "flat.npy"), *out, "--accelerator", "gpu"], "--accelerator gpu: torch finds no GPU"),
     ):
         assert main(["predict", *arguments]) == 2
         assert sentence in capsys.readouterr().err

@@ -10,6 +10,7 @@ import torch
 
 from dsfunet.data.datamodule import PlaneDataModule
 from dsfunet.data.dataset import PlaneDataset
+from dsfunet.data.loaders import stop_workers
 from dsfunet.data.store import create_store, open_store
 from dsfunet.errors import InputError
 
@@ -87,8 +88,14 @@ def test_part_of_the_validation_planes(tiny_store: Path, asked: int, given: int)
 @pytest.mark.slow
 def test_worker_processes_load_the_same_planes(tiny_store: Path) -> None:
     here = next(iter(data_module(tiny_store).val_dataloader()))
-    there = next(iter(data_module(tiny_store, workers=1).val_dataloader()))
+    batches: Any = iter(data_module(tiny_store, workers=1).val_dataloader())
+    there = next(batches)
     assert all(torch.equal(there[name], here[name]) for name in here)
+    # As at the exit of a program that failed in the middle of an epoch.
+    [worker] = batches._workers
+    assert worker.is_alive()
+    stop_workers()
+    assert worker.exitcode == 0
 
 
 def test_validation_needs_no_training_store(tiny_store: Path, tmp_path: Path) -> None:

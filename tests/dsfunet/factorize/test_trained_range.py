@@ -1,12 +1,22 @@
 """Planes unlike those of training: what is said of them, and which are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dsfunet.errors import InputError
 from dsfunet.factorize.pipeline import factorize_plane
-from dsfunet.factorize.trained_range import FEWEST_PIXELS, SMALLEST_REACH, check_range, trained_range_notes
+from dsfunet.factorize.trained_range import (
+    FEWEST_PIXELS,
+    SMALLEST_REACH,
+    check_extent,
+    check_range,
+    trained_range_notes,
+)
 from dsfunet.io import MeasuredPlane, PlaneGrid
+from dsfunet.io.oblique_planes import read_from_volume
+from dsfunet.io.volume import Box, Volume, VolumeAxes
 from dsfunet.physics import Cell
 from dsfunet.planes.names import parse_plane
 from dsfunet.planes.resampling import to_network_grid
@@ -94,3 +104,22 @@ def test_a_plane_out_of_range_is_refused_before_it_is_resampled(monkeypatch: pyt
     grid = PlaneGrid(Cell(700, 900, 500), parse_plane("hk0"), np.linspace(-6, 6, 61), np.linspace(-6, 6, 61))
     with pytest.raises(InputError, match="1/Angstrom wide; expected 3 or more"):
         factorize_plane(MeasuredPlane(np.ones((61, 61)), grid))
+
+
+def test_a_plane_that_is_too_small_is_refused_before_it_is_read() -> None:
+    """Interpolating millions of pixels takes minutes, and their places are known before."""
+
+    def read(box: Box) -> np.ndarray:
+        pytest.fail(f"the voxels {box} were read")
+
+    axes = VolumeAxes((-0.2, -0.2, -0.2), (1e-4, 1e-4, 1e-4), (4001, 4001, 4001))
+    volume = Volume("a test", axes, read, Cell(7, 9, 5))
+    for name in ("hhl", "hk0"):
+        with pytest.raises(InputError, match="1/Angstrom wide; expected 3 or more"):
+            read_from_volume(volume, parse_plane(name), check_extent)
+    spanned = replace(volume, axes=replace(axes, counts=(4001, 4001, 1)), spanned=parse_plane("hhl"))
+    with pytest.raises(InputError, match="1/Angstrom wide; expected 3 or more"):
+        read_from_volume(spanned, None, check_extent)
+    coarse = replace(volume, axes=VolumeAxes((-2.0, -2.0, 0.0), (0.2, 0.2, 1.0), (21, 21, 3)))
+    with pytest.raises(InputError, match=f"the plane has 441 pixels; expected {FEWEST_PIXELS} or more"):
+        read_from_volume(coarse, parse_plane("hk1"), check_extent)

@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
@@ -14,8 +15,11 @@ from dsfunet.factorize.options import parse_options
 from dsfunet.inspection.describe import inspect
 from dsfunet.io import ReadOptions, read_plane
 from dsfunet.io.fourth_axis import Coordinates, parse_coordinates
+from dsfunet.io.read_options import parse_read_options
+from dsfunet.physics import Cell
 
 TEMPERATURES = (15.0, 150.0, 300.0)
+CELL = (5.0, 5.0, 7.0, 90.0, 90.0, 90.0)
 H = np.linspace(-3, 3, 49)
 
 
@@ -71,6 +75,58 @@ def test_one_value_is_chosen(tmp_path: Path) -> None:
             assert any(note.startswith(f"the data at {name} = {value:g}") for note in found.notes)
         with pytest.raises(InputError, match="several values are chosen; expected one of"):
             read_plane(path, options=ReadOptions(at=Coordinates(name, values[:2])))
+
+
+def scans(folder: Path) -> list[tuple[Path, list[str]]]:
+    """The same data as arrays with names, temperature first or last, and as a bare array with the options it needs."""
+    values = np.stack([plane(temperature) for temperature in TEMPERATURES])
+    axes = {"h": H, "k": H, "l": 1.0, "T": np.array(TEMPERATURES), "cell": np.array(CELL)}
+    np.savez(folder / "first.npz", intensity=values, **axes)
+    np.savez(folder / "last.npz", intensity=values.transpose(1, 2, 0), **axes)
+    savemat(folder / "last.mat", {"intensity": values.transpose(1, 2, 0), **axes})
+    np.save(folder / "bare.npy", values[:, :, None])
+    words = ["--array-axes", "T 15 150 300, h -3 3, k -3 3, l 1", "--cell", " ".join(map(str, CELL))]
+    return [
+        (folder / "first.npz", []), (folder / "last.npz", []), (folder / "last.mat", []), (folder / "bare.npy", words)
+    ]  # fmt: skip
+
+
+def test_arrays_without_hdf5_have_a_fourth_axis_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, words in scans(tmp_path):
+        assert main(["convert", str(path), str(tmp_path / "x.npz"), *words]) == 2
+        assert "the data have an axis T with 3 values, 15, 150, 300; choose one" in capsys.readouterr().err
+        for temperature in TEMPERATURES:
+            target = tmp_path / f"{path.name}_{temperature:g}.npz"
+            assert main(["convert", str(path), str(target), "--at", f"T={temperature:g}", *words]) == 0
+            np.testing.assert_allclose(read_plane(target).intensity, plane(temperature))
+        assert main(["inspect", str(path), *words]) == 0
+        assert "T: 15, 150, 300; choose one with --at T=15" in capsys.readouterr().out
+
+
+def test_a_volume_at_each_temperature(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(1, 2, (2, 5, 6, 7))
+    path = tmp_path / "v.npy"
+    np.save(path, values)
+    options = {"array_axes": "temperature 100 300, h -1 1, k -1 1, l 0 3"}
+    for number, text in enumerate(("temperature=100", "temperature=300")):
+        found = read_plane(path, "hk1", cell=Cell(*CELL), options=parse_read_options(**options, at=text))
+        np.testing.assert_array_equal(found.intensity, values[number, :, :, 2])
+    with pytest.raises(
+        InputError, match=r'no axes; give them with --array-axes, such as "temperature 100 300, h'
+    ):
+        read_plane(path, "hk1", cell=Cell(*CELL))
+    wrong = parse_read_options(array_axes="temperature 1 2 3 4, h -1 1, k -1 1, l 0 3", at="temperature=1")
+    with pytest.raises(InputError, match=r"v.npy: axis temperature has 4 values; expected 2 finite numbers"):
+        read_plane(path, "hk1", cell=Cell(*CELL), options=wrong)
+
+
+def test_an_axis_whose_place_is_not_certain_is_not_guessed(tmp_path: Path) -> None:
+    x = np.arange(5.0)
+    np.savez(tmp_path / "a.npz", intensity=np.ones((5, 5, 5)), h=x, k=x, T=x, cell=np.array(CELL))
+    with pytest.raises(InputError, match=r"the array has shape \(5, 5, 5\) and no axes; give them with"):
+        read_plane(tmp_path / "a.npz", options=ReadOptions(at=Coordinates("T", (1.0,))))
 
 
 def test_inspect_shows_the_first_and_lists_them_all(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from dsfunet.io.volume import VolumeAxes
 from dsfunet.physics import Cell
 from dsfunet.planes.names import parse_plane, parse_plane_name
 from tests.dsfunet.batches import save_tiny_weights, write_volume
-from tests.dsfunet.mangled_files import EVERY, HDF5, in_memory, mangled
+from tests.dsfunet.mangled_files import EVERY, HDF5, cell_for, in_memory, mangled
 
 _CASES = 60
 """Files for each of 20 layouts, with four calls each: 4,800 reads; five times as many were tried by hand."""
@@ -69,10 +69,10 @@ def test_mangled_files_are_read_or_refused(tmp_path: Path, layout: str) -> None:
     for number in range(_CASES):
         mangled(content, layout in HDF5, path, np.random.default_rng((1, seed, number)))
         calls: list[Callable[[], object]] = [
-            lambda plane=plane: read_plane(path, plane)  # type: ignore[misc]
+            lambda plane=plane: read_plane(path, plane, cell=cell_for(layout))  # type: ignore[misc]
             for plane in ("hk0", "hhl", None)
         ]
-        calls.append(lambda: inspect(path, ("hk0", "hhl", None)[number % 3]))  # noqa: B023
+        calls.append(lambda: inspect(path, ("hk0", "hhl", None)[number % 3], cell=cell_for(layout)))  # noqa: B023
         for call in calls:
             try:
                 sentence = refusal(call)
@@ -98,7 +98,10 @@ def test_mangled_files_on_the_command_line(
         for number in range(4):
             mangled(content, layout in HDF5, path, np.random.default_rng((2, seed, number)))
             options = ["--lattice", "false", "--passes", "0", *(["--plane", "hk0"] if number % 2 else [])]
-            for words in (["factorize", str(path), "-o", str(output), *options], ["inspect", str(path)]):
+            cell = cell_for(layout)
+            given = [] if cell is None else ["--cell", " ".join(map(str, cell.parameters))]
+            factorize = ["factorize", str(path), "-o", str(output), *options, *given]
+            for words in (factorize, ["inspect", str(path), *given]):
                 code = main(words)
                 said = capsys.readouterr()
                 codes[code] += 1

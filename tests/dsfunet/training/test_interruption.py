@@ -19,7 +19,8 @@ from dsfunet.errors import DivergedError, InputError
 from dsfunet.training import module as module_file
 from dsfunet.training.interruption import AtomicCheckpointIO, KeepDivergedBatch, LastCheckpoint
 from dsfunet.training.module import DSFUNet
-from tests.dsfunet.cli.test_lightning_cli import planes, system
+from tests.dsfunet.cli.test_lightning_cli import system
+from tests.dsfunet.training.test_resumed_epochs import planes
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .*_dataloader. does not have many workers"),

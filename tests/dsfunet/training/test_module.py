@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dsfunet.data.dataset import Batch
-from dsfunet.errors import DivergedError, InputError
-from dsfunet.networks import PatchDiscriminator, Pix2PixGenerator, SpectralUNet
+from dsfunet.errors import InputError
+from dsfunet.networks import PatchDiscriminator, SpectralUNet
 from dsfunet.planes.preprocessing import COMPONENTS
 from dsfunet.training.losses import (
     adversarial_loss_discriminator,
@@ -318,111 +318,6 @@ def test_one_adam_over_both_generators_equals_two() -> None:
     for name, value in weights(module).items():
         # Adam divides by the root of tiny second moments, which magnifies rounding: a step is 1e-3.
         torch.testing.assert_close(value, expected[name], rtol=0, atol=2e-5)
-
-
-def test_average_of_the_generators_follows_its_recurrence(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = system(discriminators=False, average_decay=0.15)
-    assert module.averages is not None
-    expected = weights(module.generators)
-    update = module._update_averages
-    decays = iter([1 / 10, 0.15, 0.15])  # (1 + n) / (10 + n) for n = 0, then 2/11 and 3/12, held at 0.15
-
-    def watched() -> None:
-        decay = next(decays)
-        for name, value in weights(module.generators).items():
-            expected[name] = decay * expected[name] + (1 - decay) * value
-        update()
-
-    monkeypatch.setattr(module, "_update_averages", watched)
-    fit(module, batches=3)
-    for name, value in weights(module.averages).items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-6)
-    assert moved(weights(module.generators), weights(module.averages))
-    assert int(module.batches_seen) == 3
-    batch = next(iter(loader()))
-    with torch.no_grad():
-        averaged = module._generate(module.averages, batch["input"]).values()
-        assert all(map(torch.equal, module(batch["input"]), averaged))  # what is validated and shipped
-
-
-def test_gradients_of_the_generators_are_clipped() -> None:
-    clip = 1e-3
-    module = system(discriminators=False, gradient_clip=clip, joint_step="off")
-    before = weights(module.generators)
-    fit(module)
-    after = weights(module.generators)
-    step = torch.cat([(after[name] - before[name]).flatten() for name in before]).norm().item()
-    assert step == pytest.approx(LEARNING_RATE * clip, rel=1e-2)
-
-
-def test_channels_last_trains_the_same() -> None:
-    plain, innermost = system(), system(channels_last=True)
-    fit(plain, batches=2)
-    fit(innermost, batches=2)
-    expected = weights(plain)
-    for name, value in weights(innermost).items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)
-
-
-def test_bfloat16_losses_are_float32() -> None:
-    module = system(average_decay=0.9)
-    run = fit(module, precision="bf16-mixed")
-    for name, value in run.logged_metrics.items():
-        assert value.dtype == torch.float32 and torch.isfinite(value), name
-    assert all(value.dtype == torch.float32 for value in module.parameters())
-
-
-def test_a_generator_of_one_channel_gets_the_scattering_alone() -> None:
-    torch.manual_seed(0)
-    paper = Pix2PixGenerator(in_channels=1, channels=(4, 8, 8))
-    module = DSFUNet(paper, generator(2), partial(torch.optim.SGD, lr=0.1)).eval()
-    batch = next(iter(loader()))
-    masked_less = batch["input"].clone()
-    masked_less[:, 1] = 1.0
-    with torch.no_grad():
-        form_factor, short_range_order = module(batch["input"])
-        form_factor_again, short_range_order_again = module(masked_less)
-        assert torch.equal(form_factor, paper(batch["input"][:, :1]))
-    assert torch.equal(form_factor, form_factor_again)
-    assert not torch.equal(short_range_order, short_range_order_again)
-
-
-@pytest.mark.parametrize("stage", ["validation", "test"])
-def test_metrics_are_those_of_the_planes(stage: str) -> None:
-    module = system(average_decay=0.5)
-    run = trainer()
-    # Batches of 3, 3 and 1: in a mean of batch means, the last plane would count three times.
-    batches = loader(7, batch_size=3, seed=4)
-    logged = (run.validate if stage == "validation" else run.test)(module, batches, verbose=False)[0]
-    errors: dict[str, list[float]] = {name: [] for name in COMPONENTS}
-    with torch.no_grad():
-        for sample in planes(7, seed=4):
-            for name, output in zip(COMPONENTS, module(sample["input"][None]), strict=True):
-                errors[name].append(float(((output[0] - sample[name]) ** 2).mean()))
-    for name, values in errors.items():
-        ordered = sorted(values)
-        assert logged[f"{stage}/{name}_mse"] == pytest.approx(sum(values) / 7, rel=1e-5)
-        assert logged[f"{stage}/{name}_mse_median"] == pytest.approx(ordered[3], rel=1e-5)
-        # The 90th percentile of seven lies at index 5.4.
-        assert logged[f"{stage}/{name}_mse_90"] == pytest.approx(
-            0.6 * ordered[5] + 0.4 * ordered[6], rel=1e-5
-        )
-    assert logged[f"{stage}/mse"] == pytest.approx(sum(map(sum, errors.values())) / 14, rel=1e-5)
-
-
-def test_metrics_start_afresh_every_time() -> None:
-    module, run = system(), trainer()
-    first = run.validate(module, loader(3, seed=1), verbose=False)
-    run.validate(module, loader(3, seed=2), verbose=False)
-    assert run.validate(module, loader(3, seed=1), verbose=False) == first
-
-
-def test_a_network_that_answers_nan_stops_the_run() -> None:
-    module = system()
-    bias = module.generators["form_factor"].head[2].bias
-    bias.data.fill_(float("nan"))
-    with pytest.raises(DivergedError, match="outputs for 2 of 2 validation planes are not finite"):
-        trainer().validate(module, loader(), verbose=False)
 
 
 def test_one_discriminator_alone_is_refused() -> None:

@@ -70,12 +70,16 @@ def scatty(path: Path, title: str, origin: np.ndarray, spacing: np.ndarray, valu
     return path
 
 
-def test_scatty_writes_q_and_not_indices(tmp_path: Path) -> None:
+def scatty_in_q(path: Path) -> Path:
     """ORIGIN is the corner in Q with 2 pi, and SPACING the lengths of the steps."""
     lengths = np.linalg.norm(RIGHT.reciprocal, axis=1)
     origin = np.array([H[0], K[0], L[0]]) * lengths
     spacing = np.array([H[1] - H[0], K[1] - K[0], L[1] - L[0]]) * lengths
-    path = scatty(tmp_path / "a_sc.vtk", "SrTiO3 diffuse scattering", origin, spacing, volume())
+    return scatty(path, "SrTiO3 diffuse scattering", origin, spacing, volume())
+
+
+def test_scatty_writes_q_and_not_indices(tmp_path: Path) -> None:
+    path = scatty_in_q(tmp_path / "a_sc.vtk")
     with pytest.raises(
         InputError, match="with --cell a cell that lies with a along x and b in the x-y plane"
     ):
@@ -84,11 +88,12 @@ def test_scatty_writes_q_and_not_indices(tmp_path: Path) -> None:
     plane = read_plane(path, "hk1", cell=RIGHT)
     assert plane.grid is not None and any("of Scatty or Spinteract" in note for note in plane.notes)
     np.testing.assert_allclose(plane.grid.rows, H, atol=1e-9)
+    lengths = np.linalg.norm(RIGHT.reciprocal, axis=1)
     flat = scatty(
         tmp_path / "b_sc.vtk",
         "x diffuse scattering",
-        origin * [1, 1, -1],
-        spacing * [1, 1, 0],
+        np.array([H[0], K[0], -L[0]]) * lengths,
+        np.array([H[1] - H[0], K[1] - K[0], 0.0]) * lengths,
         volume()[:, :, 8:],
     )
     check_plane(read_plane(flat, cell=RIGHT), "hk1")
@@ -146,10 +151,8 @@ def test_the_list_that_scatty_writes_beside_it(tmp_path: Path) -> None:
     check_round_trip(path, OBLIQUE, ("--cell", text_of(OBLIQUE)), atol=1e-4)
 
 
-@pytest.mark.parametrize("cell", [RIGHT, OBLIQUE])
-@pytest.mark.parametrize("head", ["{} 2", "{} 1 0.98 3.5"])
-def test_text_of_rmcprofile(tmp_path: Path, cell: Cell, head: str) -> None:
-    """Q has a along x; the second section is an equivalent."""
+def rmcprofile(path: Path, cell: Cell, head: str) -> Path:
+    """Q has a along x; the second section is an equivalent; one voxel is marked by 0."""
     second = head.endswith("2")
     lines = [head.format(volume().size)]
     for (a, b, c), value in np.ndenumerate(volume().transpose(2, 1, 0)):
@@ -157,8 +160,14 @@ def test_text_of_rmcprofile(tmp_path: Path, cell: Cell, head: str) -> None:
         numbers = [f"{number:.7f}" for number in (*q, *(-q if second else ()))]
         lines.append(f"{c + 1} {b + 1} {a + 1} {' '.join(numbers)} {value:.7E}")
     lines[5] = f"{lines[5].rsplit(' ', 1)[0]} 0.0"
-    path = tmp_path / "a.dat"
     path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("cell", [RIGHT, OBLIQUE])
+@pytest.mark.parametrize("head", ["{} 2", "{} 1 0.98 3.5"])
+def test_text_of_rmcprofile(tmp_path: Path, cell: Cell, head: str) -> None:
+    path = rmcprofile(tmp_path / "a.dat", cell, head)
     check_round_trip(path, cell, ("--cell", text_of(cell)))
     plane = read_plane(path, "h k -1", cell=cell)
     assert np.count_nonzero(np.isnan(plane.intensity)) == 1

@@ -15,7 +15,8 @@ from dsfunet.physics import Cell
 from dsfunet.planes.names import parse_plane
 from tests.dsfunet.io.formats.test_disorder import unified
 from tests.dsfunet.io.formats.test_nxdata import nxrefine
-from tests.dsfunet.io.formats.test_yell import metric, write
+from tests.dsfunet.io.formats.test_yell import write
+from tests.dsfunet.io.formats.test_yell_cells import metric
 
 CUBIC = np.array([5.0, 5, 5, 90, 90, 90])
 
