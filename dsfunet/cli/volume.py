@@ -7,6 +7,7 @@ from typing import Any
 
 from dsfunet.environment import describe_processor
 from dsfunet.errors import InputError
+from dsfunet.factorize.checkpoint import checkpoint_path, exit_on_termination
 from dsfunet.factorize.options import FactorizeOptions
 from dsfunet.factorize.volume import VolumeFactorization, VolumeSettings, factorize_volume
 from dsfunet.io.cell_parameters import cell_from_text
@@ -34,8 +35,19 @@ def factorize_volume_and_report(source: Path, output: Path, options: Mapping[str
     settings = VolumeSettings(
         given.centring, laue, None if given.cell is None else cell_from_text(given.cell), given.seed
     )
-    with _Bar() as bar:
-        found = factorize_volume(source, output, settings, bar.show)
+    checkpoint = checkpoint_path(output)
+    if checkpoint.is_file():
+        print(
+            f"found      {checkpoint} of an interrupted run; delete it to start from the beginning",
+            flush=True,
+        )
+    try:
+        with exit_on_termination(), _Bar() as bar:
+            found = factorize_volume(source, output, settings, bar.show)
+    except (KeyboardInterrupt, SystemExit):
+        if checkpoint.is_file():
+            print(f"dsfunet: the same command goes on from {checkpoint}", file=sys.stderr)
+        raise
     _print_report(source, output, found)
 
 

@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
+from dsfunet.factorize.checkpoint import CentringChoice, Checkpoint, digest_voxels
 from dsfunet.files import check_writable
 from dsfunet.io import Volume, open_volume
 from dsfunet.io.volume_results import VolumeCorrelations, check_room, create_volume_result
@@ -92,6 +94,9 @@ def factorize_volume(
     Both factors come from the data and the lattice alone, in three dimensions, with one scale: no network and no
     structure is used. The correlations of the result are Warren-Cowley parameters of the crystal.
 
+    While it runs, a checkpoint is kept beside the output, every minute and when it is interrupted. The same call then
+    goes on from there; the checkpoint is removed when the result is complete.
+
     Args:
         path: a volume in HDF5 that `dsfunet.io.open_volume` reads.
         output: NeXus file to write; an existing one is replaced when all is done.
@@ -119,12 +124,29 @@ def factorize_volume(
             symmetric_metric(cell, settings.laue)  # checks that the class suits the cell
             voxels = average_equivalents(voxels, grid, laue_rotations(settings.laue))
         voxels = add_overlap(voxels, grid)
-        centring, origin, notes = _centring_of(volume, voxels, cell, settings, progress)
-        fit = fit_volume(voxels, cell, centring, seed=settings.seed, progress=progress)
-        notes = (*volume.notes, *notes, *_notes_on(grid, fit, measured))
-        r_factor = _write(target, reader, grid, fit, settings, origin, measured, progress)
+        with Checkpoint(target, _identity(voxels, cell, settings)).kept() as checkpoint:
+            choice = checkpoint.centring or _centring_of(volume, voxels, cell, settings, progress)
+            checkpoint.keep_centring(choice)
+            centring = cast(Centring, choice.centring)
+            fit = fit_volume(
+                voxels, cell, centring, seed=settings.seed, progress=progress, memory=checkpoint.memory
+            )
+            r_factor = _write(target, reader, grid, fit, settings, choice.origin, measured, progress)
+    of_start = (checkpoint.note,) if checkpoint.note else ()
+    notes = (*volume.notes, *of_start, *choice.notes, *_notes_on(grid, fit, measured))
     seconds = time.perf_counter() - start
-    return VolumeFactorization(fit, grid.shape, origin, measured, r_factor, notes, seconds)
+    return VolumeFactorization(fit, grid.shape, choice.origin, measured, r_factor, notes, seconds)
+
+
+def _identity(voxels: Voxels, cell: Cell, settings: VolumeSettings) -> dict[str, Any]:
+    """Return what a checkpoint must agree on to be used."""
+    return {
+        "voxels": digest_voxels(voxels),
+        "cell": list(cell.parameters),
+        "centring": settings.centring,
+        "laue": settings.laue,
+        "seed": settings.seed,
+    }
 
 
 class _Reader:
@@ -162,28 +184,23 @@ class _Reader:
 
 def _centring_of(
     volume: Volume, voxels: Voxels, cell: Cell, settings: VolumeSettings, progress: Progress
-) -> tuple[Centring, str, tuple[str, ...]]:
-    """Return the centring, where it comes from, and sentences for the user."""
+) -> CentringChoice:
     if settings.centring is not None:
-        return settings.centring, "option", ()
+        return CentringChoice(settings.centring, "option", ())
     stated, remarks = volume.find_centring()
     if stated is not None:
-        return stated, "file", remarks
+        return CentringChoice(stated, "file", remarks)
     evidence = find_centring_of_volume(voxels, cell, settings.seed, progress)
     others = {each: value for each, value in evidence.criterion.items() if each != evidence.centring}
     if not others:
-        return evidence.centring, "data", remarks
+        return CentringChoice(evidence.centring, "data", remarks)
     second = min(others, key=lambda each: others[each])
-    return (
-        evidence.centring,
-        "data",
-        (
-            *remarks,
-            f"centring {evidence.centring} explains the volume best (chi-squared"
-            f" {evidence.chi_squared[evidence.centring]:.3g}; {second}: {evidence.chi_squared[second]:.3g}); --centring"
-            " sets another",
-        ),
+    found = (
+        f"centring {evidence.centring} explains the volume best (chi-squared"
+        f" {evidence.chi_squared[evidence.centring]:.3g}; {second}: {evidence.chi_squared[second]:.3g}); --centring"
+        " sets another"
     )
+    return CentringChoice(evidence.centring, "data", (*remarks, found))
 
 
 def _notes_on(grid: Grid, fit: VolumeFit, measured: float) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.lattice.volume_fit.covariance import find_uncertainty
 from dsfunet.lattice.volume_fit.envelope import fit_envelope
-from dsfunet.lattice.volume_fit.iteration import Solution, iterate, step_from
+from dsfunet.lattice.volume_fit.iteration import Point, Solution, iterate, step_from
+from dsfunet.lattice.volume_fit.memory import FitMemory
 from dsfunet.lattice.volume_fit.model import Envelope, Noise, Problem, State, linearise, model_block
 from dsfunet.lattice.volume_fit.modes import ModePrior
 from dsfunet.lattice.volume_fit.noise import estimate_noise
@@ -42,6 +43,7 @@ _ENVELOPE_DISTANCE = 4.0  # distance that the splines of the envelope can follow
 _MARGIN = 1.0  # of the splines around the voxels, in spacings of the knots
 _FULL_ROUNDS, _FULL_STEPS = 3, 100
 _FEWEST_ZONES = 1.0
+_ALL = "all voxels"
 
 
 Progress = Callable[[str, float], None]
@@ -55,6 +57,7 @@ def fit_volume(
     most_vectors: int = VECTORS[-1],
     seed: int = 0,
     progress: Progress = lambda stage, share: None,
+    memory: FitMemory | None = None,
 ) -> VolumeFit:
     """Fit form factor and short-range order jointly to a volume, without any network and without the structure.
 
@@ -71,6 +74,7 @@ def fit_volume(
         most_vectors: largest number of pairs of lattice vectors in the series, about; it has as many as the data show.
         seed: of the subset and of the random draws of the posterior.
         progress: called with what is being done.
+        memory: where points of the fit are kept, and from which an interrupted fit of the same voxels goes on.
 
     Raises:
         InputError: the volume shows less than one zone in which I_SRO repeats along some axis, its voxels are coarser
@@ -79,16 +83,17 @@ def fit_volume(
     counts = [each for each in VECTORS if each < most_vectors] + [most_vectors]
     subset: Subset | None = None
     solution: Solution | None = None
+    memory = FitMemory() if memory is None else memory
     for count in counts:
         before = subset, solution
         subset = prepare_subset(voxels, cell, centring, count, seed, progress, before)
-        solution = subset.solve(progress)
+        solution = subset.solve(progress, memory=memory)
         if not subset.shows_more(solution) or subset.is_complete(count):
             break
     assert subset is not None and solution is not None
     scaled = subset.scaled()
     if not subset.is_whole:
-        solution = _refine_on_all(subset, scaled, solution, progress)
+        solution = _refine_on_all(subset, scaled, solution, progress, memory)
     progress("uncertainties", 0.0)
     system = linearise(scaled, solution.state)
     inflation = max(solution.chi_squared, 1.0) if subset.fixed_noise else solution.chi_squared
@@ -136,8 +141,10 @@ class Subset:
         taken = float(np.prod([len(chosen) for chosen in self.rows]))
         return self.problem.take(self.rows, self.problem.voxels.intensity.size / taken)
 
-    def solve(self, progress: Progress, most: int | None = None) -> Solution:
-        """Return the solution on the subset."""
+    def solve(self, progress: Progress, most: int | None = None, memory: FitMemory | None = None) -> Solution:
+        """Return the solution on the subset; with a memory it goes on where an earlier one stopped."""
+        kept = FitMemory() if memory is None else memory
+        stage = f"{self.problem.series.count} correlations"
         update = None if self.fixed_noise else _noise_update(self.problem)
         return iterate(
             self.taken(),
@@ -147,6 +154,8 @@ class Subset:
             self.seed,
             update,
             lambda done: progress("both factors", done),
+            start=kept.recall(stage, self.prior.modes, self.problem.series.count),
+            keep=lambda point: kept.keep(stage, point),
             **({} if most is None else {"most": most}),
         )
 
@@ -313,23 +322,29 @@ def _noise_update(problem: Problem) -> Callable[[State], State]:
     return update
 
 
-def _refine_on_all(subset: Subset, scaled: Problem, solution: Solution, progress: Progress) -> Solution:
+def _refine_on_all(
+    subset: Subset, scaled: Problem, solution: Solution, progress: Progress, memory: FitMemory
+) -> Solution:
     """Return the solution after a few rounds on all voxels, with the preconditioner of the subset."""
-    state, prior = solution.state, solution.prior
-    preconditioner = Preconditioner(linearise(scaled, state), prior)
-    done = 0
-    for done in range(_FULL_ROUNDS):
-        progress("all voxels", done / _FULL_ROUNDS)
+    prior, start = solution.prior, solution.state
+    preconditioner = Preconditioner(linearise(scaled, start), prior)
+    point = memory.recall(_ALL, prior.modes, scaled.series.count)
+    before = solution.rounds
+    while point is None or not point.finished:
+        done = 0 if point is None else point.solution.rounds - before
+        progress(_ALL, done / _FULL_ROUNDS)
+        state = start if point is None else point.solution.state
         system = linearise(subset.problem, state)
         state, change = step_from(system, state, prior, preconditioner, _FULL_STEPS)
         if not subset.fixed_noise and done == 0:
             state = _noise_update(subset.problem)(state)
-        if done and change < 0.3:
-            break
-    return replace(
-        solution,
-        state=state,
-        chi_squared=system.chi_squared,
-        used=system.used,
-        rounds=solution.rounds + done + 1,
-    )
+        solution = replace(
+            solution,
+            state=state,
+            chi_squared=system.chi_squared,
+            used=system.used,
+            rounds=before + done + 1,
+        )
+        point = Point(solution, True, done + 1 == _FULL_ROUNDS or (done > 0 and change < 0.3), change=change)
+        memory.keep(_ALL, point)
+    return point.solution

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,25 @@ class Solution:
     rounds: int
 
 
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where the iterations stand after a round.
+
+    Attributes:
+        solution: the present one, with the number of rounds so far.
+        settled: whether the priors are chosen.
+        finished: whether no round is left.
+        random: state of the generator of random draws.
+        change: largest change of a correlation in the last round, in its smallest standard uncertainty.
+    """
+
+    solution: Solution
+    settled: bool
+    finished: bool
+    random: Any = None
+    change: float = float("inf")
+
+
 def iterate(
     problem: Problem,
     state: State,
@@ -52,6 +72,8 @@ def iterate(
     estimate_noise: Callable[[State], State] | None = None,
     report: Callable[[float], None] = lambda share: None,
     most: int = _MOST_ROUNDS,
+    start: Point | None = None,
+    keep: Callable[[Point], None] = lambda point: None,
 ) -> Solution:
     """Iterate on voxels in memory from a state with an envelope, and choose the priors.
 
@@ -64,11 +86,20 @@ def iterate(
         estimate_noise: returns a state with the noise that its residual shows; None keeps the noise.
         report: called with the share that is done.
         most: largest number of rounds.
+        start: where earlier iterations stopped; the state and the priors are then those of this point.
+        keep: called with the point after each round.
     """
     random = np.random.default_rng(seed)
     lengths = problem.series.vectors.lengths
-    effective, rounds, settled = 0.0, 0, False
-    for rounds in range(1, most + 1):
+    effective, first, settled = 0.0, 1, False
+    if start is not None:
+        if start.finished:
+            return start.solution
+        state, prior, effective = start.solution.state, start.solution.prior, start.solution.effective
+        first, settled = start.solution.rounds + 1, start.settled
+        random.bit_generator.state = start.random
+    solution: Solution | None = None
+    for rounds in range(first, most + 1):
         if estimate_noise is not None and rounds in (2, 4, 6):
             state = estimate_noise(state)
         system = linearise(problem, state)
@@ -87,9 +118,13 @@ def iterate(
             prior = replace(prior, precisions=precisions)
             settled = moved < 0.3 and rounds > 3
         report(rounds / most)
-        if settled and change < _CONVERGED:
+        solution = Solution(state, prior, system.chi_squared, system.used, effective, rounds)
+        finished = rounds == most or (settled and change < _CONVERGED)
+        keep(Point(solution, settled, finished, random.bit_generator.state, change))
+        if finished:
             break
-    return Solution(state, prior, system.chi_squared, system.used, effective, rounds)
+    assert solution is not None
+    return solution
 
 
 def step_from(
