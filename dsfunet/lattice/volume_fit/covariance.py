@@ -40,6 +40,8 @@ What the envelope leaves is in no covariance. Set on seeds 0 and 1 of the kinds 
 _FIELD_CALIBRATION = 2.0
 """The same for the variance of the form factor."""
 
+_ROWS = 512  # of a matrix, filled at a time
+
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
@@ -88,7 +90,8 @@ def find_uncertainty(
     information[hidden.places, :] = hidden.order_columns[:kept].T
     information[np.ix_(hidden.places, hidden.places)] = hidden.information
     information[np.diag_indices(kept)] += 1 / prior.order_variances[:kept]
-    covariance = inflation * _inverse(information)
+    covariance = _invert(information)
+    covariance *= inflation
     pull = -prior.pull(state.coefficients), np.zeros(vectors.count)
     shift, bias = solve(system, prior, preconditioner, pull)
     unseen = find_unseen_directions(
@@ -161,13 +164,18 @@ def _order_information(system: LinearSystem, pairs: _Pairs) -> Array:
     return information
 
 
-def _inverse(information: Array) -> Array:
-    """Return the inverse of a positive definite matrix."""
-    factor, _ = linalg.cho_factor(information, lower=True, check_finite=False)
+def _invert(matrix: Array) -> Array:
+    """Return the inverse of a positive definite matrix in its own memory, which is overwritten."""
+    factor, _ = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
     inverse, failed = linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
     assert not failed, "a Cholesky factor has no zero on its diagonal"
-    lower = np.tril(inverse)
-    return np.asarray(lower + np.tril(inverse, -1).T)
+    found: Array = inverse.T  # in C order, with the upper triangle filled
+    for first in range(0, len(found), _ROWS):
+        rows = slice(first, first + _ROWS)
+        found[rows.stop :, rows] = found[rows, rows.stop :].T
+        corner = found[rows, rows]
+        corner[...] = np.triu(corner) + np.triu(corner, 1).T
+    return found
 
 
 def _field_variance(prior: Prior, information: Array, centres: tuple[Array, Array, Array]) -> Array:
