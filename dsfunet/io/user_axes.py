@@ -10,7 +10,7 @@ from dsfunet.physics import Cell, plane_through
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import PlaneName, SpannedPlaneName
 
-_SAME_PIXEL = 0.25
+SAME_PIXEL = 0.25
 """Two axes count as perpendicular if their obliqueness shifts no pixel of a picture by more than this [pixels]."""
 
 
@@ -149,7 +149,7 @@ def make_cartesian_grid(
         for step, count, place in zip(steps, shape, (place_u, place_v), strict=True)
     )
     shear = float(along_columns[first] / along_columns[second])
-    if abs(shear * steps[1]) * m / 2 <= _SAME_PIXEL * abs(steps[0]):
+    if abs(shear * steps[1]) * m / 2 <= SAME_PIXEL * abs(steps[0]):
         return PlaneGrid(cell, name, rows, columns)
     vectors = np.eye(3)[[first, second]]
     vectors[1, first] = round(shear, 12)  # exactly -0.5 for a hexagonal cell

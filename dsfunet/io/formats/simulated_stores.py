@@ -5,6 +5,7 @@ scattering is stored as measured, or is the product of the components: I ~ (form
 floor), normalised to [0, 1].
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.files import name_file_in_errors
 from dsfunet.io.fourth_axis import Coordinates, choose_value
-from dsfunet.io.user_axes import make_cartesian_grid
+from dsfunet.io.user_axes import SAME_PIXEL
 from dsfunet.physics import Cell
-from dsfunet.planes.measured import MeasuredPlane
-from dsfunet.planes.names import PlaneName
+from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
+from dsfunet.planes.names import PlaneName, SpannedPlaneName
 from dsfunet.planes.preprocessing import normalise
 
 AXIS = "plane"
@@ -58,19 +59,38 @@ def read_plane_of_store(path: Path, at: Coordinates | None) -> MeasuredPlane:
         try:
             intensity = _read_scattering(group, number)
             mask = np.unpackbits(np.asarray(group["mask"][number]), axis=-1).astype(bool)
-            cell = Cell(*np.asarray(group["cell"][number]).tolist())
-            step = float(np.linalg.norm(np.asarray(group["plane"][number])[1]))
-            first, second = np.asarray(group["plane_axes"][number]).tolist()
-            name = PlaneName((first, second), float(group["plane_offset"][number]))
+            measured = _place(np.where(mask, intensity, np.nan), group, number)
+        except InputError:
+            raise
         except (KeyError, ValueError, RuntimeError, OSError) as error:  # a checksum, a codec, a missing array
             raise InputError(f"plane {number} of the store is damaged ({error})") from error
-        if not np.isfinite(intensity).all():
-            raise InputError(
-                f"plane {number} of the store is missing; its shard was deleted or never written"
-            )
         note = f"plane {number} of {count} simulated planes; intensities are normalised to [0, 1]"
-        grid = make_cartesian_grid(cell, name, step, (intensity.shape[0], intensity.shape[1]))
-        return MeasuredPlane(np.where(mask, intensity, np.nan), grid, (note,))
+        return replace(measured, notes=(note,))
+
+
+def _place(intensity: Array, group: Any, number: int) -> MeasuredPlane:
+    """Put a plane on its grid: rows run along a reciprocal axis, and columns perpendicular to it within the plane."""
+    cell = Cell(*np.asarray(group["cell"][number]).tolist())
+    first, second = np.asarray(group["plane_axes"][number]).tolist()
+    offset = float(group["plane_offset"][number])
+    steps = np.asarray(group["plane"][number])[1:] @ cell.direct.T / (2 * np.pi)  # h, k, l of both steps
+    along, across = float(steps[0, first]), float(steps[1, second])
+    rows, columns = (
+        step * (np.arange(n) - n // 2) for step, n in zip((along, across), intensity.shape, strict=True)
+    )
+    shear = float(steps[1, first]) / across
+    if abs(shear * columns[0]) <= SAME_PIXEL * abs(along):
+        if first < second:
+            return MeasuredPlane(
+                intensity, PlaneGrid(cell, PlaneName((first, second), offset), rows, columns)
+            )
+        return MeasuredPlane(intensity.T, PlaneGrid(cell, PlaneName((second, first), offset), columns, rows))
+    vectors = np.eye(3)[[first, second]]
+    vectors[1, first] = round(shear, 12)
+    through = np.zeros(3)
+    through[3 - first - second] = offset
+    u, v, origin = ((each[0], each[1], each[2]) for each in (*vectors.tolist(), through.tolist()))
+    return MeasuredPlane(intensity, PlaneGrid(cell, SpannedPlaneName(u, v, origin), rows, columns))
 
 
 def _open_store(path: Path) -> Any:
@@ -99,10 +119,13 @@ def _count_planes(group: Any) -> int:
 
 
 def _read_scattering(group: Any, number: int) -> Array:
-    if "scattering" in group:
-        return np.asarray(group["scattering"][number], dtype=np.float64)
+    names = ("scattering",) if "scattering" in group else ("form_factor", "short_range_order")
+    planes = [np.asarray(group[name][number], dtype=np.float32) for name in names]
+    if not all(np.isfinite(each).all() for each in planes):  # the fill value
+        raise InputError(f"plane {number} of the store is missing; its shard was deleted or never written")
+    if len(planes) == 1:
+        return planes[0].astype(np.float64)
     factors = [
-        np.asarray(group[name][number], dtype=np.float32) + np.float32(group[f"{name}_floor"][number])
-        for name in ("form_factor", "short_range_order")
+        plane + np.float32(group[f"{name}_floor"][number]) for name, plane in zip(names, planes, strict=True)
     ]
     return np.asarray(normalise(factors[0] * factors[1])[0], dtype=np.float64)
