@@ -51,6 +51,12 @@ class PlaneData:
             variance is the sum of squares. With errors from pixels, any number of independent contributions. None
             when the floor is taken as exact.
         notes: sentences about assumptions that had to be made.
+        exponent: |Q|^2 / 8 pi^2 [1/Angstrom^2], shape (n, m), if the B in the form factor was refined, so that its
+            error enters those of the alphas; None if not.
+        displacements: names and series (n, m) of further terms that are multiplied by the scale, whose parameters all
+            planes share, such as those of a size effect.
+        added: names and values (n, m) of terms of this plane alone, such as its background, in the unit of the values.
+        unit_of_added: of the parameters of the added terms.
     """
 
     grid: PlaneGrid
@@ -61,6 +67,10 @@ class PlaneData:
     floor: float = 0.0
     floor_influence: Array | None = None
     notes: tuple[str, ...] = ()
+    exponent: Array | None = None
+    displacements: tuple[tuple[str, Array], ...] = ()
+    added: tuple[tuple[str, Array], ...] = ()
+    unit_of_added: str = ""
 
     @property
     def used(self) -> npt.NDArray[np.bool_]:

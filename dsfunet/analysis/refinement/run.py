@@ -17,7 +17,7 @@ from dsfunet.analysis.refinement.data import PlaneData, prepare_data
 from dsfunet.analysis.refinement.defaults import settle_settings
 from dsfunet.analysis.refinement.fit import Refinement, refine
 from dsfunet.analysis.refinement.joint import fit_result, note_left_out, refine_layer, select_settled
-from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
+from dsfunet.analysis.refinement.known_form_factor import prepare_known
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
 from dsfunet.analysis.refinement.settings import RefinementSettings
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
@@ -108,32 +108,30 @@ def refine_alphas(
         select_answer(result, settings.answer, name) for result, name in zip(results, names, strict=True)
     ]
 
-    def prepare(b_angstrom2: float, known: Array | None = None) -> list[PlaneData]:
-        planes = zip(results, grids, zones, names, strict=True)
-        return [_plane_data(*plane, settings, b_angstrom2, known) for plane in planes]
-
-    def refine_planes(planes: Sequence[PlaneData]) -> Refinement:
-        try:
-            return refine(
-                planes, orbits, errors_from=settings.errors_from, alpha_bounds=settings.alpha_bounds()
-            )
-        except InputError as error:
-            raise InputError(f"{', '.join(names)}: {error}") from error
+    def prepare(known: Sequence[Array | None]) -> list[PlaneData]:
+        planes = zip(results, grids, zones, names, known, strict=True)
+        return [_plane_data(*plane, settings) for plane in planes]
 
     b_angstrom2 = settings.b_iso_angstrom2
     if settings.form_factor == "data":
         try:
             joint = fit_result(results[0], grids[0], centring, settings.resolution)
-            planes = prepare(0.0, joint.form_factor)
+            planes = prepare([joint.form_factor])
             fit, of_fit = _refine_layer(joint, orbits, results[0], planes[0], settings)
             of_fit.append(_note_resolution(grids[0], settings))
         except InputError as error:
             raise InputError(f"{names[0]}: {error}") from error
     else:
-        if settings.model is not None and b_angstrom2 is None:
-            b_angstrom2 = refine_debye_waller(prepare, refine_planes)
-        planes = prepare(b_angstrom2 or 0.0)
-        fit = refine_planes(planes)
+        try:
+            if settings.model is None:
+                planes = prepare([None] * len(grids))
+            else:
+                planes, b_angstrom2 = prepare_known(settings.model, grids, prepare, orbits, b_angstrom2)
+            fit = refine(
+                planes, orbits, errors_from=settings.errors_from, alpha_bounds=settings.alpha_bounds()
+            )
+        except InputError as error:
+            raise InputError(f"{', '.join(names)}: {error}") from error
         of_fit = _notes_on_uncertainties(fit, settings)
     folded = tuple(
         fold(plane.values, fitted.calculated, plane.weights, plane.grid, rotations, centring)
@@ -178,13 +176,10 @@ def _plane_data(
     grid: PlaneGrid,
     zones: Zones,
     name: str,
-    settings: RefinementSettings,
-    b_angstrom2: float,
     known: Array | None,
+    settings: RefinementSettings,
 ) -> PlaneData:
-    """Return the data of one result, divided by a known form factor or that of the model with a B, if there is one."""
-    if settings.model is not None:
-        known = damped_form_factor(settings.model, grid, b_angstrom2)
+    """Return the data of one result, divided by a known form factor, if there is one."""
     try:
         return prepare_data(
             result,

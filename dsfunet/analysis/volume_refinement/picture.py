@@ -10,7 +10,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from dsfunet._typing import Array
-from dsfunet.analysis.refinement.fit import Refinement, orbit_series
+from dsfunet.analysis.refinement.fit import Refinement
+from dsfunet.analysis.refinement.terms import orbit_series
 from dsfunet.analysis.volume_refinement.reach import Reach
 from dsfunet.physics import Cell
 from dsfunet.physics.symmetry import Orbit
