@@ -24,7 +24,17 @@ from dsfunet.errors import DivergedError, InputError
 _INTERRUPTED = 130
 _ONE_BLAS_THREAD = ("factorize", "watch", "refine")
 # `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
-_TAKES_DASHES = ("factorize", "watch", "inspect", "convert", "refine", "configuration", "pdf")
+_TAKES_DASHES = (
+    "factorize",
+    "watch",
+    "inspect",
+    "convert",
+    "refine",
+    "configuration",
+    "pdf",
+    "compare",
+    "scan",
+)
 _MODULES = (factorize, watch, inspect, convert, export, predict, refine, configuration, pdf, models)
 """Modules of the commands: COMMANDS names them, and `add_parsers` adds them and returns the functions that run them."""
 

@@ -55,8 +55,8 @@ class PlaneData:
             error enters those of the alphas; None if not.
         displacements: names and series (n, m) of further terms that are multiplied by the scale, whose parameters all
             planes share, such as those of a size effect.
-        added: names and values (n, m) of terms of this plane alone, such as its background, in the unit of the values.
-        unit_of_added: of the parameters of the added terms.
+        added: names, values (n, m) and shares of terms of this plane alone, such as its background, in the unit of the
+            values; the share is the mean of the term in units of the mean intensity.
     """
 
     grid: PlaneGrid
@@ -69,8 +69,7 @@ class PlaneData:
     notes: tuple[str, ...] = ()
     exponent: Array | None = None
     displacements: tuple[tuple[str, Array], ...] = ()
-    added: tuple[tuple[str, Array], ...] = ()
-    unit_of_added: str = ""
+    added: tuple[tuple[str, Array, float], ...] = ()
 
     @property
     def used(self) -> npt.NDArray[np.bool_]:

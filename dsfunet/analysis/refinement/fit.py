@@ -90,6 +90,7 @@ class Refinement:
         at_bound: -1 at the lower bound, 1 at the upper bound, 0 between, shape (k,).
         planes: the fit of each plane.
         further: other parameters that were refined with them; their errors are part of those of the alphas.
+        evidence_gain: in its logarithm, by the further parameters but B; None without any.
     """
 
     orbits: tuple[Orbit, ...]
@@ -98,6 +99,7 @@ class Refinement:
     at_bound: npt.NDArray[np.int_]
     planes: tuple[FittedPlane, ...]
     further: tuple[FurtherParameter, ...] = ()
+    evidence_gain: float | None = None
 
     @property
     def uncertainties(self) -> Array:
@@ -198,7 +200,7 @@ def refine(
     spread = np.zeros((len(influence), len(parameters)))
     spread[:, free] = influence
     covariance, settled = spread.T @ spread, len(planes) + len(orbits)
-    further = list_further(planes, parameters, np.sqrt(np.diag(covariance)), settled)
+    further, gain = list_further(planes, parameters[settled:], covariance[settled:, settled:])
     return Refinement(
         tuple(orbits),
         alphas,
@@ -206,6 +208,7 @@ def refine(
         found.at_bound[: len(orbits)],
         tuple(described),
         further,
+        gain,
     )
 
 

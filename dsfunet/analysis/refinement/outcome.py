@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.refinement.picture import draw_refinement
@@ -19,6 +20,7 @@ from dsfunet.analysis.refinement.reports import (
     quality_line,
 )
 from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.analysis.refinement.terms import describe_further
 from dsfunet.analysis.refinement.vectors import lattice_vectors_of
 from dsfunet.analysis.refinement.zones import FoldedMap
 from dsfunet.files import replacing, write_json
@@ -124,9 +126,14 @@ class AlphaRefinement:
         if model is not None:
             how = "refined" if self.settings.b_iso_angstrom2 is None else "given"
             formulas = f"{model.first.formula}, {model.second.formula}"
+            b = f"{self.debye_waller_b_angstrom2:.3g}"
+            sigma = next((each.standard_uncertainty for each in self.fit.further if each.name == "B"), None)
+            if sigma is not None:
+                b = with_uncertainty(self.debye_waller_b_angstrom2 or 0.0, sigma)
             lines.append(
-                f"I_FF       of {model.name} ({formulas}), B = {self.debye_waller_b_angstrom2:.3g} Å² ({how})"
+                f"I_FF       of {model.name} ({formulas}), B = {b} Å² ({how}); {self.settings.scattering.describe()}"
             )
+        lines += describe_further(self.fit.further, self.fit.evidence_gain)
         return "\n".join([*lines, as_table(self.fit), quality_line(self.fit)])
 
     def __str__(self) -> str:
@@ -134,7 +141,7 @@ class AlphaRefinement:
 
     def as_record(self) -> dict[str, Any]:
         """Return everything as the content of a JSON file, with None where there is no finite number."""
-        return as_record(
+        record = as_record(
             self.fit,
             self.folded,
             self.cell,
@@ -143,6 +150,11 @@ class AlphaRefinement:
             self.notes,
             self._centring,
         )
+        return {
+            **record,
+            "further_parameters": [vars(each) for each in self.fit.further],
+            "evidence_gain": self.fit.evidence_gain,
+        }
 
     def as_csv(self) -> str:
         """Return the alphas as CSV, one line for each orbit."""
@@ -189,6 +201,9 @@ class AlphaRefinement:
             "errors_from": settings.errors_from,
             "model": None if settings.model is None else settings.model.name,
             "debye_waller_b_angstrom2": self.debye_waller_b_angstrom2,
+            "radiation": None if settings.model is None else settings.scattering.radiation,
+            "wavelength_angstrom": settings.scattering.wavelength_angstrom,
+            "further_terms": settings.further.options or None,
             "alpha_lower_bound": bounds[0] if bounds else None,
             "alpha_upper_bound": bounds[1] if bounds else None,
         }

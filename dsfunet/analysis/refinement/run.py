@@ -16,10 +16,12 @@ from dsfunet.analysis.refinement.crystal import (
 from dsfunet.analysis.refinement.data import PlaneData, prepare_data
 from dsfunet.analysis.refinement.defaults import settle_settings
 from dsfunet.analysis.refinement.fit import Refinement, refine
+from dsfunet.analysis.refinement.further_terms import attach_terms, fit_joint_terms
 from dsfunet.analysis.refinement.joint import fit_result, note_left_out, refine_layer, select_settled
-from dsfunet.analysis.refinement.known_form_factor import prepare_known
+from dsfunet.analysis.refinement.known_form_factor import note_other_radiation, prepare_known
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
 from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.analysis.refinement.terms import FurtherParameter
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit
@@ -112,12 +114,18 @@ def refine_alphas(
         planes = zip(results, grids, zones, names, known, strict=True)
         return [_plane_data(*plane, settings) for plane in planes]
 
-    b_angstrom2 = settings.b_iso_angstrom2
+    b_angstrom2, of_model = settings.b_iso_angstrom2, list[str]()
     if settings.form_factor == "data":
         try:
             joint = fit_result(results[0], grids[0], centring, settings.resolution)
+            of_terms: tuple[tuple[FurtherParameter, ...], float | None] = ((), None)
+            if settings.further:
+                kept = orbits if settings.vectors else select_settled(joint, orbits, grids[0].name)[0]
+                found = fit_joint_terms(joint, settings.further, kept, grids[0], rotations, centring)
+                joint, of_terms = found[0], found[1:]
             planes = prepare([joint.form_factor])
             fit, of_fit = _refine_layer(joint, orbits, results[0], planes[0], settings)
+            fit = replace(fit, further=of_terms[0], evidence_gain=of_terms[1])
             of_fit.append(_note_resolution(grids[0], settings))
         except InputError as error:
             raise InputError(f"{names[0]}: {error}") from error
@@ -126,7 +134,15 @@ def refine_alphas(
             if settings.model is None:
                 planes = prepare([None] * len(grids))
             else:
-                planes, b_angstrom2 = prepare_known(settings.model, grids, prepare, orbits, b_angstrom2)
+                about = (settings.model, grids, prepare, orbits)
+                planes, b_angstrom2 = prepare_known(*about, b_angstrom2, settings.scattering)
+                of_model = note_other_radiation(*about, settings.scattering)
+            planes = [
+                attach_terms(plane, result.input, settings.further, orbits, rotations, centring)
+                if settings.further
+                else plane
+                for plane, result in zip(planes, results, strict=True)
+            ]
             fit = refine(
                 planes, orbits, errors_from=settings.errors_from, alpha_bounds=settings.alpha_bounds()
             )
@@ -139,7 +155,7 @@ def refine_alphas(
     )
     notes += notes_on_layers(grids, settings)
     notes += [note for plane in planes for note in plane.notes]
-    notes += [] if settings.model is None else settings.model.notes
+    notes += [] if settings.model is None else [*settings.model.notes, *of_model]
     notes += of_fit
     return AlphaRefinement(
         settings,
@@ -185,7 +201,7 @@ def _plane_data(
             result,
             grid,
             zones,
-            exclude_below=settings.exclude_below,
+            exclude_below=settings.further.lowest_form_factor(settings.exclude_below),
             fit_to=settings.fit_to,
             floor=settings.floor,
             errors_from=settings.errors_from,

@@ -28,6 +28,7 @@ class FitData:
         prior_form_factor: prior mean of F, or None.
         prior_weight: inverse variance of its logarithm, or None.
         beyond: what the detector sees beyond F S because of its resolution, shape (n, m); None for nothing.
+        further: other terms of the intensity, shape (n, m); None for nothing (`further_terms`).
     """
 
     intensity: Array
@@ -38,6 +39,7 @@ class FitData:
     prior_form_factor: Array | None = None
     prior_weight: Array | None = None
     beyond: Array | None = None
+    further: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,8 @@ def model_of(data: FitData, state: FitState) -> Model:
     intensity, floor = form_factor * order, _DARK * envelope
     if data.beyond is not None:
         intensity = intensity + data.beyond
+    if data.further is not None:
+        intensity = intensity + data.further
     variance = state.variance(np.maximum(intensity, floor))
     return Model(form_factor, slope, order, intensity, variance, floor, data.mask & (series >= 0))
 

@@ -19,11 +19,13 @@ class Score:
         covariance: of the amplitudes, with everything that F and S can make up for allowed for, shape (k, k).
         gain: log likelihood that the terms would gain; half a number of chi-squared with k degrees of freedom if the
             plane holds none of them.
+        response: by how much the parameters of S change with each amplitude, shape (parameters, k).
     """
 
     amplitudes: Array
     covariance: Array
     gain: float
+    response: Array
 
 
 @use_one_thread
@@ -55,4 +57,7 @@ def score_terms(solution: Solution, terms: Array) -> Score:
     covariance = np.linalg.inv((information + information.T) / 2)
     amplitudes = covariance @ score
     back = np.maximum(scale, 1e-300)
-    return Score(amplitudes / back, covariance / np.outer(back, back), 0.5 * float(score @ amplitudes))
+    gain = 0.5 * float(score @ amplitudes)
+    return Score(
+        amplitudes / back, covariance / np.outer(back, back), gain, -(solution.covariance @ left) * back
+    )
