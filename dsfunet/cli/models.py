@@ -58,10 +58,13 @@ def compare(
     """
     from dsfunet.analysis.models.fit import compare_models, find_better_radiation
     from dsfunet.analysis.models.run import ObservedFile, write_comparison
+    from dsfunet.analysis.models.site_symmetry import parse_site_symmetry
     from dsfunet.analysis.models.wording import describe_fit
     from dsfunet.physics.scattering import Scattering
 
     scattering = Scattering(radiation, wavelength)
+    if site_symmetry is not None:
+        parse_site_symmetry(site_symmetry)
     targets = _targets(Path(output), {"json": ".json", "csv": ".csv", "png": ".png"})
     observed = ObservedFile.read(file, answer)
     pairs = _read_models(models, observed, b_factors)
@@ -124,9 +127,12 @@ def scan(
     from dsfunet.analysis.models.molecules import parse_torsions
     from dsfunet.analysis.models.run import ObservedFile, rotation_motion, torsion_motion, write_scan
     from dsfunet.analysis.models.scan import angles_of_range, scan_model
+    from dsfunet.analysis.models.site_symmetry import parse_site_symmetry
     from dsfunet.physics.scattering import Scattering
 
     scattering = Scattering(radiation, wavelength)
+    if site_symmetry is not None:
+        parse_site_symmetry(site_symmetry)
     if bool(torsion) == (rotate is not None):
         given = "both" if torsion else "neither"
         raise InputError(f"--torsion and --rotate: found {given}; use one of them")

@@ -32,6 +32,8 @@ def parse_site_symmetry(symbol: str) -> list[Array]:
     """
     text = " ".join(symbol.split())
     letters = " ".join(_letters(text))
+    if not text or ("1" in text and " " not in text and text not in ("1", "-1")):
+        letters = text = "none"  # a compact symbol has no 1 in it
     for name in (f"P {text}", f"P {letters}", f"P {letters} 1"):
         group = gemmi.find_spacegroup_by_name(name)
         if group is not None and all(part in "P12346-/m " for part in group.hm):

@@ -162,7 +162,7 @@ def _read_xyz(path: Path, count: int, lines: list[str]) -> StructureFile:
         )
     if count == 0:
         raise InputError(f"{path}: found no atoms; expected one or more (for an empty site write `vacancy`)")
-    elements, labels, rows = [], [], []
+    bare, elements, labels, rows = [], [], [], []
     for number, line in enumerate(body, start=3):
         symbol, *fields = line.split() or [""]
         try:
@@ -173,10 +173,13 @@ def _read_xyz(path: Path, count: int, lines: list[str]) -> StructureFile:
             raise InputError(
                 f"{path}: line {number} is {line.strip()!r}; expected an element and three numbers"
             )
-        element = read_element(path, symbol)
-        elements.append(find_ion(element, symbol) or element)
-        plain = symbol.isdigit() or symbol.capitalize() in (element, elements[-1])
-        labels.append(f"{element}{elements.count(elements[-1])}" if plain else symbol)
+        element, ion = read_element(path, symbol), None
+        bare.append(element)
+        if not symbol.isdigit():
+            ion = find_ion(element, symbol)
+        elements.append(ion or element)
+        plain = symbol.isdigit() or ion is not None or symbol.capitalize() == element
+        labels.append(f"{element}{bare.count(element)}" if plain else symbol)
         rows.append(row)
     return StructureFile(
         path.name, LabelledMolecule(tuple(elements), np.array(rows), tuple(labels)), (ORDERED,) * count

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.interpolate import BSpline
 
-from dsfunet._typing import Array, Integers
+from dsfunet._typing import Array, Integers, Mask
 from dsfunet.analysis.refinement.data import PlaneData
 from dsfunet.analysis.refinement.terms import (
     DISPLACEMENT_PRIOR_ANGSTROM,
@@ -37,8 +37,10 @@ Background = Literal["flat", "q"]
 _FEWEST_KNOTS, _MOST_KNOTS, _KNOT_INV_ANGSTROM = 6, 30, 0.4
 _WIDTHS_RLU = (0.08, 0.15, 0.3)
 """Half widths of the peaks of thermal scattering [r.l.u.], whose sum is free."""
-_DAMPING = (0.0, 3.0)
+_DAMPING = (0.0, 0.5, 1.5)
 """Exponents of exp(-x |Q|^2 / mean |Q|^2) with which thermal scattering falls off."""
+_ALIKE = 0.1
+"""Share of the form factor that a function of |Q| must leave for a background of |Q| to be told from it."""
 _DARK = 1e-3
 _SMALL = 1e-6
 
@@ -222,13 +224,26 @@ def attach_terms(
         plane,
         displacements=tuple(displacement_series(orbits, grid, rotations)) if terms.size_effect else (),
         added=tuple(
-            (name, factor * values, float(values.mean())) for name, values in _added(terms, grid, centring)
+            (name, factor * values, float(values.mean()))
+            for name, values in _added(terms, grid, centring, relative, used)
         ),
     )
 
 
-def _added(terms: FurtherTerms, grid: PlaneGrid, centring: Centring) -> list[tuple[str, Array]]:
+def _added(
+    terms: FurtherTerms, grid: PlaneGrid, centring: Centring, form_factor: Array, used: Mask
+) -> list[tuple[str, Array]]:
+    """Return names and values of backgrounds and thermal scattering, after a check that F is not itself one of them."""
     found = background_terms(terms.background, grid)
+    if terms.background == "q":
+        design = np.stack([values[used] for _, values in found], axis=1)
+        target = form_factor[used]
+        rest = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
+        if np.linalg.norm(rest) < _ALIKE * np.linalg.norm(target):
+            raise InputError(
+                "--background q: the form factor of this plane is itself a function of |Q|, as that of atoms is, so that"
+                " correlations and such a background have no scale of their own; use --background flat"
+            )
     return found + thermal_terms(grid, centring) if terms.thermal else found
 
 
@@ -256,7 +271,7 @@ def fit_joint_terms(
     data = joint.solution.data
     mean = float(data.intensity[data.mask].mean())
     series = displacement_series(orbits, grid, rotations) if terms.size_effect else []
-    added = _added(terms, grid, centring)
+    added = _added(terms, grid, centring, joint.form_factor, data.mask)
     if not series and not added:
         raise InputError(f"{terms.options}: the plane shows no such term; omit the option")
     waves = np.stack([values for _, values in series]) if series else np.zeros((0, *grid.shape))

@@ -125,6 +125,8 @@ class AlphaRefinement:
         model = self.settings.model
         if model is not None:
             how = "refined" if self.settings.b_iso_angstrom2 is None else "given"
+            if how == "refined" and all(each.name != "B" for each in self.fit.further):
+                how = "at its lower limit"
             formulas = f"{model.first.formula}, {model.second.formula}"
             b = f"{self.debye_waller_b_angstrom2:.3g}"
             sigma = next((each.standard_uncertainty for each in self.fit.further if each.name == "B"), None)

@@ -138,7 +138,9 @@ def refine_alphas(
                 planes, b_angstrom2 = prepare_known(*about, b_angstrom2, settings.scattering)
                 of_model = note_other_radiation(*about, settings.scattering)
             planes = [
-                attach_terms(plane, result.input, settings.further, orbits, rotations, centring)
+                attach_terms(
+                    plane, result.input.astype(np.float64), settings.further, orbits, rotations, centring
+                )
                 if settings.further
                 else plane
                 for plane, result in zip(planes, results, strict=True)

@@ -87,7 +87,7 @@ def test_torsions_are_given_with_commas_or_one_by_one() -> None:
 def test_xyz_atoms_are_labelled_in_order_unless_the_file_does(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("4\n\nC 0 0 0\n  n 0 0 1.3 0.2 ignored\n6 0 1 0\nFe3+ 1 2 3\n\n")
     atoms = read_structure(tmp_path / "a").atoms
-    assert atoms.elements == ("C", "N", "C", "Fe3+") and atoms.labels == ("C1", "N1", "C2", "Fe3+")
+    assert atoms.elements == ("C", "N", "C", "Fe3+") and atoms.labels == ("C1", "N1", "C2", "Fe1")
     np.testing.assert_allclose(
         atoms.positions_angstrom, np.array([[0.0, 0, 0], [0, 0, 1.3], [0, 1, 0], [1, 2, 3]])
     )
