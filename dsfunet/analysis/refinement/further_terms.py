@@ -10,6 +10,7 @@ A background is a constant, or a spline of |Q|. Thermal diffuse scattering is |Q
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ Background = Literal["flat", "q"]
 
 _FEWEST_KNOTS, _MOST_KNOTS, _KNOT_INV_ANGSTROM = 6, 30, 0.4
 _WIDTHS_RLU = (0.08, 0.15, 0.3)
-"""Half widths of the peaks of thermal scattering [r.l.u.], whose sum is free."""
+"""Half widths of the peaks of thermal scattering [r.l.u.], round ones and such that are flatter along either axis."""
 _DAMPING = (0.0, 0.5, 1.5)
 """Exponents of exp(-x |Q|^2 / mean |Q|^2) with which thermal scattering falls off."""
 _ALIKE = 0.1
@@ -170,11 +171,13 @@ def thermal_terms(grid: PlaneGrid, centring: Centring) -> list[tuple[str, Array]
     """Return names and values of the terms of thermal diffuse scattering on a plane, shape (n, m) each, about 1."""
     hkl, squared = grid.hkl(), grid.plane.q_squared()
     node = _nearest_node(hkl, centring)
-    away = np.sum(((hkl - node) @ grid.cell.reciprocal) ** 2, axis=-1)
+    beyond = (hkl - node) @ grid.cell.reciprocal
+    along = [(beyond @ axis / np.linalg.norm(axis)) ** 2 for axis in grid.vectors]
+    round_peak = np.sum(beyond**2, axis=-1)
     unit = float(np.linalg.norm(grid.vectors, axis=1).mean()) ** 2
     relative = squared / float(squared.mean())
     found = []
-    for width in _WIDTHS_RLU:
+    for away, width in product((round_peak, round_peak + along[0], round_peak + along[1]), _WIDTHS_RLU):
         for damping in _DAMPING:
             term = relative * np.exp(-damping * relative) / (away / unit + width**2)
             found.append(("thermal scattering", term / term.mean()))
@@ -241,8 +244,8 @@ def _added(
         rest = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
         if np.linalg.norm(rest) < _ALIKE * np.linalg.norm(target):
             raise InputError(
-                "--background q: the form factor of this plane is itself a function of |Q|, as that of atoms is, so that"
-                " correlations and such a background have no scale of their own; use --background flat"
+                "--background q: the form factor of this plane is itself a function of |Q|, as that of atoms is, so"
+                " that nothing tells it from such a background; use --background flat"
             )
     return found + thermal_terms(grid, centring) if terms.thermal else found
 

@@ -89,7 +89,8 @@ def prepare_known(
     planes = damped(b)
     if b > low:
         planes = [
-            replace(plane, exponent=exponent) for plane, exponent in zip(planes, exponents, strict=True)
+            replace(plane, exponent=exponent, b_angstrom2=b)
+            for plane, exponent in zip(planes, exponents, strict=True)
         ]
     return planes, b
 

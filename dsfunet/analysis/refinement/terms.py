@@ -151,7 +151,11 @@ def list_further(
     found = group_parameters(names, shares, units, values[:count], covariance[:count, :count])
     gain = gain_of_evidence(values[:count], covariance[:count, :count], np.array(priors)) if count else None
     if planes[0].exponent is not None:
-        found.append(FurtherParameter("B", float(values[-1]), float(np.sqrt(covariance[-1, -1])), "Å²"))
+        found.append(
+            FurtherParameter(
+                "B", planes[0].b_angstrom2 + float(values[-1]), float(np.sqrt(covariance[-1, -1])), "Å²"
+            )
+        )
     return tuple(found), gain
 
 

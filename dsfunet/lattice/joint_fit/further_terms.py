@@ -11,13 +11,14 @@ import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.lattice.joint_fit.fit import report
-from dsfunet.lattice.joint_fit.iteration import iterate
-from dsfunet.lattice.joint_fit.model import model_of
+from dsfunet.lattice.joint_fit.iteration import Solution, iterate
+from dsfunet.lattice.joint_fit.model import FitData, FitState, model_of
 from dsfunet.lattice.joint_fit.result import JointFit
 from dsfunet.lattice.joint_fit.score import score_terms
 from dsfunet.lattice.joint_fit.threads import use_one_thread
 
-_MOST_TURNS, _ROUNDS_EACH = 10, 8
+_MOST_TURNS, _LAST_TURNS, _ROUNDS_EACH, _MOST_HALVINGS = 12, 3, 8, 4
+_ALLOWED = 1.02  # by which a step may raise the misfit
 _SETTLED = 0.1  # step of an amplitude in its standard uncertainties
 
 
@@ -58,19 +59,21 @@ def fit_further_terms(
     solution = fit.solution
     precision = 1 / np.asarray(prior_sigmas, dtype=np.float64) ** 2
     amplitudes = np.zeros(len(precision))
-    for _ in range(_MOST_TURNS):
+    last = False
+    for turn in range(_MOST_TURNS):
         terms = make_terms(model_of(solution.data, solution.state).form_factor)
         score = score_terms(solution, terms)
         information = np.linalg.inv(score.covariance)
         posterior = np.linalg.inv(information + np.diag(precision))
         posterior = (posterior + posterior.T) / 2
         step = posterior @ (information @ score.amplitudes - precision * amplitudes)
-        amplitudes = amplitudes + step
         moved = float(np.max(np.abs(step) / np.sqrt(np.diagonal(posterior))))
-        data = replace(solution.data, further=np.tensordot(amplitudes, terms, axes=1))
-        solution = iterate(data, solution.state, solution.prior, estimate_noise, False, _ROUNDS_EACH)
-        if moved < _SETTLED:
+        if moved < _SETTLED and last:
             break
+        last = last or moved < _SETTLED or turn == _MOST_TURNS - _LAST_TURNS
+        data = replace(solution.data, skip_negative=last)
+        solution, step = _take_step(replace(solution, data=data), terms, amplitudes, step, estimate_noise)
+        amplitudes = amplitudes + step
     pull = (information + np.diag(precision)) @ amplitudes
     gain = 0.5 * float(pull @ posterior @ pull)
     gain += 0.5 * float(np.linalg.slogdet(posterior * precision)[1])
@@ -78,3 +81,25 @@ def fit_further_terms(
     inflation = max(reported.chi_squared, 1.0)
     covariance = reported.covariance + inflation * score.response @ posterior @ score.response.T
     return TermsFit(replace(reported, covariance=covariance), amplitudes, inflation * posterior, gain)
+
+
+def _take_step(
+    solution: Solution, terms: Array, amplitudes: Array, step: Array, estimate_noise: bool
+) -> tuple[Solution, Array]:
+    """Return the solution with both factors fitted anew after a step, which is halved while it makes the fit worse."""
+    before = model_of(solution.data, solution.state)
+    data = replace(solution.data, further=np.tensordot(amplitudes, terms, axes=1))
+    worst = _ALLOWED * _misfit(data, solution.state, before.variance)
+    for _ in range(_MOST_HALVINGS):
+        data = replace(solution.data, further=np.tensordot(amplitudes + step, terms, axes=1))
+        trial = iterate(data, solution.state, solution.prior, estimate_noise, False, _ROUNDS_EACH)
+        if _misfit(trial.data, trial.state, before.variance) <= worst:
+            return trial, step
+        step = step / 2
+    return solution, np.zeros_like(step)
+
+
+def _misfit(data: FitData, state: FitState, variance: Array) -> float:
+    """Return the mean of (measured - model)^2 / variance over the measured pixels, negative intensities taken as 0."""
+    misfit = data.intensity - np.maximum(model_of(data, state).intensity, 0.0)
+    return float(np.mean((misfit**2 / variance)[data.mask]))
