@@ -63,10 +63,10 @@ def fit_further_terms(
     for turn in range(_MOST_TURNS):
         terms = make_terms(model_of(solution.data, solution.state).form_factor)
         score = score_terms(solution, terms)
-        information = np.linalg.inv(score.covariance)
+        information = score.information
         posterior = np.linalg.inv(information + np.diag(precision))
         posterior = (posterior + posterior.T) / 2
-        step = posterior @ (information @ score.amplitudes - precision * amplitudes)
+        step = posterior @ (score.slope - precision * amplitudes)
         moved = float(np.max(np.abs(step) / np.sqrt(np.diagonal(posterior))))
         if moved < _SETTLED and last:
             break
