@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-_SEVERAL_VALUES = ("--range",)
+_SEVERAL_VALUES = ("--range",)  # three numbers, which must not be joined to the option
 _SWITCHED_OFF = {"--no-lattice": "--lattice=false"}
 _KINDS = {
     "<class 'int'>": "a whole number",

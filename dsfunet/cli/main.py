@@ -23,7 +23,6 @@ from dsfunet.errors import DivergedError, InputError
 
 _INTERRUPTED = 130
 _ONE_BLAS_THREAD = ("factorize", "watch", "refine")
-# `dsfunet scan` is left out: its --range takes three numbers, which must not be joined to the option.
 _TAKES_DASHES = (
     "factorize",
     "watch",

@@ -102,7 +102,7 @@ NO_TERMS = FurtherTerms()
 
 
 def displacement_series(
-    orbits: Sequence[Orbit], grid: PlaneGrid, rotations: Integers
+    orbits: Sequence[Orbit], grid: PlaneGrid, rotations: Integers, others: Sequence[PlaneGrid] = ()
 ) -> list[tuple[str, Array]]:
     """Return names and series of the size effect on a plane: -sum over an orbit of Q.gamma_v sin Q.v.
 
@@ -110,27 +110,38 @@ def displacement_series(
         orbits: of lattice vectors, or of the in-plane vectors of a layer.
         grid: of the plane, shape (n, m).
         rotations: operations of the Laue class on lattice vectors, v' = R v, shape (order, 3, 3).
+        others: further planes that share the parameters.
 
     Returns:
-        One entry for each component of gamma [Angstrom] that the Laue class leaves to an orbit and the plane shows: the
-        first along the vector, others perpendicular to it. Series have the shape (n, m), in 1/Angstrom.
+        One entry for each component of gamma [Angstrom] that the Laue class leaves to an orbit and the planes show: the
+        first along the vector, or its projection onto a single plane, others perpendicular to it. Series have the shape
+        (n, m), in 1/Angstrom.
     """
     q, hkl, found = grid.plane.q_points(), grid.hkl(), []
+    planes = [each.plane for each in (grid, *others)]
+    edges = np.concatenate([[each.step_u, each.step_v, 1e-2 * each.origin] for each in planes])
+    _, sizes, directions = np.linalg.svd(edges)
+    visible = directions[sizes > 1e-6 * sizes[0]]
     for orbit in orbits:
         if orbit.is_sine:
             continue
         vectors = np.asarray(orbit.components, dtype=np.float64)
         waves = [np.sin(2 * np.pi * (hkl @ vector)) for vector in vectors]
-        for number, images in enumerate(_displacements(orbit, vectors, rotations, grid.cell.direct)):
+        for number, images in enumerate(_displacements(orbit, vectors, rotations, grid.cell.direct, visible)):
             series = -sum((q @ gamma) * wave for gamma, wave in zip(images, waves, strict=True))
-            if np.abs(series).max() > _SMALL * np.abs(q).max():
+            if others or np.abs(series).max() > _SMALL * np.abs(q).max():
                 which = "" if number == 0 else f", component {number + 1}"
                 found.append((f"size effect {orbit.name}{which}", np.asarray(series)))
     return found
 
 
-def _displacements(orbit: Orbit, vectors: Array, rotations: Integers, direct: Array) -> list[Array]:
-    """Return unit displacements of the first vector, as what they are at all vectors of the orbit, each (k, 3)."""
+def _displacements(
+    orbit: Orbit, vectors: Array, rotations: Integers, direct: Array, visible: Array
+) -> list[Array]:
+    """Return unit displacements of the first vector, as what they are at all vectors of the orbit, each (k, 3).
+
+    `visible` are orthonormal directions of Q, shape (2 or 3, 3); only displacements along them are seen.
+    """
     operations = np.asarray(rotations, dtype=np.float64)
     if orbit.summed_axis is not None:  # operations of the layer
         axis, others = orbit.summed_axis, [each for each in range(3) if each != orbit.summed_axis]
@@ -143,10 +154,12 @@ def _displacements(orbit: Orbit, vectors: Array, rotations: Integers, direct: Ar
     images = np.swapaxes(operations @ vectors[0][:, None], 1, 2)[:, 0]
     stabiliser = np.abs(images - vectors[0]).max(axis=1) < _SMALL
     allowed, values, _ = np.linalg.svd(cartesian[stabiliser].mean(axis=0))
-    along = vectors[0] @ direct
-    basis = [along / np.linalg.norm(along)]
-    for column in allowed[:, values > 0.5].T:
-        rest = column - sum((column @ each) * each for each in basis)
+    basis: list[Array] = []
+    for column in [vectors[0] @ direct, *allowed[:, values > 0.5].T]:
+        rest = column / np.linalg.norm(column)
+        if orbit.summed_axis is not None:
+            rest = rest @ visible.T @ visible
+        rest = rest - sum((rest @ each) * each for each in basis)
         if np.linalg.norm(rest) > 0.1:
             basis.append(rest / np.linalg.norm(rest))
     places = [int(np.abs(images - vector).max(axis=1).argmin()) for vector in vectors]
@@ -206,6 +219,7 @@ def attach_terms(
     orbits: Sequence[Orbit],
     rotations: Integers,
     centring: Centring,
+    others: Sequence[PlaneGrid] = (),
 ) -> PlaneData:
     """Return the data of a plane, divided by a known form factor, with further terms to be refined.
 
@@ -216,6 +230,7 @@ def attach_terms(
         orbits: whose alphas are refined.
         rotations: operations of the Laue class, shape (order, 3, 3).
         centring: lattice type.
+        others: grids of further planes, which share the parameters of the size effect.
     """
     used, grid = plane.used, plane.grid
     # values = I / envelope with weights proportional to its square.
@@ -225,7 +240,9 @@ def attach_terms(
     factor = np.divide(mean, scale * relative, out=np.zeros(grid.shape), where=used)
     return replace(
         plane,
-        displacements=tuple(displacement_series(orbits, grid, rotations)) if terms.size_effect else (),
+        displacements=tuple(displacement_series(orbits, grid, rotations, others))
+        if terms.size_effect
+        else (),
         added=tuple(
             (name, factor * values, float(values.mean()))
             for name, values in _added(terms, grid, centring, relative, used)

@@ -18,7 +18,7 @@ from dsfunet.lattice.joint_fit.score import score_terms
 from dsfunet.lattice.joint_fit.threads import use_one_thread
 
 _MOST_TURNS, _LAST_TURNS, _ROUNDS_EACH, _MOST_HALVINGS = 12, 3, 8, 4
-_ALLOWED = 1.02  # by which a step may raise the misfit
+_ALLOWED = 3.0  # by which a step may raise the misfit; both factors follow it only in later turns
 _SETTLED = 0.1  # step of an amplitude in its standard uncertainties
 
 
@@ -80,7 +80,12 @@ def fit_further_terms(
     reported = report(solution)
     inflation = max(reported.chi_squared, 1.0)
     covariance = reported.covariance + inflation * score.response @ posterior @ score.response.T
-    return TermsFit(replace(reported, covariance=covariance), amplitudes, inflation * posterior, gain)
+    return TermsFit(
+        replace(reported, covariance=covariance),
+        amplitudes,
+        np.asarray(inflation * posterior, np.float64),
+        gain,
+    )
 
 
 def _take_step(

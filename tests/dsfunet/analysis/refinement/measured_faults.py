@@ -19,11 +19,13 @@ def result_of(plane: Plane, name: str) -> Result:
     return Result(plane.counts, plane.form_factor, plane.order, plane.expected, zeros, plane.mask, grid)
 
 
-def faulty_result(name: str, fault: Fault | None, amount: float = 0.0, seed: int = 0) -> Result:
+def faulty_result(
+    name: str, fault: Fault | None, amount: float = 0.0, seed: int = 0, reach: float = 4.2
+) -> Result:
     """A plane hk0 of a virtual crystal with a fault, or without one."""
     if fault is None:
-        return result_of(measure(name, seed), name)
-    return result_of(measure_fault(name, fault, amount, seed), name)
+        return result_of(measure(name, seed, reach=reach), name)
+    return result_of(measure_fault(name, fault, amount, seed, reach=reach), name)
 
 
 def true_correlation(name: str, vector: tuple[float, float]) -> float:

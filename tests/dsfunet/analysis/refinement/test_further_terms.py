@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dsfunet.analysis.models.model_names import ModelPair
+from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
-from dsfunet.analysis.refinement.further_terms import FurtherTerms, displacement_series
+from dsfunet.analysis.refinement.further_terms import NO_TERMS, FurtherTerms, displacement_series
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
@@ -21,11 +23,11 @@ VECTORS = ((1, 0), (0, 1), (1, 1))
 
 
 def refined(
-    name: str, fault: Fault | None, amount: float, terms: FurtherTerms, seed: int = 0
+    name: str, fault: Fault | None, amount: float, terms: FurtherTerms, reach: float = 4.2
 ) -> AlphaRefinement:
     """Correlations of a plane with a fault, from the joint fit with further terms."""
     settings = RefinementSettings(laue="-1", vectors=VECTORS, form_factor="data", centring="P", further=terms)
-    return refine_alphas(faulty_result(name, fault, amount, seed), settings)
+    return refine_alphas(faulty_result(name, fault, amount, 0, reach), settings)
 
 
 def pulls_of(found: AlphaRefinement, name: str) -> np.ndarray:
@@ -39,7 +41,8 @@ def pulls_of(found: AlphaRefinement, name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("per_cent", [1.0, 2.0])
 def test_displacements_of_a_size_effect_are_recovered(per_cent: float) -> None:
-    found = refined("P alloy", "size effect", per_cent, FurtherTerms(size_effect=True))
+    # Within this reach the intensity stays positive to first order, as it does in a crystal.
+    found = refined("P alloy", "size effect", per_cent, FurtherTerms(size_effect=True), 3.0)
     gammas = {each.name: each for each in found.fit.further}
     a = CRYSTALS["P alloy"].cell[0]
     for name, true in (("1 0", -0.005 * per_cent * a), ("0 1", -0.005 * per_cent * a), ("1 1", 0.0)):
@@ -111,3 +114,38 @@ def test_bad_requests(
 def test_a_background_has_one_of_two_names() -> None:
     with pytest.raises(InputError, match=r"^--background is 'linear'; expected flat or q$"):
         FurtherTerms(background="linear")  # type: ignore[arg-type]
+
+
+def test_terms_beside_a_known_form_factor() -> None:
+    atoms = [LabelledMolecule((name,), np.zeros((1, 3)), (name,)) for name in ("Au", "Cu")]
+    settings = RefinementSettings(
+        laue="mmm",
+        model=ModelPair("Au+Cu", atoms[0], atoms[1]),
+        layer=True,
+        centring="P",
+        shells=20,
+        further=FurtherTerms(size_effect=True, background="flat"),
+    )
+    found = refine_alphas(faulty_result("P alloy", "flat", 0.2), settings)
+    further = {each.name: each for each in found.fit.further}
+    background, b = further["flat background"], further["B"]
+    assert abs(background.value - 0.2 / 1.2) < 4 * background.standard_uncertainty
+    assert background.standard_uncertainty < 0.01
+    assert abs(b.value - CRYSTALS["P alloy"].b_iso) < 4 * b.standard_uncertainty
+    gamma = further["size effect 1 0 (all l)"]
+    assert abs(gamma.value) < 4 * gamma.standard_uncertainty and gamma.standard_uncertainty < 0.002
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "amount", "terms"),
+    [
+        ("P alloy", "flat", 0.2, FurtherTerms(background="flat")),
+        ("molecule", "background", 0.05, FurtherTerms(background="q")),
+        ("P alloy", "thermal", 0.2, FurtherTerms(thermal=True)),
+    ],
+)
+def test_correlations_survive_a_background(
+    name: str, fault: Fault, amount: float, terms: FurtherTerms
+) -> None:
+    assert np.abs(pulls_of(refined(name, fault, amount, NO_TERMS), name)).max() > 5
+    assert np.abs(pulls_of(refined(name, fault, amount, terms), name)).max() < 3
