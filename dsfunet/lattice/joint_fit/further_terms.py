@@ -63,7 +63,8 @@ def fit_further_terms(
     for turn in range(_MOST_TURNS):
         terms = make_terms(model_of(solution.data, solution.state).form_factor)
         score = score_terms(solution, terms)
-        information = score.information
+        values, vectors = np.linalg.eigh(score.information)  # rounding makes terms that are alike negative
+        information = (vectors * np.maximum(values, 0.0)) @ vectors.T
         posterior = np.linalg.inv(information + np.diag(precision))
         posterior = (posterior + posterior.T) / 2
         step = posterior @ (score.slope - precision * amplitudes)

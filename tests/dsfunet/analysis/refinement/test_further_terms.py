@@ -130,7 +130,9 @@ def test_terms_beside_a_known_form_factor() -> None:
     further = {each.name: each for each in found.fit.further}
     background, b = further["flat background"], further["B"]
     assert abs(background.value - 0.2 / 1.2) < 4 * background.standard_uncertainty
-    assert background.standard_uncertainty < 0.2  # from the scatter between zones, on atoms as dark as these far out
+    assert (
+        background.standard_uncertainty < 0.2
+    )  # from the scatter between zones, on atoms as dark as these far out
     assert abs(b.value - CRYSTALS["P alloy"].b_iso) < 4 * b.standard_uncertainty
     gamma = further["size effect 1 0 (all l)"]
     assert abs(gamma.value) < 4 * gamma.standard_uncertainty and gamma.standard_uncertainty < 0.002
