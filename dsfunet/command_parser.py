@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+_SEVERAL_VALUES = ("--range",)  # three numbers, which must not be joined to the option
 _SWITCHED_OFF = {"--no-lattice": "--lattice=false"}
 _KINDS = {
     "<class 'int'>": "a whole number",
@@ -198,7 +199,8 @@ def _join_minus_values(arguments: list[str]) -> list[str]:
     """Join values such as -3m1, -1kl or -1,65535, which look like options, to the option before them."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and re.fullmatch(r"--[a-z_-]+", joined[-1]) and re.match(r"-[\d.]", argument):
+        takes_one = joined and re.fullmatch(r"--[a-z_-]+", joined[-1]) and joined[-1] not in _SEVERAL_VALUES
+        if takes_one and re.match(r"-[\d.]", argument):
             joined[-1] = f"{joined[-1]}={argument}"
         else:
             joined.append(argument)

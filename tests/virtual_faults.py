@@ -228,7 +228,7 @@ def measure_sites(
     return counts, hide_a_third(axis, axis) if missing else np.full(counts.shape, True), axis
 
 
-Fault = Literal["twin", "two-fold twin", "size effect", "thermal", "background", "Bragg"]
+Fault = Literal["twin", "two-fold twin", "size effect", "thermal", "background", "flat", "Bragg"]
 
 FAULTS: tuple[tuple[Fault, float], ...] = (
     ("twin", 0.05),
@@ -307,6 +307,8 @@ def measure_fault(
     elif fault == "thermal":
         thermal = q_squared * np.exp(-q_squared / 2) / (away + 0.1**2)
         expected = expected + amount * mean / thermal.mean() * thermal
+    elif fault == "flat":
+        expected = expected + amount * mean
     elif fault == "background":
         ring = np.exp(-((np.sqrt(q_squared) - 0.35) ** 2) / (2 * 0.07**2)) + 0.1
         expected = expected + amount * mean / ring.mean() * ring

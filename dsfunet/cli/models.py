@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from dsfunet.analysis.models.fit import Comparison
     from dsfunet.analysis.models.model_names import ModelPair
     from dsfunet.analysis.models.run import Motion, ObservedFile
-    from dsfunet.analysis.models.scan import Scan
+    from dsfunet.analysis.models.scan import About, Scan
+    from dsfunet.physics.scattering import Radiation, Scattering
 
-_CERTAIN = 0.95
 _MODELS_HELP = (
     "A model is FILE+FILE, FILE+vacancy, or one CIF whose disorder groups 1 and 2 are the two species; FILE:2 selects"
     " disorder group 2. 'a.xyz+a.xyz@rotate 180 0 0 1' is a molecule and a copy of it rotated by 180 degrees about z;"
     " '@rotate 60 [001]' rotates about a lattice direction of the result's cell. The axis goes through the centroid of"
-    " the atoms, or with 'about origin' through the origin. XYZ coordinates are Cartesian, with a along x and b in the"
-    " xy plane; their atoms are labelled N1, C1, C2 ... in order. A CIF contributes the atoms that it lists; no"
-    " symmetry is applied."
+    " the atoms by default, or with 'about origin' through the origin. XYZ coordinates are Cartesian, with a along x"
+    " and b in the xy plane; their atoms are labelled N1, C1, C2 ... in order. A CIF contributes the atoms that it"
+    " lists, with their displacements and occupancies; no symmetry is applied. Ions are written as Fe3+ or O2-."
 )
 
 
@@ -31,6 +31,10 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
     answer: Literal["lattice", "networks"] | None = None,
+    radiation: "Radiation" = "xray",
+    wavelength: float | None = None,
+    b_factors: str | None = None,
+    site_symmetry: str | None = None,
 ) -> None:
     """Rank structural models by how well their I_FF fits that of a result; scale, floor and B are refined.
 
@@ -42,20 +46,37 @@ def compare(
         seed: seed of the resamples
         answer: which form factor of the result to use, that of the data on their lattice or that of the networks alone;
             by default the one that the result believes, and only that one has sigmas
+        radiation: what was scattered: X-rays, neutrons (bound coherent scattering lengths) or electrons
+        wavelength: of the X-rays [Angstrom], for f' and f''; without it both are left out
+        b_factors: B of elements or ions [Angstrom^2], such as "Au 0.5, Cu 0.6", instead of those of the files; the B of
+            the fit is added to them
+        site_symmetry: point group of the site at the origin along the axes of the cell, such as 2/m (unique axis b) or
+            -1; a model that cannot have it is noted
 
     Raises:
         InputError: the result, a model or the output cannot be used.
     """
-    from dsfunet.analysis.models.fit import compare_models
-    from dsfunet.analysis.models.model_names import read_model
+    from dsfunet.analysis.models.fit import compare_models, find_better_radiation
     from dsfunet.analysis.models.run import ObservedFile, write_comparison
+    from dsfunet.analysis.models.site_symmetry import parse_site_symmetry
+    from dsfunet.analysis.models.wording import describe_fit
+    from dsfunet.physics.scattering import Scattering
 
+    scattering = Scattering(radiation, wavelength)
+    if site_symmetry is not None:
+        parse_site_symmetry(site_symmetry)
     targets = _targets(Path(output), {"json": ".json", "csv": ".csv", "png": ".png"})
     observed = ObservedFile.read(file, answer)
-    pairs = [read_model(model, observed.cell) for model in models]
-    comparison = compare_models(pairs, observed.observation, resamples, seed)
-    write_comparison(comparison, observed, targets)
-    lines = [*_lines_on_input(observed, pairs), *_ranking(comparison), *_lines_on_targets(targets)]
+    pairs = _read_models(models, observed, b_factors)
+    comparison = compare_models(pairs, observed.observation, resamples, seed, scattering)
+    better = find_better_radiation(pairs, observed.observation, scattering, comparison.fits[0])
+    write_comparison(comparison, observed, targets, scattering, better)
+    lines = [
+        *_lines_on_input(observed, pairs, scattering, site_symmetry),
+        *_ranking(comparison),
+        *describe_fit(comparison, scattering, better),
+        *_lines_on_targets(targets),
+    ]
     print("\n".join(lines))
 
 
@@ -70,6 +91,11 @@ def scan(
     resamples: int = 2000,
     seed: int = 0,
     answer: Literal["lattice", "networks"] | None = None,
+    radiation: "Radiation" = "xray",
+    wavelength: float | None = None,
+    b_factors: str | None = None,
+    site_symmetry: str | None = None,
+    about: "About" = "centroid",
 ) -> None:
     """Rotate a molecule, or one side of a bond, through a range of angles and find the minima of the misfit.
 
@@ -79,22 +105,34 @@ def scan(
         output: PREFIX of the files PREFIX.json, .csv, .png and _planes.png
         range: first angle, last angle and step [degrees]; 0 is the structure as in its file
         torsion: atom labels such as N1-C1-C2-C3; the atoms beyond the middle bond are rotated
-        rotate: axis of a rotation of whole molecules, each about its centroid: "x y z" (Cartesian) or "[uvw]" (lattice
-            direction)
+        rotate: axis of a rotation of whole molecules, each about its centroid unless --about says otherwise: "x y z"
+            (Cartesian) or "[uvw]" (lattice direction)
         species: species that are rotated
         resamples: number of bootstrap resamples of blocks of the plane
         seed: seed of the resamples
         answer: which form factor of the result to use, that of the data on their lattice or that of the networks alone;
             by default the one that the result believes, and only that one has sigmas
+        radiation: what was scattered: X-rays, neutrons (bound coherent scattering lengths) or electrons
+        wavelength: of the X-rays [Angstrom], for f' and f''; without it both are left out
+        b_factors: B of elements or ions [Angstrom^2], such as "Au 0.5, Cu 0.6", instead of those of the files; the B of
+            the fit is added to them
+        site_symmetry: point group of the site at the origin along the axes of the cell, such as 2/m (unique axis b) or
+            -1; a model that cannot have it is noted
+        about: point that --rotate turns each species about
 
     Raises:
         InputError: the result, the model, the motion or the output cannot be used.
     """
-    from dsfunet.analysis.models.model_names import parse_axis, read_model
+    from dsfunet.analysis.models.model_names import parse_axis
     from dsfunet.analysis.models.molecules import parse_torsions
     from dsfunet.analysis.models.run import ObservedFile, rotation_motion, torsion_motion, write_scan
     from dsfunet.analysis.models.scan import angles_of_range, scan_model
+    from dsfunet.analysis.models.site_symmetry import parse_site_symmetry
+    from dsfunet.physics.scattering import Scattering
 
+    scattering = Scattering(radiation, wavelength)
+    if site_symmetry is not None:
+        parse_site_symmetry(site_symmetry)
     if bool(torsion) == (rotate is not None):
         given = "both" if torsion else "neither"
         raise InputError(f"--torsion and --rotate: found {given}; use one of them")
@@ -102,16 +140,17 @@ def scan(
     endings = {"json": ".json", "csv": ".csv", "png": ".png", "planes": "_planes.png"}
     targets = _targets(Path(output), endings)
     observed = ObservedFile.read(file, answer)
-    pair = read_model(model, observed.cell)
+    (pair,) = _read_models([model], observed, b_factors)
     if rotate is None:
         motion = torsion_motion(parse_torsions(torsion or []), pair, species)
     else:
-        motion = rotation_motion(parse_axis(rotate, observed.cell), rotate.strip(), species)
-    result = scan_model(pair, motion.turn, angles_deg, observed.observation, resamples, seed)
-    write_scan(result, observed, pair, motion, species, targets)
+        motion = rotation_motion(parse_axis(rotate, observed.cell), rotate.strip(), species, about, pair)
+    result = scan_model(pair, motion.turn, angles_deg, observed.observation, resamples, seed, scattering)
+    write_scan(result, observed, pair, motion, species, targets, scattering)
     lines = [
-        *_lines_on_input(observed, [pair]),
+        *_lines_on_input(observed, [pair], scattering, None),
         *_lines_on_scan(result, motion),
+        *_lines_on_turned(result, motion, observed, pair, site_symmetry),
         *_lines_on_targets(targets),
     ]
     print("\n".join(lines))
@@ -127,7 +166,21 @@ def _targets(prefix: Path, endings: Mapping[str, str]) -> dict[str, Path]:
     return targets
 
 
-def _lines_on_input(observed: "ObservedFile", pairs: Sequence["ModelPair"]) -> list[str]:
+def _read_models(models: Sequence[str], observed: "ObservedFile", b_factors: str | None) -> list["ModelPair"]:
+    from dsfunet.analysis.models.model_names import parse_b_factors, read_model, with_b_factors
+
+    known = parse_b_factors(b_factors)
+    return with_b_factors([read_model(model, observed.cell) for model in models], known)
+
+
+def _lines_on_input(
+    observed: "ObservedFile",
+    pairs: Sequence["ModelPair"],
+    scattering: "Scattering",
+    site_symmetry: str | None,
+) -> list[str]:
+    from dsfunet.analysis.models.site_symmetry import check_site_symmetry
+    from dsfunet.analysis.models.wording import describe_hydrogen
     from dsfunet.analysis.verdicts import describe_verdicts
 
     observation = observed.observation
@@ -143,7 +196,11 @@ def _lines_on_input(observed: "ObservedFile", pairs: Sequence["ModelPair"]) -> l
     lines += [
         f"model      {pair.name}: A = {pair.first.formula}, B = {pair.second.formula}" for pair in pairs
     ]
+    lines.append(f"factors    {scattering.describe()}; {describe_hydrogen(pairs, scattering)}")
     notes = dict.fromkeys(note for pair in pairs for note in pair.notes)
+    if site_symmetry is not None:
+        found = [check_site_symmetry(pair, site_symmetry, observed.cell) for pair in pairs]
+        notes |= dict.fromkeys(note for note in found if note)
     return lines + [f"           note: {note}" for note in notes]
 
 
@@ -168,13 +225,24 @@ def _ranking(comparison: "Comparison") -> list[str]:
         return [*lines, "           a single model cannot be ranked; compare it with alternatives"]
     best, following = comparison.fits[:2]
     certainty = float(comparison.better_than_next[0])
-    lines.append(
+    return [
+        *lines,
         f"           {best.name} fits better than {following.name} in {_percent(certainty)} of"
-        f" {comparison.resamples} resamples"
-    )
-    if certainty < _CERTAIN:
-        lines.append("           that is less than 95 %: this plane does not distinguish the two models")
-    return lines
+        f" {comparison.resamples} resamples",
+    ]
+
+
+def _lines_on_turned(
+    found: "Scan", motion: "Motion", observed: "ObservedFile", pair: "ModelPair", site_symmetry: str | None
+) -> list[str]:
+    """Return a note if the model at the best angle cannot have the stated site symmetry."""
+    from dsfunet.analysis.models.site_symmetry import check_site_symmetry
+
+    if site_symmetry is None:
+        return []
+    angle = found.minima[0].angle_deg if found.minima else float(found.angles_deg[found.misfits.argmin()])
+    note = check_site_symmetry(motion.turn(pair, angle), site_symmetry, observed.cell)
+    return [] if note is None else [f"           note: at {angle:.1f}°, {note}"]
 
 
 def _lines_on_scan(found: "Scan", motion: "Motion") -> list[str]:
@@ -182,6 +250,7 @@ def _lines_on_scan(found: "Scan", motion: "Motion") -> list[str]:
 
     first, last = found.angles_deg[0], found.angles_deg[-1]
     lines = [f"scanned    {motion.label}, {first:g} to {last:g}; 0 is the structure as in its file"]
+    lines += [f"           {motion.about}"] if motion.about else []
     lines += [
         f"           torsion {name} is {angle:.1f}° in the file; add that to get absolute angles"
         for name, angle in motion.torsions_at_zero_deg.items()

@@ -1,21 +1,22 @@
 """Molecular form factors and the intensity I_FF of a pair of species, equations (1) and (2)."""
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
-import gemmi
 import numpy as np
 import numpy.typing as npt
 
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.physics.lattice import Plane
-
-# Number of knots of the |Q| table. The error of linear interpolation on a grid of h = 20/8192 1/Angstrom is
-# h^2/8 max|f''|, below 1e-6 of f(0) for every element.
-_TABLE_POINTS = 8192
-TABLE_Q_STEP = 20.0 / _TABLE_POINTS
-"""Step of |Q| in the tables of scattering factors [1/Angstrom]."""
+from dsfunet.physics.scattering import (
+    TABLE_POINTS,
+    TABLE_Q_STEP,
+    XRAYS,
+    Scattering,
+    check_species,
+    dispersion_of,
+    scattering_factor_table,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +24,21 @@ class Molecule:
     """A rigid group of n atoms; without atoms it is a vacancy, whose form factor is zero.
 
     Attributes:
-        elements: symbol of each atom.
+        elements: symbol of each atom, or of an ion such as "Fe3+".
         positions_angstrom: Cartesian [Angstrom], shape (n, 3).
+        displacements_angstrom2: mean square displacements U of each atom, Cartesian [Angstrom^2], shape (n, 3, 3); None
+            for 0.
+        weights: how much of each atom is there, shape (n,); None for 1.
 
     Raises:
-        InputError: the numbers of elements and positions differ, a coordinate is not finite, or an element has no
+        InputError: the numbers of elements and positions differ, a number is not finite, or an element has no
             International Tables (1992) scattering factor.
     """
 
     elements: tuple[str, ...]
     positions_angstrom: Array
+    displacements_angstrom2: Array | None = field(default=None, kw_only=True)
+    weights: Array | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         positions = np.array(self.positions_angstrom, dtype=np.float64)
@@ -47,78 +53,110 @@ class Molecule:
                 "molecule: found NaN or infinity in the positions; expected finite numbers [Angstrom]"
             )
         for element in set(self.elements):
-            _scattering_factor_coefficients(element)
+            check_species(element)
+        for name, shape in (("displacements_angstrom2", (3, 3)), ("weights", ())):
+            values = getattr(self, name)
+            if values is not None and (
+                np.shape(values) != (len(self.elements), *shape) or not np.isfinite(values).all()
+            ):
+                raise InputError(
+                    f"molecule: found {name} of shape {np.shape(values)}; expected finite numbers of shape"
+                    f" {(len(self.elements), *shape)}"
+                )
         positions.flags.writeable = False
         object.__setattr__(self, "positions_angstrom", positions)
 
     def rotated(self, rotation: Array) -> "Molecule":
         """Return the molecule rotated about the origin by a rotation matrix, shape (3, 3)."""
-        return Molecule(self.elements, self.positions_angstrom @ np.asarray(rotation).T)
-
-
-@lru_cache
-def _scattering_factor_coefficients(element: str) -> gemmi.IT92Coef:
-    symbol = gemmi.Element(element)
-    # gemmi reads unknown symbols as X, which has no table, and words by their first letters: "Carbon" as Ca.
-    if symbol.atomic_number == 0 or symbol.it92 is None or symbol.name != element:
-        raise InputError(
-            f"element {element!r}: the International Tables (1992) have no scattering factor for it; expected a symbol"
-            " such as C"
+        matrix, displacements = np.asarray(rotation), self.displacements_angstrom2
+        if displacements is not None:
+            displacements = matrix @ displacements @ matrix.T
+        return Molecule(
+            self.elements,
+            self.positions_angstrom @ matrix.T,
+            displacements_angstrom2=displacements,
+            weights=self.weights,
         )
-    return symbol.it92
 
 
-@lru_cache
-def scattering_factor_table(element: str, points: int) -> Array:
-    """Return the atomic scattering factor at |Q| = 0, h, 2h, ... [electrons], shape (points,); h is `TABLE_Q_STEP`.
-
-    Raises:
-        InputError: the element has no International Tables (1992) scattering factor.
-    """
-    coefficients = _scattering_factor_coefficients(element)
-    q = np.arange(points) * TABLE_Q_STEP
-    # The argument of gemmi is (sin theta / lambda)^2 = (|Q| / 4 pi)^2.
-    table = np.array([coefficients.calculate_sf(float(s2)) for s2 in (q / (4 * np.pi)) ** 2])
-    table.flags.writeable = False
-    return table
-
-
-def _interpolated_scattering_factor(element: str, index: npt.NDArray[np.intp], fraction: Array) -> Array:
+def _interpolated_scattering_factor(
+    element: str, index: npt.NDArray[np.intp], fraction: Array, scattering: Scattering
+) -> Array:
     # Rounded up to a power of two, so that planes of similar reach share one table.
-    points = max(_TABLE_POINTS, 1 << int(index.max() + 2).bit_length())
-    table = scattering_factor_table(element, points)
+    points = max(TABLE_POINTS, 1 << int(index.max() + 2).bit_length())
+    table = scattering_factor_table(element, points, scattering)
     low = table[index]
     return low + fraction * (table[index + 1] - low)
 
 
 def molecular_form_factor(
-    molecule: Molecule, plane: Plane, q_squared: Array | None = None
+    molecule: Molecule, plane: Plane, q_squared: Array | None = None, scattering: Scattering = XRAYS
 ) -> npt.NDArray[np.complex128]:
-    """Return F(Q) = sum_i f_i(|Q|) exp(i Q . x_i), equation (2), on a plane.
+    """Return F(Q) = sum_i w_i f_i(|Q|) exp(i Q . x_i - Q . U_i Q / 2), equation (2), on a plane.
 
-    f_i are the scattering factors of neutral atoms of the International Tables (1992), from interpolated tables. For
-    each element the phase sum is one product of two thin matrices, because the plane is affine.
+    f_i are the factors of `dsfunet.physics.scattering`, from interpolated tables. For atoms of one kind with the same
+    isotropic displacement the phase sum is one product of two thin matrices, because the plane is affine.
 
     Args:
         molecule: of any number of atoms.
         plane: of shape (n, m), in the Cartesian axes of the molecule.
         q_squared: |Q|^2 of the plane [1/Angstrom^2], shape (n, m), to save time if many molecules share one plane.
+        scattering: the radiation.
 
     Returns:
-        F, complex [electrons], shape (n, m).
+        F, complex, shape (n, m), in electrons, 1e-15 m (neutrons) or Angstrom (electrons).
+
+    Raises:
+        InputError: an element has no factor for this radiation.
     """
     total = np.zeros(plane.shape, dtype=np.complex128)
     if not molecule.elements:
         return total
-    q = np.sqrt(plane.q_squared() if q_squared is None else q_squared) / TABLE_Q_STEP
+    squared = plane.q_squared() if q_squared is None else q_squared
+    q = np.sqrt(squared) / TABLE_Q_STEP
     index = q.astype(np.intp)
     fraction = q - index
     elements = np.array(molecule.elements)
+    weights = np.ones(len(elements)) if molecule.weights is None else molecule.weights
+    isotropic, anisotropic = _split_displacements(molecule)
     for element in sorted(set(molecule.elements)):
-        origin, rows, columns = plane.phase_factors(molecule.positions_angstrom[elements == element])
-        phases = (rows * origin) @ columns.T
-        total += _interpolated_scattering_factor(element, index, fraction) * phases
+        alike = elements == element
+        phases = np.zeros(plane.shape, dtype=np.complex128)
+        for u in np.unique(isotropic[alike & ~anisotropic]):
+            chosen = alike & ~anisotropic & (isotropic == u)
+            origin, rows, columns = plane.phase_factors(molecule.positions_angstrom[chosen])
+            sum_of_phases = (rows * (origin * weights[chosen])) @ columns.T
+            phases += sum_of_phases * np.exp(-u / 2 * squared) if u else sum_of_phases
+        for atom in np.flatnonzero(alike & anisotropic):
+            origin, rows, columns = plane.phase_factors(molecule.positions_angstrom[[atom]])
+            assert molecule.displacements_angstrom2 is not None
+            exponent = _quadratic_form(molecule.displacements_angstrom2[atom], plane)
+            phases += weights[atom] * ((rows * origin) @ columns.T) * np.exp(-exponent / 2)
+        factor = _interpolated_scattering_factor(element, index, fraction, scattering)
+        dispersion = dispersion_of(element, scattering)
+        total += (factor + dispersion if dispersion else factor) * phases
     return total
+
+
+def _split_displacements(molecule: Molecule) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return a third of the trace of U of each atom, shape (n,), and whether U is anisotropic."""
+    displacements = molecule.displacements_angstrom2
+    if displacements is None:
+        count = len(molecule.elements)
+        return np.zeros(count), np.zeros(count, np.bool_)
+    isotropic = np.trace(displacements, axis1=1, axis2=2) / 3
+    away = np.abs(displacements - isotropic[:, None, None] * np.eye(3)).max(axis=(1, 2))
+    return isotropic, away > 1e-9
+
+
+def _quadratic_form(matrix: Array, plane: Plane) -> Array:
+    """Return Q . M Q on a plane, shape (n, m)."""
+    i, j = plane.index_u, plane.index_v
+    o, u, v = plane.origin, plane.step_u, plane.step_v
+    rows = o @ matrix @ o + 2 * (o @ matrix @ u) * i + (u @ matrix @ u) * i**2
+    columns = 2 * (o @ matrix @ v) * j + (v @ matrix @ v) * j**2
+    squared: Array = rows[:, None] + columns[None, :] + 2 * (u @ matrix @ v) * np.outer(i, j)
+    return squared
 
 
 def form_factor_intensity(
@@ -128,6 +166,7 @@ def form_factor_intensity(
     concentration_first: float = 0.5,
     debye_waller_b_angstrom2: float = 0.0,
     q_squared: Array | None = None,
+    scattering: Scattering = XRAYS,
 ) -> Array:
     """Return I_FF = m_A m_B |F_A - F_B|^2, equation (1) for one cell (N = 1), on a plane.
 
@@ -139,12 +178,14 @@ def form_factor_intensity(
         debye_waller_b_angstrom2: isotropic B [Angstrom^2], 0 or more; the result is multiplied by
             exp(-B |Q|^2 / 8 pi^2).
         q_squared: |Q|^2 of the plane [1/Angstrom^2], shape (n, m), if already known.
+        scattering: the radiation.
 
     Returns:
-        I_FF [electrons^2], shape (n, m).
+        I_FF, shape (n, m), in electrons^2 or the square of the unit of F.
 
     Raises:
-        InputError: m_A is not strictly between 0 and 1, or B is negative or not finite.
+        InputError: m_A is not strictly between 0 and 1, B is negative or not finite, or an element has no factor for
+            this radiation.
     """
     if not 0 < concentration_first < 1:
         raise InputError(
@@ -154,8 +195,8 @@ def form_factor_intensity(
         raise InputError(f"Debye-Waller B is {debye_waller_b_angstrom2}; expected 0 or more [Angstrom^2]")
     if q_squared is None:
         q_squared = plane.q_squared()
-    difference = molecular_form_factor(first, plane, q_squared)
-    difference -= molecular_form_factor(second, plane, q_squared)
+    difference = molecular_form_factor(first, plane, q_squared, scattering)
+    difference -= molecular_form_factor(second, plane, q_squared, scattering)
     intensity = np.square(difference.real) + np.square(difference.imag)
     intensity *= concentration_first * (1 - concentration_first)
     if debye_waller_b_angstrom2:

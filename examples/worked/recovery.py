@@ -20,7 +20,7 @@ from dsfunet import Factorizer
 from dsfunet._typing import Array
 from dsfunet.analysis.refinement.data import FitTo, PlaneData, prepare_data
 from dsfunet.analysis.refinement.fit import Refinement, refine
-from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
+from dsfunet.analysis.refinement.known_form_factor import prepare_known
 from dsfunet.analysis.refinement.zones import Zones, zones_of
 from dsfunet.errors import InputError
 from dsfunet.factorize.pipeline import factorize_plane
@@ -149,22 +149,14 @@ def refine_species_known(
         InputError: as `refine` and `prepare_data`.
     """
 
-    def prepared(b_angstrom2: float) -> list[PlaneData]:
+    def prepare(form_factors: Sequence[Array]) -> list[PlaneData]:
         return [
-            prepare_data(
-                result,
-                crystal.grid,
-                zones,
-                EXCLUDE_BELOW,
-                known_form_factor=damped_form_factor(crystal.pair, crystal.grid, b_angstrom2),
-            )
-            for crystal, result, zones in planes
+            prepare_data(result, crystal.grid, zones, EXCLUDE_BELOW, known_form_factor=known)
+            for (crystal, result, zones), known in zip(planes, form_factors, strict=True)
         ]
 
-    def refined(data: Sequence[PlaneData]) -> Refinement:
-        return refine(data, orbits)
-
-    return refined(prepared(refine_debye_waller(prepared, refined)))
+    pair, grids = planes[0][0].pair, [crystal.grid for crystal, _, _ in planes]
+    return refine(prepare_known(pair, grids, prepare, orbits)[0], orbits)
 
 
 def run_trial(

@@ -13,7 +13,7 @@ from numba import njit
 
 from dsfunet._typing import Array, Float32, Mask
 from dsfunet.physics import MAX_INDEX, Cell, Molecule, Plane
-from dsfunet.physics.form_factor import TABLE_Q_STEP, scattering_factor_table
+from dsfunet.physics.scattering import TABLE_Q_STEP, scattering_factor_table
 
 
 def form_factor_intensity(

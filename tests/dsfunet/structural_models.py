@@ -10,6 +10,7 @@ from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.models.molecules import LabelledMolecule
 from dsfunet.io import PlaneGrid, Result, parse_plane_name
 from dsfunet.physics import Cell, form_factor_intensity
+from dsfunet.physics.scattering import XRAYS, Scattering
 
 Array = npt.NDArray[np.float64]
 
@@ -71,10 +72,11 @@ def result_of(
     noise: float = 0.0,
     seed: int = 0,
     sigma: npt.NDArray[np.float32] | None = None,
+    scattering: Scattering = XRAYS,
 ) -> Result:
     """What the networks would find for a pair: I_FF in [0, 1], with smooth errors of `noise` in 2 sqrt(y) - 1."""
     where = where or grid()
-    plane = form_factor_intensity(pair.first, pair.second, where.plane, 0.5, b)
+    plane = form_factor_intensity(pair.first, pair.second, where.plane, 0.5, b, scattering=scattering)
     plane = (plane - plane.min()) / np.ptp(plane)
     if noise:
         waves_of_noise = np.fft.fft2(np.random.default_rng(seed).standard_normal(plane.shape))

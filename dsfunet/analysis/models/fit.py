@@ -13,16 +13,27 @@ from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.models.observation import Observation
 from dsfunet.errors import InputError
 from dsfunet.physics import form_factor_intensity
+from dsfunet.physics.scattering import RADIATIONS, XRAYS, Radiation, Scattering
 from dsfunet.planes.preprocessing import spread
 
 B_LIMITS_ANGSTROM2 = (0.0, 20.0)
 """Range of the isotropic Debye-Waller B [Angstrom^2]; at larger B a plane out to 8 1/Angstrom is nearly empty."""
 
+CERTAIN = 0.95
+"""Share of resamples in which one model fits better than another from which the data tell them apart."""
+
+FITTING_RATIO, TABLE_ERROR = 2.0, 0.02
+"""How many times the wR2 of noise alone a model may reach and still be said to fit, and what is allowed beside it.
+
+Tables of scattering factors, spherical atoms and the smoothness of the fitted form factor are good to a few per cent.
+"""
+
 _B_KNOTS = 11
 # Errors near zero intensity, relative to the brightest pixel: the first for weights without sigma, the second with it.
 _WEIGHT_FLOOR, _SIGMA_FLOOR = 0.01, 0.001
 _WEIGHT_ROUNDS = 3
-_ALIKE_ELECTRONS2 = 1e-6
+_FAR_BETTER = 0.7  # share of wR2 from which another radiation is worth a sentence
+_ALIKE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +54,7 @@ class Fit:
         misfit: mean over the used pixels of (s_observed - s_fitted)^2 with s = 2 sqrt(y) - 1, the error measure of
             Fuller & Rudden (2024).
         wr2: sqrt(sum w (y_o - y_c)^2 / sum w y_o^2).
+        noise_wr2: what a perfect model would reach, sqrt(sum w sigma^2 / sum w y_o^2); NaN without sigma.
         block_errors: sums of (s_observed - s_fitted)^2 over each block, shape (blocks,).
     """
 
@@ -56,6 +68,7 @@ class Fit:
     intensity: Array
     misfit: float
     wr2: float
+    noise_wr2: float
     block_errors: Array
 
     @property
@@ -63,25 +76,47 @@ class Fit:
         """The name of the model."""
         return self.model.name
 
+    @property
+    def explains(self) -> bool | None:
+        """Whether the model leaves no more than `allowed_wr2`; None without sigma."""
+        return None if np.isnan(self.noise_wr2) else self.wr2 <= self.allowed_wr2
 
-def fit_model(model: ModelPair, observation: Observation) -> Fit:
+    @property
+    def allowed_wr2(self) -> float:
+        """The largest wR2 of a model that is said to fit; NaN without sigma."""
+        return float(np.hypot(FITTING_RATIO * self.noise_wr2, TABLE_ERROR))
+
+
+def limits_of_b(model: ModelPair) -> tuple[float, float]:
+    """Return the range of a B that is added to those of the atoms [Angstrom^2]: none may fall below 0."""
+    own = np.concatenate([model.first.b_factors_angstrom2, model.second.b_factors_angstrom2])
+    return B_LIMITS_ANGSTROM2[0] - float(own.min()), B_LIMITS_ANGSTROM2[1]
+
+
+def fit_model(model: ModelPair, observation: Observation, scattering: Scattering = XRAYS) -> Fit:
     """Fit a model's I_FF, equation (1) of Fuller & Rudden (2024), to an observation by scale, floor and isotropic B.
 
     Normalisation removed an unknown scale and floor from the observation. For a given B the problem is linear in both;
-    B is searched for within `B_LIMITS_ANGSTROM2`. Weights are 1 / sigma^2 if sigma is known. Otherwise errors are
-    assumed uniform in s = 2 sqrt(y) - 1, which means sigma^2 proportional to y: w = 1 / (P + 0.01) with
-    P = (y_o + 2 y_c) / 3, as in refinement against F^2, updated in three rounds. The scale of a model that
+    B, added to those of the atoms, is searched for within `limits_of_b`. Weights are 1 / sigma^2 if sigma is known.
+    Otherwise errors are assumed uniform in s = 2 sqrt(y) - 1, which means sigma^2 proportional to y: w = 1 / (P + 0.01)
+    with P = (y_o + 2 y_c) / 3, as in refinement against F^2, updated in three rounds. The scale of a model that
     anticorrelates with the observation is 0.
 
     Raises:
-        InputError: the two species scatter identically, so that I_FF is zero.
+        InputError: the two species scatter identically, so that I_FF is zero, or an element has no factor for this
+            radiation.
     """
     used, y = observation.used, observation.values
     calculated = form_factor_intensity(
-        model.first, model.second, observation.plane, q_squared=observation.q_squared
+        model.first,
+        model.second,
+        observation.plane,
+        q_squared=observation.q_squared,
+        scattering=scattering,
     )
+    limits = limits_of_b(model)
     brightest = float(calculated[used].max())
-    if brightest < _ALIKE_ELECTRONS2:
+    if brightest < _ALIKE:
         raise InputError(
             f"model {model.name!r}: its two species scatter identically; expected different species"
         )
@@ -96,10 +131,10 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
             before = y if number == 0 else np.maximum(scale * x * np.exp(-b * k) + floor, 0.0)
             weights = 1 / ((y + 2 * before) / 3 + _WEIGHT_FLOOR)
         # New weights change B little, so later rounds search near the previous B only.
-        knots = np.linspace(*B_LIMITS_ANGSTROM2, _B_KNOTS) if number == 0 else np.array([b - 1, b, b + 1])
+        knots = np.linspace(*limits, _B_KNOTS) if number == 0 else np.array([b - 1, b, b + 1])
         b = best_b(
             partial(_sum_of_squares, x, k, y, weights),
-            np.unique(np.clip(knots, *B_LIMITS_ANGSTROM2)).tolist(),
+            np.unique(np.clip(knots, *limits)).tolist(),
         )
         scale, floor, _ = _scale_and_floor(x * np.exp(-b * k), y, weights)
     damped = x * np.exp(-b * k)
@@ -107,7 +142,7 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
     squared = (spread(y) - spread(np.maximum(fitted, 0.0))) ** 2
     gradient = np.stack([damped, np.ones_like(y), -scale * k * damped], axis=1)
     # B is fixed at a limit, and with a scale of 0 no parameter is determined.
-    free = [0, 1] if b in B_LIMITS_ANGSTROM2 else [0, 1, 2]
+    free = [0, 1] if b in limits else [0, 1, 2]
     uncertainties = np.full(3, np.nan)
     if scale > 0:
         uncertainties[free] = _uncertainties(gradient[:, free], y - fitted, weights, observation)
@@ -122,8 +157,16 @@ def fit_model(model: ModelPair, observation: Observation) -> Fit:
         intensity=scale / brightest * calculated * np.exp(-b * exponent) + floor,
         misfit=float(squared.mean()),
         wr2=float(np.sqrt((weights @ (y - fitted) ** 2) / (weights @ y**2))),
+        noise_wr2=_noise_wr2(observation, weights),
         block_errors=observation.block_sums(squared),
     )
+
+
+def _noise_wr2(observation: Observation, weights: Array) -> float:
+    if observation.sigma is None:
+        return float(np.nan)
+    sigma, y = observation.sigma[observation.used], observation.values
+    return float(np.sqrt((weights @ sigma**2) / (weights @ y**2)))
 
 
 def _scale_and_floor(x: Array, y: Array, weights: Array) -> tuple[float, float, float]:
@@ -197,6 +240,7 @@ class Comparison:
         better_than_next: fraction of resamples in which a model fits better than the next one, shape (m - 1,); ties
             count half.
         best: fraction of resamples in which a model fits best of all, shape (m,).
+        better: fraction of resamples in which a model fits better than another one, shape (m, m); ties count half.
         resamples: number of bootstrap resamples.
         seed: of the resamples.
     """
@@ -205,12 +249,23 @@ class Comparison:
     intervals: Array
     better_than_next: Array
     best: Array
+    better: Array
     resamples: int
     seed: int
 
+    @property
+    def indistinguishable(self) -> list[tuple[int, int]]:
+        """Pairs of models, by their places from 0, that the data cannot tell apart with 95 % confidence."""
+        first, second = np.nonzero(np.triu(self.better < CERTAIN, 1))
+        return list(zip(first.tolist(), second.tolist(), strict=True))
+
 
 def compare_models(
-    models: Sequence[ModelPair], observation: Observation, resamples: int = 2000, seed: int = 0
+    models: Sequence[ModelPair],
+    observation: Observation,
+    resamples: int = 2000,
+    seed: int = 0,
+    scattering: Scattering = XRAYS,
 ) -> Comparison:
     """Fit models to an observation and rank them by misfit, with bootstrap confidence.
 
@@ -219,6 +274,7 @@ def compare_models(
         observation: the form factor of a result.
         resamples: number of bootstrap resamples, 10 or more.
         seed: of the resamples, 0 or more.
+        scattering: the radiation.
 
     Raises:
         InputError: there are no models, the two species of a model scatter identically, or `resamples` or `seed` is out
@@ -227,15 +283,44 @@ def compare_models(
     if not models:
         raise InputError("compare_models: found no models; expected one or more")
     draws = observation.draws(resamples, seed)
-    fits = sorted((fit_model(model, observation) for model in models), key=lambda fit: fit.misfit)
+    fits = sorted((fit_model(model, observation, scattering) for model in models), key=lambda fit: fit.misfit)
     misfits = resampled_misfits(fits, observation, draws)
-    upper, lower = misfits[:, :-1], misfits[:, 1:]
+    upper, lower = misfits[:, :, None], misfits[:, None, :]
+    better = ((upper < lower) + 0.5 * (upper == lower)).mean(axis=0)
     best = misfits == misfits.min(axis=1, keepdims=True)
     return Comparison(
         tuple(fits),
         intervals=np.percentile(misfits, [2.5, 97.5], axis=0).T,
-        better_than_next=((upper < lower) + 0.5 * (upper == lower)).mean(axis=0),
+        better_than_next=np.diagonal(better, 1),
         best=(best / best.sum(axis=1, keepdims=True)).mean(axis=0),
+        better=better,
         resamples=resamples,
         seed=seed,
     )
+
+
+def find_better_radiation(
+    models: Sequence[ModelPair], observation: Observation, scattering: Scattering, best: Fit
+) -> tuple[Radiation, Fit] | None:
+    """Return the radiation with which some model fits far better than the best one with that given, and its fit.
+
+    Args:
+        models: that were compared.
+        observation: the form factor of a result.
+        scattering: the radiation that was given.
+        best: the best fit with it.
+    """
+    found: tuple[Radiation, Fit] | None = None
+    if best.explains:
+        return None
+    for radiation in RADIATIONS:
+        if radiation == scattering.radiation:
+            continue
+        for model in models:
+            try:
+                fit = fit_model(model, observation, Scattering(radiation))
+            except InputError:
+                continue  # an element without a factor, or two species that this radiation does not tell apart
+            if fit.wr2 < (_FAR_BETTER * best.wr2 if found is None else found[1].wr2):
+                found = radiation, fit
+    return found

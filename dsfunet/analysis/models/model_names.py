@@ -1,7 +1,8 @@
 """Names of structural models: pairs of species from files, each optionally rotated."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from dsfunet.analysis.models.molecules import VACANCY, LabelledMolecule
 from dsfunet.analysis.models.structure_files import StructureFile, read_structure
 from dsfunet.errors import InputError
 from dsfunet.physics import Cell
+from dsfunet.physics.scattering import parse_species
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _ROTATE = re.compile(rf"rotate\s+({_NUMBER})\s+(.+?)(?:\s+about\s+(origin|centroid))?\s*")
@@ -74,7 +76,7 @@ def read_model(text: str, cell: Cell) -> ModelPair:
         if file is None or group is not None or moves:
             raise InputError(f"model {text!r}: found one species; expected {_EXPECTED}")
         structure = read_structure(file)
-        return ModelPair(name, *structure.pair(), notes=_cell_notes(structure, cell))
+        return ModelPair(name, *structure.pair(), notes=(*structure.notes, *_cell_notes(structure, cell)))
     first, second = (_read_species(name, cell) for name in names)
     return ModelPair(
         f"{_shown(names[0])}+{_shown(names[1])}",
@@ -104,6 +106,54 @@ def parse_axis(text: str, cell: Cell) -> Array:
         )
     axis = np.array(numbers) @ cell.direct if lattice else np.array(numbers)
     return np.asarray(axis / np.linalg.norm(axis))
+
+
+def describe_point(point: Array) -> str:
+    """Return a point as text, "(0.00, 1.20, -0.35) Å"."""
+    return "(" + ", ".join(f"{value + 0.0:.2f}" for value in np.round(point, 2)) + ") Å"
+
+
+def with_b_factors(pairs: Sequence[ModelPair], b_factors: Mapping[str, float]) -> list[ModelPair]:
+    """Return models whose atoms have the B [Angstrom^2] of their element or ion.
+
+    Raises:
+        InputError: an element is in no model.
+    """
+    names = {name for pair in pairs for each in (pair.first, pair.second) for name in each.elements}
+    known = names | {parse_species(name)[0] for name in names}
+    for name in b_factors:
+        if name not in known:
+            raise InputError(
+                f"--b-factors: found {name}, which is in no model; expected some of {', '.join(sorted(known))}"
+            )
+    return [
+        replace(
+            pair, first=pair.first.with_b_factors(b_factors), second=pair.second.with_b_factors(b_factors)
+        )
+        for pair in pairs
+    ]
+
+
+def parse_b_factors(text: str | None) -> dict[str, float]:
+    """Parse "Au 0.5, Cu 0.6", the B [Angstrom^2] of elements or ions; nothing is empty.
+
+    Raises:
+        InputError: an entry is not a symbol and a number of 0 or more.
+    """
+    found = {}
+    for entry in [] if text is None else text.split(","):
+        words = entry.replace("=", " ").split()
+        try:
+            parse_species(words[0])
+            b = float(words[1])
+        except (IndexError, ValueError, InputError):
+            b = np.nan
+        if len(words) != 2 or not 0 <= b < np.inf:
+            raise InputError(
+                f"--b-factors: found {entry.strip()!r}; expected symbols with B [Angstrom^2], such as 'Au 0.5, Cu 0.6'"
+            )
+        found[words[0]] = b
+    return found
 
 
 def _exists(path: Path) -> bool:
@@ -146,15 +196,21 @@ def _read_species(text: str, cell: Cell) -> tuple[LabelledMolecule, tuple[str, .
     _, file, group, moves = _species_parts(text)
     structure = read_structure(file) if file is not None else None
     molecule = structure.molecule(group) if structure else VACANCY
+    turns = []
     for move in moves:
         match = _ROTATE.fullmatch(move)
         if match is None or structure is None:
             raise InputError(
                 f"species {text!r}: found '@{move}'; expected FILE@rotate ANGLE AXIS [about origin]"
             )
-        point = np.zeros(3) if match[3] == "origin" else molecule.centroid
+        about = match[3] or "centroid"
+        point = np.zeros(3) if about == "origin" else molecule.centroid
+        turns.append(
+            f"{_shown(text).split('@')[0]}: {move.strip()} turns about the {about} {describe_point(point)}"
+            + ("" if match[3] else "; write 'about origin' to turn about the origin")
+        )
         molecule = molecule.turned(parse_axis(match[2], cell), float(match[1]), point)
-    return molecule, _cell_notes(structure, cell) if structure else ()
+    return molecule, (*structure.notes, *_cell_notes(structure, cell), *turns) if structure else ()
 
 
 def _cell_notes(structure: StructureFile, cell: Cell) -> tuple[str, ...]:

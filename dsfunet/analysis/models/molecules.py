@@ -1,7 +1,7 @@
 """Molecules with labelled atoms, and their rotations: of the whole molecule, or of one side of a bond."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import gemmi
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from dsfunet._typing import Array, Mask
 from dsfunet.errors import InputError
 from dsfunet.physics import Molecule
+from dsfunet.physics.scattering import parse_species
 
 BOND_TOLERANCE_ANGSTROM = 0.4
 """Two atoms are bonded if their distance is below the sum of their covalent radii plus this (rule of the CSD)."""
@@ -37,7 +38,25 @@ class LabelledMolecule(Molecule):
 
     def at(self, positions_angstrom: Array) -> "LabelledMolecule":
         """Return the same atoms at other positions [Angstrom], shape (n, 3)."""
-        return LabelledMolecule(self.elements, positions_angstrom, self.labels)
+        return replace(self, positions_angstrom=positions_angstrom)
+
+    @property
+    def b_factors_angstrom2(self) -> Array:
+        """B = 8 pi^2 U of each atom, from a third of the trace of U [Angstrom^2], shape (n,)."""
+        if self.displacements_angstrom2 is None:
+            return np.zeros(len(self.elements))
+        return np.asarray(8 * np.pi**2 / 3 * np.trace(self.displacements_angstrom2, axis1=1, axis2=2))
+
+    def with_b_factors(self, b_factors: Mapping[str, float]) -> "LabelledMolecule":
+        """Return the molecule with isotropic B [Angstrom^2] for the elements or ions that are named."""
+        displacements = np.zeros((len(self.elements), 3, 3))
+        if self.displacements_angstrom2 is not None:
+            displacements = self.displacements_angstrom2.copy()
+        for number, name in enumerate(self.elements):
+            b = b_factors.get(name, b_factors.get(parse_species(name)[0]))
+            if b is not None:
+                displacements[number] = b / (8 * np.pi**2) * np.eye(3)
+        return replace(self, displacements_angstrom2=displacements) if displacements.any() else self
 
     @property
     def formula(self) -> str:
@@ -66,8 +85,14 @@ class LabelledMolecule(Molecule):
         # Modulo 360, so that a full turn is exactly the identity.
         rotation = Rotation.from_rotvec(np.radians(angle_deg % 360.0) * unit).as_matrix()
         moved = point + (self.positions_angstrom - point) @ rotation.T
+        displacements = self.displacements_angstrom2
+        if displacements is not None:
+            rotated = rotation @ displacements @ rotation.T
+            displacements = (
+                rotated if atoms is None else np.where(atoms[:, None, None], rotated, displacements)
+            )
         positions = moved if atoms is None else np.where(atoms[:, None], moved, self.positions_angstrom)
-        return self.at(positions)
+        return replace(self, positions_angstrom=positions, displacements_angstrom2=displacements)
 
     def index(self, label: str) -> int:
         """Return the number of the atom with a label.
@@ -85,7 +110,7 @@ class LabelledMolecule(Molecule):
 
     def bonds(self) -> Mask:
         """Return which atoms are bonded, shape (n, n), by distances and covalent radii (`BOND_TOLERANCE_ANGSTROM`)."""
-        radii = np.array([gemmi.Element(element).covalent_r for element in self.elements])
+        radii = np.array([gemmi.Element(parse_species(element)[0]).covalent_r for element in self.elements])
         apart = np.linalg.norm(self.positions_angstrom[:, None] - self.positions_angstrom, axis=2)
         bonded: Mask = apart < radii[:, None] + radii + BOND_TOLERANCE_ANGSTROM
         np.fill_diagonal(bonded, False)

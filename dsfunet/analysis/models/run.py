@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dsfunet._typing import Array
 from dsfunet._version import __version__
 from dsfunet.analysis.answers import Answer, list_answers, select_answer
-from dsfunet.analysis.models.fit import Comparison
-from dsfunet.analysis.models.model_names import ModelPair
+from dsfunet.analysis.models.fit import Comparison, Fit
+from dsfunet.analysis.models.model_names import ModelPair, describe_point
 from dsfunet.analysis.models.molecules import Torsion
 from dsfunet.analysis.models.observation import Observation
 from dsfunet.analysis.models.reports import (
@@ -21,12 +23,13 @@ from dsfunet.analysis.models.reports import (
     scan_records,
     write_csv,
 )
-from dsfunet.analysis.models.scan import Scan, Species, Turn, rotation_turn, torsion_turn
+from dsfunet.analysis.models.scan import About, Scan, Species, Turn, rotation_turn, torsion_turn
 from dsfunet.analysis.verdicts import RecordedVerdict, read_verdict
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
 from dsfunet.io import read_result
 from dsfunet.physics import Cell
+from dsfunet.physics.scattering import XRAYS, Radiation, Scattering
 from dsfunet.planes.result import Result
 from dsfunet.plotting.result import save_png
 
@@ -84,11 +87,13 @@ class Motion:
         turn: moves a model by an angle [degrees].
         label: of the angle, for the axis of a plot.
         torsions_at_zero_deg: torsion angles in the structure as given [degrees], by name; empty for a rotation.
+        about: a sentence on the point that stays; empty for torsions.
     """
 
     turn: Turn
     label: str
     torsions_at_zero_deg: Mapping[str, float]
+    about: str = ""
 
 
 def torsion_motion(torsions: Sequence[Torsion], pair: ModelPair, species: Species = "both") -> Motion:
@@ -108,20 +113,63 @@ def torsion_motion(torsions: Sequence[Torsion], pair: ModelPair, species: Specie
     return Motion(turn, f"turn about {bonds} (°)", angles)
 
 
-def rotation_motion(axis: Array, name: str, species: Species = "both") -> Motion:
-    """Return the rotation of whole molecules about an axis (3,) through each centroid; `name` is for the label."""
-    return Motion(rotation_turn(axis, species), f"rotation about {name} (°)", {})
+def rotation_motion(
+    axis: Array,
+    name: str,
+    species: Species = "both",
+    about: About = "centroid",
+    pair: ModelPair | None = None,
+) -> Motion:
+    """Return the rotation of whole molecules.
+
+    Args:
+        axis: Cartesian, shape (3,).
+        name: of the axis, for the label.
+        species: that are rotated.
+        about: the point that stays, the centroid of each species or the origin.
+        pair: the model, to say where its points are.
+    """
+    sentence = "turned about the origin (--about origin)"
+    if about == "centroid":
+        centroids = (
+            [
+                f"{describe_point(molecule.centroid)} of {letter}"
+                for letter, molecule in (("A", pair.first), ("B", pair.second))
+                if species in (letter, "both") and molecule.elements
+            ]
+            if pair is not None
+            else []
+        )
+        where = f", {' and '.join(centroids)}" if centroids else ""
+        sentence = f"turned about the centroid{where} (the default; --about origin turns about the origin)"
+    return Motion(rotation_turn(axis, species, about), f"rotation about {name} (°)", {}, sentence)
 
 
-def write_comparison(comparison: Comparison, observed: ObservedFile, targets: Mapping[str, Path]) -> None:
+def write_comparison(
+    comparison: Comparison,
+    observed: ObservedFile,
+    targets: Mapping[str, Path],
+    scattering: Scattering = XRAYS,
+    better: tuple[Radiation, Fit] | None = None,
+) -> None:
     """Write a comparison; `targets` are the paths of the files "json", "csv" and "png" (the best fit).
 
     Raises:
         InputError: a file cannot be written.
     """
     records, best = comparison_records(comparison), comparison.fits[0]
-    header = _header(observed, comparison.resamples, comparison.seed)
-    _write_json(targets["json"], {**header, "models": records})
+    header = _header(observed, comparison.resamples, comparison.seed, scattering)
+    names = [fit.name for fit in comparison.fits]
+    judged = {
+        "best_explains": best.explains,
+        "best_wr2": best.wr2,
+        "noise_wr2": best.noise_wr2 if np.isfinite(best.noise_wr2) else None,
+        "indistinguishable": [
+            [names[first], names[second]] for first, second in comparison.indistinguishable
+        ],
+        "better_radiation": None if better is None else {"radiation": better[0], "wr2": better[1].wr2},
+    }
+    _write_json(targets["json"], {**header, **judged, "models": records})
     write_csv(targets["csv"], records)
     save_png(
         draw_fit(observed.result, best, observed.observation, _title(best.name, observed)), targets["png"]
@@ -135,6 +183,7 @@ def write_scan(
     motion: Motion,
     species: Species,
     targets: Mapping[str, Path],
+    scattering: Scattering = XRAYS,
 ) -> None:
     """Write a scan; `targets` are the paths of "json", "csv", "png" (the curve) and "planes" (the best fit, as .png).
 
@@ -144,10 +193,11 @@ def write_scan(
     _write_json(
         targets["json"],
         {
-            **_header(observed, scan.resamples, scan.seed),
+            **_header(observed, scan.resamples, scan.seed, scattering),
             "model": pair.name,
             "formulas": [pair.first.formula, pair.second.formula],
             "turned": motion.label,
+            "about": motion.about or None,
             "torsions_at_angle_0_deg": dict(motion.torsions_at_zero_deg),
             "species": species,
             "minima": minimum_records(scan),
@@ -173,7 +223,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, content, indent=2, sort_keys=False, ensure_ascii=False)
 
 
-def _header(observed: ObservedFile, resamples: int, seed: int) -> dict[str, Any]:
+def _header(observed: ObservedFile, resamples: int, seed: int, scattering: Scattering) -> dict[str, Any]:
     """Return the entries of a JSON file that say where its numbers come from."""
     observation = observed.observation
     return {
@@ -189,6 +239,8 @@ def _header(observed: ObservedFile, resamples: int, seed: int) -> dict[str, Any]
         if observation.sigma is not None
         else "1 / (P + 0.01), P = (y_o + 2 y_c) / 3",
         "misfit": "mean of (s_o - s_c)^2, s = 2 sqrt(y) - 1, y = scale I_FF exp(-B |Q|^2 / 8 pi^2) + floor",
+        "radiation": scattering.radiation,
+        "wavelength_angstrom": scattering.wavelength_angstrom,
         "resamples": resamples,
         "seed": seed,
     }

@@ -12,12 +12,16 @@ from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.models.molecules import VACANCY, LabelledMolecule, Torsion
 from dsfunet.analysis.models.observation import Observation
 from dsfunet.errors import InputError
+from dsfunet.physics.scattering import XRAYS, Scattering
 
 Turn = Callable[[ModelPair, float], ModelPair]
 """Returns a model moved by an angle [degrees]; 0 leaves it unchanged."""
 
 Species = Literal["A", "B", "both"]
 """The species of a model that are moved: the first, the second, or both."""
+
+About = Literal["centroid", "origin"]
+"""The point that a whole molecule is rotated about."""
 
 _MOST_ANGLES = 1000
 
@@ -130,17 +134,20 @@ def torsion_turn(torsions: Sequence[Torsion], model: ModelPair, species: Species
     return turn
 
 
-def rotation_turn(axis: Array, species: Species = "both") -> Turn:
-    """Return a function that rotates species as rigid bodies, right-handed, each about its centroid.
+def rotation_turn(axis: Array, species: Species = "both", about: About = "centroid") -> Turn:
+    """Return a function that rotates species as rigid bodies, right-handed.
 
     Args:
         axis: Cartesian, shape (3,), of any length above zero.
         species: the species that move.
+        about: the point that stays, the centroid of each species or the origin.
     """
 
     def turn(pair: ModelPair, angle_deg: float) -> ModelPair:
         first, second = (
-            molecule.turned(axis, angle_deg, molecule.centroid) if species in (name, "both") else molecule
+            molecule.turned(axis, angle_deg, molecule.centroid if about == "centroid" else np.zeros(3))
+            if species in (name, "both")
+            else molecule
             for name, molecule in (("A", pair.first), ("B", pair.second))
         )
         return ModelPair(pair.name, first, second, pair.notes)
@@ -155,6 +162,7 @@ def scan_model(
     observation: Observation,
     resamples: int = 2000,
     seed: int = 0,
+    scattering: Scattering = XRAYS,
 ) -> Scan:
     """Fit a model at every angle and find the minima of its misfit.
 
@@ -168,13 +176,14 @@ def scan_model(
         observation: the form factor of a result.
         resamples: number of bootstrap resamples, 10 or more.
         seed: of the resamples, 0 or more.
+        scattering: the radiation.
 
     Raises:
         InputError: the species scatter identically at an angle, `turn` cannot move the model, or `resamples` or `seed`
             is out of range.
     """
     draws = observation.draws(resamples, seed)
-    fits = tuple(fit_model(turn(model, float(angle)), observation) for angle in angles_deg)
+    fits = tuple(fit_model(turn(model, float(angle)), observation, scattering) for angle in angles_deg)
     curves = resampled_misfits(fits, observation, draws)
     minima = find_minima(angles_deg, np.array([fit.misfit for fit in fits]), curves)
     intervals = np.percentile(curves, [2.5, 97.5], axis=0).T

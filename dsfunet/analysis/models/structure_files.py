@@ -1,15 +1,21 @@
-"""Structures from XYZ and CIF files, recognised by content: labelled atoms in the Cartesian axes of the crystal."""
+"""Structures from XYZ and CIF files, recognised by content: labelled atoms in the Cartesian axes of the crystal.
+
+Of a CIF, displacements (isotropic and anisotropic) and occupancies are used too. The occupancy of an atom of a disorder
+group counts relative to the largest one of that group, which is the share of its species.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import gemmi
 import numpy as np
 
 from dsfunet._typing import Array
 from dsfunet.analysis.models.molecules import LabelledMolecule
+from dsfunet.analysis.models.type_symbols import find_ion, read_element
 from dsfunet.errors import InputError
 from dsfunet.files import leading_bytes
 from dsfunet.physics import Cell
@@ -27,9 +33,31 @@ _ATOM_TAGS = [
     "?occupancy",
     "?disorder_group",
     "?calc_flag",
+    "?U_iso_or_equiv",
+    "?B_iso_or_equiv",
 ]
-_Atom = tuple[str, str, Array, str]
-"""Label, element, Cartesian position [Angstrom], disorder group."""
+_ANISOTROPIC_TAGS = ["label", *(f"U_{name}" for name in ("11", "22", "33", "23", "13", "12"))]
+_MISSING = ("", ".", "?")
+
+
+class _Atom(NamedTuple):
+    """One atom of a file.
+
+    Attributes:
+        label: in the file.
+        species: element or ion.
+        position: Cartesian [Angstrom], shape (3,).
+        group: disorder group.
+        occupancy: above 0.
+        displacement: U, Cartesian [Angstrom^2], shape (3, 3).
+    """
+
+    label: str
+    species: str
+    position: Array
+    group: str
+    occupancy: float
+    displacement: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +69,14 @@ class StructureFile:
         atoms: all atoms of the file.
         groups: disorder group of each atom, "." for ordered atoms.
         cell: of the file, if it has one.
+        notes: sentences about what the file states and how it was taken.
     """
 
     name: str
     atoms: LabelledMolecule
     groups: tuple[str, ...]
     cell: Cell | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def disorder_groups(self) -> tuple[str, ...]:
@@ -54,7 +84,7 @@ class StructureFile:
         return tuple(sorted({*self.groups} - {ORDERED}))
 
     def molecule(self, group: str | None = None) -> LabelledMolecule:
-        """Return the ordered atoms and those of one disorder group, each with full weight.
+        """Return the ordered atoms and those of one disorder group, as often as they are there in that species.
 
         The ordered atoms cancel in F_A - F_B of equation (1), but they connect the others by bonds.
 
@@ -74,10 +104,13 @@ class StructureFile:
         chosen = [
             number for number, each in enumerate(self.groups) if group is None or each in (ORDERED, group)
         ]
+        displacements, weights = self.atoms.displacements_angstrom2, self.atoms.weights
         return LabelledMolecule(
             tuple(self.atoms.elements[number] for number in chosen),
             self.atoms.positions_angstrom[chosen],
             tuple(self.atoms.labels[number] for number in chosen),
+            displacements_angstrom2=None if displacements is None else displacements[chosen],
+            weights=None if weights is None else weights[chosen],
         )
 
     def pair(self) -> tuple[LabelledMolecule, LabelledMolecule]:
@@ -129,7 +162,7 @@ def _read_xyz(path: Path, count: int, lines: list[str]) -> StructureFile:
         )
     if count == 0:
         raise InputError(f"{path}: found no atoms; expected one or more (for an empty site write `vacancy`)")
-    elements, labels, rows = [], [], []
+    bare, elements, labels, rows = [], [], [], []
     for number, line in enumerate(body, start=3):
         symbol, *fields = line.split() or [""]
         try:
@@ -140,10 +173,13 @@ def _read_xyz(path: Path, count: int, lines: list[str]) -> StructureFile:
             raise InputError(
                 f"{path}: line {number} is {line.strip()!r}; expected an element and three numbers"
             )
-        element = _element(path, symbol)
-        elements.append(element)
-        plain = symbol.isdigit() or symbol.capitalize() == element
-        labels.append(f"{element}{elements.count(element)}" if plain else symbol)
+        element, ion = read_element(path, symbol), None
+        bare.append(element)
+        if not symbol.isdigit():
+            ion = find_ion(element, symbol)
+        elements.append(ion or element)
+        plain = symbol.isdigit() or ion is not None or symbol.capitalize() == element
+        labels.append(f"{element}{bare.count(element)}" if plain else symbol)
         rows.append(row)
     return StructureFile(
         path.name, LabelledMolecule(tuple(elements), np.array(rows), tuple(labels)), (ORDERED,) * count
@@ -159,9 +195,17 @@ def _read_cif(path: Path, text: str) -> StructureFile:
         read = _macromolecular_atoms if block.find_values("_atom_site.Cartn_x") else _small_molecule_atoms
         atoms = list(read(path, block))
         if atoms:
-            labels, elements, positions, groups = zip(*atoms, strict=True)
-            molecule = LabelledMolecule(elements, np.array(positions), labels)
-            return StructureFile(path.name, molecule, groups, _cell(path, block))
+            groups = tuple(atom.group for atom in atoms)
+            displacements = np.stack([atom.displacement for atom in atoms])
+            weights = _weights(atoms)
+            molecule = LabelledMolecule(
+                tuple(atom.species for atom in atoms),
+                np.array([atom.position for atom in atoms]),
+                tuple(atom.label for atom in atoms),
+                displacements_angstrom2=displacements if displacements.any() else None,
+                weights=None if (weights == 1).all() else weights,
+            )
+            return StructureFile(path.name, molecule, groups, _cell(path, block), _notes(path.name, molecule))
     raise InputError(
         f"{path}: found no atoms with positive occupancy; expected _atom_site_label and _atom_site_fract_x"
     )
@@ -171,6 +215,7 @@ def _small_molecule_atoms(path: Path, block: gemmi.cif.Block) -> Iterator[_Atom]
     """Yield the atoms of a core CIF, except dummy atoms and those with zero occupancy."""
     table = block.find("_atom_site_", _ATOM_TAGS)
     direct = _cell(path, block).direct if len(table) else np.eye(3)
+    anisotropic = _anisotropic_displacements(path, block)
     for row in table:
         label = row.str(0)
         symbol, occupancy, group, flag = (
@@ -183,8 +228,67 @@ def _small_molecule_atoms(path: Path, block: gemmi.cif.Block) -> Iterator[_Atom]
             raise InputError(
                 f"{path}: atom {label} has incomplete coordinates; expected three finite fractional coordinates"
             )
-        element = _element(path, symbol if symbol not in ("", ".", "?") else label)
-        yield label, element, fractional @ direct, group if group not in ("", "?") else ORDERED
+        name = symbol if symbol not in _MISSING else label
+        element = read_element(path, name)
+        u, b = (
+            gemmi.cif.as_number(row[number]) if row.has(number) and row.str(number) not in _MISSING else 0.0
+            for number in (8, 9)
+        )
+        isotropic = u or b / (8 * np.pi**2)
+        if not 0 <= isotropic < np.inf:
+            raise InputError(
+                f"{path}: atom {label} has the displacement {isotropic:g}; expected U of 0 or more [Angstrom^2]"
+            )
+        yield _Atom(
+            label,
+            (symbol not in _MISSING and find_ion(element, symbol)) or element,
+            fractional @ direct,
+            group if group not in ("", "?") else ORDERED,
+            gemmi.cif.as_number(occupancy) if occupancy not in _MISSING else 1.0,
+            anisotropic.get(label, isotropic * np.eye(3)),
+        )
+
+
+def _anisotropic_displacements(path: Path, block: gemmi.cif.Block) -> dict[str, Array]:
+    """Return U of the atoms in the loop of anisotropic displacements, Cartesian [Angstrom^2], by label."""
+    found = {}
+    for prefix, factor in (("U", 1.0), ("B", 1 / (8 * np.pi**2))):
+        tags = [tag.replace("U_", f"{prefix}_") for tag in _ANISOTROPIC_TAGS]
+        table = block.find("_atom_site_aniso_", tags)
+        if not len(table):
+            continue
+        cell = _cell(path, block)
+        # U is given for axes of the lengths of a*, b*, c*: u_cartesian = M U M' with M = (a |a*|, b |b*|, c |c*|).
+        frame = cell.direct.T * (np.linalg.norm(cell.reciprocal, axis=1) / (2 * np.pi))
+        for row in table:
+            u11, u22, u33, u23, u13, u12 = (factor * gemmi.cif.as_number(row[n]) for n in range(1, 7))
+            matrix = np.array([[u11, u12, u13], [u12, u22, u23], [u13, u23, u33]])
+            if not np.isfinite(matrix).all():
+                raise InputError(
+                    f"{path}: atom {row.str(0)} has incomplete anisotropic displacements; expected six numbers"
+                )
+            found[row.str(0)] = frame @ matrix @ frame.T
+    return found
+
+
+def _weights(atoms: Sequence[_Atom]) -> Array:
+    """Return how much of each atom is there in its species, shape (n,): its occupancy over the largest of its group."""
+    largest: dict[str, float] = {}
+    for atom in atoms:
+        largest[atom.group] = max(largest.get(atom.group, 0.0), atom.occupancy)
+    return np.array([atom.occupancy / largest[atom.group] for atom in atoms])
+
+
+def _notes(name: str, molecule: LabelledMolecule) -> tuple[str, ...]:
+    notes = []
+    if molecule.displacements_angstrom2 is not None:
+        low, high = molecule.b_factors_angstrom2.min(), molecule.b_factors_angstrom2.max()
+        notes.append(
+            f"{name}: its displacements are used, B {low:.2g} to {high:.2g} Å²; B of the fit is added to them"
+        )
+    if molecule.weights is not None:
+        notes.append(f"{name}: atoms with a lower occupancy than others of their group count less")
+    return tuple(notes)
 
 
 def _macromolecular_atoms(path: Path, block: gemmi.cif.Block) -> Iterator[_Atom]:
@@ -193,8 +297,15 @@ def _macromolecular_atoms(path: Path, block: gemmi.cif.Block) -> Iterator[_Atom]
         for site in model.all():
             if site.atom.occ > 0:
                 group = site.atom.altloc if site.atom.altloc != "\0" else ORDERED
-                position = np.array(site.atom.pos.tolist())
-                yield site.atom.name, _element(path, site.atom.element.name), position, group
+                isotropic = site.atom.b_iso / (8 * np.pi**2) * np.eye(3)
+                yield _Atom(
+                    site.atom.name,
+                    read_element(path, site.atom.element.name),
+                    np.array(site.atom.pos.tolist()),
+                    group,
+                    float(site.atom.occ),
+                    np.array(site.atom.aniso.as_mat33().tolist()) if site.atom.aniso.nonzero() else isotropic,
+                )
 
 
 def _cell(path: Path, block: gemmi.cif.Block) -> Cell:
@@ -207,27 +318,3 @@ def _cell(path: Path, block: gemmi.cif.Block) -> Cell:
         return Cell(*values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _element(path: Path, symbol: str) -> str:
-    """Return the element of a type symbol, a label or an atomic number: C of C, C12A and 6; Fe of Fe3+.
-
-    Raises:
-        InputError: the symbol is not of an element with International Tables (1992) scattering factors.
-    """
-    if symbol.isdigit():
-        symbol = gemmi.Element(int(symbol)).name
-    letters = re.match("[A-Za-z]*", symbol.strip())[0]  # type: ignore[index]
-    # Capitals after the first letter belong to a label (C12A, HO1), unless the symbol ends with them (FE, CL).
-    candidates = [letters[:2] if letters[1:2].islower() else letters[:1]]
-    if len(letters) == 2 and letters == symbol.strip():
-        candidates.insert(0, letters)
-    if len(letters) > 2 and letters == symbol.strip():
-        candidates = []  # a word such as Carbon
-    for candidate in candidates:
-        element = gemmi.Element(candidate.capitalize())
-        if element.name == candidate.capitalize() and 1 <= element.atomic_number <= 98:
-            return element.name
-    raise InputError(
-        f"{path}: {symbol!r} is not an element with X-ray scattering factors; expected a symbol such as C"
-    )

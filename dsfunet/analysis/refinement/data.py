@@ -51,6 +51,13 @@ class PlaneData:
             variance is the sum of squares. With errors from pixels, any number of independent contributions. None
             when the floor is taken as exact.
         notes: sentences about assumptions that had to be made.
+        exponent: |Q|^2 / 8 pi^2 [1/Angstrom^2], shape (n, m), if the B in the form factor was refined, so that its
+            error enters those of the alphas; None if not.
+        b_angstrom2: that B.
+        displacements: names and series (n, m) of further terms that are multiplied by the scale, whose parameters all
+            planes share, such as those of a size effect.
+        added: names, values (n, m) and shares of terms of this plane alone, such as its background, in the unit of the
+            values; the share is the mean of the term in units of the mean intensity.
     """
 
     grid: PlaneGrid
@@ -61,6 +68,10 @@ class PlaneData:
     floor: float = 0.0
     floor_influence: Array | None = None
     notes: tuple[str, ...] = ()
+    exponent: Array | None = None
+    b_angstrom2: float = 0.0
+    displacements: tuple[tuple[str, Array], ...] = ()
+    added: tuple[tuple[str, Array, float], ...] = ()
 
     @property
     def used(self) -> npt.NDArray[np.bool_]:

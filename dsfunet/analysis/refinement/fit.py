@@ -18,27 +18,32 @@ zone had a random error.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import block_diag
 
 from dsfunet._typing import Array
-from dsfunet.analysis.refinement.bilinear import BilinearFit, Term, fit_bilinear
+from dsfunet.analysis.refinement.bilinear import BilinearFit, Term, fit_triangles
 from dsfunet.analysis.refinement.data import ErrorsFrom, PlaneData
 from dsfunet.analysis.refinement.least_squares import check_rank, fit, root_of
+from dsfunet.analysis.refinement.terms import (
+    ROUNDING,
+    FurtherParameter,
+    derivatives_of,
+    list_further,
+    name_parameters,
+    residuals_of,
+    term_of,
+    weigh_alike,
+)
 from dsfunet.analysis.refinement.zones import Misfit, misfit_of
 from dsfunet.errors import InputError
-from dsfunet.physics.cosine_series import check_weights
 from dsfunet.physics.symmetry import Orbit
-from dsfunet.planes.measured import PlaneGrid
 
 FEWEST_GROUPS = 3
 """The smallest number of independent zones whose scatter gives uncertainties."""
-
-# Planes are stored as 32-bit numbers: scatter below this fraction of the plane is rounding.
-_ROUNDING = 1e-6
 
 _WEIGHTINGS = 3
 
@@ -49,7 +54,8 @@ class FittedPlane:
 
     Attributes:
         scale: s, in units of the values.
-        calculated: the fitted series on the whole plane, shape (n, m), in units of the values.
+        calculated: the fitted values, shape (n, m), in the same units; NaN in pixels that do not count where the form
+            factor is known.
         pixels: number of pixels that counted.
         zones: number of Brillouin zones in which they lie.
         groups: number of groups of equivalent zones, which are the independent observations.
@@ -85,6 +91,8 @@ class Refinement:
         covariance: of (scales, alphas), shape (p + k, p + k); zero rows for alphas at a bound.
         at_bound: -1 at the lower bound, 1 at the upper bound, 0 between, shape (k,).
         planes: the fit of each plane.
+        further: other parameters that were refined with them; their errors are part of those of the alphas.
+        evidence_gain: in its logarithm, by the further parameters but B; None without any.
     """
 
     orbits: tuple[Orbit, ...]
@@ -92,6 +100,8 @@ class Refinement:
     covariance: Array
     at_bound: npt.NDArray[np.int_]
     planes: tuple[FittedPlane, ...]
+    further: tuple[FurtherParameter, ...] = ()
+    evidence_gain: float | None = None
 
     @property
     def uncertainties(self) -> Array:
@@ -129,23 +139,6 @@ class Refinement:
         return sum(plane.chi_squared for plane in self.planes)
 
 
-def orbit_series(orbit: Orbit, grid: PlaneGrid) -> Array:
-    """Return the sum over an orbit of cos 2 pi (h i + k j + l k), the cosines of equation (3); shape of the grid.
-
-    For the orbits of a layer, the harmonics are multiplied by their coefficients.
-    """
-    name, vectors = grid.name, orbit.components
-    rows, columns = (
-        np.exp(2j * np.pi * np.outer(coordinates, vectors @ direction))
-        for coordinates, direction in zip((grid.rows, grid.columns), name.vectors, strict=True)
-    )
-    origin = np.exp(2j * np.pi * (vectors @ name.origin))
-    if orbit.coefficients is not None:
-        origin = origin * orbit.coefficients
-    series: Array = ((rows * origin) @ columns.T).real
-    return series
-
-
 def refine(
     planes: Sequence[PlaneData],
     orbits: Sequence[Orbit],
@@ -169,41 +162,56 @@ def refine(
         InputError: shapes differ, the pixels do not determine the parameters (which are named), there are too few
             zones, or a constant term is not positive.
     """
-    terms: Sequence[Term] = [_term(plane, orbits) for plane in planes]
-    names = _names(planes, orbits)
+    terms: Sequence[Term] = [term_of(plane, orbits) for plane in planes]
+    names = name_parameters(planes, orbits)
     if len(planes) == 1:
-        check_rank(terms[0].design, terms[0].weights, names)
+        first = terms[0]
+        whole = first.design if first.added is None else np.column_stack([first.design, first.added])
+        check_rank(whole, first.weights, names)
     if errors_from == "zones":
         _check_groups(planes)
     terms, found = _fit_scales_and_alphas(planes, terms, alpha_bounds)
     _check_scales(planes, terms, found)
 
     # Alphas at a bound are constants.
-    free = np.concatenate([np.ones(len(planes), bool), found.at_bound == 0])
-    jacobian = _jacobian(terms, found)[:, free]
+    jacobian = derivatives_of(planes, terms, found)
+    free = np.ones(jacobian.shape[1], bool)
+    free[len(planes) : len(planes) + len(orbits)] = found.at_bound[: len(orbits)] == 0
+    jacobian = jacobian[:, free]
     weight = np.concatenate([term.weights for term in terms])
     if len(planes) > 1:
         # At the minimum, because a plane may distinguish vectors by the ratio of their alphas to others.
+        names = [*names, *["B"] * (jacobian.shape[1] - sum(free[: len(names)]))]
         check_rank(jacobian, weight, [name for name, each in zip(names, free, strict=True) if each])
     windows = None
     if errors_from == "zones":
         each = [plane.zones.windows[:, np.flatnonzero(plane.used)] for plane in planes]
         windows = block_diag(each, format="csr")
     # This close to the minimum the series is linear in its parameters; the step removes what rounding left.
-    last = fit(jacobian, _residuals(terms, found), weight, windows)
-    parameters = np.concatenate([found.scales, found.alphas])
+    last = fit(jacobian, residuals_of(terms, found), weight, windows)
+    parameters = np.zeros(len(free))
+    count = len(found.scales) + len(found.alphas)
+    parameters[:count] = np.concatenate([found.scales, found.alphas])
     parameters[free] += last.coefficients
-    scales, alphas = parameters[: len(planes)], parameters[len(planes) :]
+    scales, alphas = parameters[: len(planes)], parameters[len(planes) : len(planes) + len(orbits)]
 
     inverse = np.linalg.inv((jacobian * weight[:, None]).T @ jacobian)
     parts = _parts(planes, terms, jacobian, last.residuals, inverse)
-    described = [
-        _described(part, scale, alphas, orbits) for part, scale in zip(parts, scales.tolist(), strict=True)
-    ]
+    described = [_described(part, scale) for part, scale in zip(parts, scales.tolist(), strict=True)]
     influence = _influence(parts, last.influence, inverse, from_zones=windows is not None)
     spread = np.zeros((len(influence), len(parameters)))
     spread[:, free] = influence
-    return Refinement(tuple(orbits), alphas, spread.T @ spread, found.at_bound, tuple(described))
+    covariance, settled = spread.T @ spread, len(planes) + len(orbits)
+    further, gain = list_further(planes, parameters[settled:], covariance[settled:, settled:])
+    return Refinement(
+        tuple(orbits),
+        alphas,
+        covariance[:settled, :settled],
+        found.at_bound[: len(orbits)],
+        tuple(described),
+        further,
+        gain,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,11 +240,18 @@ def _fit_scales_and_alphas(
     planes: Sequence[PlaneData], terms: Sequence[Term], alpha_bounds: tuple[float, float] | None
 ) -> tuple[Sequence[Term], BilinearFit]:
     """Return the terms with their final weights and the fit to them."""
-    found = fit_bilinear(terms, alpha_bounds)
+    unbounded = len(planes[0].displacements)
+    triangles = [term.triangle() for term in terms]
+    found, _ = fit_triangles(triangles, alpha_bounds, unbounded)
     if len(planes) > 1 and not all(plane.inverse_variances for plane in planes):
         for _ in range(_WEIGHTINGS):
-            terms = _of_one_variance(terms, found)
-            found = fit_bilinear(terms, alpha_bounds)
+            reweighed = weigh_alike(terms, found)
+            factors = [
+                np.sqrt(new.weights[0] / old.weights[0]) for new, old in zip(reweighed, terms, strict=True)
+            ]
+            triangles = [factor * each for factor, each in zip(factors, triangles, strict=True)]
+            terms = reweighed
+            found, _ = fit_triangles(triangles, alpha_bounds, unbounded)
     return terms, found
 
 
@@ -285,59 +300,15 @@ def _influence(parts: Sequence[_Part], of_fit: Array, inverse: Array, from_zones
     return np.concatenate(contributions)
 
 
-def _names(planes: Sequence[PlaneData], orbits: Sequence[Orbit]) -> list[str]:
-    scales = [f"the scale of {plane.grid.name}" for plane in planes] if len(planes) > 1 else ["the scale"]
-    return [*scales, *(orbit.name for orbit in orbits)]
-
-
-def _term(plane: PlaneData, orbits: Sequence[Orbit]) -> Term:
-    check_weights(plane.values, plane.weights, plane.grid.shape)
-    values, weights = (each[plane.used].astype(np.float64) for each in (plane.values, plane.weights))
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"plane {plane.grid.name}: found NaN or infinity where the weight is positive; expected finite values"
-        )
-    if not len(values):
-        raise InputError(f"plane {plane.grid.name}: all weights are 0; expected some positive weights")
-    columns = [np.ones(len(values)), *(orbit_series(orbit, plane.grid)[plane.used] for orbit in orbits)]
-    return Term(np.column_stack(columns), values, weights)
-
-
-def _of_one_variance(terms: Sequence[Term], found: BilinearFit) -> list[Term]:
-    """Return the planes with weights scaled so that the weighted mean squared residual of each is 1."""
-    weighed = []
-    for term, scale in zip(terms, found.scales, strict=True):
-        residuals = term.values - scale * term.shape(found.alphas)
-        rounding = (_ROUNDING * float(np.abs(term.values).max())) ** 2 * float(np.mean(term.weights))
-        variance = float(np.mean(term.weights * residuals**2))
-        weighed.append(replace(term, weights=term.weights / max(variance, rounding)))
-    return weighed
-
-
-def _residuals(terms: Sequence[Term], found: BilinearFit) -> Array:
-    """Return the residuals of all planes, shape (n,)."""
-    pairs = zip(terms, found.scales, strict=True)
-    return np.concatenate([term.values - scale * term.shape(found.alphas) for term, scale in pairs])
-
-
-def _jacobian(terms: Sequence[Term], found: BilinearFit) -> Array:
-    """Return the derivatives of all planes with respect to scales and alphas, shape (n, p + k)."""
-    blocks = []
-    for number, (term, scale) in enumerate(zip(terms, found.scales, strict=True)):
-        by_scales = np.zeros((len(term.values), len(terms)))
-        by_scales[:, number] = term.shape(found.alphas)
-        blocks.append(np.column_stack([by_scales, scale * term.design[:, 1:]]))
-    return np.concatenate(blocks)
-
-
-def _described(part: _Part, scale: float, alphas: Array, orbits: Sequence[Orbit]) -> FittedPlane:
+def _described(part: _Part, scale: float) -> FittedPlane:
     plane, term, residuals = part.plane, part.term, part.residuals
-    series = [alpha * orbit_series(orbit, plane.grid) for alpha, orbit in zip(alphas, orbits, strict=True)]
     weights = plane.weights[plane.used].astype(np.float64)
-    rounding = float(np.mean(term.weights)) * (_ROUNDING * float(np.abs(term.values).max())) ** 2
+    rounding = float(np.mean(term.weights)) * (ROUNDING * float(np.abs(term.values).max())) ** 2
+    calculated = np.full(plane.grid.shape, np.nan)
+    calculated[plane.used] = term.values - residuals
     return FittedPlane(
         scale=scale,
-        calculated=scale * (1 + np.sum(series, axis=0)),
+        calculated=calculated,
         pixels=len(term.values),
         zones=len(np.unique(plane.zones.zone[plane.used])),
         groups=plane.groups,

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.refinement.cif import as_cif
 from dsfunet.analysis.refinement.crystal import layer_formula
 from dsfunet.analysis.refinement.data import PlaneData
@@ -23,6 +24,7 @@ from dsfunet.analysis.refinement.reports import (
     quantity_of,
 )
 from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.analysis.refinement.terms import describe_further
 from dsfunet.analysis.refinement.truncation import SettledRefinement
 from dsfunet.analysis.refinement.vectors import lattice_vectors_of
 from dsfunet.analysis.refinement.zones import FoldedMap
@@ -139,11 +141,18 @@ class AlphaRefinement:
         model = self.settings.model
         if model is not None:
             how = "refined" if self.settings.b_iso_angstrom2 is None else "given"
+            if how == "refined" and all(each.name != "B" for each in self.fit.further):
+                how = "at its lower limit"
             formulas = f"{model.first.formula}, {model.second.formula}"
+            b = f"{self.debye_waller_b_angstrom2:.3g}"
+            sigma = next((each.standard_uncertainty for each in self.fit.further if each.name == "B"), None)
+            if sigma is not None:
+                b = with_uncertainty(self.debye_waller_b_angstrom2 or 0.0, sigma)
             lines.append(
-                f"I_FF       of {model.name} ({formulas}), B = {self.debye_waller_b_angstrom2:.3g} Å² ({how})"
+                f"I_FF       of {model.name} ({formulas}), B = {b} Å² ({how}); {self.settings.scattering.describe()}"
             )
-        lines += [as_table(self.fit), quality_line(self.fit)]
+        lines += [*describe_further(self.fit.further, self.fit.evidence_gain), as_table(self.fit)]
+        lines.append(quality_line(self.fit))
         if self.settled is not None:
             lines.append(describe_reach(self.settled.reach, self.settled.fitted, self.quantity))
         lines += [f"WARNING    {each.name}: {each.warning}" for each in self.verdicts if each.warning]
@@ -165,6 +174,8 @@ class AlphaRefinement:
         )
         content["verdicts"] = [verdict.as_record() for verdict in self.verdicts]
         content["formula"] = self._formula()
+        content["further_parameters"] = [vars(each) for each in self.fit.further]
+        content["evidence_gain"] = self.fit.evidence_gain
         if self.settled is not None:
             content["reach"] = reach_record(self.settled.reach)
             content["longest_fitted_angstrom"] = self.settled.longest_angstrom
@@ -233,6 +244,9 @@ class AlphaRefinement:
             "errors_from": settings.errors_from,
             "model": None if settings.model is None else settings.model.name,
             "debye_waller_b_angstrom2": self.debye_waller_b_angstrom2,
+            "radiation": None if settings.model is None else settings.scattering.radiation,
+            "wavelength_angstrom": settings.scattering.wavelength_angstrom,
+            "further_terms": settings.further.options or None,
             "alpha_lower_bound": bounds[0] if bounds else None,
             "alpha_upper_bound": bounds[1] if bounds else None,
         }

@@ -17,6 +17,7 @@ from dsfunet.analysis.refinement.crystal import (
 from dsfunet.analysis.refinement.data import PlaneData, prepare_data
 from dsfunet.analysis.refinement.defaults import settle_settings
 from dsfunet.analysis.refinement.fit import Refinement, refine
+from dsfunet.analysis.refinement.further_terms import attach_terms, fit_joint_terms
 from dsfunet.analysis.refinement.joint import (
     check_no_order_along_axis,
     fit_result,
@@ -24,10 +25,11 @@ from dsfunet.analysis.refinement.joint import (
     refine_layer,
     select_settled,
 )
-from dsfunet.analysis.refinement.known_form_factor import damped_form_factor, refine_debye_waller
+from dsfunet.analysis.refinement.known_form_factor import note_other_radiation, prepare_known
 from dsfunet.analysis.refinement.misfit import Source, note_misfit, with_noise
 from dsfunet.analysis.refinement.outcome import AlphaRefinement
 from dsfunet.analysis.refinement.settings import RefinementSettings
+from dsfunet.analysis.refinement.terms import FurtherParameter
 from dsfunet.analysis.refinement.truncation import SettledRefinement, refine_until_settled, settle_layer
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
 from dsfunet.analysis.verdicts import read_verdict
@@ -121,9 +123,9 @@ def refine_alphas(
         select_answer(result, settings.answer, name) for result, name in zip(results, names, strict=True)
     ]
 
-    def prepare(b_angstrom2: float, known: Array | None = None) -> list[PlaneData]:
-        planes = zip(results, grids, zones, names, strict=True)
-        return [_plane_data(*plane, settings, b_angstrom2, known) for plane in planes]
+    def prepare(known: Sequence[Array | None]) -> list[PlaneData]:
+        planes = zip(results, grids, zones, names, known, strict=True)
+        return [_plane_data(*plane, settings) for plane in planes]
 
     def refine_planes(planes: Sequence[PlaneData], orbits: Sequence[Orbit] = orbits) -> Refinement:
         try:
@@ -133,19 +135,40 @@ def refine_alphas(
         except InputError as error:
             raise InputError(f"{', '.join(names)}: {error}") from error
 
-    b_angstrom2 = settings.b_iso_angstrom2
+    b_angstrom2, of_model = settings.b_iso_angstrom2, list[str]()
     if settings.form_factor == "data":
         try:
             joint = fit_result(results[0], grids[0], centring, settings.resolution)
-            planes = prepare(0.0, joint.form_factor)
+            of_terms: tuple[tuple[FurtherParameter, ...], float | None] = ((), None)
+            if settings.further:
+                kept = orbits if settings.vectors else select_settled(joint, orbits, grids[0].name)[0]
+                found = fit_joint_terms(joint, settings.further, kept, grids[0], rotations, centring)
+                joint, of_terms = found[0], found[1:]
+            planes = prepare([joint.form_factor])
             settled_fit, of_fit = _refine_layer(joint, orbits, results[0], planes[0], settings)
+            of_layer = replace(settled_fit.fit, further=of_terms[0], evidence_gain=of_terms[1])
+            settled_fit = replace(settled_fit, fit=of_layer)
             of_fit.append(_note_resolution(grids[0], settings))
         except InputError as error:
             raise InputError(f"{names[0]}: {error}") from error
     else:
-        if settings.model is not None and b_angstrom2 is None:
-            b_angstrom2 = refine_debye_waller(prepare, refine_planes)
-        planes = prepare(b_angstrom2 or 0.0)
+        try:
+            if settings.model is None:
+                planes = prepare([None] * len(grids))
+            else:
+                about = (settings.model, grids, prepare, orbits)
+                planes, b_angstrom2 = prepare_known(*about, b_angstrom2, settings.scattering)
+                of_model = note_other_radiation(*about, settings.scattering)
+            planes = [
+                attach_terms(
+                    plane, result.input.astype(np.float64), settings.further, orbits, rotations, centring
+                )
+                if settings.further
+                else plane
+                for plane, result in zip(planes, results, strict=True)
+            ]
+        except InputError as error:
+            raise InputError(f"{', '.join(names)}: {error}") from error
         settled_fit = refine_until_settled(
             lambda longer: refine_planes(planes, longer),
             orbits,
@@ -162,7 +185,7 @@ def refine_alphas(
     )
     notes += notes_on_layers(grids, settings)
     notes += [note for plane in planes for note in plane.notes]
-    notes += [] if settings.model is None else settings.model.notes
+    notes += [] if settings.model is None else [*settings.model.notes, *of_model]
     notes += of_fit
     return AlphaRefinement(
         settings,
@@ -201,19 +224,16 @@ def _plane_data(
     grid: PlaneGrid,
     zones: Zones,
     name: str,
-    settings: RefinementSettings,
-    b_angstrom2: float,
     known: Array | None,
+    settings: RefinementSettings,
 ) -> PlaneData:
-    """Return the data of one result, divided by a known form factor or that of the model with a B, if there is one."""
-    if settings.model is not None:
-        known = damped_form_factor(settings.model, grid, b_angstrom2)
+    """Return the data of one result, divided by a known form factor, if there is one."""
     try:
         return prepare_data(
             result,
             grid,
             zones,
-            exclude_below=settings.exclude_below,
+            exclude_below=settings.further.lowest_form_factor(settings.exclude_below),
             fit_to=settings.fit_to,
             floor=settings.floor,
             errors_from=settings.errors_from,

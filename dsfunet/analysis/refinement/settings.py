@@ -6,14 +6,16 @@ from typing import Literal
 import numpy as np
 
 from dsfunet.analysis.answers import Answer
-from dsfunet.analysis.models.model_names import ModelPair, read_model
+from dsfunet.analysis.models.model_names import ModelPair, parse_b_factors, read_model, with_b_factors
 from dsfunet.analysis.refinement.data import ErrorsFrom, FitTo
+from dsfunet.analysis.refinement.further_terms import NO_TERMS, Background, FurtherTerms
 from dsfunet.analysis.refinement.vectors import check_vector, parse_vectors
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.lattice.joint_fit.resolution import Resolution, parse_resolution, parse_thickness
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, Component, check_closure
+from dsfunet.physics.scattering import XRAYS, Radiation, Scattering
 from dsfunet.physics.symmetry import LAUE_CLASSES, UniqueAxis, laue_rotations
 
 FormFactorFrom = Literal["result", "data"]
@@ -61,6 +63,8 @@ class RefinementSettings:
             that does not follow the noise of the plane.
         resolution: of the plane, for the form factor "data"; None takes what the result records.
         thickness_rlu: full width of the third index over which the layer was averaged [r.l.u.], 0 or more, likewise.
+        scattering: the radiation, for the I_FF of `model`.
+        further: terms that are fitted beside form factor and correlations.
 
     Raises:
         InputError: a setting is out of its range, or two settings contradict each other.
@@ -92,6 +96,8 @@ class RefinementSettings:
     answer: Answer | None = None
     resolution: Resolution | None = None
     thickness_rlu: float | None = None
+    scattering: Scattering = XRAYS
+    further: FurtherTerms = NO_TERMS
 
     def __post_init__(self) -> None:
         if self.centring is None and self.cell is not None and self.cell.centring != "P":
@@ -114,6 +120,8 @@ class RefinementSettings:
         self._check_floor()
         self._check_concentration()
         self._check_model()
+        if self.fit_to != "measured":
+            self.further.check_fits_measured(self.fit_to)
 
     def _check_layer(self) -> None:
         if self.form_factor == "data":
@@ -228,6 +236,12 @@ class RefinementSettings:
         answer: Answer | None = None,
         resolution: str | None = None,
         thickness: str | None = None,
+        radiation: Radiation = "xray",
+        wavelength: float | None = None,
+        b_factors: str | None = None,
+        size_effect: bool = False,
+        background: Background | None = None,
+        thermal: bool = False,
     ) -> "RefinementSettings":
         """Parse the options of `dsfunet refine`; their texts become a cell, vectors and a model.
 
@@ -271,6 +285,13 @@ class RefinementSettings:
                 "0.04 0.06" (each axis) or "0.03 1/A"; by default what the result records, else sharp pixels
             thickness: for form-factor data, full width of the third index over which the layer was averaged, such as
                 0.25 or +-0.125 [r.l.u.]; by default what the result records, else 0
+            radiation: for a model, what was scattered: X-rays, neutrons (bound coherent lengths) or electrons
+            wavelength: for a model and X-rays [Angstrom], for f' and f''; without it both are left out
+            b_factors: for a model, B of elements or ions [Angstrom^2], such as "Au 0.5, Cu 0.6", instead of those of
+                the files; the refined B is added to them
+            size_effect: also refine the first-order size effect, static displacements that follow the order
+            background: also refine a smooth background, flat or q (a function of |Q|)
+            thermal: also refine thermal diffuse scattering, even about the Bragg positions and growing with |Q|^2
 
         Raises:
             InputError: a text cannot be parsed, a file of the model cannot be used, the settings are invalid, or there
@@ -296,7 +317,7 @@ class RefinementSettings:
             errors_from=errors_from,
             bounds=bounds,
             concentration=concentration,
-            model=None if model is None else read_model(model, parsed_cell or measured_cell),
+            model=None if model is None else _read_model(model, parsed_cell or measured_cell, b_factors),
             b_iso_angstrom2=b_iso_angstrom2,
             centring=centring,
             layer=layer,
@@ -304,6 +325,8 @@ class RefinementSettings:
             answer=answer,
             resolution=None if resolution is None else _known_resolution(resolution),
             thickness_rlu=None if thickness is None else parse_thickness(thickness),
+            scattering=_scattering_of_model(model, radiation, wavelength, b_factors),
+            further=FurtherTerms(size_effect, background, thermal),
         )
 
     def alpha_bounds(self) -> tuple[float, float] | None:
@@ -315,6 +338,24 @@ class RefinementSettings:
             return None
         first = self.concentration
         return max(-first / (1 - first), -(1 - first) / first), 1.0
+
+
+def _read_model(model: str, cell: Cell, b_factors: str | None) -> ModelPair:
+    return with_b_factors([read_model(model, cell)], parse_b_factors(b_factors))[0]
+
+
+def _scattering_of_model(
+    model: str | None, radiation: Radiation, wavelength: float | None, b_factors: str | None
+) -> Scattering:
+    given = {
+        f"--radiation {radiation}": radiation != "xray",
+        "--wavelength": wavelength is not None,
+        "--b-factors": b_factors is not None,
+    }
+    if model is None and any(given.values()):
+        name = next(name for name, is_given in given.items() if is_given)
+        raise InputError(f"{name}: found no --model; give the two species with --model, or omit it")
+    return Scattering(radiation, wavelength)
 
 
 def _known_resolution(text: str) -> Resolution:

@@ -79,9 +79,15 @@ def zones_of(grid: PlaneGrid, rotations: Integers, centring: Centring = "P") -> 
     repeat = find_layer_repeat(centring, layer.fixed_axis, grid.cell.reciprocal)
     place = repeat.coordinates(grid.hkl()).reshape(-1, 2)
     below = np.floor(place)
-    corners = [below + shift for shift in ((0, 0), (0, 1), (1, 0), (1, 1))]
-    heights = np.concatenate([np.cos(np.pi / 2 * (place - corner)).prod(axis=1) for corner in corners])
-    points, window = np.unique(np.concatenate(corners).astype(np.int64), axis=0, return_inverse=True)
+    beyond = place - below
+    near, far = np.cos(np.pi / 2 * beyond), np.sin(np.pi / 2 * beyond)
+    heights = np.concatenate([first[:, 0] * second[:, 1] for first in (near, far) for second in (near, far)])
+    start, span = below.min(axis=0).astype(np.int64), np.ptp(below, axis=0).astype(np.int64) + 2
+    # Numbers that increase with the first coordinate, then the second.
+    corner = (below.astype(np.int64) - start) @ [span[1], 1]
+    corners = np.concatenate([corner + shift for shift in (0, 1, span[1], span[1] + 1)])
+    there, window = _renumber(corners)
+    points = np.stack(np.divmod(there, span[1]), axis=1) + start
     number = {tuple(point): i for i, point in enumerate(points.tolist())}
     centres = np.full((len(points), 3), layer.offset)
     centres[:, axes] = repeat.indices(points)
@@ -97,13 +103,20 @@ def zones_of(grid: PlaneGrid, rotations: Integers, centring: Centring = "P") -> 
     group = group.astype(np.int64)
 
     pixels = np.tile(np.arange(len(place)), 4)
-    windows = coo_array((heights, (group[window.reshape(-1)], pixels)), shape=(count, len(place))).tocsr()
+    windows = coo_array((heights, (group[window], pixels)), shape=(count, len(place))).tocsr()
     # Two windows of one group may overlap; their sum is normalised like all others.
     total = np.sqrt(windows.power(2).sum(axis=0))
     windows.data /= total[windows.indices]
-    nearest = np.floor(place + 0.5).astype(np.int64).tolist()
-    zone = np.array([number[tuple(point)] for point in nearest]).reshape(grid.shape)
+    nearest = (np.floor(place + 0.5).astype(np.int64) - start) @ [span[1], 1]
+    zone = np.searchsorted(there, nearest).reshape(grid.shape)
     return Zones(centring, repeat, zone, group[zone], windows)
+
+
+def _renumber(numbers: Integers) -> tuple[Integers, Integers]:
+    """Return the values that occur among whole numbers from 0, ascending, and the place of each number among them."""
+    there = np.bincount(numbers) > 0
+    places = np.cumsum(there) - 1
+    return np.flatnonzero(there), places[numbers]
 
 
 def fold_bins(grid: PlaneGrid, repeat: LayerRepeat) -> int:
@@ -178,9 +191,9 @@ def misfit_of(
     residuals: Array, weights: Array, zone: Integers, hkl: Array, grid: PlaneGrid, repeat: LayerRepeat
 ) -> Misfit:
     """Return the misfit of n pixels with residuals (n,), weights (n,), zone numbers (n,) and indices hkl (n, 3)."""
-    number = np.unique(fold_numbers(hkl, repeat, fold_bins(grid, repeat)), return_inverse=True)[1]
+    _, number = _renumber(fold_numbers(hkl, repeat, fold_bins(grid, repeat)))
     zones = int(zone.max()) + 1
-    cell, where = np.unique(number * zones + zone, return_inverse=True)
+    cell, where = _renumber(number * zones + zone)
     bin_of_cell = cell // zones
     weight = np.bincount(where, weights)
     mean = np.bincount(where, weights * residuals) / weight

@@ -10,8 +10,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from dsfunet._typing import Array
-from dsfunet.analysis.refinement.fit import Refinement, orbit_series
+from dsfunet.analysis.refinement.fit import Refinement
 from dsfunet.analysis.refinement.reach import Reach
+from dsfunet.analysis.refinement.terms import orbit_series
 from dsfunet.physics import Cell
 from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.measured import PlaneGrid

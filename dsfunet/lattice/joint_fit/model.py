@@ -28,6 +28,8 @@ class FitData:
         prior_form_factor: prior mean of F, or None.
         prior_weight: inverse variance of its logarithm, or None.
         beyond: what the detector sees beyond F S because of its resolution, shape (n, m); None for nothing.
+        further: other terms of the intensity, shape (n, m); None for nothing (`further_terms`).
+        skip_negative: whether pixels in which these terms make the intensity negative are left out.
     """
 
     intensity: Array
@@ -38,6 +40,8 @@ class FitData:
     prior_form_factor: Array | None = None
     prior_weight: Array | None = None
     beyond: Array | None = None
+    further: Array | None = None
+    skip_negative: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +100,13 @@ def model_of(data: FitData, state: FitState) -> Model:
     intensity, floor = form_factor * order, _DARK * envelope
     if data.beyond is not None:
         intensity = intensity + data.beyond
+    used = data.mask & (series >= 0)
+    if data.further is not None:
+        intensity = intensity + data.further
+        if data.skip_negative:
+            used &= intensity >= 0
     variance = state.variance(np.maximum(intensity, floor))
-    return Model(form_factor, slope, order, intensity, variance, floor, data.mask & (series >= 0))
+    return Model(form_factor, slope, order, intensity, variance, floor, used)
 
 
 def follow_blur(data: FitData, state: FitState) -> FitData:

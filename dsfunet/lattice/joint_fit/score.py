@@ -19,11 +19,17 @@ class Score:
         covariance: of the amplitudes, with everything that F and S can make up for allowed for, shape (k, k).
         gain: log likelihood that the terms would gain; half a number of chi-squared with k degrees of freedom if the
             plane holds none of them.
+        slope: of the log likelihood with the amplitudes at 0, shape (k,).
+        information: inverse of the covariance, shape (k, k).
+        response: by how much the parameters of S change with each amplitude, shape (parameters, k).
     """
 
     amplitudes: Array
     covariance: Array
     gain: float
+    slope: Array
+    information: Array
+    response: Array
 
 
 @use_one_thread
@@ -55,4 +61,11 @@ def score_terms(solution: Solution, terms: Array) -> Score:
     covariance = np.linalg.inv((information + information.T) / 2)
     amplitudes = covariance @ score
     back = np.maximum(scale, 1e-300)
-    return Score(amplitudes / back, covariance / np.outer(back, back), 0.5 * float(score @ amplitudes))
+    return Score(
+        amplitudes / back,
+        covariance / np.outer(back, back),
+        0.5 * float(score @ amplitudes),
+        score * back,
+        (information + information.T) / 2 * np.outer(back, back),
+        -(solution.covariance @ left) * back,
+    )

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from dsfunet.analysis.models.model_names import ModelPair
-from dsfunet.analysis.models.molecules import Torsion
+from dsfunet.analysis.models.molecules import VACANCY, Torsion
 from dsfunet.cli.main import main
 from dsfunet.io import Result, read_result, write_result
+from dsfunet.physics.scattering import Scattering
 from tests.dsfunet.structural_models import amide, result_of, write_cif, write_xyz
 
 TORSION = Torsion(("C7", "N1", "C8", "C9"))
@@ -51,7 +52,7 @@ def test_models_are_ranked(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert float(rows[1]["misfit"]) == second["misfit"] and rows[2]["better_than_next"] == ""
     printed = capsys.readouterr().out
     assert "model      right.xyz+vacancy: A = C11 N O, B = vacancy" in printed
-    assert f"right.cif fits better than {models[0]} in" in printed and "distinguish the two" not in printed
+    assert f"right.cif fits better than {models[0]} in" in printed and "cannot tell" not in printed
     before = Path("out/c.json").read_bytes()
     assert main(arguments) == 0 and Path("out/c.json").read_bytes() == before
 
@@ -59,7 +60,7 @@ def test_models_are_ranked(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.slow
 def test_models_alike_are_said_to_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "r.nxs", "right.cif", "right.xyz+right.xyz@rotate 180 [001]", "-o", "out/c"]) == 0
-    assert "this plane does not distinguish the two models" in capsys.readouterr().out
+    assert "the data cannot tell" in capsys.readouterr().out
     assert main(["compare", "r.nxs", "right.cif", "-o", "out/c"]) == 0
     assert "a single model cannot be ranked" in capsys.readouterr().out
 
@@ -133,6 +134,20 @@ def test_several_torsions_turn_together_and_a_rotation_can_be_scanned(
             "bond C2-C3: it is in a ring",
         ),
         (["scan", "r.nxs", "right.cif", "--range", "0", "9", "3", "--rotate", "0 0"], "axis '0 0': expected"),
+        (
+            ["compare", "r.nxs", "right.cif", "--radiation", "neutron", "--wavelength", "1"],
+            "--wavelength 1: it",
+        ),
+        (
+            ["compare", "r.nxs", "right.cif", "--wavelength", "0.01"],
+            "--wavelength is 0.01; expected 0.1 to 5",
+        ),
+        (["compare", "r.nxs", "right.cif", "--b-factors", "Au"], "--b-factors: found 'Au'; expected symbols"),
+        (
+            ["compare", "r.nxs", "right.cif", "--b-factors", "Au 1"],
+            "--b-factors: found Au, which is in no model",
+        ),
+        (["compare", "r.nxs", "right.cif", "--site-symmetry", "foo"], "'foo': this is no point group"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -145,6 +160,57 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     error = capsys.readouterr().err
     assert message in error and error.startswith("dsfunet: ") and error.count("\n") == 1
     assert not list((folder / "out").iterdir())
+
+
+def test_a_model_of_the_wrong_radiation_is_said_to_be(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = ModelPair("true", amide(), VACANCY)
+    sigma = np.full((96, 96), 0.005, np.float32)
+    noisy = result_of(pair, b=1.0, noise=0.01, sigma=sigma, scattering=Scattering("neutron"))
+    write_result("n.nxs", noisy)
+    write_xyz(Path("a.xyz"), amide(), keep_labels=True)
+    assert main(["compare", "n.nxs", "a.xyz+vacancy", "-o", "out/n", "--resamples", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert "the model does not fit" in printed and "Then add --radiation neutron" in printed
+    assert "no hydrogen is in the files, and none is added" in printed
+    written = json.loads(Path("out/n.json").read_text())
+    assert written["better_radiation"]["radiation"] == "neutron" and not written["best_explains"]
+    right = [
+        "compare",
+        "n.nxs",
+        "a.xyz+vacancy",
+        "--radiation",
+        "neutron",
+        "--b-factors",
+        "C 0.5, N 0.5, O 0.5",
+    ]
+    assert main([*right, "-o", "out/n", "--resamples", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert "the model explains the form factor" in printed and "add it if there is any" in printed
+    written = json.loads(Path("out/n.json").read_text())
+    assert written["models"][0]["debye_waller_b_angstrom2"] == pytest.approx(0.5, abs=0.05)
+    assert written["radiation"] == "neutron" and written["better_radiation"] is None
+
+
+def test_the_point_of_a_turn_and_one_that_the_site_forbids_are_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = amide().at(amide().positions_angstrom + np.array([1.0, 0.5, 0.0]))
+    write_xyz(Path("m.xyz"), moved, keep_labels=True)
+    models = ["m.xyz+m.xyz@rotate 180 [001]", "m.xyz+m.xyz@rotate 180 [001] about origin"]
+    options = ["--site-symmetry", "1 1 2", "-o", "out/t", "--resamples", "20"]
+    assert main(["compare", "r.nxs", *models, *options]) == 0
+    printed = capsys.readouterr().out
+    assert "turns about the centroid (1.00, 0.50, 0.00) Å; write 'about origin' to turn" in printed
+    assert "turns about the origin (0.00, 0.00, 0.00) Å" in printed
+    assert f"{models[0]}: site symmetry 1 1 2 about the origin maps" in printed
+    assert f"{models[1]}: site symmetry" not in printed
+    scan = ["scan", "r.nxs", "right.cif", "--rotate", "[001]", "--range", "0", "4", "2", *options[2:]]
+    assert main(scan) == 0
+    assert "turned about the centroid, " in capsys.readouterr().out
+    assert main([*scan, "--about", "origin"]) == 0
+    assert "turned about the origin (--about origin)" in capsys.readouterr().out
 
 
 def test_output_that_cannot_be_written_is_found_before_any_work(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dsfunet.analysis.refinement.fit import orbit_series
+from dsfunet.analysis.refinement.terms import orbit_series
 from dsfunet.cli.main import main
 from dsfunet.io import PlaneGrid, Result, parse_plane_name, write_result
 from dsfunet.physics import Cell

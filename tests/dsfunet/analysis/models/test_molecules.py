@@ -87,7 +87,7 @@ def test_torsions_are_given_with_commas_or_one_by_one() -> None:
 def test_xyz_atoms_are_labelled_in_order_unless_the_file_does(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("4\n\nC 0 0 0\n  n 0 0 1.3 0.2 ignored\n6 0 1 0\nFe3+ 1 2 3\n\n")
     atoms = read_structure(tmp_path / "a").atoms
-    assert atoms.elements == ("C", "N", "C", "Fe") and atoms.labels == ("C1", "N1", "C2", "Fe3+")
+    assert atoms.elements == ("C", "N", "C", "Fe3+") and atoms.labels == ("C1", "N1", "C2", "Fe1")
     np.testing.assert_allclose(
         atoms.positions_angstrom, np.array([[0.0, 0, 0], [0, 0, 1.3], [0, 1, 0], [1, 2, 3]])
     )
@@ -136,6 +136,37 @@ def test_atoms_without_occupancy_and_dummies_are_left_out(tmp_path: Path) -> Non
     atoms = read_structure(tmp_path / "a.cif").atoms
     assert atoms.elements == ("Cl", "C") and atoms.labels == ("Cl1", "C12A")
     np.testing.assert_allclose(atoms.positions_angstrom[:, 0], [0.5, 1.0])
+
+
+def test_displacements_occupancies_and_ions_of_a_cif(tmp_path: Path) -> None:
+    (tmp_path / "a.cif").write_text(
+        "data_a\n_cell_length_a 5\n_cell_length_b 6\n_cell_length_c 7\n"
+        "_cell_angle_alpha 90\n_cell_angle_beta 110\n_cell_angle_gamma 90\n"
+        "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
+        "_atom_site_fract_z\n_atom_site_occupancy\n_atom_site_disorder_group\n_atom_site_U_iso_or_equiv\n"
+        "Fe1 Fe3+ 0 0 0 0.4 1 0.02\nO1 O2- 0.3 0 0 0.1 1 0.03\nC1 C4+ 0 0 0.2 0.6 2 ?\n"
+        "loop_\n_atom_site_aniso_label\n_atom_site_aniso_U_11\n_atom_site_aniso_U_22\n_atom_site_aniso_U_33\n"
+        "_atom_site_aniso_U_23\n_atom_site_aniso_U_13\n_atom_site_aniso_U_12\nO1 0.05 0.02 0.03 0.0 0.01 0.0\n"
+    )
+    structure = read_structure(tmp_path / "a.cif")
+    first, second = structure.pair()
+    assert first.elements == ("Fe3+", "O2-") and second.elements == ("C",)
+    assert first.weights is not None and first.displacements_angstrom2 is not None
+    np.testing.assert_allclose(first.weights, [1.0, 0.25])
+    np.testing.assert_allclose(second.b_factors_angstrom2, 0)
+    np.testing.assert_allclose(first.displacements_angstrom2[0], 0.02 * np.eye(3))
+    # Q.U Q must be 2 pi^2 sum U_ij h_i h_j a*_i a*_j times 2, whatever the axes.
+    cell, hkl = structure.cell, np.array([2.0, -1.0, 3.0])
+    assert cell is not None
+    u = np.array([[0.05, 0.0, 0.01], [0.0, 0.02, 0.0], [0.01, 0.0, 0.03]])
+    scaled = hkl * np.linalg.norm(cell.reciprocal, axis=1)
+    q = hkl @ cell.reciprocal
+    assert q @ first.displacements_angstrom2[1] @ q == pytest.approx(scaled @ u @ scaled)
+    turned = first.turned(np.array([0.0, 0.0, 1.0]), 90, np.zeros(3)).displacements_angstrom2
+    assert turned is not None
+    assert turned[1][1, 1] == pytest.approx(first.displacements_angstrom2[1][0, 0])
+    assert any("its displacements are used" in note for note in structure.notes)
+    assert any("lower occupancy" in note for note in structure.notes)
 
 
 def test_alternative_locations_of_a_macromolecular_cif(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from scipy.ndimage import gaussian_filter
 from dsfunet._typing import Integers
 from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.refinement.data import PlaneData
-from dsfunet.analysis.refinement.fit import Refinement, orbit_series, refine
+from dsfunet.analysis.refinement.fit import Refinement, refine
 from dsfunet.analysis.refinement.least_squares import fit
+from dsfunet.analysis.refinement.terms import orbit_series
 from dsfunet.analysis.refinement.zones import Zones, fold, zones_of
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, parse_plane_name

@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 from dsfunet._typing import Integers
 from dsfunet.analysis.refinement.bilinear import Term, fit_bilinear
 from dsfunet.analysis.refinement.data import PlaneData
-from dsfunet.analysis.refinement.fit import orbit_series, refine
+from dsfunet.analysis.refinement.fit import refine
+from dsfunet.analysis.refinement.terms import orbit_series
 from dsfunet.analysis.refinement.zones import zones_of
 from dsfunet.cli.main import main
 from dsfunet.errors import InputError
