@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dsfunet._typing import Array
+from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.fit import report
 from dsfunet.lattice.joint_fit.iteration import Solution, iterate
 from dsfunet.lattice.joint_fit.model import FitData, FitState, model_of
@@ -19,6 +20,7 @@ from dsfunet.lattice.joint_fit.threads import use_one_thread
 
 _MOST_TURNS, _LAST_TURNS, _ROUNDS_EACH, _MOST_HALVINGS = 12, 3, 8, 4
 _ALLOWED = 3.0  # by which a step may raise the misfit; both factors follow it only in later turns
+_LOST = 1e3  # step that is left at the end in fits that do not converge
 _SETTLED = 0.1  # step of an amplitude in its standard uncertainties
 
 
@@ -55,6 +57,9 @@ def fit_further_terms(
         make_terms: returns the terms, shape (k, n, m), for a form factor of shape (n, m).
         prior_sigmas: standard deviations of the amplitudes about 0, shape (k,).
         estimate_noise: whether to estimate the noise again.
+
+    Raises:
+        InputError: the steps do not settle.
     """
     solution = fit.solution
     precision = 1 / np.asarray(prior_sigmas, dtype=np.float64) ** 2
@@ -75,6 +80,11 @@ def fit_further_terms(
         data = replace(solution.data, skip_negative=last)
         solution, step = _take_step(replace(solution, data=data), terms, amplitudes, step, estimate_noise)
         amplitudes = amplitudes + step
+    if not moved < _LOST:
+        raise InputError(
+            "form factor, correlations and further terms do not settle: the plane does not tell them apart; omit"
+            " --size-effect, --background or --thermal"
+        )
     pull = (information + np.diag(precision)) @ amplitudes
     gain = 0.5 * float(pull @ posterior @ pull)
     gain += 0.5 * float(np.linalg.slogdet(posterior * precision)[1])
