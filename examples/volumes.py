@@ -1,8 +1,8 @@
 """`python -m examples.volumes --out FOLDER`: whole volumes from file to table and picture, beside the truth.
 
 Each volume is split as `dsfunet factorize VOLUME --volume` does without any other option, and refined as `dsfunet
-refine` does with its Laue class. Without --volumes they are three virtual crystals of `tests.virtual_crystals`, a forward model
-that shares no code with the fit. With it, they are NAME.h5 in a folder, and NAME.json holds "alphas" or
+refine` does with its Laue class. Without --volumes they are three virtual crystals of `tests.virtual_crystals`, a
+forward model that shares no code with the fit. With it, they are NAME.h5 in a folder, and NAME.json holds "alphas" or
 "alphas in half edges" by vector.
 """
 

@@ -7,6 +7,7 @@ import pytest
 from examples import volumes
 
 
+@pytest.mark.slow
 def test_table_pictures_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(volumes, "_OWN", {"F alloy": "m-3m"})
     page = tmp_path / "page.md"
