@@ -11,6 +11,7 @@ import numpy as np
 from dsfunet._typing import Array
 from dsfunet.errors import InputError
 from dsfunet.factorize.checkpoint import CentringChoice, Checkpoint, digest_voxels
+from dsfunet.factorize.layer_scales import LayerScales
 from dsfunet.files import check_writable
 from dsfunet.io import Volume, open_volume
 from dsfunet.io.volume_results import VolumeCorrelations, check_room, create_volume_result
@@ -131,9 +132,10 @@ def factorize_volume(
             fit = fit_volume(
                 voxels, cell, centring, seed=settings.seed, progress=progress, memory=checkpoint.memory
             )
-            r_factor = _write(target, reader, grid, fit, settings, choice.origin, measured, progress)
+            scales = LayerScales(grid.axes)
+            r_factor = _write(target, reader, grid, fit, settings, choice.origin, measured, scales, progress)
     of_start = (checkpoint.note,) if checkpoint.note else ()
-    notes = (*volume.notes, *of_start, *choice.notes, *_notes_on(grid, fit, measured))
+    notes = (*volume.notes, *of_start, *choice.notes, *_notes_on(grid, fit, measured), *scales.notes())
     seconds = time.perf_counter() - start
     return VolumeFactorization(fit, grid.shape, choice.origin, measured, r_factor, notes, seconds)
 
@@ -225,9 +227,10 @@ def _write(
     settings: VolumeSettings,
     origin: str,
     measured: float,
+    scales: LayerScales,
     progress: Progress,
 ) -> float:
-    """Write the result block by block; returns the R factor."""
+    """Write the result block by block, and add it to the scales of layers; returns the R factor."""
     kept = len(fit.covariance)
     record = {
         "centring": fit.centring,
@@ -276,6 +279,7 @@ def _write(
                 mask &= values >= 0
             blocks["mask"] = mask
             writer.write(block, blocks)
+            scales.add(block, values, blocks["product"], mask)
             away += float(np.sum(np.abs(blocks["residual"][mask]), dtype=np.float64))
             total += float(np.sum(values[mask], dtype=np.float64))
             progress("writing", block.stop / grid.shape[0])

@@ -1,4 +1,4 @@
-"""The tutorials are notebooks: both run from beginning to end, and find what they say."""
+"""The tutorials are notebooks: they run from beginning to end, and find what they say."""
 
 import re
 from pathlib import Path
@@ -30,3 +30,13 @@ def test_train_on_your_own_species(tmp_path: Path) -> None:
     }
     assert len(errors) == 4
     assert max(errors["shipped", "lattice mode"], errors["fine-tuned", "lattice mode"]) < 0.01
+
+
+@pytest.mark.slow
+def test_a_whole_volume(tmp_path: Path) -> None:
+    text = printed(run_notebook("whole_volume", tmp_path))
+    rows = re.findall(r"(\d \d \d) +(-?[\d.]+) \+- ([\d.]+) +put in (-?[\d.]+)", text)
+    assert len(rows) == 5
+    for _, found, uncertainty, truth in rows:
+        assert abs(float(found) - float(truth)) < 4 * float(uncertainty) + 1e-4
+    assert (tmp_path / "repository" / "demo" / "alloy.refine.cif").is_file()

@@ -69,7 +69,7 @@ def test_every_table_of_the_benchmarks_is_a_page(site: Path, table: str) -> None
 
 
 def test_tutorials_are_pages_with_their_pictures(site: Path) -> None:
-    for name in ("first_plane", "own_species"):
+    for name in ("first_plane", "own_species", "whole_volume"):
         text = (site / "tutorials" / f"{name}.html").read_text(encoding="utf-8")
         assert f"{name}_1.jpg" in text and f'href="{name}.ipynb"' in text
         assert (site / "tutorials" / f"{name}_1.jpg").is_file() and (

@@ -111,3 +111,41 @@ def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
     file = _write_yell(tmp_path / "alloy.h5", np.ones((41, 41, 41)))
     with pytest.raises(InputError, match="this is the input; expected another file for the result"):
         factorize_volume(file, file)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_layers_with_scales_of_their_own_are_noted(axis: int, tmp_path: Path) -> None:
+    volume = measure_volume("P alloy", 2, (1.5, 1.5, 1.5), (1 / 10, 1 / 10, 1 / 10), 2000.0)
+    settings = VolumeSettings(centring="P")
+    good = _write_yell(tmp_path / "good.h5", volume.counts, lower=-1.5, step=1 / 10)
+    notes = factorize_volume(good, tmp_path / "good.nxs", settings).notes
+    assert not any("not on one scale" in note for note in notes)
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    factors = np.random.default_rng(0).normal(1.0, 0.08, 31).reshape(shape)
+    bad = _write_yell(tmp_path / "bad.h5", volume.counts * factors, lower=-1.5, step=1 / 10)
+    notes = factorize_volume(bad, tmp_path / "bad.nxs", settings).notes
+    (note,) = (note for note in notes if "not on one scale" in note)
+    assert note.startswith(f"layers of constant {'hkl'[axis]} are not on one scale: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "step", "message"),
+    [
+        (np.ones((33, 33, 33)), 1 / 64, "spans 0.5 r.l.u. along h, 0.5 of the zones"),  # less than one cell
+        (np.ones((17, 17, 17)), 1 / 16, "found 4913 measured voxels for "),  # fewer voxels than parameters
+        (np.full((21, 21, 21), np.nan), 1 / 10, "found 0 measured voxels; expected 2000 or more"),
+    ],
+)
+def test_too_little_is_one_sentence(
+    data: np.ndarray,
+    step: float,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = _write_yell(tmp_path / "a.h5", data, lower=-step * (len(data) // 2), step=step)
+    assert main(["factorize", str(file), "--volume", "--centring", "P", "-o", str(tmp_path / "a.nxs")]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert message in printed and printed.count("\n") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
