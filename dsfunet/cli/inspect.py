@@ -19,6 +19,7 @@ def inspect(
     at: str | None = None,
     ub: str | None = None,
     of: str | None = None,
+    allow_external: str | None = None,
 ) -> None:
     """Describe a file: its layout, axes, cell, range of Q, missing pixels and suspicious values.
 
@@ -36,6 +37,8 @@ def inspect(
         ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom]
         of: of a result, what to describe and draw: input, form_factor, short_range_order, product, residual or
             sigma_form_factor; the input by default
+        allow_external: folder outside that of the file into which external links in it may lead; several are separated
+            by a colon (on Windows a semicolon)
     """
     from dsfunet.inspection.describe import inspect_file
     from dsfunet.io.cell_parameters import cell_from_text
@@ -45,7 +48,7 @@ def inspect(
         Path(file),
         plane,
         None if png is None else Path(png),
-        parse_read_options(scale, cell_unit, array_axes, at, ub),
+        parse_read_options(scale, cell_unit, array_axes, at, ub, allow_external),
         None if cell is None else cell_from_text(cell),
         of,
     )
