@@ -19,6 +19,19 @@ class InputError(ValueError):
     """
 
 
+class PassingError(InputError):
+    """An input error that may pass by itself: the disk is full, or a linked file is not there yet."""
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, is a `PassingError`."""
+    while error is not None:
+        if isinstance(error, PassingError):
+            return True
+        error = error.__cause__
+    return False
+
+
 class DivergedError(ArithmeticError):
     """Training or validation that met a number that is not finite (nan or infinity).
 

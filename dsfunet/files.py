@@ -1,16 +1,21 @@
 """Paths and files: checks before reading, errors that name their file, and output that appears whole or not at all."""
 
+import errno
 import json
+import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from dsfunet.errors import InputError
+from dsfunet.errors import InputError, PassingError
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NPY_SIGNATURE = b"\x93NUMPY"
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -43,6 +48,31 @@ def leading_bytes(path: Path, count: int = 16) -> bytes:
     return start
 
 
+def make_printable(text: object, keep: str = "") -> str:
+    r"""Escape what a terminal would obey or could not print: control characters and bytes that are not UTF-8.
+
+    Args:
+        text: for instance a file name.
+        keep: control characters that stay.
+
+    Examples:
+        >>> make_printable("scan\x1b[2J\n.h5")
+        'scan\\x1b[2J\\n.h5'
+    """
+    return "".join(
+        each if each in keep or not _is_harmful(each) else each.encode("unicode_escape").decode()
+        for each in str(text)
+    )
+
+
+def _is_harmful(character: str) -> bool:
+    # Control characters, the marks that turn the direction of text, line separators, and half surrogates.
+    return (
+        unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        and character != "\N{ZERO WIDTH JOINER}"
+    )
+
+
 def check_writable(path: Path | str) -> None:
     """Check, before any work is done, that a file can be written at a path. Nothing is left behind.
 
@@ -62,6 +92,8 @@ def check_writable(path: Path | str) -> None:
         trial.touch(exist_ok=False)
         trial.unlink()
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise PassingError(f"{path}: the file cannot be written ({error.strerror})") from error
         raise InputError(f"{path}: the file cannot be written ({error.strerror})") from error
 
 
@@ -69,18 +101,57 @@ def check_writable(path: Path | str) -> None:
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the same directory; when the block succeeds, that file replaces `path`.
 
-    When the block fails, the temporary file is removed and whatever was at `path` stays as it was.
+    The order is: write, force the file to the disk, rename, force the folder to the disk. After a loss of power there
+    is the old file or the new one, and both are whole. When the block fails, the temporary file is removed and
+    whatever was at `path` stays as it was.
 
     Raises:
         InputError: as `check_writable`.
+        PassingError: the disk is full.
     """
-    check_writable(path)
-    temporary = _temporary_beside(Path(path))
+    path = Path(path)
+    with name_full_disk(path):
+        check_writable(path)
+        temporary = _temporary_beside(path)
+        try:
+            yield temporary
+            flush_to_disk(temporary)
+            temporary.replace(path.resolve())
+            flush_to_disk(temporary.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def name_full_disk(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file cannot be written because the disk is full.
+
+    Raises:
+        PassingError: the block raised an OSError about a lack of room.
+    """
     try:
-        yield temporary
-        temporary.replace(Path(path).resolve())
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise PassingError(
+            f"{path}: the file cannot be written ({error.strerror}); make room on the disk, and run it again"
+        ) from error
+
+
+def flush_to_disk(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk, where the system can do that."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in _NO_ROOM:  # some network file systems only notice now
+            raise
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _temporary_beside(path: Path) -> Path:

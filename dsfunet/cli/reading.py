@@ -27,6 +27,8 @@ class ReadingOptions:
         ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom]
         of: of a result, the part that is meant: input, form_factor, short_range_order, product, residual or
             sigma_form_factor; the input by default
+        allow_external: folder outside that of the file into which external links in it may lead; several are separated
+            by a colon (on Windows a semicolon)
     """
 
     plane: str | None = None
@@ -37,6 +39,7 @@ class ReadingOptions:
     at: str | None = None
     ub: str | None = None
     of: str | None = None
+    allow_external: str | None = None
 
     def parse(self) -> "tuple[ReadOptions, Cell | None]":
         """Parse what is said about the file, and its unit cell.
@@ -47,7 +50,9 @@ class ReadingOptions:
         from dsfunet.io.cell_parameters import cell_from_text
         from dsfunet.io.read_options import parse_read_options
 
-        options = parse_read_options(self.scale, self.cell_unit, self.array_axes, self.at, self.ub)
+        options = parse_read_options(
+            self.scale, self.cell_unit, self.array_axes, self.at, self.ub, self.allow_external
+        )
         return options, None if self.cell is None else cell_from_text(self.cell)
 
 

@@ -54,6 +54,8 @@ class FactorizeOptions:
         at: for data with a fourth axis, the value along it, temperature=150, or with --out several, temperature=all or
             "temperature=100, 150".
         ub: for axes Qx, Qy, Qz, the UB matrix without 2 pi, nine numbers row by row [1/Angstrom].
+        allow_external: folder outside that of the file into which external links in it may lead; several are separated
+            by a colon (on Windows a semicolon).
         seed: seed of the rotations and flips, and of the noise that fills holes.
         batch_size: number of planes that go through the networks at once on a GPU.
         workers: number of planes worked on at once; by default one per core, or one per plane of a batch on a GPU.
@@ -82,6 +84,7 @@ class FactorizeOptions:
     array_axes: str | None = None
     at: str | None = None
     ub: str | None = None
+    allow_external: str | None = None
     seed: int = 0
 
 
@@ -99,7 +102,9 @@ def parse_options(options: Mapping[str, Any]) -> FactorizeRequest:
         planes=_parse_planes(given),
         axes=_parse_axes(given),
         cell=None if given.cell is None else cell_from_text(given.cell),
-        reading=parse_read_options(given.scale, given.cell_unit, given.array_axes, given.at, given.ub),
+        reading=parse_read_options(
+            given.scale, given.cell_unit, given.array_axes, given.at, given.ub, given.allow_external
+        ),
         weights=given.weights,
         device=given.device,
         png=given.png,

@@ -12,6 +12,7 @@ from dsfunet._typing import Array
 from dsfunet._version import __version__
 from dsfunet.errors import InputError
 from dsfunet.files import replacing
+from dsfunet.io.hdf5_writing import create_hdf5
 from dsfunet.io.volume import Box, Volume
 from dsfunet.planes.measured import MeasuredPlane, PlaneGrid
 from dsfunet.planes.names import AXIS_LABELS, PlaneName
@@ -192,7 +193,7 @@ def _write_npz(path: Path, arrays: dict[str, Array], cell: Array | None) -> None
 
 @contextmanager
 def _create_hdf5(path: Path) -> Iterator[h5py.File]:
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs["creator"] = f"dsfunet convert {__version__}"
         yield file
 

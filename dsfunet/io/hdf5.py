@@ -10,15 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from dsfunet._typing import Array
-from dsfunet.errors import InputError
+from dsfunet.errors import InputError, PassingError
+from dsfunet.files import leading_bytes, make_printable
 from dsfunet.io.hdf5_filters import is_about_filter, load_filters
 from dsfunet.io.hdf5_heaps import check_heaps
+from dsfunet.io.linked_files import check_external_links, find_linked_file
+from dsfunet.io.written_parts import read_written_parts, refuse_raw_storage
 
 REAL = "iuf"
 """Kinds of numpy types that hold real numbers."""
 
 _LONGEST_TEXT = 100_000  # bytes
 _LONGEST_VECTOR = 100_000  # numbers
+_MOST_TEXTS = 256  # in one attribute
 _MOST_MEMBERS = 1_000  # members of a group that are listed
 _LARGEST_CHUNK = 2**31  # bytes; HDF5 decompresses whole chunks, however few of their numbers are read
 
@@ -28,8 +32,11 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading inside the `with` block.
 
     Raises:
-        InputError: the file cannot be opened, is truncated or is damaged; the message starts with its name.
+        InputError: the file cannot be opened, is truncated or is damaged, or has links that must not be followed; the
+            message starts with its name.
     """
+    path = Path(path)
+    leading_bytes(path)  # which opens neither pipes nor devices
     check_heaps(path)
     try:
         file = h5py.File(path, "r")
@@ -38,6 +45,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             f"{path}: the HDF5 file cannot be read; it is truncated or damaged ({error})"
         ) from error
     with file:
+        check_external_links(file, path)
         yield file
 
 
@@ -72,16 +80,21 @@ def find_member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | Non
         try:
             link = here.get(name, getlink=True)
             linked = isinstance(link, h5py.ExternalLink)
-            # The file is checked first, because HDF5 would wait for ever on a named pipe.
-            found = None if linked and not _exists(here, link.filename) else here.get(name)
+            absent = linked and find_linked_file(Path(here.file.filename), link.filename) is None
+            found = None if absent else here.get(name)
+        except InputError:
+            raise
         except Exception:  # circular links, damaged objects
             return None
         if linked and found is None:
-            raise InputError(
+            raise PassingError(
                 f"{name} is a link to {link.path} in the file {link.filename}, which cannot be read; put that file"
                 " beside this one, or check the link"
             )
         here = found
+    if isinstance(here, h5py.Dataset):
+        with convert_hdf5_errors():
+            refuse_raw_storage(here)
     return here if isinstance(here, (h5py.Group, h5py.Dataset)) else None
 
 
@@ -152,7 +165,7 @@ def read_small(dataset: h5py.Dataset, name: str) -> Array:
         raise InputError(f"dataset {name} has shape {shape}; expected at most {_LONGEST_VECTOR:,} numbers")
     check_storage(dataset)
     with convert_hdf5_errors(), np.errstate(all="ignore"):
-        return np.asarray(dataset[()], dtype=np.float64)
+        return read_written_parts(dataset, [slice(None)] * len(shape)).astype(np.float64)
 
 
 def read_vector(
@@ -195,6 +208,13 @@ def read_text(group: h5py.Group, path: str) -> str:
 def read_attribute(thing: h5py.Group | h5py.Dataset, name: str) -> Any:
     """Read the value of an attribute; None if there is none or it cannot be read."""
     try:
+        if name not in thing.attrs:
+            return None
+        held = thing.attrs.get_id(name)
+        ragged = held.get_type().get_class() in (h5py.h5t.VLEN, h5py.h5t.STRING) and held.dtype.kind == "O"
+        # Texts of variable length may all be the same one: 4 MB of them can unpack to 11 GB.
+        if np.prod([float(n) for n in held.shape or ()]) > (_MOST_TEXTS if ragged else _LONGEST_VECTOR):
+            return None
         return thing.attrs.get(name)
     except Exception:  # as in read_text
         return None
@@ -223,21 +243,16 @@ def read_attribute_number(thing: h5py.Group | h5py.Dataset, name: str) -> float 
 
 
 def check_storage(dataset: h5py.Dataset) -> None:
-    """Check that a dataset can be read in part and that all files it is assembled from exist.
+    """Check that a dataset can be read in part.
 
     Raises:
-        InputError: a chunk is larger than 2 GiB, the data are compressed with a filter that is not installed, or a
-            virtual dataset refers to files that do not exist, for which HDF5 would silently fill in zeros.
+        InputError: a chunk is larger than 2 GiB, the data are compressed with a filter that is not installed, or they
+            are stored as external raw data.
     """
     with convert_hdf5_errors():
+        refuse_raw_storage(dataset)
         chunks, size = dataset.chunks, int(dataset.dtype.itemsize)
-        sources = {source.file_name for source in dataset.virtual_sources()} if dataset.is_virtual else set()
-        missing = sorted(name for name in sources if "%" not in name and not _exists(dataset, name))
         load_filters(dataset)
-    if missing:
-        raise InputError(
-            f"{dataset.name} is assembled from other files, and {missing[0]} is missing; put it beside this file"
-        )
     if chunks and np.prod([float(n) for n in chunks]) * size > _LARGEST_CHUNK:
         raise InputError(
             f"{dataset.name} is stored in chunks of {chunks} numbers; expected chunks of at most 2 GiB"
@@ -247,21 +262,17 @@ def check_storage(dataset: h5py.Dataset) -> None:
 def read_block(dataset: h5py.Dataset, selection: Sequence[slice]) -> npt.NDArray[Any]:
     """Read one block of a dataset, given by one slice for each dimension, and nothing else.
 
+    Numbers that were never written become NaN, and whole numbers float64 with them.
+
     Raises:
-        InputError: the dataset is damaged, or as `check_storage`.
+        InputError: the dataset is damaged, or assembled from files that must not be opened; or as `check_storage`.
+        PassingError: it is assembled from files that are not there, for which HDF5 would silently fill in zeros.
     """
     check_storage(dataset)
     with convert_hdf5_errors():
-        return np.asarray(dataset[tuple(selection)])
-
-
-def _exists(here: h5py.Group | h5py.Dataset, name: str) -> bool:
-    """Whether the file named in a link exists where HDF5 looks for it: at its path or beside the file with the link."""
-    if name == ".":
-        return True
-    beside = Path(here.file.filename).parent
-    return any(place.is_file() for place in (beside / name, beside / Path(name).name, Path(name)))
+        return read_written_parts(dataset, selection)
 
 
 def _decode(value: Any) -> str:
-    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip("\0 \n\r\t")
+    text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip("\0 \n\r\t")
+    return make_printable(text, keep="\n\t")

@@ -51,13 +51,24 @@ def _has_endless_heap(path: Path, size: int, *identity: int) -> bool:
         start = stream.read(_CHECKED_BYTES)
         stream.seek(max(size - _CHECKED_BYTES, 0))
         parts = [start] if size <= _CHECKED_BYTES else [start, stream.read(_CHECKED_BYTES)]
-    # Files with shorter lengths, or with a user block at the start, are not checked.
-    if not start.startswith(HDF5_SIGNATURE) or len(start) < 16:
+    # Files with shorter lengths are not checked.
+    block = _find_superblock(start)
+    if block is None or len(start) < block + 16:
         return False
-    place = _PLACE_OF_LENGTHS.get(start[8])
-    if place is not None and start[place] != 8:
+    place = _PLACE_OF_LENGTHS.get(start[block + 8])
+    if place is not None and start[block + place] != 8:
         return False
     return any(_is_endless(part) for part in parts)
+
+
+def _find_superblock(start: bytes) -> int | None:
+    """Where the HDF5 part of a file begins: at 0, or behind a user block of 512 bytes, 1024, 2048 and so on."""
+    place = 0
+    while place < len(start):
+        if start.startswith(HDF5_SIGNATURE, place):
+            return place
+        place = max(512, 2 * place)
+    return None
 
 
 def _is_endless(content: bytes) -> bool:

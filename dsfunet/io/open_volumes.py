@@ -30,6 +30,7 @@ from dsfunet.io.formats.other_formats import name_other_format, name_other_hdf5
 from dsfunet.io.fourth_axis import ANY
 from dsfunet.io.gap_marks import clear_gaps_of_volume
 from dsfunet.io.hdf5 import list_members, open_hdf5
+from dsfunet.io.linked_files import allow_folders
 from dsfunet.io.read_options import ReadOptions
 from dsfunet.io.scales import undo_scale, undo_scale_of_sigma
 from dsfunet.io.side_files import complete_options
@@ -83,10 +84,10 @@ def open_volume(
     start = leading_bytes(path)
     options, cell = complete_options(path, options or ReadOptions(), cell)
     if not is_hdf5(path, start):
-        with name_file_in_errors(path):
+        with allow_folders(options.allow_external), name_file_in_errors(path):
             yield complete_volume(_open_array_file(path, start, options, cell, plane), options, cell)
         return
-    with open_hdf5(path) as file, name_file_in_errors(path):
+    with allow_folders(options.allow_external), open_hdf5(path) as file, name_file_in_errors(path):
         try:
             with np.errstate(
                 all="ignore"

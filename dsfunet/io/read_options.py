@@ -1,7 +1,9 @@
 """What a user adds to a file: the scale of its numbers, the units of its cell, the axes of a bare array."""
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -89,6 +91,7 @@ class ReadOptions:
         cell_units: units of the file's unit cell; None for Angstrom and degrees, if the cell is plausible in these.
         array_axes: axes of an array without axes.
         at: values along a fourth axis of the data, such as temperature.
+        allow_external: folders into which links in a file may lead, beside the folder of the file itself.
         ub: UB matrix of axes Qx, Qy, Qz: columns a*, b*, c* without the factor 2 pi, nine numbers row by row
             [1/Angstrom]; None for a* along x and b* in the x-y plane.
     """
@@ -98,6 +101,7 @@ class ReadOptions:
     array_axes: ArrayAxes | None = None
     at: Coordinates | None = None
     ub: tuple[float, ...] | None = None
+    allow_external: tuple[Path, ...] = ()
 
     @property
     def ub_matrix(self) -> Array | None:
@@ -111,6 +115,7 @@ def parse_read_options(
     array_axes: str | None = None,
     at: str | None = None,
     ub: str | None = None,
+    allow_external: str | None = None,
 ) -> ReadOptions:
     """Parse the options of the command line about a file, as text.
 
@@ -123,6 +128,7 @@ def parse_read_options(
         array_axes=None if array_axes is None else parse_array_axes(array_axes),
         at=None if at is None else parse_coordinates(at),
         ub=None if ub is None else parse_ub(ub),
+        allow_external=() if allow_external is None else tuple(map(Path, allow_external.split(os.pathsep))),
     )
 
 

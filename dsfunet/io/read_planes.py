@@ -11,6 +11,7 @@ from dsfunet.files import leading_bytes, name_file_in_errors
 from dsfunet.io.formats import simulated_stores
 from dsfunet.io.formats.images import read_picture
 from dsfunet.io.gap_marks import clear_gaps_of_plane, describe_negative_marks
+from dsfunet.io.linked_files import allow_folders
 from dsfunet.io.oblique_planes import read_from_volume
 from dsfunet.io.open_volumes import check_cell, is_hdf5, open_volume
 from dsfunet.io.read_options import ReadOptions
@@ -64,16 +65,28 @@ def read_plane(
         >>> print(plane.grid.describe())  # doctest: +ELLIPSIS
         plane hk1: rows h from -8 to 8 (257 pixels), columns k ...; Q = 2 pi (h a* + k b* + l c*)
     """
-    path = Path(path)
+    path, options = Path(path), options or ReadOptions()
     name = parse_plane(plane) if isinstance(plane, str) else plane
     if simulated_stores.recognises(path):
         if name is not None or axes is not None or cell is not None:
             raise InputError(
                 f"{path}: a store of simulated planes has axes and cells; choose one with --at plane=0"
             )
-        return simulated_stores.read_plane_of_store(path, None if options is None else options.at)
+        return simulated_stores.read_plane_of_store(path, options.at)
+    with allow_folders(options.allow_external):
+        return _read_plane(path, name, axes, cell, options, check)
+
+
+def _read_plane(
+    path: Path,
+    name: AnyPlaneName | None,
+    axes: UserAxes | None,
+    cell: Cell | None,
+    options: ReadOptions,
+    check: CheckGrid,
+) -> MeasuredPlane:
     start = leading_bytes(path)
-    options, completed = complete_options(path, options or ReadOptions(), cell)
+    options, completed = complete_options(path, options, cell)
     picture = None if options.array_axes is not None else read_picture(path, start, name, axes, cell)
     if picture is not None:
         if cell is not None and axes is None:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from dsfunet._version import __version__
 from dsfunet.errors import InputError
-from dsfunet.files import HDF5_SIGNATURE, leading_bytes, replacing
-from dsfunet.io.hdf5 import REAL, get_shape, open_hdf5, read_block, read_small, require_numbers
+from dsfunet.files import HDF5_SIGNATURE, leading_bytes
+from dsfunet.io.hdf5 import REAL, check_storage, get_shape, open_hdf5, read_block, read_small, require_numbers
+from dsfunet.io.hdf5_writing import create_hdf5
 from dsfunet.io.volume import MOST_PIXELS
 from dsfunet.physics import Cell
 from dsfunet.planes.measured import PlaneGrid
@@ -49,7 +50,7 @@ def write_result(path: Path | str, result: Result, date: str | None = None) -> N
         ...     print(read_result(Path(folder) / "plane.nxs").process["seed"])
         7
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "dsfunet"})
         entry = create_group(file, "entry", "NXentry", default="form_factor")
         entry["title"] = "Form factor and short-range order" + (
@@ -220,6 +221,7 @@ def _read_grid(entry: h5py.Group) -> PlaneGrid | None:
 def _read_scalar_or_text(dataset: h5py.Dataset) -> Scalar:
     if dataset.shape != ():
         raise InputError(f"{dataset.name} has shape {dataset.shape}; expected one number or text")
+    check_storage(dataset)
     value = dataset[()]
     result: Scalar = value.decode() if isinstance(value, bytes) else value.item()
     return result

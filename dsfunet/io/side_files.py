@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import cell_from_text
+from dsfunet.io.linked_files import note_linked_file
 from dsfunet.io.read_options import ReadOptions, parse_array_axes
 from dsfunet.physics import Cell
 
@@ -21,6 +22,7 @@ def complete_options(path: Path, options: ReadOptions, cell: Cell | None) -> tup
         InputError: the side file is damaged, or its axes or its cell cannot be understood.
     """
     side = path.with_name(f"{path.name}.json")
+    note_linked_file(side)
     if options.array_axes is not None or not side.is_file() or side.stat().st_size > _LARGEST:
         return options, cell
     try:

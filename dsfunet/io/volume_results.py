@@ -16,8 +16,8 @@ import numpy.typing as npt
 from dsfunet._typing import Array
 from dsfunet._version import __version__
 from dsfunet.errors import InputError
-from dsfunet.files import replacing
 from dsfunet.io.hdf5 import open_hdf5, read_small
+from dsfunet.io.hdf5_writing import create_hdf5
 from dsfunet.io.results import create_dataset, create_group
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import CENTRINGS, Centring
@@ -122,7 +122,7 @@ def create_volume_result(
     first, second, third = (len(axis) for axis in axes)
     shape = (first, second, third)
     check_room(path, shape)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "creator": "dsfunet"})
         entry = create_group(file, "entry", "NXentry", default="form_factor", kind="volume")
         entry["title"] = "Form factor and short-range order of a volume"

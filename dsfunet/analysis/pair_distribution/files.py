@@ -4,13 +4,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from dsfunet._version import __version__
 from dsfunet.analysis.pair_distribution.grids import REAL_LABELS
 from dsfunet.analysis.pair_distribution.run import PairDistribution
-from dsfunet.files import replacing
+from dsfunet.io.hdf5_writing import create_hdf5
 
 _CHUNK = 64
 
@@ -28,7 +27,7 @@ def write_pair_distribution(path: Path, found: PairDistribution) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs.update({"NX_class": "NXroot", "default": "entry", "program": f"dsfunet {__version__}"})
         file["format"] = "Yell 1.0"
         file["is_direct"] = np.int32(1)

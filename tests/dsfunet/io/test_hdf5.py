@@ -284,7 +284,7 @@ def test_parts_of_a_virtual_dataset_that_are_missing(tmp_path: Path) -> None:
 def test_a_link_to_a_pipe_does_not_wait(tmp_path: Path) -> None:
     path = nxdata.nxrefine(tmp_path / "a.nxs", link="pipe.nxs")
     os.mkfifo(tmp_path / "pipe.nxs")
-    with pytest.raises(InputError, match=r"data is a link to /entry/data/v in the file pipe.nxs"):
+    with pytest.raises(InputError, match=r"a link leads to pipe.nxs, which is not a regular file"):
         read_plane(path, "hk0")
 
 
