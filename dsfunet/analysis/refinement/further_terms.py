@@ -90,6 +90,17 @@ class FurtherTerms:
         return min(exclude_below, _DARK) if self.background or self.thermal else exclude_below
 
     @property
+    def cautions(self) -> list[str]:
+        """Sentences about terms whose results cannot be relied on for every crystal."""
+        if not (self.size_effect or self.thermal):
+            return []
+        return [
+            "size effect and thermal scattering are experimental: they are right on alloys and molecules with up to 1 %"
+            " size effect, but with sharp order or strong displacements correlations came out wrong by 10 % and more, and"
+            " chi-squared did not show it; compare with the values without these terms"
+        ]
+
+    @property
     def options(self) -> str:
         """The options that ask for the terms, as typed."""
         names = ["--size-effect true"] if self.size_effect else []

@@ -186,7 +186,7 @@ def refine_alphas(
     notes += notes_on_layers(grids, settings)
     notes += [note for plane in planes for note in plane.notes]
     notes += [] if settings.model is None else [*settings.model.notes, *of_model]
-    notes += of_fit
+    notes += [*of_fit, *settings.further.cautions]
     return AlphaRefinement(
         settings,
         cell,

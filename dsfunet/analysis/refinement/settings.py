@@ -6,13 +6,14 @@ from typing import Literal
 import numpy as np
 
 from dsfunet.analysis.answers import Answer
-from dsfunet.analysis.models.model_names import ModelPair, parse_b_factors, read_model, with_b_factors
+from dsfunet.analysis.models.model_names import ModelPair
 from dsfunet.analysis.refinement.data import ErrorsFrom, FitTo
 from dsfunet.analysis.refinement.further_terms import NO_TERMS, Background, FurtherTerms
+from dsfunet.analysis.refinement.option_texts import known_resolution, read_model_of, scattering_of_model
 from dsfunet.analysis.refinement.vectors import check_vector, parse_vectors
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import cell_from_text
-from dsfunet.lattice.joint_fit.resolution import Resolution, parse_resolution, parse_thickness
+from dsfunet.lattice.joint_fit.resolution import Resolution, parse_thickness
 from dsfunet.physics import Cell
 from dsfunet.physics.centring import Centring, Component, check_closure
 from dsfunet.physics.scattering import XRAYS, Radiation, Scattering
@@ -317,15 +318,15 @@ class RefinementSettings:
             errors_from=errors_from,
             bounds=bounds,
             concentration=concentration,
-            model=None if model is None else _read_model(model, parsed_cell or measured_cell, b_factors),
+            model=None if model is None else read_model_of(model, parsed_cell or measured_cell, b_factors),
             b_iso_angstrom2=b_iso_angstrom2,
             centring=centring,
             layer=layer,
             form_factor=form_factor,
             answer=answer,
-            resolution=None if resolution is None else _known_resolution(resolution),
+            resolution=None if resolution is None else known_resolution(resolution),
             thickness_rlu=None if thickness is None else parse_thickness(thickness),
-            scattering=_scattering_of_model(model, radiation, wavelength, b_factors),
+            scattering=scattering_of_model(model, radiation, wavelength, b_factors),
             further=FurtherTerms(size_effect, background, thermal),
         )
 
@@ -338,31 +339,3 @@ class RefinementSettings:
             return None
         first = self.concentration
         return max(-first / (1 - first), -(1 - first) / first), 1.0
-
-
-def _read_model(model: str, cell: Cell, b_factors: str | None) -> ModelPair:
-    return with_b_factors([read_model(model, cell)], parse_b_factors(b_factors))[0]
-
-
-def _scattering_of_model(
-    model: str | None, radiation: Radiation, wavelength: float | None, b_factors: str | None
-) -> Scattering:
-    given = {
-        f"--radiation {radiation}": radiation != "xray",
-        "--wavelength": wavelength is not None,
-        "--b-factors": b_factors is not None,
-    }
-    if model is None and any(given.values()):
-        name = next(name for name, is_given in given.items() if is_given)
-        raise InputError(f"{name}: found no --model; give the two species with --model, or omit it")
-    return Scattering(radiation, wavelength)
-
-
-def _known_resolution(text: str) -> Resolution:
-    resolution = parse_resolution(text)
-    if resolution == "auto":
-        raise InputError(
-            "--resolution auto: `dsfunet factorize` estimates it from the plane; give its widths here, or omit it to"
-            " take those that the result records"
-        )
-    return resolution

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dsfunet._typing import Array
+from dsfunet.lattice.volume_fit.iteration import shorten_step
 from dsfunet.lattice.volume_fit.model import Envelope, Noise, Problem, State, linearise, model_block
 from dsfunet.lattice.volume_fit.modes import ModePrior
 from dsfunet.lattice.volume_fit.series import CosineSeries
@@ -72,7 +73,7 @@ def fit_envelope(
         )
         changes, alphas = solve(system, prior, preconditioner, right)
         changes = np.clip(changes, -_LARGEST_STEP, _LARGEST_STEP)
-        state = replace(state, coefficients=state.coefficients + changes, alphas=state.alphas + alphas)
+        state = shorten_step(problem, state, prior, (changes, alphas))
     largest = 0.0
     for block in voxels.blocks:
         measured = voxels.count[block] > 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dsfunet._typing import Array
-from dsfunet.errors import InputError
+from dsfunet.lattice.volume_fit.checks import check_solution, check_volume
 from dsfunet.lattice.volume_fit.covariance import find_uncertainty
 from dsfunet.lattice.volume_fit.envelope import fit_envelope
 from dsfunet.lattice.volume_fit.iteration import Point, Solution, iterate, step_from
@@ -42,7 +42,6 @@ _LONGEST = 14.0  # distance that the form factor may hold structure of [Angstrom
 _ENVELOPE_DISTANCE = 4.0  # distance that the splines of the envelope can follow [Angstrom]
 _MARGIN = 1.0  # of the splines around the voxels, in spacings of the knots
 _FULL_ROUNDS, _FULL_STEPS = 3, 100
-_FEWEST_ZONES = 1.0
 _ALL = "all voxels"
 
 
@@ -94,6 +93,7 @@ def fit_volume(
     scaled = subset.scaled()
     if not subset.is_whole:
         solution = _refine_on_all(subset, scaled, solution, progress, memory)
+    check_solution(solution, subset.fixed_noise)
     progress("uncertainties", 0.0)
     system = linearise(scaled, solution.state)
     inflation = max(solution.chi_squared, 1.0) if subset.fixed_noise else solution.chi_squared
@@ -225,28 +225,6 @@ def prepare_subset(
 def _covers(rows: Rows, voxels: Voxels) -> bool:
     """Return whether the places along all axes are those of all voxels."""
     return all(len(chosen) == n for chosen, n in zip(rows, voxels.shape, strict=True))
-
-
-def check_volume(voxels: Voxels, vectors: LatticeVectors) -> None:
-    """Raise an InputError for a volume that cannot be fitted."""
-    if not vectors.count:
-        raise InputError(
-            "volume: its voxels are coarser than half a zone in which short-range order repeats; expected finer ones"
-        )
-    measured = int(np.count_nonzero(voxels.count))
-    if measured < 10 * vectors.count:
-        raise InputError(
-            f"volume: found {measured} measured voxels for {vectors.count} correlations; expected ten times as many"
-        )
-    for label, axis, steps in zip("hkl", voxels.axes, np.abs(vectors.vectors).T, strict=True):
-        zones = float(np.ptp(axis)) * float(steps[steps > 0].min(initial=np.inf))
-        if zones < _FEWEST_ZONES:
-            raise InputError(
-                f"volume: it spans {np.ptp(axis):g} r.l.u. along {label}, {zones:.1f} of the zones in which short-range"
-                " order repeats; expected at least one along each axis (a single layer needs no --volume)"
-            )
-    if not float(voxels.intensity.sum(dtype=np.float64)) > 0:
-        raise InputError("volume: the mean of its intensity is 0 or less; expected a positive number")
 
 
 @dataclass(frozen=True, eq=False)

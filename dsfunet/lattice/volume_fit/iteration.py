@@ -20,6 +20,7 @@ _MOST_ROUNDS = 12
 _PRIOR_ROUNDS = 6
 _DRAW_TOLERANCE = 3e-2
 _LEAST_SHARE = 1 / 64  # of a step: both factors at once can overshoot far from the solution
+_LARGEST_CORRELATION = 1.0  # of any crystal
 _CONVERGED = 0.3  # change of a correlation in its smallest possible standard uncertainty
 
 
@@ -151,19 +152,34 @@ def step_from(
     least = np.sqrt(1 / (2 * system.order_sum + 1 / prior.order_variances))
     moved = float(np.max(np.abs(alphas) / least, initial=0.0))
 
+    return shorten_step(system.problem, state, prior, (changes, alphas)), moved
+
+
+def shorten_step(problem: Problem, state: State, prior: Prior, step: tuple[Array, Array]) -> State:
+    """Return the state after a step, halved until it makes the misfit smaller and leaves correlations possible.
+
+    Args:
+        problem: what is fitted.
+        state: the present state, which is returned if no share of the step helps.
+        prior: the priors.
+        step: changes of the coefficients and of the correlations.
+    """
+
     def cost(candidate: State) -> float:
-        squares = sum_misfit(system.problem, candidate, state)
+        squares = sum_misfit(problem, candidate, state)
         order = float(np.sum(candidate.alphas**2 / prior.order_variances))
         return squares + prior.penalty(candidate.coefficients) + order
 
     before, share = cost(state), 1.0
-    while True:
+    while share >= _LEAST_SHARE:
         found = replace(
-            state, coefficients=state.coefficients + share * changes, alphas=state.alphas + share * alphas
+            state, coefficients=state.coefficients + share * step[0], alphas=state.alphas + share * step[1]
         )
-        if share <= _LEAST_SHARE or cost(found) <= before:
-            return found, moved
+        possible = float(np.abs(found.alphas).max(initial=0.0)) <= _LARGEST_CORRELATION
+        if possible and cost(found) <= before:
+            return found
         share /= 2
+    return state
 
 
 def draw_posterior(
