@@ -4,9 +4,9 @@ The crystals of `tests.virtual_crystals` (explicit sites, Monte Carlo with pair 
 volumes, each with its own configurations and noise: complete with 2,000 counts in the brightest voxel, and with 30 %
 missing (a cone, a shadow, the beam stop, Bragg positions) and 200 counts. Each is fitted without any structure, network
 or symmetry but Friedel's law. The correlations of the eight shortest shells are compared with counted pairs, both
-factors with the truth. The constants of the fit were set on seeds 0 to 4; the page is of seeds from 100 on, but the
-steps of the fit were shortened after seed 100 of the ring had failed without that. Writes benchmarks/volumes.md and
-prints it.
+factors with the truth. The constants of the fit were set on seeds 0 to 4, and the share of order that is uncertain in
+holes of all zones on seeds 0 and 100 to 109; the page is of seeds from 200 on. Writes benchmarks/volumes.md and prints
+it.
 
 Time is that of reading, averaging and fitting on one core, without the search for the centring.
 """
@@ -36,7 +36,7 @@ from dsfunet.physics.centring import Centring
 from tests.virtual_volumes import VirtualVolume, measure_volume
 
 OUT = Path(__file__).parent / "volumes.md"
-_FIRST_SEED = 100
+_FIRST_SEED = 200
 _SHELLS = 8
 _GRIDS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "P alloy": ((2.5, 2.5, 2.5), (1 / 14, 1 / 14, 1 / 14)),

@@ -96,8 +96,8 @@ class FurtherTerms:
             return []
         return [
             "size effect and thermal scattering are experimental: they are right on alloys and molecules with up to 1 %"
-            " size effect, but with sharp order or strong displacements correlations came out wrong by 10 % and more, and"
-            " chi-squared did not show it; compare with the values without these terms"
+            " size effect, but with sharp order or strong displacements correlations came out wrong by 10 % and more,"
+            " and chi-squared did not show it; compare with the values without these terms"
         ]
 
     @property

@@ -8,9 +8,7 @@ from dsfunet._typing import Array, Integers
 from dsfunet.lattice.volume_fit.series import LatticeVectors
 
 _UNSEEN = 4.0  # variance of S in such a hole, at least, in the median of the variance
-_RELATIVE = (
-    0.1  # standard uncertainty of the mean of S over a hole, in that mean; set on seed 0 of four kinds
-)
+_RELATIVE = 0.06  # standard uncertainty of the mean of S over such a hole, in that mean
 
 
 def find_unseen_directions(
@@ -22,7 +20,7 @@ def find_unseen_directions(
     """Find how the correlations change with S in the holes that all zones have, one standard uncertainty each.
 
     The prior takes the order in a hole for as smooth as it is elsewhere. Holes are mostly at Bragg positions, where
-    order has its sharp maxima, so the mean of S over each is taken for uncertain by a tenth of itself besides.
+    order has its sharp maxima, so the mean of S over each is taken for uncertain by 6 % of itself besides.
 
     Args:
         vectors: of the correlations, k of them.
