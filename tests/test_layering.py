@@ -34,7 +34,7 @@ TORCH_FREE = tuple(
 FLOORS = {
     "dsfunet": (
         ("errors", "_typing", "_version"),
-        ("files", "environment", "command_parser", "physics"),
+        ("files", "locks", "environment", "command_parser", "physics"),
         ("planes",),
         ("io", "networks", "data", "lattice", "plotting"),
         ("cleanup", "inspection", "verdict", "analysis"),

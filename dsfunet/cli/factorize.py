@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsfunet.command_parser import Parser, first_line
 from dsfunet.errors import InputError
+from dsfunet.files import make_printable
 
 if TYPE_CHECKING:
     from dsfunet.factorize.pipeline import Factorization
@@ -92,7 +93,7 @@ def factorize_one(file: Path, output: Path, request: "FactorizeRequest") -> "Fac
     factorization = PlaneWorker(factorizer, request).factorize(job)
     print_report(file, factorization, str(factorizer.device))
     for target in filter(None, (output, picture)):
-        print(f"wrote      {target}")
+        print(f"wrote      {make_printable(target)}")
     return factorization
 
 
@@ -115,7 +116,9 @@ def print_report(file: Path, factorization: "Factorization", device: str) -> Non
     from dsfunet.environment import describe_processor
 
     result = factorization.result
-    print(f"read       {file}: {result.grid.describe() if result.grid else 'a plane without axes'}")
+    print(
+        f"read       {make_printable(file)}: {result.grid.describe() if result.grid else 'a plane without axes'}"
+    )
     for note in factorization.notes:
         print(f"           note: {note}")
     for sentence in factorization.clean_up.sentences():

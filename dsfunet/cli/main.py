@@ -1,5 +1,6 @@
 """The `dsfunet` command: parse the arguments, run one command, and turn its outcome into an exit code."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from dsfunet.cli import (
 )
 from dsfunet.command_parser import Parser, ReadableHelp, normalise_arguments
 from dsfunet.errors import DivergedError, InputError
+from dsfunet.files import make_printable
 
 _INTERRUPTED = 130
 _ONE_BLAS_THREAD = ("factorize", "watch", "refine")
@@ -35,6 +37,9 @@ def run() -> None:
         # Before numpy is imported: its OpenBLAS spins while it waits for a core that torch or another plane has, and
         # on two busy cores a plane took four times the processor time. The matrices are small here.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()
@@ -57,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
             return train.run_lightning_cli(arguments)
         return _parse_and_run(arguments)
     except (InputError, DivergedError) as error:
-        print(f"dsfunet: {error}", file=sys.stderr)
+        print(f"dsfunet: {make_printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("dsfunet: interrupted", file=sys.stderr)

@@ -15,16 +15,26 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dsfunet.errors import InputError
+from dsfunet.errors import InputError, PassingError, may_pass
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.jobs import Job, plan_jobs
 from dsfunet.factorize.loading import load_factorizer
 from dsfunet.factorize.pipeline import Factorization, factorize_plane
 from dsfunet.factorize.settings import FactorizeRequest
 from dsfunet.factorize.shared_factorizer import SharedFactorizer
-from dsfunet.factorize.summary import Outcome, Provenance, Summary, find_finished
+from dsfunet.factorize.signals import catch_signals
+from dsfunet.factorize.summary import (
+    Outcome,
+    Provenance,
+    Summary,
+    belongs_to_other,
+    find_finished,
+    find_owner,
+)
 from dsfunet.factorize.trained_range import check_extent
+from dsfunet.files import make_printable
 from dsfunet.io import read_plane, write_result
+from dsfunet.io.linked_files import record_linked_files
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it: 128 + SIGINT."""
@@ -61,15 +71,17 @@ def factorize_batch(
         make_folder(each)
     summary = Summary(jobs, summary_path or folder / SUMMARY_FILE, request.as_plain())
     summary.write()
-    worker = PlaneWorker(load_factorizer(request.weights, request.device), request, redo)
+    worker = PlaneWorker(load_factorizer(request.weights, request.device), request, redo, in_batch=True)
     stopped = run_batch(jobs, worker, worker.count, summary)
     counts = summary.counts
     print(", ".join(f"{count} {status}" for status, count in counts.items() if count or status == "done"))
     levels = Counter(each.verdict_level for each in summary.outcomes.values() if each.verdict_level)
     if levels:
         print("verdict    " + ", ".join(f"{count} {level}" for level, count in levels.most_common()))
-    print(f"wrote      {folder} ({summary.path})")
-    return INTERRUPTED if stopped else summary.exit_code
+    print(f"wrote      {make_printable(folder)} ({make_printable(summary.path)})")
+    if stopped:
+        return INTERRUPTED
+    return summary.exit_code if summary.trouble is None else max(summary.exit_code, 1)
 
 
 def make_folder(folder: Path) -> None:
@@ -96,14 +108,18 @@ class PlaneWorker:
         factorizer: The networks.
         request: What is done with every file.
         redo: Whether results that exist already are made again.
+        in_batch: Whether the names of the results were not chosen one by one: those that are links, or belong to
+            another file, are refused.
     """
 
-    def __init__(self, factorizer: Factorizer, request: FactorizeRequest, redo: bool = False) -> None:
+    def __init__(
+        self, factorizer: Factorizer, request: FactorizeRequest, redo: bool = False, in_batch: bool = False
+    ) -> None:
         on_cpu = factorizer.device.type == "cpu"
         self.count = request.workers or (available_cores() if on_cpu else request.batch_size)
         self._factorizer = factorizer if on_cpu else SharedFactorizer(factorizer, request.batch_size)
         self._request = request
-        self._redo = redo
+        self._redo, self._in_batch = redo, in_batch
         self._weights = str(factorizer.description["digest"])
         self._digest = request.digest()
 
@@ -118,19 +134,21 @@ class PlaneWorker:
             InputError: The file, the plane or the output cannot be used.
         """
         if job.refusal is not None:
-            raise InputError(job.refusal)
+            raise (PassingError if job.refusal_may_pass else InputError)(job.refusal)
         provenance = provenance or self._look_up(job)
         request = self._request
         reading = request.reading if job.at is None else replace(request.reading, at=job.at)
-        measured = read_plane(job.file, job.plane, request.axes, request.cell, reading, check_extent)
+        with record_linked_files() as linked:
+            measured = read_plane(job.file, job.plane, request.axes, request.cell, reading, check_extent)
         try:
+            name = make_printable(job.file.name)
             factorization = factorize_plane(
-                measured, request.settings, self._factorizer, job.file.name, job.requested or ""
+                measured, request.settings, self._factorizer, name, job.requested or ""
             )
         except InputError as error:
             raise InputError(f"{job.file}: {error}") from error
         missing = float(1 - factorization.result.mask.mean())
-        process = {**factorization.result.process, **provenance.record(missing)}
+        process = {**factorization.result.process, **provenance.record(missing, linked)}
         result = replace(factorization.result, process=process)
         if job.picture is not None:  # before the result, whose presence means that the job is done
             with _DRAWING:
@@ -151,11 +169,27 @@ class PlaneWorker:
             finished = None if provenance is None or self._redo else find_finished(job, provenance)
             if finished is not None:
                 return finished
+            if self._in_batch:
+                self._check_targets(job)
             factorization = self.factorize(job, provenance)
         except Exception as error:  # nothing that is wrong with one plane may stop the others
             seconds = time.perf_counter() - start
-            return Outcome("failed", seconds=round(seconds, 3), error=_describe_failure(job, error))
+            sentence = _describe_failure(job, error)
+            return Outcome("failed", seconds=round(seconds, 3), error=sentence, retry=may_pass(error))
         return summarise_plane(factorization, time.perf_counter() - start)
+
+    def _check_targets(self, job: Job) -> None:
+        """Refuse to write through a link, or over the result of another file unless that is asked for."""
+        for target in filter(None, (job.output, job.picture)):
+            if target.is_symlink():
+                raise InputError(
+                    f"{target}: this is a link; remove it, or choose another folder for the results"
+                )
+        if not self._redo and belongs_to_other(job.output, job.file):
+            raise InputError(
+                f"{job.output}: this is the result of {find_owner(job.output)}; choose another folder, or replace it"
+                " with --redo"
+            )
 
     def _look_up(self, job: Job) -> Provenance:
         return Provenance.of(job, self._digest, self._weights)
@@ -179,11 +213,12 @@ def summarise_plane(factorization: Factorization, seconds: float) -> Outcome:
 def run_batch(jobs: Sequence[Job], work: Work, workers: int, summary: Summary) -> bool:
     """Do jobs, several at a time, and record each when it ends; return whether Ctrl-C stopped the batch.
 
-    Planes in progress are finished after Ctrl-C. The summary is written in any case.
+    Planes in progress are finished after Ctrl-C, and at once after a second one. The summary is written in any case;
+    if it cannot be, a sentence on standard error says so.
     """
     ended = "stopped by an error"
     try:
-        with use_one_core_each(workers), _progress(len(jobs)) as bar:
+        with catch_signals() as stop, use_one_core_each(workers), _progress(len(jobs)) as bar:
 
             def record(job: Job, outcome: Outcome) -> None:
                 summary.record(job, outcome)
@@ -192,12 +227,13 @@ def run_batch(jobs: Sequence[Job], work: Work, workers: int, summary: Summary) -
                     with bar.external_write_mode(file=sys.stderr):
                         print(f"dsfunet: {outcome.error}", file=sys.stderr)
 
-            run_jobs(jobs, work, workers, record)
-        ended = "finished"
+            run_jobs(jobs, work, workers, record, stop.is_set)
+        ended = "interrupted" if stop.is_set() else "finished"
     except KeyboardInterrupt:
         ended = "interrupted"
     finally:
-        summary.write(ended)
+        if not summary.try_to_write(ended):
+            print(f"dsfunet: {make_printable(summary.trouble)}", file=sys.stderr)
     return ended == "interrupted"
 
 
@@ -258,8 +294,9 @@ def _progress(total: int) -> "tqdm[Any]":
 
 
 def _describe_failure(job: Job, error: Exception) -> str:
-    sentence = " ".join(str(error).split()) or type(error).__name__
+    sentence = make_printable(" ".join(str(error).split())) or type(error).__name__
     if not isinstance(error, InputError | OSError | MemoryError):
         sentence = f"unexpected {type(error).__name__} ({sentence}); please report this as a bug"
-    named = sentence if str(job.file) in sentence else f"{job.file}: {sentence}"
+    file = make_printable(" ".join(str(job.file).split()))
+    named = sentence if file in sentence or str(job.output) in sentence else f"{file}: {sentence}"
     return named if job.requested is None or job.requested in named else f"{named} (plane {job.requested})"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dsfunet.errors import InputError
+from dsfunet.errors import InputError, may_pass
 from dsfunet.factorize.settings import FactorizeRequest
+from dsfunet.files import make_printable
 from dsfunet.io import open_volume
 from dsfunet.io.fourth_axis import Coordinates
 from dsfunet.io.open_volumes import list_coordinates
@@ -25,6 +26,7 @@ class Job:
         output: The NeXus file to write.
         picture: The PNG to draw, if any.
         refusal: Why the job cannot be done, if that is already known.
+        refusal_may_pass: Whether it could be done later, such as when a linked file is there.
         requested: The plane as messages and records name it; None for the only one.
         at: The value along a fourth axis of the data; None for what the request says.
     """
@@ -34,13 +36,14 @@ class Job:
     output: Path
     picture: Path | None = None
     refusal: str | None = None
+    refusal_may_pass: bool = False
     requested: str | None = None
     at: Coordinates | None = None
 
     @property
     def name(self) -> str:
         """File, plane and value along a fourth axis, for messages."""
-        return " ".join(map(str, filter(None, (self.file, self.requested, self.at))))
+        return make_printable(" ".join(map(str, filter(None, (self.file, self.requested, self.at)))))
 
 
 def plan_jobs(files: Sequence[Path], folder: Path, request: FactorizeRequest) -> list[Job]:
@@ -73,8 +76,7 @@ def plan_file(file: Path, beginning: str, folder: Path, request: FactorizeReques
     try:
         values = at.values or list_coordinates(file, at.name, request.reading, request.cell)
     except InputError as error:
-        refused = _output(folder / beginning, str(at))
-        return [Job(file, None, refused, None, refusal=str(error), requested=str(at))]
+        return [_refuse(file, folder / beginning, str(at), error)]
     jobs = []
     for each in (Coordinates(at.name, (value,)) for value in values):
         one = replace(request, reading=replace(request.reading, at=each))
@@ -94,9 +96,13 @@ def _plan_planes(file: Path, beginning: str, folder: Path, request: FactorizeReq
         with open_volume(file, request.reading, request.cell) as volume:
             planes = selection.list_planes(volume.axes)
     except InputError as error:
-        refused = _output(folder / beginning, str(selection))
-        return [Job(file, None, refused, None, refusal=str(error), requested=str(selection))]
+        return [_refuse(file, folder / beginning, str(selection), error)]
     return [_make_job(file, plane, folder / beginning, request.png) for plane in planes]
+
+
+def _refuse(file: Path, beginning: Path, requested: str, error: InputError) -> Job:
+    passing = may_pass(error)
+    return Job(file, None, _output(beginning, requested), None, str(error), passing, requested=requested)
 
 
 def check_targets(jobs: Sequence[Job], files: Sequence[Path]) -> None:
@@ -144,23 +150,20 @@ def _make_file_name(plane: str) -> str:
 
 def _beginnings(files: Sequence[Path]) -> list[Path]:
     """The beginning of the names of each file's results, below the folder of results."""
-    stems = Counter(_folded(file.stem) for file in files)
-    beginnings = []
+    groups: dict[str, list[Path]] = {}
     for file in files:
-        twins = [each for each in files if stems[_folded(file.stem)] > 1 and _have_same_stem(each, file)]
-        if not twins:
-            beginnings.append(Path(file.stem))
+        groups.setdefault(_folded(file.stem), []).append(file)
+    beginnings = {}
+    for twins in groups.values():
+        if len(twins) == 1:
+            beginnings[twins[0]] = Path(twins[0].stem)
             continue
         parents = [each.resolve().parent for each in twins]
-        shared = os.path.commonpath(parents)
-        same_folder = Counter(parents)[file.resolve().parent] > 1
-        below = file.resolve().parent.relative_to(shared)
-        beginnings.append(below / (file.name if same_folder else file.stem))
-    return beginnings
-
-
-def _have_same_stem(one: Path, other: Path) -> bool:
-    return _folded(one.stem) == _folded(other.stem)
+        shared, members = os.path.commonpath(parents), Counter(parents)
+        for file, parent in zip(twins, parents, strict=True):
+            below = parent.relative_to(shared)
+            beginnings[file] = below / (file.name if members[parent] > 1 else file.stem)
+    return [beginnings[file] for file in files]
 
 
 def _folded(name: str) -> str:

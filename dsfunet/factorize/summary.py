@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,14 @@ import numpy as np
 from dsfunet._version import __version__
 from dsfunet.errors import InputError
 from dsfunet.factorize.jobs import Job
-from dsfunet.files import replacing
+from dsfunet.files import make_printable, replacing
 from dsfunet.io.hdf5 import open_hdf5
+from dsfunet.io.linked_files import Marks, mark_file
 
 Status = Literal["done", "skipped", "failed", "waiting"]
 
 _SECONDS_BETWEEN_WRITES = 2.0
+_WRITES_SHARE = 0.05  # of the time, at most: a list of 10,000 planes takes a while to write
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Outcome:
         seconds: Time that the plane took, reading and writing included [s].
         notes: Sentences that the user should read.
         error: The sentence that says why the plane failed.
+        retry: Whether the same may succeed later: the disk was full, or a linked file is not there yet.
     """
 
     status: Status = "waiting"
@@ -49,6 +52,7 @@ class Outcome:
     seconds: float | None = None
     notes: tuple[str, ...] = ()
     error: str | None = None
+    retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Provenance:
     """The origin of a result, which is made again when any of this has changed.
 
     Attributes:
+        source: Full path of the file.
         source_bytes: Size of the file.
         source_modified_ns: Modification time of the file [ns since 1970].
         settings: `FactorizeRequest.digest`.
@@ -63,6 +68,7 @@ class Provenance:
         plane: The plane as requested; empty for the only one of a file.
     """
 
+    source: str
     source_bytes: int
     source_modified_ns: int
     settings: str
@@ -82,11 +88,18 @@ class Provenance:
             raise InputError(f"{job.file}: no such file") from error
         except OSError as error:
             raise InputError(f"{job.file}: cannot be read ({error.strerror})") from error
-        return cls(found.st_size, found.st_mtime_ns, settings, weights, job.requested or "")
+        source = make_printable(job.file.resolve())
+        return cls(source, found.st_size, found.st_mtime_ns, settings, weights, job.requested or "")
 
-    def record(self, missing: float) -> dict[str, str | int | float]:
-        """Entries for the NXprocess of a result, where `find_finished` looks for them."""
-        return {**{f"batch_{name}": value for name, value in asdict(self).items()}, "missing": missing}
+    def record(self, missing: float, linked: Marks) -> dict[str, str | int | float]:
+        """Entries for the NXprocess of a result, where `find_finished` looks for them.
+
+        Args:
+            missing: Share of the plane that was not measured, 0 to 1.
+            linked: Other files that the plane was read from.
+        """
+        own = {f"batch_{name}": value for name, value in asdict(self).items()}
+        return {**own, "batch_linked": json.dumps(linked), "missing": missing}
 
 
 def find_finished(job: Job, provenance: Provenance) -> Outcome | None:
@@ -97,7 +110,8 @@ def find_finished(job: Job, provenance: Provenance) -> Outcome | None:
         with open_hdf5(job.output) as file:
             process = file["entry/process"]
             found = {name: _plain(process[f"batch_{name}"][()]) for name in asdict(provenance)}
-            if found != asdict(provenance):
+            linked = json.loads(process["batch_linked"][()])
+            if found != asdict(provenance) or any(not _is_as_marked(*each) for each in linked.items()):
                 return None
             r_factor, missing = float(process["r_factor"][()]), float(process["missing"][()])
             lattice, verdict, level = (
@@ -114,6 +128,30 @@ def find_finished(job: Job, provenance: Provenance) -> Outcome | None:
         ValueError,
     ):  # not a result of ours, or of another version
         return None
+
+
+def find_owner(output: Path) -> str | None:
+    """Full path of the file that a result was made from; None if there is no result, or it does not say so."""
+    if not output.is_file():
+        return None
+    try:
+        with open_hdf5(output) as file:
+            return str(_plain(file["entry/process/batch_source"][()]))
+    except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError):
+        return None
+
+
+def belongs_to_other(output: Path, file: Path) -> bool:
+    """Whether a result was made from another file that still exists, so that its name must not change owner."""
+    owner = find_owner(output)
+    # The name of an owner with an escaped character is not its path, so nobody can say that it is gone.
+    gone = owner is not None and "\\" not in owner and not Path(owner).exists()
+    return owner is not None and owner != make_printable(file.resolve()) and not gone
+
+
+def _is_as_marked(path: str, mark: Sequence[int] | None) -> bool:
+    found = mark_file(path)
+    return (None if mark is None else tuple(mark)) == found
 
 
 def _plain(value: Any) -> Any:
@@ -136,17 +174,37 @@ class Summary:
         self.outcomes: dict[Job, Outcome] = {job: Outcome() for job in jobs}
         self._settings = dict(settings)
         self._started = _now()
-        self._written = -np.inf
+        self._next_write = -np.inf
+        self.recorded = 0
+        """How many outcomes were recorded so far."""
+        self._of_file: dict[Path, dict[Job, None]] = {}
+        self.trouble: InputError | None = None
+        """Why the file could not be written when it was due last."""
 
     def record(self, job: Job, outcome: Outcome) -> None:
-        """Record the outcome of a job.
-
-        Raises:
-            InputError: The file has to be rewritten and cannot be.
-        """
+        """Record the outcome of a job, and rewrite the file if that is due; if it cannot be, go on."""
         self.outcomes[job] = outcome
-        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
-            self.write()
+        self.recorded += 1
+        self._of_file.setdefault(job.file, {})[job] = None
+        if time.monotonic() > self._next_write:
+            self.try_to_write()
+
+    def forget_failures(self, file: Path) -> None:
+        """Forget the jobs of a file that failed, because they are planned anew."""
+        for job in list(self._of_file.get(file, ())):
+            if self.outcomes[job].status == "failed":
+                del self.outcomes[job], self._of_file[file][job]
+
+    def try_to_write(self, ended: str = "") -> bool:
+        """Write the file, or keep the error as `trouble` and return False."""
+        try:
+            self.write(ended)
+        except InputError as error:
+            self.trouble = error
+            self._next_write = time.monotonic() + _SECONDS_BETWEEN_WRITES
+            return False
+        self.trouble = None
+        return True
 
     @property
     def counts(self) -> dict[str, int]:
@@ -170,6 +228,7 @@ class Summary:
         """
         if self.path is None:
             return
+        began = time.monotonic()
         content = {
             "program": "dsfunet",
             "version": __version__,
@@ -191,7 +250,8 @@ class Summary:
         }
         with replacing(self.path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        self._written = time.monotonic()
+        now = time.monotonic()
+        self._next_write = now + max(_SECONDS_BETWEEN_WRITES, (now - began) / _WRITES_SHARE)
 
 
 def _now() -> str:

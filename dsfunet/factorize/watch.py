@@ -3,25 +3,30 @@
 The folder is polled, because network file systems send no events.
 """
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from threading import Event
 
 from dsfunet.errors import InputError
 from dsfunet.factorize.batch import SUMMARY_FILE, PlaneWorker, Work, make_folder, run_jobs, use_one_core_each
 from dsfunet.factorize.jobs import Job, plan_file
 from dsfunet.factorize.loading import load_factorizer
 from dsfunet.factorize.settings import FactorizeRequest
-from dsfunet.factorize.summary import Outcome, Summary
-from dsfunet.files import HDF5_SIGNATURE, leading_bytes
+from dsfunet.factorize.signals import catch_signals
+from dsfunet.factorize.summary import Outcome, Summary, belongs_to_other
+from dsfunet.files import HDF5_SIGNATURE, leading_bytes, make_printable
 from dsfunet.io.hdf5 import open_hdf5, read_attribute_text
+from dsfunet.locks import hold_lock
 
+LOCK_FILE = ".watch.lock"
+"""The file in the folder of results that keeps a second watcher out."""
+
+_FIRST_PAUSE = 15.0  # s, before what failed for lack of room or of a linked file is tried again
+_LONGEST_PAUSE = 300.0  # s
 _TEMPORARY = (".part", ".tmp", ".partial", ".crdownload", "~")
 
 
@@ -62,31 +67,54 @@ def watch_folder(folder: Path, out: Path, request: FactorizeRequest, waiting: Wa
     make_folder(out)
     if out.samefile(folder):
         raise InputError(f"--out {out}: this is the watched folder; choose another one for the results")
-    worker = PlaneWorker(load_factorizer(request.weights, request.device), request)
+    busy = f"{out}: another `dsfunet watch` writes its results here; stop it, or choose another --out"
+    with hold_lock(out / LOCK_FILE, refusal=busy), catch_signals() as stop:
+        return _watch_folder(folder, out, request, waiting, stop)
+
+
+def _watch_folder(
+    folder: Path, out: Path, request: FactorizeRequest, waiting: WatchSettings, stop: Event
+) -> int:
+    worker = PlaneWorker(load_factorizer(request.weights, request.device), request, in_batch=True)
     summary = Summary(
         [], out / SUMMARY_FILE, {**request.as_plain(), **asdict(waiting), "folder": str(folder)}
     )
     watcher = Watcher(folder, out, request, waiting, worker, worker.count, summary)
-    print(f"watching   {folder} for {waiting.pattern}; results go to {out}; press Ctrl-C to stop", flush=True)
-    with _catch_signals() as stop, use_one_core_each(worker.count):
+    where, to = make_printable(folder), make_printable(out)
+    print(f"watching   {where} for {waiting.pattern}; results go to {to}; press Ctrl-C to stop", flush=True)
+    with use_one_core_each(worker.count):
         while not stop.is_set():
             watcher.scan(stop.is_set)
             if waiting.once and not watcher.pending:
                 break
             stop.wait(waiting.interval)
-    summary.write("finished" if waiting.once and not stop.is_set() else "stopped")
+    written = summary.try_to_write("finished" if waiting.once and not stop.is_set() else "stopped")
+    if not written:
+        print(f"dsfunet: {make_printable(summary.trouble)}", file=sys.stderr)
     print(", ".join(f"{count} {status}" for status, count in summary.counts.items() if status != "waiting"))
-    return summary.exit_code if waiting.once and not stop.is_set() else 0
+    code = summary.exit_code if waiting.once and not stop.is_set() else 0
+    return code if written else max(code, 1)
 
 
 @dataclass
 class _FileState:
-    """A file at the last scan: size [bytes], modification time [ns], time when both last changed [s], whether done."""
+    """A file at the last scan.
 
-    size: int
-    modified_ns: int
+    Attributes:
+        mark: Size [bytes], modification time [ns] and number of the file.
+        since: When these last changed [s].
+        done: Whether nothing is left to do, unless the file changes.
+        tries: How often it was begun and could not be done yet.
+        next_try: When it is begun again [s].
+        said: The sentences about it that were printed.
+    """
+
+    mark: tuple[int, int, int]
     since: float
     done: bool = False
+    tries: int = 0
+    next_try: float = 0.0
+    said: set[str] = field(default_factory=set)
 
 
 class Watcher:
@@ -118,6 +146,8 @@ class Watcher:
         self._request, self._work, self._workers, self._clock = request, work, workers, clock
         self._states: dict[Path, _FileState] = {}
         self._owners: dict[Path, Path] = {}
+        self._underway: dict[Path, set[Path]] = {}
+        self._trouble = ""
         self._unreachable = False
 
     @property
@@ -132,24 +162,33 @@ class Watcher:
             make_folder(self.out)
         except (OSError, InputError) as error:  # such as a network mount that is down for a while
             if not self._unreachable:
+                where = make_printable(self.folder)
                 print(
-                    f"dsfunet: {self.folder}: the folder cannot be read; waiting for it ({error})",
+                    f"dsfunet: {where}: the folder cannot be read; waiting for it ({make_printable(error)})",
                     file=sys.stderr,
                 )
             self._unreachable = True
             return
         self._unreachable = False
         self._note_changes(found)
-        jobs = [job for path in self._find_complete() for job in self._plan(path)]
+        before = self.summary.recorded
+        jobs = (job for path in self._find_complete() for job in self._plan(path))  # each when its turn comes
         try:
             run_jobs(jobs, self._work, self._workers, self._record, stopped)
-            if jobs:
-                self.summary.write()
-        except InputError as error:  # the summary cannot be written: the next scan tries again
-            print(f"dsfunet: {error}", file=sys.stderr)
+        finally:
+            for path in self._underway:  # begun and not ended
+                if path in self._states:
+                    self._states[path].done = False
+            self._underway.clear()
+        if self.summary.recorded != before or self.summary.trouble is not None:
+            self.summary.try_to_write()
+        trouble = make_printable(self.summary.trouble or "")
+        if trouble not in ("", self._trouble):
+            print(f"dsfunet: {trouble}; the results are kept", file=sys.stderr, flush=True)
+        self._trouble = trouble
 
-    def _find_files(self) -> dict[Path, tuple[int, int]]:
-        """Size and modification time of the files that match."""
+    def _find_files(self) -> dict[Path, tuple[int, int, int]]:
+        """Size, modification time and number of the files that match."""
         found = {}
         for path in sorted(self.folder.iterdir()):
             name = path.name
@@ -158,7 +197,7 @@ class Watcher:
             try:
                 if path.is_file():
                     state = path.stat()
-                    found[path] = state.st_size, state.st_mtime_ns
+                    found[path] = state.st_size, state.st_mtime_ns, state.st_ino
             except OSError:  # removed in between
                 continue
         return found
@@ -166,12 +205,12 @@ class Watcher:
     def _matches(self, name: str) -> bool:
         return any(fnmatch(name, each.strip()) for each in self.waiting.pattern.split(","))
 
-    def _note_changes(self, found: dict[Path, tuple[int, int]]) -> None:
+    def _note_changes(self, found: dict[Path, tuple[int, int, int]]) -> None:
         now = self._clock()
-        for path, (size, modified_ns) in found.items():
+        for path, mark in found.items():
             state = self._states.get(path)
-            if state is None or (state.size, state.modified_ns) != (size, modified_ns):
-                self._states[path] = _FileState(size, modified_ns, now)
+            if state is None or state.mark != mark:
+                self._states[path] = _FileState(mark, now)
         for path in set(self._states) - set(found):
             del self._states[path]
 
@@ -180,7 +219,7 @@ class Watcher:
         now = self._clock()
         for path, state in list(self._states.items()):
             quiet = now - state.since
-            if state.done or quiet < self.waiting.settle:
+            if state.done or quiet < self.waiting.settle or now < state.next_try:
                 continue
             trouble = self._find_trouble(path)
             if trouble is None:
@@ -201,49 +240,48 @@ class Watcher:
             with open_hdf5(path) as file:
                 return "" if read_attribute_text(file, "creator") == "dsfunet" else None
         except InputError as error:  # perhaps it is still being written
-            return str(error)
+            return make_printable(error)
 
-    def _plan(self, path: Path) -> Iterator[Job]:
+    def _plan(self, path: Path) -> list[Job]:
         self._states[path].done = True
+        self.summary.forget_failures(path)
         jobs = plan_file(path, path.stem, self.out, self._request)
         # If another file owns these names, use the full file name: otherwise its results would be overwritten.
-        taken = any(self._owners.get(job.output, path) != path for job in jobs)
-        for job in plan_file(path, path.name, self.out, self._request) if taken else jobs:
-            self._owners[job.output] = path
-            yield job
+        if any(
+            self._owners.get(job.output, path) != path or belongs_to_other(job.output, path) for job in jobs
+        ):
+            jobs = plan_file(path, path.name, self.out, self._request)
+        self._owners.update((job.output, path) for job in jobs)
+        self._underway[path] = {job.output for job in jobs}
+        return jobs
 
     def _record(self, job: Job, outcome: Outcome) -> None:
+        underway = self._underway.get(job.file, set())
+        underway.discard(job.output)
+        if not underway:
+            self._underway.pop(job.file, None)
         state = self._states.get(job.file)
         if outcome.status == "failed" and state is not None and not job.file.exists():
+            self._underway.pop(job.file, None)
             del self._states[job.file]  # it was removed in the meantime; if it comes back, it is a new file
+        elif outcome.retry and state is not None:
+            self._try_again(state)
         if outcome.error is not None:
-            print(f"dsfunet: {outcome.error}", file=sys.stderr, flush=True)
+            if state is None or outcome.error not in state.said:
+                print(f"dsfunet: {outcome.error}", file=sys.stderr, flush=True)
+            if state is not None:
+                state.said.add(outcome.error)
         elif outcome.status == "done":
-            share = f"R = {100 * (outcome.r_factor or 0):.1f} %"
-            print(f"{job.name}: {share}, lattice {outcome.lattice}, wrote {job.output}", flush=True)
+            share, output = f"R = {100 * (outcome.r_factor or 0):.1f} %", make_printable(job.output)
+            print(f"{job.name}: {share}, lattice {outcome.lattice}, wrote {output}", flush=True)
         self.summary.record(job, outcome)
 
-
-@contextmanager
-def _catch_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set inside the block; a second signal acts as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    def note(_signal: int, _frame: object) -> None:
-        stop.set()
-        restore()
-
-    for each in before:
-        signal.signal(each, note)
-    try:
-        yield stop
-    finally:
-        restore()
+    def _try_again(self, state: _FileState) -> None:
+        """Begin a file again later, less and less often; with `once` only as long as patience lasts."""
+        now = self._clock()
+        if self.waiting.once and now - state.since >= self.waiting.patience:
+            return
+        if state.next_try <= now:
+            state.next_try = now + min(_FIRST_PAUSE * 2**state.tries, _LONGEST_PAUSE)
+            state.tries = min(state.tries + 1, 30)
+        state.done = False

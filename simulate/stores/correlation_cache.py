@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from dsfunet.errors import InputError
 from dsfunet.files import replacing
+from dsfunet.locks import hold_lock
 from simulate.correlations.draw import draw_monte_carlo_sets
 from simulate.correlations.sets import CorrelationSet
 from simulate.correlations.symmetric_order import sets_by_lattice
 from simulate.crystals.planes import GENERATOR_VERSION
 from simulate.recipe import SPLITS, Recipe
-from simulate.stores.locks import hold_lock, report_os_errors
+from simulate.stores.locks import report_os_errors
 
 
 def load_correlation_sets(

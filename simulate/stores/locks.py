@@ -1,18 +1,12 @@
-"""File locks between processes, and one-line messages for failures of the file system.
+"""The lock files of stores and shards, and one-line messages for failures of the file system."""
 
-A lock is an `flock` on a small file. The operating system releases it when the process that holds it ends, for
-whatever reason. The file exists only while the lock is held; a file left by a killed process locks nothing.
-"""
-
-import fcntl
-import os
 import resource
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dsfunet.errors import InputError
+from dsfunet.locks import hold_lock
 
 
 def store_lock(path: Path) -> Path:
@@ -33,54 +27,6 @@ def claim_lock(path: Path, shard: int) -> Path:
 def _beside(path: Path, ending: str) -> Path:
     path = path.resolve()  # a store has one lock, even if it is reached by a link
     return path.with_name(f".{path.name}.{ending}")
-
-
-@contextmanager
-def hold_lock(file: Path, refusal: str | None = None, note: str | None = None) -> Iterator[None]:
-    """Hold a lock file. If another process holds it, raise an error with the text `refusal`, or wait without one.
-
-    `note` is printed to standard error before waiting.
-
-    Raises:
-        InputError: another process holds the lock and there is a `refusal`, or locks are not possible in this folder.
-    """
-    descriptor = _acquire(file, wait=False)
-    if descriptor is None and refusal is not None:
-        raise InputError(refusal)
-    if descriptor is None:
-        if note is not None:
-            print(note, file=sys.stderr, flush=True)
-        descriptor = _acquire(file, wait=True)
-    assert descriptor is not None
-    try:
-        yield
-    finally:
-        # Remove the file while it is locked: a waiting process then notices and creates a new one.
-        file.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _acquire(file: Path, wait: bool) -> int | None:
-    while True:
-        try:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise InputError(f"{file}: the lock file cannot be created ({error.strerror})") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except OSError as error:
-            os.close(descriptor)
-            raise InputError(
-                f"{file}: this file system has no file locks ({error.strerror}); choose an --out on one that has"
-            ) from error
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), file.stat()):
-                return descriptor
-        # The last holder removed the file between our opening and locking it.
-        os.close(descriptor)
 
 
 def discard_locks(path: Path) -> None:

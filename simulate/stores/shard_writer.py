@@ -19,12 +19,13 @@ from threadpoolctl import threadpool_limits
 from dsfunet.data.layout import layout_with
 from dsfunet.data.manifests import MANIFEST_FOLDER, digest_arrays, manifest_file, read_manifest
 from dsfunet.errors import InputError
-from dsfunet.files import write_json
+from dsfunet.files import flush_to_disk, write_json
+from dsfunet.locks import hold_lock
 from simulate.correlations.sets import CorrelationSet
 from simulate.crystals.draw import Population, build_population
 from simulate.crystals.planes import draw_samples
 from simulate.recipe import Recipe
-from simulate.stores.locks import busy_message, hold_lock, report_os_errors, shard_lock
+from simulate.stores.locks import busy_message, report_os_errors, shard_lock
 
 KEPT = "; finished shards are kept, and the same command continues from there"
 
@@ -106,6 +107,7 @@ def _write_shard(path: Path, shard: int) -> int:
         arrays = draw_arrays(_population, start, stop)
         remove_remains(path, shard, arrays)
         write_arrays(zarr.open_group(path, mode="r+", zarr_format=3), start, arrays)
+        flush_shard(path, shard, arrays)  # before the manifest, which says that it is whole
         manifest = {"samples": stop - start, "sha256": digest_arrays(arrays)}
         write_json(manifest_file(path, shard), manifest)
     return shard
@@ -130,6 +132,15 @@ def write_arrays(group: zarr.Group, start: int, arrays: Mapping[str, npt.NDArray
             array = group[name]
             assert isinstance(array, zarr.Array)
             array[start : start + len(values)] = values
+
+
+def flush_shard(path: Path, shard: int, names: Iterable[str]) -> None:
+    """Force the files of a shard, and their names, to the disk."""
+    for name in names:
+        chunks = path / name / "c"
+        place = chunks / str(shard)
+        for each in (*place.rglob("*"), place, chunks):
+            flush_to_disk(each)
 
 
 def remove_remains(path: Path, shard: int, names: Iterable[str]) -> None:

@@ -17,11 +17,12 @@ from dsfunet.data.manifests import digest_shards, read_manifest
 from dsfunet.data.store import create_store, shard_count
 from dsfunet.errors import InputError
 from dsfunet.files import write_json
+from dsfunet.locks import hold_lock
 from simulate.crystals.draw import ORDER_KINDS, build_population
 from simulate.crystals.planes import GENERATOR_VERSION
 from simulate.recipe import SPLITS, Recipe
 from simulate.stores.correlation_cache import load_correlation_sets
-from simulate.stores.locks import claim_shards, discard_locks, hold_lock, report_os_errors, store_lock
+from simulate.stores.locks import claim_shards, discard_locks, report_os_errors, store_lock
 from simulate.stores.shard_writer import write_shards
 
 

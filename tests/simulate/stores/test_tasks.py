@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+import dsfunet.locks
 import simulate.stores.correlation_cache
 import simulate.stores.locks
 import simulate.stores.shard_writer
 import simulate.stores.writer
 from dsfunet.data.store import open_store
 from dsfunet.errors import InputError
+from dsfunet.locks import hold_lock
 from simulate.__main__ import build_parser, main
 from simulate.correlations.monte_carlo import MonteCarloRecipe
 from simulate.recipe import Counts, Recipe
-from simulate.stores.locks import claim_lock, claim_shards, hold_lock, shard_lock, store_lock
+from simulate.stores.locks import claim_lock, claim_shards, shard_lock, store_lock
 from simulate.stores.writer import Task, finalise, missing_shards
 
 Bytes = Callable[[Path], dict[str, bytes | None]]
@@ -190,7 +192,7 @@ def test_monte_carlo_sets_are_made_by_one_process(
     made = cache.read_bytes()
     cache.unlink()
     lock = cache.with_name(f".{cache.name}.lock")
-    acquire = simulate.stores.locks._acquire
+    acquire = dsfunet.locks._acquire
 
     def first_process_ends(file: Path, wait: bool) -> int | None:
         if file == lock and wait:
@@ -204,7 +206,7 @@ def test_monte_carlo_sets_are_made_by_one_process(
     first = hold_lock(lock)
     first.__enter__()
     (tmp_path / f".{cache.name}.0123456789ab.part").write_text("of a killed run")
-    monkeypatch.setattr(simulate.stores.locks, "_acquire", first_process_ends)
+    monkeypatch.setattr(dsfunet.locks, "_acquire", first_process_ends)
     monkeypatch.setattr(simulate.stores.correlation_cache, "draw_monte_carlo_sets", not_again)
     simulate.stores.correlation_cache.load_correlation_sets(recipe, "train", tmp_path, 1, False)
     assert capsys.readouterr().err == (
