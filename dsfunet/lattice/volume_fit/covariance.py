@@ -85,7 +85,8 @@ def find_uncertainty(
     vectors = system.problem.series.vectors
     kept = min(vectors.count, _MOST_JOINT)
     pairs = _Pairs(vectors.select(np.arange(vectors.count) < kept))
-    information = _order_information(system, pairs)
+    sums = _sum_order_information(system, pairs)
+    information = _order_information(sums, pairs)
     information[:, hidden.places] = hidden.order_columns[:kept]
     information[hidden.places, :] = hidden.order_columns[:kept].T
     information[np.ix_(hidden.places, hidden.places)] = hidden.information
@@ -94,9 +95,7 @@ def find_uncertainty(
     covariance *= inflation
     pull = -prior.pull(state.coefficients), np.zeros(vectors.count)
     shift, bias = solve(system, prior, preconditioner, pull)
-    unseen = find_unseen_directions(
-        pairs.vectors, state.alphas[:kept], pairs.terms, pairs.variance_series(covariance)
-    )
+    unseen = find_unseen_directions(pairs.vectors, state.alphas[:kept], pairs.terms, sums)
     covariance += unseen.T @ unseen
     variance = (
         _FIELD_CALIBRATION * inflation * _field_variance(prior, preconditioner.field.information, centres)
@@ -148,19 +147,22 @@ class _Pairs:
         return total[1:], 2 * float(total[0])
 
 
-def _order_information(system: LinearSystem, pairs: _Pairs) -> Array:
-    """Return the information of the correlations for a fixed form factor, shape (k, k)."""
+def _sum_order_information(system: LinearSystem, pairs: _Pairs) -> Array:
+    """Return the sums of the squared derivative with respect to S times 2 and 2 cos of each term, shape (1 + terms,)."""
     problem = system.problem
     series = CosineSeries(pairs.terms, problem.voxels.axes)
     sums = np.zeros(series.count)
     for block in problem.voxels.blocks:
         series.project(system.order[block] ** 2, block, sums)
-    table = np.concatenate([[2 * system.order_sum], sums])  # sums of 2 cos times the squared derivative
-    count = pairs.count
-    information = np.empty((count, count))
-    for place in range(count):
+    return np.concatenate([[2 * system.order_sum], sums])
+
+
+def _order_information(sums: Array, pairs: _Pairs) -> Array:
+    """Return the information of the correlations for a fixed form factor, shape (k, k)."""
+    information = np.empty((pairs.count, pairs.count))
+    for place in range(pairs.count):
         minus, plus = pairs.places(place)
-        information[place] = table[minus] + table[plus]
+        information[place] = sums[minus] + sums[plus]
     return information
 
 

@@ -7,7 +7,7 @@ from scipy import ndimage
 from dsfunet._typing import Array, Integers
 from dsfunet.lattice.volume_fit.series import LatticeVectors
 
-_UNSEEN = 4.0  # variance of S in such a hole, at least, in the median of the variance
+_UNSEEN = 0.05  # information on S in such a hole, at most, in the median of the information
 _RELATIVE = 0.06  # standard uncertainty of the mean of S over such a hole, in that mean
 
 
@@ -15,7 +15,7 @@ def find_unseen_directions(
     vectors: LatticeVectors,
     alphas: Array,
     terms: LatticeVectors,
-    variance: tuple[Array, float],
+    information: Array,
 ) -> Array:
     """Find how the correlations change with S in the holes that all zones have, one standard uncertainty each.
 
@@ -25,8 +25,8 @@ def find_unseen_directions(
     Args:
         vectors: of the correlations, k of them.
         alphas: the correlations, shape (k,).
-        terms: vectors of the series of the variance of S.
-        variance: amplitudes of the terms, and the constant term.
+        terms: vectors of the series of the information on S.
+        information: its amplitudes, from that of the vector 0 0 0 on, shape (1 + number of terms,).
 
     Returns:
         changes of the correlations, shape (holes, k).
@@ -34,8 +34,8 @@ def find_unseen_directions(
     reach = np.abs(terms.numerators).max(axis=0)
     shape = tuple(int(2 * each + 1) for each in reach)
     order = _sum_series(vectors.numerators, alphas, 1.0, shape)
-    left = _sum_series(terms.numerators, variance[0], variance[1], shape)
-    holes = _label_periodic(left > _UNSEEN * float(np.median(left)))
+    known = _sum_series(terms.numerators, information[1:], float(information[0]), shape)
+    holes = _label_periodic(known < _UNSEEN * float(np.median(known)))
     found = []
     for number in range(1, int(holes.max(initial=0)) + 1):
         hole = (holes == number) & (order > 0)

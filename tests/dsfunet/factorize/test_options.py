@@ -51,7 +51,9 @@ def made(*words: object, output: str = "r.nxs") -> Result:
 def refined(file: str, *options: str) -> tuple[np.ndarray, np.ndarray]:
     """Alphas and their standard uncertainties."""
     assert main(["refine", file, "--laue", "6/m", *options]) == 0
-    found = json.loads(Path(file).with_suffix(".refine.json").read_text(encoding="utf-8"))["alphas"]
+    found = json.loads(Path(file).with_suffix(".refine.json").read_text(encoding="utf-8"))[
+        "layer_correlations"
+    ]
     return np.array([each["value"] for each in found]), np.array(
         [each["standard_uncertainty"] for each in found]
     )

@@ -16,6 +16,7 @@ from dsfunet.io import open_volume, read_plane
 from dsfunet.io.hdf5 import find_member, read_attribute_number, read_attribute_texts, read_scalar, read_text
 from tests.dsfunet.io.formats import test_disorder as disorder
 from tests.dsfunet.io.formats import test_mantid as mantid
+from tests.dsfunet.io.formats import test_mantid_directions as mantid_directions
 from tests.dsfunet.io.formats import test_nxdata as nxdata
 from tests.dsfunet.io.formats import test_rspace3d as rspace3d
 from tests.dsfunet.marked_volume import CELL, H, K, L, volume
@@ -52,7 +53,9 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "yell": yell,
     "yell raw": yell_raw,
     "mantid": mantid.write,
-    "projection": lambda path: mantid.projected(path, PROJECTION, ("[H,H,0]", "[H,-H,0]", "[0,0,L]"), 3),
+    "projection": lambda path: mantid_directions.projected(
+        path, PROJECTION, ("[H,H,0]", "[H,-H,0]", "[0,0,L]"), 3
+    ),
     "disorder": disorder.plain,
     "unified": disorder.unified,
     "nxrefine": nxdata.nxrefine,

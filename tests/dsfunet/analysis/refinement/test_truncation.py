@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from dsfunet.analysis.refinement.data import PlaneData
-from dsfunet.analysis.refinement.fit import orbit_series, refine
+from dsfunet.analysis.refinement.fit import refine
 from dsfunet.analysis.refinement.reach import describe_reach, find_reach
+from dsfunet.analysis.refinement.terms import orbit_series
 from dsfunet.analysis.refinement.truncation import refine_until_settled
 from dsfunet.analysis.refinement.zones import zones_of
 from dsfunet.physics import Cell

@@ -16,20 +16,18 @@ def _list_half(reach: int) -> LatticeVectors:
     return LatticeVectors(half, 1, np.linalg.norm(half, axis=1))
 
 
-def _series_of_variance(variance: np.ndarray, terms: LatticeVectors) -> tuple[np.ndarray, float]:
-    """Return the series of a variance on a grid of one zone."""
-    waves = np.fft.fftn(variance).real / variance.size
-    return waves[tuple(terms.numerators.T)], float(waves[0, 0, 0])
+def _series_of(information: np.ndarray, terms: LatticeVectors) -> np.ndarray:
+    """Return the series of information on a grid of one zone."""
+    waves = np.fft.fftn(information).real / information.size
+    return np.concatenate([[waves[0, 0, 0]], waves[tuple(terms.numerators.T)]])
 
 
 def test_a_hole_at_bragg_positions_changes_all_correlations_alike() -> None:
     vectors, terms = _list_half(_REACH), _list_half(2 * _REACH)
     size = 4 * _REACH + 1
-    variance = np.full((size,) * 3, 1e-4)
-    variance[0, 0, 0] = 1.0
-    found = find_unseen_directions(
-        vectors, np.zeros(vectors.count), terms, _series_of_variance(variance, terms)
-    )
+    information = np.full((size,) * 3, 1e4)
+    information[0, 0, 0] = 1.0
+    found = find_unseen_directions(vectors, np.zeros(vectors.count), terms, _series_of(information, terms))
     assert found.shape == (1, vectors.count)
     # S is 1 there and uncertain by 6 %, in one of the points of the zone.
     np.testing.assert_allclose(found[0], 0.06 / size**3, rtol=1e-9)
@@ -38,12 +36,10 @@ def test_a_hole_at_bragg_positions_changes_all_correlations_alike() -> None:
 def test_holes_with_friedel_mates_across_the_edge_are_one() -> None:
     vectors, terms = _list_half(_REACH), _list_half(2 * _REACH)
     size = 4 * _REACH + 1
-    variance = np.full((size,) * 3, 1e-4)
+    information = np.full((size,) * 3, 1e4)
     for place in ((3, 0, 0), (-3, 0, 0), (3, 0, -1), (-3, 0, 1)):
-        variance[place] = 1.0
-    found = find_unseen_directions(
-        vectors, np.zeros(vectors.count), terms, _series_of_variance(variance, terms)
-    )
+        information[place] = 1.0
+    found = find_unseen_directions(vectors, np.zeros(vectors.count), terms, _series_of(information, terms))
     assert len(found) == 1
     first = np.flatnonzero((vectors.numerators == (0, 1, 0)).all(axis=1))[0]
     expected = 0.06 * (2 + 2 * np.cos(2 * np.pi * 0 / size)) / size**3
@@ -52,9 +48,7 @@ def test_holes_with_friedel_mates_across_the_edge_are_one() -> None:
 
 def test_a_volume_without_holes_has_no_such_directions() -> None:
     vectors, terms = _list_half(_REACH), _list_half(2 * _REACH)
-    variance = np.random.default_rng(0).uniform(1, 2, (4 * _REACH + 1,) * 3)
-    variance += np.roll(variance[::-1, ::-1, ::-1], 1, axis=(0, 1, 2))
-    found = find_unseen_directions(
-        vectors, np.zeros(vectors.count), terms, _series_of_variance(variance, terms)
-    )
+    information = np.random.default_rng(0).uniform(1, 2, (4 * _REACH + 1,) * 3)
+    information += np.roll(information[::-1, ::-1, ::-1], 1, axis=(0, 1, 2))
+    found = find_unseen_directions(vectors, np.zeros(vectors.count), terms, _series_of(information, terms))
     assert found.shape == (0, vectors.count)
