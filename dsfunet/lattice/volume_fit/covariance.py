@@ -148,7 +148,7 @@ class _Pairs:
 
 
 def _sum_order_information(system: LinearSystem, pairs: _Pairs) -> Array:
-    """Return the sums of the squared derivative with respect to S times 2 and 2 cos of each term, shape (1 + terms,)."""
+    """Return sums of the squared derivative with respect to S, times 2 and 2 cos of each term, shape (1 + terms,)."""
     problem = system.problem
     series = CosineSeries(pairs.terms, problem.voxels.axes)
     sums = np.zeros(series.count)

@@ -7,7 +7,11 @@ from scipy import ndimage
 from dsfunet._typing import Array, Integers
 from dsfunet.lattice.volume_fit.series import LatticeVectors
 
-_UNSEEN = 0.05  # information on S in such a hole, at most, in the median of the information
+_UNSEEN = 0.01  # information on S in such a hole, at most, in the median of the information
+_LARGEST = (
+    0.03  # share of a zone that such a hole fills; larger regions without information are weak, not removed
+)
+_MOST = 64  # holes, the largest ones
 _RELATIVE = 0.06  # standard uncertainty of the mean of S over such a hole, in that mean
 
 
@@ -36,12 +40,14 @@ def find_unseen_directions(
     order = _sum_series(vectors.numerators, alphas, 1.0, shape)
     known = _sum_series(terms.numerators, information[1:], float(information[0]), shape)
     holes = _label_periodic(known < _UNSEEN * float(np.median(known)))
+    sizes = np.bincount(holes.reshape(-1))
+    sizes[0] = 0
+    small = np.flatnonzero((sizes > 0) & (sizes <= _LARGEST * holes.size))
     found = []
-    for number in range(1, int(holes.max(initial=0)) + 1):
+    for number in small[np.argsort(-sizes[small], kind="stable")][:_MOST]:
         hole = (holes == number) & (order > 0)
-        if hole.any():
-            waves = np.fft.fftn(np.where(hole, _RELATIVE * order, 0.0)).real / hole.size
-            found.append(waves[tuple(vectors.numerators.T)])
+        waves = np.fft.fftn(np.where(hole, _RELATIVE * order, 0.0)).real / hole.size
+        found.append(waves[tuple(vectors.numerators.T)])
     return np.array(found).reshape(len(found), vectors.count)
 
 
