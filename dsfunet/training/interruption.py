@@ -17,7 +17,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from torch import distributed
 
-from dsfunet.errors import DivergedError, InputError
+from dsfunet.errors import DivergedError, InputError, PassingError
 from dsfunet.files import replacing
 
 
@@ -45,10 +45,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 stream.write(serialised.getbuffer())
                 stream.flush()
                 os.fsync(stream.fileno())
-        except OSError as error:
+        except (OSError, PassingError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
             raise InputError(
                 f"{path}: the checkpoint of {serialised.tell() / 1e6:.0f} MB cannot be written"
-                f" ({error.strerror or error}); the previous one is untouched"
+                f" ({getattr(cause, 'strerror', None) or cause}); the previous one is untouched"
             ) from error
 
 

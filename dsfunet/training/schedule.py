@@ -84,7 +84,7 @@ class CosineSchedule(Callback):
             for group in optimizer.param_groups:
                 group.setdefault("maximum_lr", group["lr"])
                 group["lr"] = factor * group["maximum_lr"]
-        pl_module.log("share_done", progress, prog_bar=True)
+        pl_module.log("share_done", min(progress, 1.0), prog_bar=True)
         if spent >= 1:
             trainer.should_stop = True
 

@@ -328,4 +328,4 @@ def test_values_that_begin_with_a_minus(tmp_path: Path, weights: Path) -> None:
     options = ("--plane", "-1kl", "--mask-value", "-1,65535", "--laue", "-1", "--redo")
     assert factorize([tmp_path / "volume.h5"], tmp_path / "out", weights, *options) == 2
     [plane] = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["planes"]
-    assert plane["plane"] == "-1kl" and "66 measured pixels" in plane["error"]
+    assert plane["plane"] == "-1kl" and "66 pixels" in plane["error"]
