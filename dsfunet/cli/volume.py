@@ -7,8 +7,9 @@ from typing import Any
 
 from dsfunet.environment import describe_processor
 from dsfunet.errors import InputError
-from dsfunet.factorize.checkpoint import checkpoint_path, exit_on_termination
+from dsfunet.factorize.checkpoint import checkpoint_path
 from dsfunet.factorize.options import FactorizeOptions
+from dsfunet.factorize.signals import exit_on_termination
 from dsfunet.factorize.volume import VolumeFactorization, VolumeSettings, factorize_volume
 from dsfunet.io.cell_parameters import cell_from_text
 from dsfunet.physics.centring import format_vector, vector_of

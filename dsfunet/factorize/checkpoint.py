@@ -2,22 +2,18 @@
 
 import hashlib
 import json
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from dsfunet._version import __version__
-from dsfunet.errors import InputError
+from dsfunet.errors import InputError, PassingError
 from dsfunet.files import replacing
 from dsfunet.lattice.volume_fit.memory import FitMemory
 from dsfunet.lattice.volume_fit.voxels import Voxels
@@ -135,7 +131,7 @@ class Checkpoint:
         """Write the file where the block is stopped from outside or fails for want of room; remove it at the end."""
         try:
             yield self
-        except (KeyboardInterrupt, SystemExit, OSError, MemoryError):
+        except (KeyboardInterrupt, SystemExit, OSError, MemoryError, PassingError):
             self.write()
             raise
         self.remove()
@@ -143,21 +139,3 @@ class Checkpoint:
     def _on_keep(self) -> None:
         if time.monotonic() - self._written >= self._seconds:
             self.write()
-
-
-@contextmanager
-def exit_on_termination() -> Iterator[None]:
-    """Make SIGTERM, by which a queue ends its jobs, raise SystemExit inside the block, so that files are closed."""
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        print("dsfunet: terminated", file=sys.stderr)
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,9 +1,11 @@
-"""Signals that end a run in good order: planes in progress are finished, and the summary is written."""
+"""Signals that end a run in good order: what is in progress is finished or kept, and files are closed."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
@@ -29,3 +31,21 @@ def catch_signals() -> Iterator[threading.Event]:
         yield stop
     finally:
         restore()
+
+
+@contextmanager
+def exit_on_termination() -> Iterator[None]:
+    """Make SIGTERM, by which a queue ends its jobs, raise SystemExit inside the block, so that files are closed."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there only
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        print("dsfunet: terminated", file=sys.stderr)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dsfunet.cli.main import main
-from dsfunet.errors import InputError
-from dsfunet.factorize.checkpoint import CentringChoice, Checkpoint, exit_on_termination
+from dsfunet.errors import InputError, PassingError, may_pass
+from dsfunet.factorize.checkpoint import CentringChoice, Checkpoint
+from dsfunet.factorize.signals import exit_on_termination
 from dsfunet.factorize.volume import VolumeFactorization, VolumeSettings, factorize_volume
 from dsfunet.io.volume_results import read_correlations
 from tests.dsfunet.factorize.test_volume import _write_yell
@@ -59,6 +60,16 @@ def test_an_interrupted_run_ends_as_if_it_had_not_stopped(volume: Path, tmp_path
     whole = _factorize(volume, tmp_path / "whole.nxs")
     assert np.array_equal(whole.fit.alphas, found.fit.alphas)
     assert np.array_equal(read_correlations(output).covariance, whole.fit.covariance)
+
+
+def test_a_full_disk_leaves_a_checkpoint(volume: Path, tmp_path: Path) -> None:
+    def fill_disk() -> None:
+        raise PassingError("alloy.nxs: the file cannot be written (No space left on device)")
+
+    with pytest.raises(InputError) as failed:
+        _factorize(volume, tmp_path / "alloy.nxs", progress=_stop_at("writing", fill_disk))
+    assert may_pass(failed.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["alloy.nxs.checkpoint"]
 
 
 def test_a_queue_that_ends_the_job_leaves_a_checkpoint(volume: Path, tmp_path: Path) -> None:
