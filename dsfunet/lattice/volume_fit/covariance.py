@@ -78,7 +78,7 @@ def find_uncertainty(
         prior: the priors.
         state: the estimate.
         centres: values of the splines at their centres, along each axis, shape (splines, splines) each.
-        inflation: factor of all variances, 1 or more.
+        inflation: factor of all variances.
     """
     preconditioner = Preconditioner(system, prior)
     hidden = find_hidden_directions(system, prior, preconditioner.field, UNTOUCHED, 2e-2)
@@ -113,15 +113,13 @@ class _Pairs:
 
     def __init__(self, vectors: LatticeVectors) -> None:
         self.vectors = vectors
-        self._numerators = vectors.numerators
-        self.count = vectors.count
         reach = 2 * np.abs(vectors.numerators).max(axis=0)
         self._low = -reach
         self._size = 2 * reach + 1
         present = np.zeros(self._size, np.bool_)
-        for first in self._numerators:
+        for first in self.vectors.numerators:
             for sign in (1, -1):
-                present[tuple((first + sign * self._numerators - self._low).T)] = True
+                present[tuple((first + sign * self.vectors.numerators - self._low).T)] = True
         found = np.argwhere(present) + self._low
         half = keep_half(found)
         self.terms = LatticeVectors(half, vectors.denominator, np.zeros(len(half)))
@@ -131,9 +129,9 @@ class _Pairs:
 
     def places(self, place: int) -> tuple[Integers, Integers]:
         """Return the places of the differences and sums of one vector with all, 0 for 0 0 0, shape (k,) each."""
-        first = self._numerators[place]
+        first = self.vectors.numerators[place]
         minus, plus = (
-            self._table[tuple((first + sign * self._numerators - self._low).T)] for sign in (-1, 1)
+            self._table[tuple((first + sign * self.vectors.numerators - self._low).T)] for sign in (-1, 1)
         )
         return minus, plus
 
@@ -159,8 +157,8 @@ def _sum_order_information(system: LinearSystem, pairs: _Pairs) -> Array:
 
 def _order_information(sums: Array, pairs: _Pairs) -> Array:
     """Return the information of the correlations for a fixed form factor, shape (k, k)."""
-    information = np.empty((pairs.count, pairs.count))
-    for place in range(pairs.count):
+    information = np.empty((pairs.vectors.count, pairs.vectors.count))
+    for place in range(pairs.vectors.count):
         minus, plus = pairs.places(place)
         information[place] = sums[minus] + sums[plus]
     return information

@@ -77,7 +77,7 @@ def fit_volume(
 
     Raises:
         InputError: the volume shows less than one zone in which I_SRO repeats along some axis, its voxels are coarser
-            than half a zone, its mean intensity is 0 or less, or too few voxels were measured.
+            than half a zone, its mean intensity is 0 or less, too few voxels were measured, or the fit did not settle.
     """
     counts = [each for each in VECTORS if each < most_vectors] + [most_vectors]
     subset: Subset | None = None

@@ -252,7 +252,7 @@ def sum_misfit(problem: Problem, state: State, reference: State) -> float:
         weight = np.where(
             voxels.count[block] > 0, _root_precision(voxels, reference.noise, block, expected), np.float32(0)
         )
-        model = model_block(problem, state, block)
+        model = before if state is reference else model_block(problem, state, block)
         residual = weight * (voxels.intensity[block] - model.form_factor * model.series)
         residual *= np.sqrt(np.float32(problem.scale) * voxels.share(block))
         total += float(np.einsum("ijk,ijk->", residual, residual, dtype=np.float64))

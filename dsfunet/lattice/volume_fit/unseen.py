@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from dsfunet._typing import Array, Integers
 from dsfunet.lattice.volume_fit.series import LatticeVectors
@@ -63,21 +63,13 @@ def _sum_series(numerators: Integers, amplitudes: Array, constant: float, shape:
 def _label_periodic(mask: npt.NDArray[np.bool_]) -> Integers:
     """Return numbers from 1 on of the connected parts of a periodic mask; a part and its Friedel mate are one."""
     labels, count = ndimage.label(mask)
-    parents = np.arange(count + 1)
-
-    def root(number: int) -> int:
-        while parents[number] != number:
-            number = int(parents[number])
-        return number
-
     mates = np.roll(labels[::-1, ::-1, ::-1], 1, axis=(0, 1, 2))
-    pairs = [(labels, mates)]
+    first, second = [labels.reshape(-1)], [mates.reshape(-1)]
     for axis in range(mask.ndim):
-        pairs.append((labels.take(0, axis), labels.take(-1, axis)))
-    for first, second in pairs:
-        both = (first > 0) & (second > 0)
-        for one, other in np.unique(np.stack([first[both], second[both]], axis=1), axis=0).tolist():
-            parents[root(one)] = root(other)
-    roots = np.array([root(number) for number in range(count + 1)])
-    _, numbers = np.unique(roots, return_inverse=True)
-    return np.asarray(numbers[labels])
+        first.append(labels.take(0, axis).reshape(-1))
+        second.append(labels.take(-1, axis).reshape(-1))
+    pairs = np.stack([np.concatenate(first), np.concatenate(second)])
+    pairs = pairs[:, (pairs > 0).all(axis=0)]
+    joined = sparse.coo_array((np.ones(pairs.shape[1]), pairs), shape=(count + 1, count + 1))
+    _, numbers = sparse.csgraph.connected_components(joined, directed=False)
+    return np.asarray(numbers[labels])  # the first component is 0 alone: what is not in the mask
