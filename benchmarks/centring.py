@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pages import write_page
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.errors import InputError
 from dsfunet.lattice.centring_candidates import list_signature
 from dsfunet.lattice.centring_choice import choose_centring
@@ -218,7 +218,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"benchmarks.centring: {error}")
+    run_script(main, "benchmarks.centring")

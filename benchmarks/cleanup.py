@@ -8,7 +8,6 @@ benchmarks/cleanup.md and prints it.
 """
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,9 @@ from jsonargparse.typing import PositiveInt
 from benchmarks.pages import write_page
 from dsfunet import Factorizer
 from dsfunet.cleanup import CleanUp, clean, look_for_bragg
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.data.sample import scattering_plane
 from dsfunet.environment import describe_machine
-from dsfunet.errors import InputError
 from dsfunet.io import MeasuredPlane, parse_plane_name
 from dsfunet.physics import Cell, Plane
 from dsfunet.physics.lattice_plane import LatticePlane
@@ -212,7 +210,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"benchmarks.cleanup: {error}")
+    run_script(main, "benchmarks.cleanup")

@@ -26,7 +26,7 @@ from benchmarks.crystal_seeds import AXES, CASES, fit_seeds, measure_plane
 from benchmarks.crystals_page import VECTORS, Row, page, tables
 from benchmarks.pages import write_page
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.lattice_model import LatticeModel, fit_lattice
@@ -243,7 +243,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"benchmarks.crystals: {error}")
+    run_script(main, "benchmarks.crystals")

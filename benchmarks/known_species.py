@@ -6,7 +6,6 @@ results in memory to the table, without the picture. Times are processor seconds
 the median of several runs. Writes benchmarks/known_species.md and prints it.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from benchmarks.pages import write_page
 from dsfunet.analysis.models import LabelledMolecule, ModelPair
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
 from dsfunet.io import PlaneGrid, Result, parse_plane_name
@@ -82,7 +81,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"benchmarks.known_species: {error}")
+    run_script(main, "benchmarks.known_species")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from benchmarks.pages import write_page
 from dsfunet.analysis.refinement import RefinementSettings, refine_alphas
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.errors import InputError
 from dsfunet.factorize.factorizer import Factorizer
 from dsfunet.factorize.pipeline import factorize_plane
@@ -189,7 +189,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"benchmarks.pulls: {error}")
+    run_script(main, "benchmarks.pulls")

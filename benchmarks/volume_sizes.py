@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from benchmarks.pages import write_page
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
 from dsfunet.factorize.volume import VolumeSettings, factorize_volume
@@ -132,7 +132,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"benchmarks.volume_sizes: {error}")
+    run_script(main, "benchmarks.volume_sizes")

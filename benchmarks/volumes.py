@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.pages import write_page
 from dsfunet._typing import Array
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.environment import describe_machine
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.threads import use_one_thread
@@ -233,7 +233,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"benchmarks.volumes: {error}")
+    run_script(main, "benchmarks.volumes")

@@ -3,11 +3,14 @@
 import re
 import sys
 from argparse import SUPPRESS, Action
+from collections.abc import Callable
 from copy import copy
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+from dsfunet.errors import InputError
 
 _SEVERAL_VALUES = ("--range",)  # three numbers, which must not be joined to the option
 _SWITCHED_OFF = {"--no-lattice": "--lattice=false"}
@@ -32,6 +35,19 @@ _UNKNOWN_COMMAND = re.compile(
     r"argument [a-z]\w*: invalid choice: '?(.*?)'? \(choose from (.*)\)$", re.DOTALL
 )
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.IGNORECASE | re.DOTALL)
+
+
+def run_script(main: Callable[[], int], name: str) -> NoReturn:
+    """Run a script and exit with its code, or with one sentence about input that it refuses and code 1.
+
+    Args:
+        main: the script.
+        name: of its module, as after `python -m`.
+    """
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"{name}: {error}")
 
 
 class ErrorSentences:

@@ -7,7 +7,6 @@ forward model that shares no code with the fit. With it, they are NAME.h5 in a f
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 
 from dsfunet.analysis.formatting import with_uncertainty
 from dsfunet.analysis.volume_refinement import VolumeRefinementSettings, refine_volume_file
-from dsfunet.command_parser import Parser
+from dsfunet.command_parser import Parser, run_script
 from dsfunet.errors import InputError
 from dsfunet.factorize.volume import factorize_volume
 from dsfunet.io.volume_results import open_volume_result
@@ -177,7 +176,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"examples.volumes: {error}")
+    run_script(main, "examples.volumes")
