@@ -19,6 +19,7 @@ from tests.dsfunet.io.formats import test_mantid as mantid
 from tests.dsfunet.io.formats import test_mantid_directions as mantid_directions
 from tests.dsfunet.io.formats import test_nxdata as nxdata
 from tests.dsfunet.io.formats import test_rspace3d as rspace3d
+from tests.dsfunet.io.largest_read import note_largest_read
 from tests.dsfunet.marked_volume import CELL, H, K, L, volume
 
 
@@ -229,15 +230,7 @@ def test_one_plane_of_a_large_volume_is_all_that_is_read(
 def test_reversed_arrays_are_read_by_planes_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
-    path, largest = WRITERS[layout](tmp_path / "v.h5"), [0]
-    plain = h5py.Dataset.__getitem__
-
-    def counted(self: h5py.Dataset, key: Any, **options: Any) -> Any:
-        values = plain(self, key, **options)
-        largest[0] = max(largest[0], int(np.size(values)))
-        return values
-
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    path, largest = WRITERS[layout](tmp_path / "v.h5"), note_largest_read(monkeypatch)
     for name, size in (("hk0", 9 * 11), ("h0l", 9 * 5), ("0kl", 11 * 5)):
         largest[0] = 0
         read_plane(path, name)

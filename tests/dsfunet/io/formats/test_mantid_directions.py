@@ -11,6 +11,7 @@ from dsfunet.errors import InputError
 from dsfunet.inspection.describe import inspect
 from dsfunet.io import read_plane
 from tests.dsfunet.io.formats.test_mantid import in_data, ub_matrix, write
+from tests.dsfunet.io.largest_read import note_largest_read
 from tests.dsfunet.marked_volume import edges
 
 
@@ -72,15 +73,7 @@ def test_interpolating_reads_the_layers_it_needs(tmp_path: Path, monkeypatch: py
     path = projected(
         tmp_path / "w.nxs", np.array([[1.0, 1, 0], [1, -1, 0], [0, 0, 1]]), ("[H,H,0]", "[H,-H,0]", "[0,0,L]")
     )
-    largest = [0]
-    plain = h5py.Dataset.__getitem__
-
-    def counted(self: h5py.Dataset, key: Any, **options: Any) -> Any:
-        values = plain(self, key, **options)
-        largest[0] = max(largest[0], int(np.size(values)))
-        return values
-
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    largest = note_largest_read(monkeypatch)
     read_plane(path, "hk1")
     assert largest[0] == 17 * 17
 
