@@ -57,6 +57,7 @@ def compare(
         InputError: the result, a model or the output cannot be used.
     """
     from dsfunet.analysis.models.fit import compare_models, find_better_radiation
+    from dsfunet.analysis.models.model_names import read_models
     from dsfunet.analysis.models.run import ObservedFile, write_comparison
     from dsfunet.analysis.models.site_symmetry import parse_site_symmetry
     from dsfunet.analysis.models.wording import describe_fit
@@ -67,7 +68,7 @@ def compare(
         parse_site_symmetry(site_symmetry)
     targets = _targets(Path(output), {"json": ".json", "csv": ".csv", "png": ".png"})
     observed = ObservedFile.read(file, answer)
-    pairs = _read_models(models, observed, b_factors)
+    pairs = read_models(models, observed.cell, b_factors)
     comparison = compare_models(pairs, observed.observation, resamples, seed, scattering)
     better = find_better_radiation(pairs, observed.observation, scattering, comparison.fits[0])
     write_comparison(comparison, observed, targets, scattering, better)
@@ -123,7 +124,7 @@ def scan(
     Raises:
         InputError: the result, the model, the motion or the output cannot be used.
     """
-    from dsfunet.analysis.models.model_names import parse_axis
+    from dsfunet.analysis.models.model_names import parse_axis, read_models
     from dsfunet.analysis.models.molecules import parse_torsions
     from dsfunet.analysis.models.run import ObservedFile, rotation_motion, torsion_motion, write_scan
     from dsfunet.analysis.models.scan import angles_of_range, scan_model
@@ -140,7 +141,7 @@ def scan(
     endings = {"json": ".json", "csv": ".csv", "png": ".png", "planes": "_planes.png"}
     targets = _targets(Path(output), endings)
     observed = ObservedFile.read(file, answer)
-    (pair,) = _read_models([model], observed, b_factors)
+    (pair,) = read_models([model], observed.cell, b_factors)
     if rotate is None:
         motion = torsion_motion(parse_torsions(torsion or []), pair, species)
     else:
@@ -164,13 +165,6 @@ def _targets(prefix: Path, endings: Mapping[str, str]) -> dict[str, Path]:
     for target in targets.values():
         check_writable(target)
     return targets
-
-
-def _read_models(models: Sequence[str], observed: "ObservedFile", b_factors: str | None) -> list["ModelPair"]:
-    from dsfunet.analysis.models.model_names import parse_b_factors, read_model, with_b_factors
-
-    known = parse_b_factors(b_factors)
-    return with_b_factors([read_model(model, observed.cell) for model in models], known)
 
 
 def _lines_on_input(

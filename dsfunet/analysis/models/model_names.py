@@ -113,6 +113,16 @@ def describe_point(point: Array) -> str:
     return "(" + ", ".join(f"{value + 0.0:.2f}" for value in np.round(point, 2)) + ") Å"
 
 
+def read_models(texts: Sequence[str], cell: Cell, b_factors: str | None = None) -> list[ModelPair]:
+    """Read models as `read_model` does, with B of elements or ions as `parse_b_factors` takes them.
+
+    Raises:
+        InputError: as these, or as `with_b_factors`.
+    """
+    known = parse_b_factors(b_factors)
+    return with_b_factors([read_model(text, cell) for text in texts], known)
+
+
 def with_b_factors(pairs: Sequence[ModelPair], b_factors: Mapping[str, float]) -> list[ModelPair]:
     """Return models whose atoms have the B [Angstrom^2] of their element or ion.
 

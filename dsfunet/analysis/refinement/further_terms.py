@@ -28,7 +28,7 @@ from dsfunet.analysis.refinement.terms import (
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit import JointFit
 from dsfunet.lattice.joint_fit.further_terms import fit_further_terms
-from dsfunet.physics.centring import Centring, centring_translations
+from dsfunet.physics.centring import Centring, are_reciprocal_vectors
 from dsfunet.physics.symmetry import Orbit
 from dsfunet.planes.measured import PlaneGrid
 
@@ -210,13 +210,11 @@ def thermal_terms(grid: PlaneGrid, centring: Centring) -> list[tuple[str, Array]
 
 def _nearest_node(hkl: Array, centring: Centring) -> Array:
     """Return the nearest point of the reciprocal lattice that the centring allows, in r.l.u., shape (..., 3)."""
-    shifts = np.array([[float(each) for each in shift] for shift in centring_translations(centring)])
-    whole = np.rint(hkl)
-    best, distance = whole.copy(), np.full(hkl.shape[:-1], np.inf)
+    whole = np.rint(hkl).astype(np.int64)
+    best, distance = whole.astype(np.float64), np.full(hkl.shape[:-1], np.inf)
     for step in np.ndindex(3, 3, 3):
         node = whole + np.array(step) - 1
-        phases = node @ shifts.T
-        allowed = (np.abs(phases - np.rint(phases)) < 1e-6).all(axis=-1)
+        allowed = are_reciprocal_vectors(node, centring)
         apart = np.where(allowed, np.sum((hkl - node) ** 2, axis=-1), np.inf)
         nearer = apart < distance
         best[nearer], distance[nearer] = node[nearer], apart[nearer]

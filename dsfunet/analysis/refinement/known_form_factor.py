@@ -60,8 +60,10 @@ def prepare_known(
     orbits: Sequence[Orbit],
     b_angstrom2: float | None = None,
     scattering: Scattering = XRAYS,
-) -> tuple[list[PlaneData], float]:
+) -> tuple[list[PlaneData], float, float | None]:
     """Return the data of planes divided by the form factor of a model, and its B [Angstrom^2], given or refined.
+
+    For a refined B, the sum over planes of wR2 squared comes with it, as of `refine_debye_waller`.
 
     Args:
         model: the two species.
@@ -81,9 +83,9 @@ def prepare_known(
         return prepare([each * np.exp(-b * k) for each, k in zip(bare, exponents, strict=True)])
 
     if b_angstrom2 is not None:
-        return damped(b_angstrom2), b_angstrom2
+        return damped(b_angstrom2), b_angstrom2, None
     low = limits_of_b(model)[0]
-    b, _ = refine_debye_waller(
+    b, misfit = refine_debye_waller(
         damped(0.0), orbits, [low, *_B_KNOTS_ANGSTROM2] if low < 0 else _B_KNOTS_ANGSTROM2
     )
     planes = damped(b)
@@ -92,7 +94,7 @@ def prepare_known(
             replace(plane, exponent=exponent, b_angstrom2=b)
             for plane, exponent in zip(planes, exponents, strict=True)
         ]
-    return planes, b
+    return planes, b, misfit
 
 
 def note_other_radiation(
@@ -101,6 +103,7 @@ def note_other_radiation(
     prepare: Callable[[Sequence[Array]], list[PlaneData]],
     orbits: Sequence[Orbit],
     scattering: Scattering,
+    own: float | None = None,
 ) -> list[str]:
     """Return a note if another radiation would leave far less of the planes than the one that was given.
 
@@ -110,16 +113,19 @@ def note_other_radiation(
         prepare: as for `prepare_known`.
         orbits: whose alphas are refined.
         scattering: the radiation that was given.
+        own: what that one leaves, as of `prepare_known`; None if it is not known.
     """
-    misfits = {}
+    misfits = {} if own is None else {scattering.radiation: own}
     for radiation in RADIATIONS:
+        if radiation in misfits:
+            continue
         tried = scattering if radiation == scattering.radiation else Scattering(radiation)
         try:
             bare = [damped_form_factor(model, grid, 0.0, tried) for grid in grids]
             misfits[radiation] = refine_debye_waller(prepare(bare), orbits)[1]
         except InputError:
             continue  # an element without a factor, or a form factor that cannot be the one of the planes
-    own = misfits.get(scattering.radiation, np.inf)
+    own = misfits.get(scattering.radiation, float(np.inf))
     best = min(misfits, key=lambda radiation: misfits[radiation], default=scattering.radiation)
     if best == scattering.radiation or misfits[best] > _FAR_BETTER * own:
         return []

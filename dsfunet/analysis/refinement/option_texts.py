@@ -1,19 +1,8 @@
-"""Texts of the options of `dsfunet refine` that become models, radiations and resolutions."""
+"""Texts of the options of `dsfunet refine` that become radiations and resolutions."""
 
-from dsfunet.analysis.models.model_names import ModelPair, parse_b_factors, read_model, with_b_factors
 from dsfunet.errors import InputError
 from dsfunet.lattice.joint_fit.resolution import Resolution, parse_resolution
-from dsfunet.physics import Cell
 from dsfunet.physics.scattering import Radiation, Scattering
-
-
-def read_model_of(model: str, cell: Cell, b_factors: str | None) -> ModelPair:
-    """Read the model of `--model` with the B factors of `--b-factors`.
-
-    Raises:
-        InputError: a text cannot be parsed, or a file cannot be used.
-    """
-    return with_b_factors([read_model(model, cell)], parse_b_factors(b_factors))[0]
 
 
 def scattering_of_model(

@@ -157,8 +157,8 @@ def refine_alphas(
                 planes = prepare([None] * len(grids))
             else:
                 about = (settings.model, grids, prepare, orbits)
-                planes, b_angstrom2 = prepare_known(*about, b_angstrom2, settings.scattering)
-                of_model = note_other_radiation(*about, settings.scattering)
+                planes, b_angstrom2, left = prepare_known(*about, b_angstrom2, settings.scattering)
+                of_model = note_other_radiation(*about, settings.scattering, left)
             planes = [
                 attach_terms(
                     plane, result.input.astype(np.float64), settings.further, orbits, rotations, centring

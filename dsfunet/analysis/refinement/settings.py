@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 
 from dsfunet.analysis.answers import Answer
-from dsfunet.analysis.models.model_names import ModelPair
+from dsfunet.analysis.models.model_names import ModelPair, read_models
 from dsfunet.analysis.refinement.data import ErrorsFrom, FitTo
 from dsfunet.analysis.refinement.further_terms import NO_TERMS, Background, FurtherTerms
-from dsfunet.analysis.refinement.option_texts import known_resolution, read_model_of, scattering_of_model
+from dsfunet.analysis.refinement.option_texts import known_resolution, scattering_of_model
 from dsfunet.analysis.refinement.vectors import check_vector, parse_vectors
 from dsfunet.errors import InputError
 from dsfunet.io.cell_parameters import cell_from_text
@@ -318,7 +318,7 @@ class RefinementSettings:
             errors_from=errors_from,
             bounds=bounds,
             concentration=concentration,
-            model=None if model is None else read_model_of(model, parsed_cell or measured_cell, b_factors),
+            model=None if model is None else read_models([model], parsed_cell or measured_cell, b_factors)[0],
             b_iso_angstrom2=b_iso_angstrom2,
             centring=centring,
             layer=layer,
