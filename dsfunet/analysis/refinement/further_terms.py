@@ -95,9 +95,9 @@ class FurtherTerms:
         if not (self.size_effect or self.thermal):
             return []
         return [
-            "size effect and thermal scattering are experimental: they are right on alloys and molecules with up to 1 %"
-            " size effect, but with sharp order or strong displacements correlations came out wrong by 10 % and more,"
-            " and chi-squared did not show it; compare with the values without these terms"
+            "the terms for size effect and thermal scattering are experimental: on some virtual crystals correlations"
+            " came out wrong by 10 % and more, and chi-squared did not show it; compare with the values without these"
+            " terms"
         ]
 
     @property
